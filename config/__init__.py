@@ -1,0 +1,1 @@
+"""What an administrator writes, and how a mistake in it is explained."""

@@ -1,0 +1,1 @@
+"""The running node: sockets, processes, the clock, and the one place where all parts are put together."""

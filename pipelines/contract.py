@@ -1,0 +1,200 @@
+"""What a pipeline author writes against, and what passes between the node and a worker process.
+
+    PipelineError            a run ended without findings; the message is for the administrator
+    ├── NotProcessed         the input is not one this pipeline may read: a stated refusal, never retried
+    │   └── IncompleteInput  images are missing or do not decode: nothing may be said about the rest
+    └── RunFailed            the run broke although the input looked right
+
+The node reads manifests and exchanges :class:`WorkOrder` and :class:`RunReport` as JSON lines with a worker; only the
+worker (:mod:`radnode.pipelines.runner`) imports a pipeline's code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from radnode.pipelines.findings import Findings
+    from radnode.pipelines.geometry import Volume
+
+
+class PipelineError(Exception):
+    """A run ended without findings."""
+
+
+class NotProcessed(PipelineError):
+    """The study is outside what this pipeline reads; the reason says what would have been right."""
+
+
+class IncompleteInput(NotProcessed):
+    """Images are missing or unreadable; wait for them or send the series again."""
+
+
+class RunFailed(PipelineError):
+    """The pipeline broke; look at the worker's log under the job's id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a pipeline declares in `pipeline.yaml`, read without importing its code.
+
+    entry: "module:attribute" of a callable without arguments that returns a :class:`Pipeline`.
+    modality: the modality it reads. sheared: whether it accepts gantry tilt (a non-rectangular grid).
+    min_slices: fewer slices than this are refused.
+    device_memory_mb: what a run needs on the device. model_digest: SHA-256 of the weights, or of the code version
+    for a pipeline without weights.
+    """
+
+    name: str
+    version: str
+    title: str
+    entry: str
+    modality: str
+    sheared: bool
+    min_slices: int
+    intended_use: str
+    licence: str
+    device_memory_mb: int
+    algorithm_family: str
+    model_digest: str
+    series_number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyImages:
+    """The decoded input of one run.
+
+    volume: the selected series. excluded: SOP Instance UID -> why that instance was left out.
+    notes: what was unusual about the input and must travel with the result.
+    """
+
+    volume: Volume
+    modality: str
+    excluded: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What the worker offers a pipeline: the torch device name and a way to tell how far the run is."""
+
+    device: str
+    stage: Callable[[str], None]
+
+
+class Pipeline(Protocol):
+    """One model or algorithm. Construction loads weights; the worker keeps the object warm."""
+
+    def run(self, images: StudyImages, context: RunContext) -> Findings:
+        """Read the images. Raises :class:`PipelineError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputInstance:
+    """One instance of a job's frozen input: its UIDs, the digest of its bytes and where they lie."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    digest: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkOrder:
+    """One job, as handed to a worker.
+
+    input_digest: SHA-256 over the sorted input digests. output_folder: where result files are written.
+    forms: the result forms that any destination of this job shows.
+    """
+
+    job_key: str
+    pipeline: str
+    revision: int
+    instances: tuple[InputInstance, ...]
+    input_digest: str
+    configuration_digest: str
+    forms: tuple[str, ...]
+    content_qualification: str
+    output_folder: str
+    device: str
+    node_version: str
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> WorkOrder:
+        """The inverse of :meth:`to_json`."""
+        fields = json.loads(line)
+        fields["instances"] = tuple(InputInstance(**instance) for instance in fields["instances"])
+        fields["forms"] = tuple(fields["forms"])
+        return cls(**fields)
+
+
+class RunState(StrEnum):
+    """How a run ended. Three answers that a radiologist must be able to tell apart, and one that found something."""
+
+    FINDINGS = "findings"
+    NOTHING_FOUND = "nothing found"
+    NOT_PROCESSED = "not processed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProducedObject:
+    """One encoded result that passed the gate.
+
+    form: the result form. order: send order, objects that are referred to come first.
+    references: SOP Instance UIDs it refers to.
+    """
+
+    form: str
+    order: int
+    path: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What a worker answers to a work order.
+
+    seconds: stage name -> wall seconds. measurements: what the findings say, for the page and the log.
+    """
+
+    job_key: str
+    state: RunState
+    reason: str = ""
+    objects: tuple[ProducedObject, ...] = ()
+    measurements: tuple[dict[str, Any], ...] = ()
+    remarks: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    repairs: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> RunReport:
+        """The inverse of :meth:`to_json`."""
+        fields = json.loads(line)
+        fields["state"] = RunState(fields["state"])
+        fields["objects"] = tuple(
+            ProducedObject(**{**produced, "references": tuple(produced["references"])})
+            for produced in fields["objects"]
+        )
+        for name in ("measurements", "remarks", "repairs"):
+            fields[name] = tuple(fields[name])
+        return cls(**fields)
