@@ -1,0 +1,47 @@
+# Every target sets up what it needs in .venv; nothing outside the repository is changed.
+# The peers of the tests (a PACS, DICOM tools, a database) come from deploy/peers/install.sh.
+PYTHON ?= python3.11
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
+TEST_WORKERS ?= 2
+
+.PHONY: help setup demo test lint bench faults peers clean
+
+help:
+	@echo 'make setup   install radnode and its tools in .venv'
+	@echo 'make demo    a synthetic chest CT through the whole node, in about a minute'
+	@echo 'make lint    style, types and import contracts'
+	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
+	@echo 'make faults  the long kill run: RADNODE_TEST_KILLS=400 make faults'
+	@echo 'make bench   intake measured; numbers in bench-results/'
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgresql]'
+	touch $@
+
+demo: setup
+	$(BIN)/radnode demo --exit --output radnode-demo
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench
+
+faults: setup
+	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} $(BIN)/python -m pytest tests/faults
+
+bench: setup
+	$(BIN)/python -m pytest tests/bench -s
+
+peers:
+	deploy/peers/install.sh
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache radnode-demo bench-results build dist
