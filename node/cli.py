@@ -1,0 +1,178 @@
+"""The command `radnode`. Parses arguments, calls the node, prints; decides nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
+routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
+app.add_typer(routes_app, name="routes")
+
+out = Console()
+err = Console(stderr=True)
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="The node's configuration file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEFAULT_CONFIG = Path("radnode.yaml")
+
+
+@app.command()
+def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Run the node until it is told to stop (SIGTERM, Ctrl-C)."""
+    from radnode.node.observability import configure_logging
+    from radnode.node.service import Node
+
+    configuration = _load(config)
+    configure_logging(as_json=configuration.settings.json_logs)
+    node = Node(configuration)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with _explained():
+        node.start()
+    try:
+        ended.wait()
+    finally:
+        node.stop()
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="The file to check.")] = DEFAULT_CONFIG) -> None:
+    """Validate a configuration: every mistake with file, line, what is wrong and what would be right."""
+    from radnode.node.service import check_configuration
+
+    configuration = _load(config)
+    problems = check_configuration(configuration)
+    for problem in problems:
+        err.print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+    out.print(f"{escape(str(config))}: {len(configuration.peers)} peers, {len(configuration.routes)} routes, no mistake")
+
+
+@app.command()
+def send(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with DICOM files.")],
+    to: Annotated[str, typer.Option("--to", help="A peer's name in the configuration, or this node's AE title.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """C-STORE every DICOM file of a folder to a peer."""
+    from radnode.node.sending import send_folder
+
+    configuration = _load(config)
+    with _explained():
+        report = send_folder(folder, to, configuration)
+    out.print(f"{report.stored} stored, {len(report.refused)} refused, {len(report.skipped)} skipped (no DICOM file)")
+    for path, reason in report.refused:
+        err.print(f"{escape(str(path))}: {escape(reason)}", style="red", soft_wrap=True)
+    if report.refused or not report.stored:
+        raise typer.Exit(1)
+
+
+@app.command()
+def jobs(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """List the jobs, newest first."""
+    from radnode.node.answers import Answers
+
+    rows = Answers.open(_load(config)).jobs()
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table("job", "pipeline", "state", "revision", "series", "reason", "created")
+    for row in rows:
+        table.add_row(
+            *(escape(str(row[name])) for name in (
+                "job", "pipeline", "state", "revision", "series_instance_uid", "reason", "created_at"))
+        )
+    out.print(table)
+
+
+@app.command()
+def ledger(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Prove that every acknowledged instance is in exactly one state; exit code 1 if not."""
+    from radnode.node.answers import Answers
+
+    balance = Answers.open(_load(config)).ledger()
+    if as_json:
+        _print_json(balance)
+    else:
+        table = Table("state", "instances")
+        for state, number in balance["states"].items():
+            table.add_row(state, str(number))
+        table.add_section()
+        table.add_row("sum of states", str(sum(balance["states"].values())))
+        table.add_row("acknowledged", str(balance["acknowledged"]))
+        table.add_row("difference", str(balance["difference"]), style="bold red" if balance["difference"] else "green")
+        out.print(table)
+    if not balance["holds"]:
+        raise typer.Exit(1)
+
+
+@routes_app.command("explain")
+def explain(
+    study_instance_uid: Annotated[str, typer.Argument(help="Study Instance UID.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Say for each series of a study why each route did or did not run."""
+    from radnode.node.answers import Answers
+
+    text = Answers.open(_load(config)).explain(study_instance_uid)
+    if text is None:
+        err.print(f"no study {escape(study_instance_uid)} was received", style="red", soft_wrap=True)
+        raise typer.Exit(1)
+    out.print(escape(text), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def demo(
+    dicom: Annotated[Path | None, typer.Option("--dicom", help="Use the study in this folder.")] = None,
+    output: Annotated[Path, typer.Option("--output", help="Where results and pictures go.")] = Path("radnode-demo"),
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the table to this file.")] = None,
+    exit_at_once: Annotated[bool, typer.Option("--exit", help="End when the results are delivered.")] = False,
+) -> None:
+    """Show the node at work: a chest CT goes in, SEG and Structured Report come back to a stand-in PACS."""
+    from radnode.node.demo.demo import run_demo
+
+    with _explained():
+        good = run_demo(dicom=dicom, output=output, json_file=json_file, stay=not exit_at_once, console=out)
+    if not good:
+        raise typer.Exit(1)
+
+
+class _explained:  # noqa: N801 - reads as a word at the call: `with _explained():`
+    """Turns the errors that name their own cure into one line and exit code 2."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        from radnode.node.association import PeerUnreachable
+        from radnode.node.service import StartRefused
+        from radnode.storage.errors import StorageError
+
+        if isinstance(error, PeerUnreachable | StartRefused | StorageError):
+            err.print(escape(str(error)), style="red", soft_wrap=True)
+            raise typer.Exit(2) from error
+
+
+def _load(path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    from radnode.config.loading import ConfigError, load
+
+    try:
+        return load(path)
+    except ConfigError as error:
+        err.print(escape(str(error)), style="red", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+
+
+def _print_json(value: object) -> None:
+    out.print_json(json.dumps(value, default=str))

@@ -1,0 +1,234 @@
+"""From an open series to jobs: gather evidence, judge, route, and close in one transaction.
+
+Everything decided here is decided by pure functions (:mod:`~radnode.node.completion`, :mod:`~radnode.node.routing`);
+this module reads rows and clocks for them and writes what they said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from radnode.node import completion, routing
+from radnode.node.own_results import is_own_result
+from radnode.node.series_geometry import geometry_of
+from radnode.storage import catalog, jobs, ledger
+from radnode.storage.jobs import NewJob
+from radnode.storage.ledger import InstanceState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from radnode.config.loading import Configuration
+    from radnode.node.completion import SeriesEvidence, Verdict
+    from radnode.node.intake.associations import Associations
+    from radnode.node.observability import Metrics
+    from radnode.node.routing import RouteExplanation
+    from radnode.pipelines.contract import Manifest
+    from radnode.storage.catalog import InstanceHeader, SeriesSnapshot
+    from radnode.storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+PRIORITIES = {"urgent": 0, "routine": 10, "low": 20}
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What was last seen of an open series; a series is looked at again when this changes or its time has come."""
+
+    seen: tuple[object, ...]
+    arrival: tuple[object, ...]
+    quiet_since_s: float
+    look_again_s: float
+
+
+class SeriesCloser:
+    """`step` judges every open series that has news."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        configuration: Callable[[], Configuration],
+        manifests: Callable[[], Mapping[str, Manifest]],
+        associations: Associations,
+        now: Callable[[], datetime],
+        monotonic_s: Callable[[], float],
+        metrics: Metrics,
+        on_jobs: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._configuration = configuration
+        self._manifests = manifests
+        self._associations = associations
+        self._now = now
+        self._monotonic_s = monotonic_s
+        self._metrics = metrics
+        self._on_jobs = on_jobs
+        self._watches: dict[int, _Watch] = {}
+
+    def step(self) -> bool:
+        """Judge what has news. Always False: what must wait is looked at when the clock pulses again."""
+        with self._database.read() as session:
+            series = catalog.open_series(session)
+        for gone in self._watches.keys() - {each.series_id for each in series}:
+            del self._watches[gone]
+        for each in series:
+            self._look_at(each)
+        return False
+
+    def _look_at(self, series: SeriesSnapshot) -> None:
+        watch, news = self._watch(series)
+        if series.unindexed or not (news or self._monotonic_s() >= watch.look_again_s):
+            return
+        with self._database.read() as session:
+            headers = catalog.headers(session, series.series_id)
+        verdict = self._judge(series, headers, watch)
+        if verdict.decision == "wait":
+            wait = verdict.look_again_in or timedelta(seconds=1)
+            watch.look_again_s = self._monotonic_s() + wait.total_seconds()
+            return
+        self._act(series, headers, verdict)
+
+    def _watch(self, series: SeriesSnapshot) -> tuple[_Watch, bool]:
+        arrival = (series.revision, series.received)
+        seen = (*arrival, series.unindexed, series.queried_count, self._open(series))
+        watch = self._watches.get(series.series_id)
+        now_s = self._monotonic_s()
+        if watch is None or watch.arrival != arrival:
+            watch = _Watch(seen=seen, arrival=arrival, quiet_since_s=now_s, look_again_s=now_s)
+            self._watches[series.series_id] = watch
+            return watch, True
+        news, watch.seen = watch.seen != seen, seen
+        return watch, news
+
+    def _open(self, series: SeriesSnapshot) -> int:
+        return self._associations.open_associations(series.series_instance_uid)
+
+    def _judge(self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], watch: _Watch) -> Verdict:
+        configuration = self._configuration()
+        settings = configuration.settings
+        peer = configuration.peers.get(series.source)
+        evidence: SeriesEvidence = completion.evidence(
+            [header.attributes for header in headers],
+            received=series.received,
+            unindexed=series.unindexed,
+            associations_open=self._open(series),
+            associations_seen=len(series.associations),
+            queried_count=series.queried_count,
+            find_available=peer is not None and peer.answers_find,
+            geometry=geometry_of([header.attributes for header in headers]),
+        )
+        policy = completion.Policy(
+            quiet=timedelta(seconds=settings.quiet_time_s),
+            settle=timedelta(seconds=settings.settle_time_s),
+            hold_after=timedelta(seconds=settings.hold_after_s),
+        )
+        quiet_for = timedelta(seconds=self._monotonic_s() - watch.quiet_since_s)
+        return completion.judge(evidence, policy, quiet_for)
+
+    def _act(self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], verdict: Verdict) -> None:
+        grounds = [asdict(ground) for ground in verdict.grounds]
+        now = self._now()
+        with self._database.begin() as session:
+            if conflict := _conflict(headers):
+                done = catalog.conflict_series(
+                    session, series.series_id, series.revision, reason=conflict, grounds=grounds, now=now
+                )
+                decision = "conflict"
+            elif verdict.decision == "hold":
+                done = catalog.hold_series(
+                    session, series.series_id, series.revision, reason=verdict.reason, grounds=grounds, now=now
+                )
+                decision = "held"
+            else:
+                done = catalog.close_series(session, series.series_id, series.revision, grounds=grounds, now=now)
+                decision = "closed"
+                if done:
+                    self._route(session, series, headers, now)
+        if not done:
+            return
+        self._metrics.series_judged.labels(decision).inc()
+        log.info("series." + decision, series_instance_uid=series.series_instance_uid, revision=series.revision,
+                 instances=len(headers), grounds=[ground.text for ground in verdict.grounds])
+        self._on_jobs()
+
+    def _route(
+        self, session: Session, series: SeriesSnapshot, headers: Sequence[InstanceHeader], now: datetime
+    ) -> None:
+        own = [header.instance_id for header in headers if is_own_result(header.attributes)]
+        foreign = [header for header in headers if header.instance_id not in set(own)]
+        ledger.move(session, own, InstanceState.OWN_RESULT, reason="made by radnode", now=now)
+        configuration = self._configuration()
+        explanations = routing.explain(
+            configuration.routes, [header.attributes for header in foreign], {"source": series.source}
+        )
+        catalog.store_routing(
+            session, series.series_id, series.revision, explanations=routing.as_json(explanations),
+            configuration_digest=configuration.digest, now=now,
+        )
+        for job in self._jobs(series, foreign, explanations):
+            number = jobs.insert(session, job, now)
+            if number is None:
+                log.info("job.exists", pipeline=job.pipeline, key=job.key)
+        unrouted = [
+            header.instance_id
+            for header in foreign
+            if not any(explanation.matched for explanation in explanations)
+        ]
+        ledger.move(session, unrouted, InstanceState.NOT_ROUTED, reason="no route matched", now=now)
+
+    def _jobs(
+        self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], explanations: Sequence[RouteExplanation]
+    ) -> list[NewJob]:
+        """One job for each pipeline that a matching route runs; its results go wherever any of these routes sends."""
+        configuration = self._configuration()
+        matched = {explanation.route for explanation in explanations if explanation.matched}
+        routes = [route for route in configuration.routes if route.name in matched]
+        manifests = self._manifests()
+        found = []
+        for pipeline in dict.fromkeys(name for route in routes for name in route.run):
+            asking = [route for route in routes if pipeline in route.run]
+            manifest = manifests[pipeline]
+            content_qualification = configuration.settings.content_qualification
+            inputs = sorted((header.sop_instance_uid, header.digest) for header in headers)
+            found.append(
+                NewJob(
+                    key=_digest(
+                        [series.study_instance_uid, series.series_instance_uid, inputs, pipeline,
+                         manifest.version, manifest.model_digest, content_qualification]
+                    ),
+                    study_id=series.study_id,
+                    series_id=series.series_id,
+                    revision=series.revision,
+                    pipeline=pipeline,
+                    pipeline_version=manifest.version,
+                    route_names=[route.name for route in asking],
+                    destinations=list(dict.fromkeys(name for route in asking for name in route.send)),
+                    priority=min(PRIORITIES[route.priority] for route in asking),
+                    parameters={},
+                    configuration_digest=configuration.digest,
+                    input_digest=_digest(inputs),
+                    instance_ids=[header.instance_id for header in headers],
+                )
+            )
+        return found
+
+
+def _conflict(headers: Sequence[InstanceHeader]) -> str:
+    """Why these instances contradict each other, empty if they do not (S9, U3, U4)."""
+    number = sum(header.state == InstanceState.CONFLICT for header in headers)
+    return f"{number} instances contradict others in identity or content" if number else ""
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""How result objects reach their destinations, and how arrival is proven."""

@@ -1,0 +1,30 @@
+"""What runs a job. The node's dispatcher knows this Protocol; a cluster engine can stand behind it as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from radnode.pipelines.contract import RunReport, WorkOrder
+
+
+class WorkerLost(Exception):
+    """The worker died, hung or outgrew its limits while it ran a job; the reason says which."""
+
+
+class Executor(Protocol):
+    """Runs work orders on a number of slots, one at a time on each."""
+
+    def execute(self, slot: int, order: WorkOrder, on_stage: Callable[[str], None]) -> RunReport:
+        """Run the order and wait for its report. Raises :class:`WorkerLost`."""
+        ...
+
+    def cancel(self, slot: int, reason: str) -> None:
+        """End what runs on the slot; its :meth:`execute` raises :class:`WorkerLost` with this reason."""
+        ...
+
+    def close(self) -> None:
+        """End all workers."""
+        ...

@@ -1,0 +1,214 @@
+"""Leases jobs, hands them to the executor and records what came back, always under the lease's fencing token."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from radnode.node.execution.base import WorkerLost
+from radnode.pipelines.contract import InputInstance, RunReport, RunState, WorkOrder
+from radnode.storage import jobs
+from radnode.storage.jobs import LeaseLost, NewResultObject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from radnode.config.peers import Peer
+    from radnode.node.execution.base import Executor
+    from radnode.node.observability import Metrics
+    from radnode.pipelines.contract import ProducedObject
+    from radnode.storage.database import Database
+    from radnode.storage.files import FileStore
+    from radnode.storage.jobs import LeasedJob
+
+log = structlog.get_logger(__name__)
+
+LEASE = timedelta(seconds=30)
+HEARTBEAT_EVERY_S = LEASE.total_seconds() / 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One place where a job can run: its number in the executor and its torch device."""
+
+    number: int
+    device: str
+
+
+class Dispatcher:
+    """One lease at a time for each slot. `run_next` is the step of that slot's activity."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        store: FileStore,
+        executor: Executor,
+        peers: Callable[[], Mapping[str, Peer]],
+        installed: Callable[[], frozenset[str]],
+        work_folder: Path,
+        content_qualification: str,
+        node_version: str,
+        now: Callable[[], datetime],
+        metrics: Metrics,
+        on_produced: Callable[[], None],
+        worker_prefix: str,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._executor = executor
+        self._peers = peers
+        self._installed = installed
+        self._work_folder = work_folder
+        self._content_qualification = content_qualification
+        self._node_version = node_version
+        self._now = now
+        self._metrics = metrics
+        self._on_produced = on_produced
+        self._worker_prefix = worker_prefix
+        self._lock = threading.Lock()
+        self._running: dict[int, LeasedJob] = {}
+        self._stages: dict[int, str] = {}
+
+    def run_next(self, slot: Slot) -> bool:
+        """Lease and run the job that is most urgent. False when nothing waits."""
+        with self._database.begin() as session:
+            job = jobs.lease_next(
+                session, f"{self._worker_prefix}:{slot.number}", self._now(), LEASE, self._installed()
+            )
+        if job is None:
+            return False
+        log.info("job.leased", job=job.job_id, pipeline=job.pipeline, attempt=job.attempts, device=slot.device)
+        with self._lock:
+            self._running[slot.number] = job
+        folder = self._work_folder / f"{job.job_id}-{job.token}"
+        try:
+            self._run(slot, job, folder)
+        except LeaseLost:
+            log.warning("job.lease_lost", job=job.job_id, token=job.token)
+        finally:
+            with self._lock:
+                self._running.pop(slot.number, None)
+                self._stages.pop(slot.number, None)
+            shutil.rmtree(folder, ignore_errors=True)
+        return True
+
+    def heartbeat(self) -> bool:
+        """Prolong all running leases; a run whose lease is gone is cancelled, somebody else may have the job."""
+        with self._lock:
+            running = dict(self._running)
+        for slot, job in running.items():
+            try:
+                with self._database.begin() as session:
+                    jobs.heartbeat(session, job.job_id, job.token, self._now(), LEASE)
+            except LeaseLost:
+                self._executor.cancel(slot, "the lease on the job was lost")
+        return False
+
+    def stages(self) -> list[dict[str, Any]]:
+        """What runs now: slot, job, pipeline and stage."""
+        with self._lock:
+            return [
+                {"slot": slot, "job": job.job_id, "pipeline": job.pipeline, "stage": self._stages.get(slot, "")}
+                for slot, job in self._running.items()
+            ]
+
+    def _run(self, slot: Slot, job: LeasedJob, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        order = self._order(slot, job, folder)
+        try:
+            report = self._executor.execute(slot.number, order, lambda stage: self._stage(slot.number, stage))
+        except WorkerLost as lost:
+            with self._database.begin() as session:
+                jobs.failed(session, job.job_id, job.token, str(lost), permanent=False, now=self._now(), crash=True)
+            log.error("job.worker_lost", job=job.job_id, pipeline=job.pipeline, reason=str(lost))
+            self._metrics.jobs.labels(job.pipeline, "worker lost").inc()
+            return
+        self._record(job, report)
+        self._metrics.jobs.labels(job.pipeline, report.state.value).inc()
+        self._metrics.job_seconds.labels(job.pipeline).observe(sum(report.seconds.values()))
+        log.info("job.ended", job=job.job_id, pipeline=job.pipeline, state=report.state.value,
+                 reason=report.reason, seconds=dict(report.seconds), objects=len(report.objects))
+
+    def _order(self, slot: Slot, job: LeasedJob, folder: Path) -> WorkOrder:
+        peers = self._peers()
+        forms = {form for name in job.destinations if name in peers for form in peers[name].result_forms}
+        return WorkOrder(
+            job_key=job.key,
+            pipeline=job.pipeline,
+            revision=job.revision,
+            instances=tuple(
+                InputInstance(
+                    sop_instance_uid=each.sop_instance_uid,
+                    series_instance_uid=each.series_instance_uid,
+                    digest=each.digest,
+                    path=str(self._store.path(each.digest)),
+                )
+                for each in job.inputs
+            ),
+            input_digest=job.input_digest,
+            configuration_digest=job.configuration_digest,
+            forms=tuple(sorted(forms)),
+            content_qualification=self._content_qualification,
+            output_folder=str(folder),
+            device=slot.device,
+            node_version=self._node_version,
+        )
+
+    def _stage(self, slot: int, stage: str) -> None:
+        with self._lock:
+            self._stages[slot] = stage
+
+    def _record(self, job: LeasedJob, report: RunReport) -> None:
+        summary = {
+            "state": report.state.value,
+            "measurements": list(report.measurements),
+            "remarks": list(report.remarks),
+            "excluded": dict(report.excluded),
+            "repairs": list(report.repairs),
+            "seconds": dict(report.seconds),
+        }
+        if report.state in (RunState.FINDINGS, RunState.NOTHING_FOUND):
+            objects = [self._keep(produced) for produced in report.objects]
+            with self._database.begin() as session:
+                jobs.produced(session, job.job_id, job.token, objects, self._deliverable(job), summary, self._now())
+            self._on_produced()
+            return
+        with self._database.begin() as session:
+            if report.state is RunState.NOT_PROCESSED:
+                jobs.not_processed(session, job.job_id, job.token, report.reason, summary, self._now())
+            else:
+                jobs.failed(session, job.job_id, job.token, report.reason, permanent=True, now=self._now())
+
+    def _deliverable(self, job: LeasedJob) -> dict[str, frozenset[str]]:
+        """Destination -> the result forms it shows. A destination removed meanwhile keeps its deliveries (R16)."""
+        peers = self._peers()
+        return {
+            name: frozenset(peers[name].result_forms) if name in peers else frozenset() for name in job.destinations
+        }
+
+    def _keep(self, produced: ProducedObject) -> NewResultObject:
+        path = Path(produced.path)
+        size_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self._store.keep(path, digest, area="results")
+        return NewResultObject(
+            form=produced.form,
+            order=produced.order,
+            sop_class_uid=produced.sop_class_uid,
+            sop_instance_uid=produced.sop_instance_uid,
+            series_instance_uid=produced.series_instance_uid,
+            transfer_syntax_uid=produced.transfer_syntax_uid,
+            digest=digest,
+            size_bytes=size_bytes,
+            references=list(produced.references),
+        )

@@ -1,0 +1,41 @@
+"""Worker processes on this machine, one for each configured device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from radnode.node.execution.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from radnode.config.settings import Worker
+    from radnode.pipelines.contract import RunReport, WorkOrder
+
+
+class LocalExecutor:
+    """An :class:`~radnode.node.execution.base.Executor` whose slots are worker processes of this machine."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self._processes = [
+            WorkerProcess(
+                device=worker.device,
+                memory_limit_bytes=worker.memory_limit,
+                time_limit_s=worker.time_limit_s,
+            )
+            for worker in workers
+        ]
+
+    def execute(self, slot: int, order: WorkOrder, on_stage: Callable[[str], None]) -> RunReport:
+        """Run the order on the slot's process. Raises :class:`~radnode.node.execution.base.WorkerLost`."""
+        return self._processes[slot].execute(order, on_stage)
+
+    def cancel(self, slot: int, reason: str) -> None:
+        """Kill the slot's process; the next order starts a new one."""
+        self._processes[slot].kill(reason)
+
+    def close(self) -> None:
+        """Kill all processes."""
+        for process in self._processes:
+            process.kill("the node is stopping")
+            process.stop()

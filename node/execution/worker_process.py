@@ -1,0 +1,149 @@
+"""One worker process: started by spawn, fed one order per line, watched for time and memory, killed when it must be."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from radnode.node.execution.base import WorkerLost
+from radnode.pipelines.contract import RunReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from radnode.pipelines.contract import WorkOrder
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 0.2
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class WorkerProcess:
+    """`python -m radnode.pipelines.runner` and the two pipes to it. Not thread-safe but for :meth:`kill`."""
+
+    def __init__(self, *, device: str, memory_limit_bytes: int, time_limit_s: float) -> None:
+        self._device = device
+        self._memory_limit_bytes = memory_limit_bytes
+        self._time_limit_s = time_limit_s
+        self._process: subprocess.Popen[str] | None = None
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._killed_because = ""
+
+    def execute(self, order: WorkOrder, on_stage: Callable[[str], None]) -> RunReport:
+        """Run one order; starts the process if there is none. Raises :class:`WorkerLost`, and then has no process."""
+        process = self._ensure_running()
+        deadline = time.monotonic() + self._time_limit_s
+        try:
+            _send(process, order)
+            while True:
+                line = self._next_line(process, deadline)
+                if line is None:
+                    continue
+                message = json.loads(line)
+                if "report" in message:
+                    return RunReport.from_json(json.dumps(message["report"]))
+                on_stage(str(message["stage"]))
+        except WorkerLost:
+            self.stop()
+            raise
+
+    def kill(self, reason: str) -> None:
+        """End the process now, from any thread; the running :meth:`execute` raises :class:`WorkerLost`."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            self._killed_because = reason
+            process.kill()
+
+    def stop(self) -> None:
+        """End the process and collect it."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def _ensure_running(self) -> subprocess.Popen[str]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.stop()
+        self._killed_because = ""
+        self._lines = queue.SimpleQueue()
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, no received value
+            [sys.executable, "-m", "radnode.pipelines.runner"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        self._process = process
+        threading.Thread(target=_pump, args=(process.stdout, self._lines), daemon=True).start()
+        threading.Thread(target=_relay, args=(process.stderr, process.pid), daemon=True).start()
+        log.info("worker.started", pid=process.pid, device=self._device)
+        return process
+
+    def _next_line(self, process: subprocess.Popen[str], deadline: float) -> str | None:
+        try:
+            line = self._lines.get(timeout=LOOK_EVERY_S)
+        except queue.Empty:
+            self._enforce_limits(process, deadline)
+            return None
+        if line is None:
+            code = process.wait()
+            raise WorkerLost(self._killed_because or f"the worker process ended with {_describe_exit(code)}")
+        return line
+
+    def _enforce_limits(self, process: subprocess.Popen[str], deadline: float) -> None:
+        if time.monotonic() > deadline:
+            self.kill(f"no result within the time limit of {self._time_limit_s:.0f} s")
+        elif _resident_bytes(process.pid) > self._memory_limit_bytes:
+            self.kill(f"more than the memory limit of {self._memory_limit_bytes / 1e9:.1f} GB")
+
+
+def _send(process: subprocess.Popen[str], order: WorkOrder) -> None:
+    if process.stdin is None:
+        raise WorkerLost("the worker process has no input")
+    try:
+        process.stdin.write(order.to_json() + "\n")
+        process.stdin.flush()
+    except (BrokenPipeError, OSError) as error:
+        raise WorkerLost(f"the worker process did not take the order: {error}") from error
+
+
+def _pump(stdout: object, lines: queue.SimpleQueue[str | None]) -> None:
+    for line in stdout:  # type: ignore[attr-defined]
+        lines.put(line)
+    lines.put(None)
+
+
+def _relay(stderr: object, pid: int) -> None:
+    for line in stderr:  # type: ignore[attr-defined]
+        if text := line.rstrip():
+            log.info("worker.said", pid=pid, text=text)
+
+
+def _describe_exit(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _resident_bytes(pid: int) -> int:
+    """Resident memory of a process; 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return 0

@@ -1,0 +1,95 @@
+"""When things happen: activities that wait for a pulse, and the clock that gives one at the latest every so often.
+
+An event (an image stored, an association released, a job inserted) pulses the activity that follows it, so nothing
+waits for a timer; the clock (APScheduler) pulses too, so nothing waits for ever. What is to be done is never
+remembered here: every activity asks the tables.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from radnode.node.alarms import Alarms
+
+log = structlog.get_logger(__name__)
+
+PAUSE_AFTER_ERROR_S = 1.0
+
+
+class Activity:
+    """One thread that runs `step` whenever it is pulsed, and again at once while `step` returns True."""
+
+    def __init__(self, name: str, step: Callable[[], bool], alarms: Alarms) -> None:
+        self.name = name
+        self._step = step
+        self._alarms = alarms
+        self._pulse = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.last_ran_at = time.monotonic()
+
+    def start(self) -> None:
+        """Begin, with a first pulse: a restart picks up whatever was left."""
+        self._pulse.set()
+        self._thread.start()
+
+    def pulse(self) -> None:
+        """There may be something to do. A pulse during a step is not lost."""
+        self._pulse.set()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Let the running step end and join the thread."""
+        self._ended.set()
+        self._pulse.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            self._pulse.wait()
+            if self._ended.is_set():
+                return
+            self._pulse.clear()
+            again = self._attempt()
+            self.last_ran_at = time.monotonic()
+            if again:
+                self._pulse.set()
+
+    def _attempt(self) -> bool:
+        try:
+            again = self._step()
+        except Exception as error:  # noqa: BLE001 - the one broad catch of this thread; it records and goes on
+            log.exception("activity.failed", activity=self.name)
+            self._alarms.set(f"activity:{self.name}", f"{self.name} fails and is retried: {error}")
+            self._ended.wait(PAUSE_AFTER_ERROR_S)
+            return True
+        self._alarms.clear(f"activity:{self.name}")
+        return again
+
+
+class Clock:
+    """Pulses activities at fixed intervals, and at a given time when asked."""
+
+    def __init__(self) -> None:
+        self._scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+
+    def every(self, seconds: float, activity: Activity) -> None:
+        """Pulse `activity` at least this often."""
+        self._scheduler.add_job(activity.pulse, "interval", seconds=seconds, id=activity.name)
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Tick no more."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)

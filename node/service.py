@@ -1,0 +1,249 @@
+"""The composition root: the only place that constructs the parts of a node and ties them together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+import radnode
+from radnode.config.loading import ConfigError, check_references, load, needs_restart, stamp
+from radnode.node.alarms import Alarms
+from radnode.node.answers import Answers
+from radnode.node.cataloguing import Cataloguer
+from radnode.node.closing import SeriesCloser
+from radnode.node.counting import SourceCounter
+from radnode.node.delivery.sender import Sender
+from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
+from radnode.node.execution.local import LocalExecutor
+from radnode.node.indexing import HeaderReader
+from radnode.node.intake.associations import Associations
+from radnode.node.intake.dimse import DicomReceiver
+from radnode.node.observability import Metrics
+from radnode.node.scheduler import Activity, Clock
+from radnode.node.upkeep import Upkeep
+from radnode.node.web.api import create_app
+from radnode.node.web.server import HttpServer
+from radnode.pipelines import registry
+from radnode.storage.database import Database
+from radnode.storage.files import FileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from radnode.config.loading import Configuration, Problem
+    from radnode.config.peers import Peer
+    from radnode.pipelines.contract import Manifest
+
+log = structlog.get_logger(__name__)
+
+UPKEEP_EVERY_S = 10.0
+LOOK_EVERY_S = 1.0
+
+
+class StartRefused(Exception):
+    """The node does not start with this configuration; each line says what is wrong and what would be right."""
+
+
+def utc_now() -> datetime:
+    """The wall clock; with `time.monotonic` the only clock of the node."""
+    return datetime.now(UTC)
+
+
+def check_configuration(configuration: Configuration) -> Sequence[Problem]:
+    """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations."""
+    return check_references(configuration, registry.installed().manifests.keys())
+
+
+class Node:
+    """A node on one configuration. `start` opens the sockets, `stop` closes them; nothing is lost by neither."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        settings = configuration.settings
+        self._configuration = configuration
+        self._configuration_stamp = stamp(configuration.path)
+        self._installed = registry.installed()
+        self.alarms = Alarms(utc_now)
+        self.metrics = Metrics()
+        self.database = Database(settings.effective_database_url)
+        self.store = FileStore(settings.data, settings.disk_reserve)
+        self.associations = Associations(on_change=self._association_changed)
+        self.answers = Answers(self.database, self.alarms, self._running)
+        self._reader = HeaderReader()
+        self._executor = LocalExecutor(settings.workers)
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._compose(configuration)
+
+    def start(self) -> None:
+        """Prepare the folders and tables, then open the sockets. Raises :class:`StartRefused`, StorageError."""
+        if problems := check_configuration(self._configuration):
+            raise StartRefused("\n".join(str(problem) for problem in problems))
+        self.store.lock()
+        self.store.self_test()
+        self.database.upgrade()
+        self.store.sweep_spool()
+        for activity in self._activities:
+            activity.start()
+        self._clock.start()
+        self._receiver.start()
+        self._http.start()
+        log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
+                 pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
+        for name, reason in self._installed.refused.items():
+            self.alarms.set(f"pipeline:{name}", f"pipeline {name} is not usable: {reason}")
+
+    def stop(self) -> None:
+        """Finish what was begun and close. Jobs that run are given back when their lease ends."""
+        self._receiver.stop()
+        self._clock.stop()
+        self._executor.close()
+        for activity in self._activities:
+            activity.stop()
+        self._http.stop()
+        self._reader.close()
+        self.database.close()
+        self.store.unlock()
+        log.info("node.stopped")
+
+    @property
+    def dicom_port(self) -> int:
+        """The port of the storage SCP."""
+        return self._receiver.port
+
+    @property
+    def http_port(self) -> int:
+        """The port of the HTTP server."""
+        return self._http.port
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration in force."""
+        return self._configuration
+
+    def reload_if_changed(self) -> bool:
+        """Take over peers and routes of a changed file; a broken file changes nothing and raises an alarm."""
+        latest = stamp(self._configuration.path)
+        if latest is None or latest == self._configuration_stamp:
+            return False
+        self._configuration_stamp = latest
+        try:
+            changed = load(self._configuration.path)
+        except ConfigError as error:
+            self.alarms.set("configuration", f"the last good configuration is in force: {error}")
+            return False
+        if problems := check_configuration(changed):
+            text = "; ".join(str(problem) for problem in problems)
+            self.alarms.set("configuration", f"the last good configuration is in force: {text}")
+            return False
+        if waiting := needs_restart(self._configuration, changed):
+            self.alarms.set("restart", f"changed settings take effect after a restart: {', '.join(waiting)}")
+        self._configuration = changed
+        self.alarms.clear("configuration")
+        log.info("configuration.loaded", digest=changed.digest, peers=len(changed.peers), routes=len(changed.routes))
+        return False
+
+    def _compose(self, configuration: Configuration) -> None:
+        settings = configuration.settings
+        self._dispatcher = Dispatcher(
+            database=self.database,
+            store=self.store,
+            executor=self._executor,
+            peers=self._peers,
+            installed=lambda: frozenset(self._installed.manifests),
+            work_folder=settings.data / "work",
+            content_qualification=settings.content_qualification,
+            node_version=radnode.__version__,
+            now=utc_now,
+            metrics=self.metrics,
+            on_produced=lambda: self._sending.pulse(),
+            worker_prefix=self._owner,
+        )
+        sender = Sender(
+            database=self.database,
+            store=self.store,
+            own_ae_title=settings.ae_title,
+            peers=self._peers,
+            confirm_within=timedelta(seconds=settings.confirm_within_s),
+            now=utc_now,
+            alarms=self.alarms,
+            metrics=self.metrics,
+            on_sent=lambda: self._confirming.pulse(),
+        )
+        closer = SeriesCloser(
+            database=self.database,
+            configuration=lambda: self._configuration,
+            manifests=self._manifests,
+            associations=self.associations,
+            now=utc_now,
+            monotonic_s=time.monotonic,
+            metrics=self.metrics,
+            on_jobs=self._pulse_workers,
+        )
+        cataloguer = Cataloguer(
+            database=self.database, store=self.store, reader=self._reader, now=utc_now, metrics=self.metrics,
+            on_catalogued=lambda: self._closing.pulse(),
+        )
+        counter = SourceCounter(
+            database=self.database, own_ae_title=settings.ae_title, peers=self._peers,
+            associations=self.associations, now=utc_now, on_counted=lambda: self._closing.pulse(),
+        )
+        upkeep = Upkeep(
+            database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
+            retention_time=timedelta(days=settings.retention_days), on_jobs=self._pulse_workers,
+        )
+        self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
+        self._closing = Activity("closing", closer.step, self.alarms)
+        self._counting = Activity("counting", counter.step, self.alarms)
+        self._sending = Activity("sending", sender.send_due, self.alarms)
+        self._confirming = Activity("confirming", sender.confirm_sent, self.alarms)
+        self._workers = [
+            Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
+            for number, worker in enumerate(settings.workers)
+        ]
+        heartbeat = Activity("heartbeat", self._dispatcher.heartbeat, self.alarms)
+        caretaker = Activity("upkeep", upkeep.step, self.alarms)
+        reloading = Activity("reloading", self.reload_if_changed, self.alarms)
+        self._clock = Clock()
+        for activity in (self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
+                         reloading, *self._workers):
+            self._clock.every(LOOK_EVERY_S, activity)
+        self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
+        self._clock.every(UPKEEP_EVERY_S, caretaker)
+        self._activities = [self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
+                            *self._workers, heartbeat, caretaker, reloading]
+        self._receiver = self._make_receiver(configuration)
+        self._http = HttpServer(
+            create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
+        )
+
+    def _make_receiver(self, configuration: Configuration) -> DicomReceiver:
+        raise NotImplementedError
+
+    def _worker_step(self, slot: Slot):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        return lambda: self._dispatcher.run_next(slot)
+
+    def _pulse_workers(self) -> None:
+        for worker in self._workers:
+            worker.pulse()
+
+    def _association_changed(self) -> None:
+        self._counting.pulse()
+        self._closing.pulse()
+
+    def _peers(self) -> Mapping[str, Peer]:
+        return self._configuration.peers
+
+    def _manifests(self) -> Mapping[str, Manifest]:
+        return self._installed.manifests
+
+    def _running(self) -> list[dict[str, object]]:
+        return self._dispatcher.stages()
+
+
+_ = threading

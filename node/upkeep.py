@@ -1,0 +1,89 @@
+"""What must be looked after every few seconds: ended leases, the ledger's balance, the disk, old images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from radnode.storage import jobs, ledger, outbox, retention
+from radnode.storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+
+    from radnode.node.alarms import Alarms
+    from radnode.node.observability import Metrics
+    from radnode.storage.database import Database
+    from radnode.storage.files import FileStore
+
+log = structlog.get_logger(__name__)
+
+EXPIRE_AT_ONCE = 500
+
+
+class Upkeep:
+    """`step` does one round."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        store: FileStore,
+        now: Callable[[], datetime],
+        alarms: Alarms,
+        metrics: Metrics,
+        retention_time: timedelta,
+        on_jobs: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._now = now
+        self._alarms = alarms
+        self._metrics = metrics
+        self._retention_time = retention_time
+        self._on_jobs = on_jobs
+
+    def step(self) -> bool:
+        """One round; True while expired images are left to delete."""
+        self._give_back_leases()
+        self._check_ledger()
+        self._check_disk()
+        expired = retention.expire(
+            self._database, self._store, self._now() - self._retention_time, self._now(), EXPIRE_AT_ONCE
+        )
+        if expired:
+            log.info("instances.expired", number=expired)
+        return expired == EXPIRE_AT_ONCE
+
+    def _give_back_leases(self) -> None:
+        with self._database.begin() as session:
+            given_back = jobs.reap(session, self._now())
+            outbox.reap(session, self._now())
+        if given_back:
+            log.warning("jobs.given_back", jobs=given_back)
+            self._on_jobs()
+
+    def _check_ledger(self) -> None:
+        with self._database.read() as session:
+            balance = ledger.balance(session)
+        self._metrics.ledger_difference.set(balance.difference)
+        if balance.holds:
+            self._alarms.clear("ledger")
+        else:
+            self._alarms.set(
+                "ledger",
+                f"{balance.acknowledged} instances were acknowledged but the states sum up to "
+                f"{sum(balance.states.values())}: stop the node and compare its database with a back-up",
+            )
+
+    def _check_disk(self) -> None:
+        self._metrics.disk_free_bytes.set(self._store.free_bytes())
+        self._metrics.alarms.set(len(self._alarms.raised()))
+        try:
+            self._store.check_reserve()
+        except StorageError as error:
+            self._alarms.set("disk", f"images are refused with A700: {error}")
+        else:
+            self._alarms.clear("disk")

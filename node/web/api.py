@@ -1,0 +1,56 @@
+"""JSON over HTTP: health, metrics, and the node's answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, HTTPException, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+import radnode
+
+if TYPE_CHECKING:
+    from radnode.node.answers import Answers
+    from radnode.node.observability import Metrics
+
+
+def create_app(answers: Answers, metrics: Metrics) -> FastAPI:
+    """The application over a node's answers. Reads only."""
+    app = FastAPI(title="radnode", version=radnode.__version__, docs_url=None, redoc_url=None)
+
+    @app.get("/health")
+    def health(response: Response) -> dict[str, Any]:
+        """200 while the ledger balances and the database answers; 503 otherwise."""
+        state = answers.health()
+        response.status_code = 200 if state["healthy"] else 503
+        return state
+
+    @app.get("/metrics")
+    def prometheus() -> Response:
+        """Prometheus text format."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/api/status")
+    def status() -> dict[str, Any]:
+        """Ledger, jobs and deliveries by state, running stages, alarms."""
+        return answers.status()
+
+    @app.get("/api/ledger")
+    def ledger() -> dict[str, Any]:
+        """The balance of the ledger."""
+        return answers.ledger()
+
+    @app.get("/api/jobs")
+    def jobs() -> list[dict[str, Any]]:
+        """The newest jobs."""
+        return answers.jobs()
+
+    @app.get("/api/studies/{study_instance_uid}")
+    def study(study_instance_uid: str) -> dict[str, Any]:
+        """What happened to a study: series, grounds, routes, jobs, result objects, deliveries, events."""
+        found = answers.study(study_instance_uid)
+        if found is None:
+            raise HTTPException(404, "no such study was received")
+        return found
+
+    return app
