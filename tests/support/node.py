@@ -1,0 +1,234 @@
+"""The whole node as a process: `radnode serve` on free ports with a configuration of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from ruamel.yaml import YAML
+
+from support.network import free_port
+from support.processes import Program, alive
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+RADNODE = Path(sys.executable).with_name("radnode")
+
+# Waits short enough for tests; the order of the steps is the product's.
+QUICK = {"quiet_time_s": 1, "hold_after_s": 3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerEntry:
+    """One entry of `peers:`."""
+
+    name: str
+    port: int
+    ae_title: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def written(self) -> dict[str, Any]:
+        """As the configuration file says it."""
+        return {"ae_title": self.ae_title or self.name, "host": "127.0.0.1", "port": self.port, **self.more}
+
+
+CHEST_CT = {"name": "chest-ct", "when": {"modality": "CT"}, "run": ["ct-lung"], "send": ["PACS"]}
+
+
+class NodeProcess:
+    """A node with its folder, ports and configuration file; it may be killed and started again."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        peers: Sequence[PeerEntry] = (),
+        routes: Sequence[Mapping[str, Any]] = (CHEST_CT,),
+        settings: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.ae_title = "RADNODE"
+        self.port = free_port()
+        self.http_port = free_port()
+        self.config = folder / "radnode.yaml"
+        self.data = folder / "data"
+        self._environment = {"TCP_NODELAY": "1", **(environment or {})}
+        self._program: Program | None = None
+        self._client = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.http_port}", timeout=10, trust_env=False
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        self.configure(peers=peers, routes=routes, settings=settings)
+
+    def __enter__(self) -> NodeProcess:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._client.close()
+
+    def configure(
+        self,
+        *,
+        peers: Sequence[PeerEntry],
+        routes: Sequence[Mapping[str, Any]],
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the configuration file, as an administrator's editor would; a running node may reload it."""
+        node = {
+            "ae_title": self.ae_title,
+            "host": "127.0.0.1",
+            "dicom_port": self.port,
+            "http_port": self.http_port,
+            "data": str(self.data),
+            "disk_reserve": "10 MB",
+            **QUICK,
+            **(settings or {}),
+        }
+        text = StringIO()
+        document = {
+            "node": node,
+            "peers": {peer.name: peer.written() for peer in peers},
+            "routes": list(routes),
+        }
+        YAML(typ="safe", pure=True).dump(json.loads(json.dumps(document)), text)
+        self.write_config(text.getvalue())
+
+    def write_config(self, text: str) -> None:
+        """Replace the file in one step: a reload never sees half of it."""
+        fresh = self.config.with_suffix(".new")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(self.config)
+
+    def start(self, within: float = 60) -> None:
+        """Start, or start again on the same data; returns when it is healthy."""
+        self._program = Program(
+            [RADNODE, "serve", "--config", self.config], self.folder / "node.log", self._environment
+        )
+        eventually(self._healthy, within=within, every=0.05, why=lambda: f"the node is healthy\n{self.log()}")
+
+    def stop(self) -> None:
+        """SIGTERM; AssertionError when the node does not end by itself within 20 s."""
+        if self._program is None:
+            return
+        program, self._program = self._program, None
+        status = program.stop(within=20)
+        assert status != -signal.SIGKILL, f"the node did not end on SIGTERM\n{program.tail()}"
+
+    def kill(self) -> None:
+        """SIGKILL to the node alone, as the kernel would: its workers must notice by themselves."""
+        assert self._program is not None
+        self._program.kill()
+        self._program = None
+
+    def pause(self) -> None:
+        """SIGSTOP: the node is frozen, its connections stay open."""
+        assert self._program is not None
+        self._program.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        assert self._program is not None
+        self._program.send_signal(signal.SIGCONT)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running node."""
+        assert self._program is not None
+        return self._program.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._program is not None and self._program.ended is None and alive(self._program.pid)
+
+    def log(self, lines: int = 60) -> str:
+        """The last lines of what it printed, over all its lives."""
+        return "\n".join((self.folder / "node.log").read_text(errors="replace").splitlines()[-lines:])
+
+    def get(self, path: str) -> Any:
+        """HTTP GET, decoded JSON."""
+        response = self._client.get(path)
+        assert response.status_code == 200, f"{path}: {response.status_code} {response.text[:500]}"
+        return response.json()
+
+    def metrics(self) -> str:
+        """The page a Prometheus server reads."""
+        return self._client.get("/metrics").text
+
+    def status(self) -> dict[str, Any]:
+        """GET /api/status."""
+        return dict(self.get("/api/status"))
+
+    def ledger(self) -> dict[str, Any]:
+        """GET /api/ledger: acknowledged, states, difference, receptions, holds."""
+        return dict(self.get("/api/ledger"))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """GET /api/jobs: each with job, state, series_instance_uid, revision, reason."""
+        found = self.get("/api/jobs")
+        return list(found["jobs"] if isinstance(found, dict) else found)
+
+    def jobs_of(self, series_instance_uid: str) -> list[dict[str, Any]]:
+        """The jobs over one series, first revision first."""
+        found = [job for job in self.jobs() if job["series_instance_uid"] == series_instance_uid]
+        return sorted(found, key=lambda job: job["revision"])
+
+    def timeline(self, study_instance_uid: str) -> dict[str, Any]:
+        """GET /api/studies/{uid}: events, series, jobs, deliveries."""
+        return dict(self.get(f"/api/studies/{study_instance_uid}"))
+
+    def states(self) -> dict[str, int]:
+        """How many instances are in each ledger state, empty states left out; the balance must hold."""
+        ledger = self.ledger()
+        assert ledger["holds"], ledger
+        return {str(state): number for state, number in ledger["states"].items() if number}
+
+    def wait_for_states(self, *, within: float = 60, **wanted: int) -> dict[str, int]:
+        """Once the ledger says exactly this, as in `wait_for_states(PROCESSED=40)`."""
+        seen: dict[str, int] = {}
+
+        def look() -> bool:
+            seen.clear()
+            seen.update(self.states())
+            return seen == wanted
+
+        eventually(look, within=within, why=lambda: f"ledger {wanted}, it is {seen}\n{self.log()}")
+        return seen
+
+    def command(
+        self, *arguments: str | Path, within: float = 120, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `radnode ARGUMENTS` with this node's environment, as an administrator would beside the node."""
+        done = subprocess.run(
+            [RADNODE, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
+            env={**os.environ, **self._environment, "COLUMNS": "200", "NO_COLOR": "1"},
+        )
+        assert not check or done.returncode == 0, (
+            f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
+        return done
+
+    def _healthy(self) -> bool:
+        assert self._program is not None
+        assert self._program.ended is None, f"the node ended with {self._program.ended}\n{self.log()}"
+        try:
+            return self._client.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
