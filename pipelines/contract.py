@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     from radnode.pipelines.geometry import Volume
 
 
+# CID 7162 (PS3.16): code meaning, as a manifest spells it -> code value in DCM.
+ALGORITHM_FAMILIES = {
+    "Neighborhood Analysis": "123101",
+    "Adaptive Filtering": "123102",
+    "Edge Detection": "123103",
+    "Morphological Operations": "123104",
+    "Histogram Analysis": "123105",
+    "Multi-Scale/Resolution Filtering": "123106",
+    "Cluster Analysis": "123107",
+    "Multispectral Processing": "123108",
+    "Artificial Intelligence": "123110",
+    "Deformable Models": "123111",
+}
+
+
 class PipelineError(Exception):
     """A run ended without findings."""
 
@@ -47,7 +62,8 @@ class Manifest:
     modality: the modality it reads. sheared: whether it accepts gantry tilt (a non-rectangular grid).
     min_slices: fewer slices than this are refused.
     device_memory_mb: what a run needs on the device. model_digest: SHA-256 of the weights, or of the code version
-    for a pipeline without weights.
+    for a pipeline without weights. algorithm_family: a key of :data:`ALGORITHM_FAMILIES`.
+    series_number: its results take this number and the next ones, one a result form.
     """
 
     name: str

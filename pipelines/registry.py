@@ -1,0 +1,173 @@
+"""Which pipelines are installed, known from their manifests alone.
+
+An installed package offers a pipeline through the entry-point group `radnode.pipelines`: the name is its own,
+the value is the package that holds `pipeline.yaml`. Reading a manifest runs no code of that package; only a
+worker imports it, through :func:`load`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from collections import Counter
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from radnode.pipelines.contract import ALGORITHM_FAMILIES, Manifest, RunFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from importlib.metadata import EntryPoint
+
+    from radnode.pipelines.contract import Pipeline
+
+GROUP = "radnode.pipelines"
+_FILE = "pipeline.yaml"
+_MAX_BYTES = 64 * 1024
+
+_TYPES: dict[str, type] = {"str": str, "int": int, "bool": bool}
+_TYPE_WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
+_PATTERNS = {
+    "name": (r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "lower-case words joined by hyphens"),
+    "version": (r"\d+\.\d+\.\d+\S{0,32}", "a version like 1.2.3"),
+    "entry": (r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", "module:attribute"),
+    "modality": (r"[A-Z]{2,16}", "a DICOM modality like CT"),
+    "model_digest": (r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal digits"),
+}
+_SMALLEST = {"min_slices": 1, "device_memory_mb": 0, "series_number": 1}
+
+
+class ManifestError(ValueError):
+    """A `pipeline.yaml` that cannot be used; the message says what is wrong and what would be right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """What is installed. refused: entry-point name -> why its pipeline cannot be used."""
+
+    manifests: Mapping[str, Manifest]
+    refused: Mapping[str, str]
+
+
+def installed(points: Iterable[EntryPoint] | None = None) -> Registry:
+    """Read every installed manifest. A broken one is refused by name and harms no other."""
+    manifests: dict[str, Manifest] = {}
+    refused: dict[str, str] = {}
+    found = list(entry_points(group=GROUP) if points is None else points)
+    # One distribution can be seen twice (a source tree and its installed metadata); the same value is the
+    # same offer.
+    offers = sorted({(point.name, point.value) for point in found})
+    claims = Counter(name for name, _ in offers)
+    for name, package in offers:
+        if claims[name] > 1:
+            refused[name] = "several packages offer a pipeline of this name; uninstall all but one"
+            continue
+        try:
+            manifests[name] = _read(name, package)
+        except ManifestError as error:
+            refused[name] = f"{package}: {error}"
+    return Registry(manifests=manifests, refused=refused)
+
+
+def load(manifest: Manifest) -> Pipeline:
+    """Import a pipeline's code and construct it, which loads its weights. For workers only. Raises
+    RunFailed.
+    """
+    module, _, attribute = manifest.entry.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+        pipeline: Pipeline = factory()
+    except (ImportError, AttributeError) as error:
+        raise RunFailed(f"pipeline {manifest.name} cannot be loaded from {manifest.entry}: "
+                        f"{type(error).__name__}") from error
+    return pipeline
+
+
+def parse(text: str) -> Manifest:
+    """A manifest from the text of its file. Raises ManifestError."""
+    if len(text.encode()) > _MAX_BYTES:
+        raise ManifestError(f"larger than {_MAX_BYTES} bytes")
+    try:
+        content = YAML(typ="safe", pure=True).load(io.StringIO(text))
+    except YAMLError as error:
+        raise ManifestError(f"not YAML: {_first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise ManifestError("not a list of `key: value` lines")
+    _check_keys(content)
+    for entry in fields(Manifest):
+        _check_value(entry.name, content[entry.name], _TYPES[str(entry.type)])
+    return Manifest(**content)
+
+
+def _read(name: str, package: str) -> Manifest:
+    folder = _folder(package)
+    try:
+        text = (folder / _FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{_FILE} cannot be read ({type(error).__name__})") from error
+    manifest = parse(text)
+    if manifest.name != name:
+        raise ManifestError(f"the manifest is named {manifest.name}, the entry point {name}; make them equal")
+    return manifest
+
+
+def _folder(package: str) -> Path:
+    """The folder of a package, without importing it or a package above it (importlib.util.find_spec
+    would).
+    """
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", package):
+        raise ManifestError("the entry point's value is not the name of the package with the manifest")
+    top, *rest = package.split(".")
+    spec = find_spec(top)
+    name = top
+    for part in rest:
+        name = f"{name}.{part}"
+        spec = _inside(spec, name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ManifestError("no such package is installed")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _inside(spec: ModuleSpec | None, name: str) -> ModuleSpec | None:
+    if spec is None or spec.submodule_search_locations is None:
+        return None
+    return PathFinder.find_spec(name, list(spec.submodule_search_locations))
+
+
+def _check_keys(content: Mapping[Any, Any]) -> None:
+    known = [entry.name for entry in fields(Manifest)]
+    for key in content:
+        if key not in known:
+            nearest = get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean `{nearest[0]}`?" if nearest else ""
+            raise ManifestError(f"unknown key `{key}`{hint}")
+    missing = [key for key in known if key not in content]
+    if missing:
+        raise ManifestError(f"missing {', '.join(f'`{key}`' for key in missing)}")
+
+
+def _check_value(key: str, value: object, kind: type) -> None:
+    # bool is a subclass of int: `min_slices: true` is a mistake.
+    if type(value) is not kind:
+        raise ManifestError(f"`{key}` is {value!r}, expected {_TYPE_WORDS[kind]}")
+    if isinstance(value, str) and not value.strip():
+        raise ManifestError(f"`{key}` is empty")
+    if key in _PATTERNS and not re.fullmatch(_PATTERNS[key][0], str(value)):
+        raise ManifestError(f"`{key}` is {value!r}, expected {_PATTERNS[key][1]}")
+    if key in _SMALLEST and isinstance(value, int) and value < _SMALLEST[key]:
+        raise ManifestError(f"`{key}` is {value}, expected at least {_SMALLEST[key]}")
+    if key == "algorithm_family" and value not in ALGORITHM_FAMILIES:
+        raise ManifestError(f"`{key}` is {value!r}, expected one of {', '.join(ALGORITHM_FAMILIES)}")
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,134 @@
+"""The gate: nothing is sent that was not read again from its file and found to say what the findings say.
+
+It reads with its own decoder, and it compares with the findings and with the headers as they were received.
+Validators check that an object is legal DICOM; none notices a flipped mask, a neighbour's patient or a wrong
+study.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import pydicom
+from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+
+from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.results import gate_report, gate_segmentation
+from radnode.pipelines.results.normalise import IDENTITY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+    from radnode.pipelines.findings import Findings
+    from radnode.pipelines.results.identity import Provenance
+    from radnode.pipelines.results.normalise import SourceHeader
+
+Fault = tuple[str, str]
+
+
+class GateRefused(RunFailed):
+    """A result does not say what the findings say; it is not sent. `check` names the check that refused
+    it.
+    """
+
+    def __init__(self, form: str, check: str, detail: str) -> None:
+        super().__init__(f"the gate refused the {form}: {check}: {detail}")
+        self.check = check
+
+
+def check(
+    objects: Mapping[str, Path], findings: Findings, source: SourceHeader, provenance: Provenance
+) -> None:
+    """Read every result again and refuse the whole job at the first fault.
+
+    objects: result form -> file. Raises GateRefused.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = {form: _read(form, path) for form, path in objects.items()}
+        for form, result in results.items():
+            for name, detail in _faults(form, result, results, findings, source, provenance):
+                raise GateRefused(form, name, detail)
+    if "SEG" in provenance.order.forms and findings.segments and "SEG" not in results:
+        raise GateRefused("SEG", "missing", "segments were found and nothing shows them")
+
+
+def _read(form: str, path: Path) -> Dataset:
+    try:
+        return pydicom.dcmread(path)
+    except (OSError, pydicom.errors.InvalidDicomError, ValueError, KeyError) as error:
+        raise GateRefused(form, "file", f"cannot be read back ({type(error).__name__})") from error
+
+
+def _faults(
+    form: str,
+    result: Dataset,
+    results: Mapping[str, Dataset],
+    findings: Findings,
+    source: SourceHeader,
+    provenance: Provenance,
+) -> Iterator[Fault]:
+    yield from _identity(result, source)
+    yield from _uids(form, result, provenance)
+    yield from _markings(result, provenance)
+    yield from _references(result, results, source)
+    if result.SOPClassUID == SegmentationStorage:
+        yield from gate_segmentation.faults(result, findings, provenance)
+    if result.SOPClassUID == Comprehensive3DSRStorage:
+        yield from gate_report.faults(result, findings, provenance, results.get("SEG"))
+
+
+def _identity(result: Dataset, source: SourceHeader) -> Iterator[Fault]:
+    for keyword in IDENTITY:
+        check_name = "study" if keyword.startswith("Study") else "patient"
+        said = _plain(result, keyword)
+        if said != _plain(source.common, keyword):
+            yield check_name, f"{keyword} differs from the images'"
+        received = _plain(source.first, keyword)
+        # Against the header as received, so that a fault of the normaliser shows. Text beyond ASCII and
+        # repaired values differ there for good reasons; they were compared with the normalised header above.
+        comparable = received.isascii() and "\x1b" not in received and keyword not in source.repaired
+        if comparable and said != received:
+            yield check_name, f"{keyword} differs from the images' as they were received"
+
+
+def _plain(dataset: Dataset, keyword: str) -> str:
+    return str(dataset.get(keyword) or "").strip().rstrip("^=")
+
+
+def _uids(form: str, result: Dataset, provenance: Provenance) -> Iterator[Fault]:
+    if str(result.SOPInstanceUID) != provenance.uid(form, "instance"):
+        yield "uid", "SOP Instance UID is not the one that this job gives"
+    if str(result.SeriesInstanceUID) != provenance.uid(form, "series"):
+        yield "uid", "Series Instance UID is not the one that this job gives"
+    meta = result.file_meta
+    stored = (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID)
+    if stored != (result.SOPClassUID, result.SOPInstanceUID):
+        yield "uid", "the file meta information names another instance"
+
+
+def _markings(result: Dataset, provenance: Provenance) -> Iterator[Fault]:
+    if result.get("ContentQualification") != provenance.order.content_qualification:
+        yield "qualification", f"{result.get('ContentQualification')} instead of " \
+                               f"{provenance.order.content_qualification}"
+    if result.get("Manufacturer") != "radnode":
+        yield "equipment", "the object does not say that radnode made it"
+    if result.get("SpecificCharacterSet") != "ISO_IR 192":
+        yield "character set", "not ISO_IR 192"
+    if any(element.tag.is_private for element in result.iterall()):
+        yield "private tags", "the object holds private elements"
+
+
+def _references(result: Dataset, results: Mapping[str, Dataset], source: SourceHeader) -> Iterator[Fault]:
+    """Every instance and series named inside is an input of the job or a sibling result."""
+    instances = set(source.instances) | {str(sibling.SOPInstanceUID) for sibling in results.values()}
+    series = set(source.instances.values()) | {str(sibling.SeriesInstanceUID) for sibling in results.values()}
+    for element in result.iterall():
+        if element.keyword == "ReferencedSOPInstanceUID" and str(element.value) not in instances:
+            yield "reference", "an instance is named that is neither an input nor a result of this job"
+        if element.keyword == "SeriesInstanceUID" and str(element.value) not in series:
+            yield "reference", "a series is named that is neither an input's nor a result's of this job"

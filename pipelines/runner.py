@@ -1,0 +1,290 @@
+"""What a worker process does with one job, and the lines it speaks with the node.
+
+    stdin    one WorkOrder per line
+    stdout   {"stage": name} as the run goes on, then one {"report": RunReport} per order
+    stderr   everything else, also what libraries print
+
+A run never raises: however it ends, it ends in a report. Whatever a report says about an unexpected error is
+the error's kind and place, never its message, which may quote the header of a patient's image.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydicom
+
+from radnode.pipelines import registry
+from radnode.pipelines.contract import (
+    IncompleteInput,
+    NotProcessed,
+    PipelineError,
+    ProducedObject,
+    RunContext,
+    RunFailed,
+    RunReport,
+    RunState,
+    StudyImages,
+    WorkOrder,
+)
+from radnode.pipelines.results import gate, write
+from radnode.pipelines.results.identity import Provenance
+from radnode.pipelines.results.normalise import read_source
+from radnode.pipelines.sources.select import SourceInstance, select_stack
+from radnode.pipelines.sources.volume import read_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pydicom import Dataset
+
+    from radnode.pipelines.contract import InputInstance, Manifest, Pipeline
+    from radnode.pipelines.findings import Findings
+    from radnode.pipelines.results import Written
+    from radnode.pipelines.results.normalise import SourceHeader
+
+    Emit = Callable[[Mapping[str, Any]], None]
+
+
+class Warm:
+    """The pipelines of this process: each is loaded when first asked for, and stays."""
+
+    def __init__(self, manifests: Mapping[str, Manifest]) -> None:
+        self._manifests = manifests
+        self._loaded: dict[str, Pipeline] = {}
+
+    def manifest(self, name: str) -> Manifest:
+        """Raises RunFailed for a pipeline that is not installed."""
+        if name not in self._manifests:
+            raise RunFailed(f"pipeline {name} is not installed where this worker runs")
+        return self._manifests[name]
+
+    def pipeline(self, name: str) -> Pipeline:
+        """Raises RunFailed for a pipeline that cannot be loaded."""
+        if name not in self._loaded:
+            self._loaded[name] = registry.load(self.manifest(name))
+        return self._loaded[name]
+
+    def drop(self) -> None:
+        """Free what the pipelines hold, after memory ran out."""
+        self._loaded.clear()
+        gc.collect()
+        if torch := sys.modules.get("torch"):
+            torch.cuda.empty_cache()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Progress:
+    """How far a run is; what it knows is in the report however it ends."""
+
+    emit: Emit
+    stage: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    repairs: tuple[str, ...] = ()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        self.stage = name
+        self.emit({"stage": name})
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.perf_counter() - began, 3)
+
+    def within(self, part: str) -> None:
+        """What a pipeline says about how far it is."""
+        self.emit({"stage": f"{self.stage}: {part}"})
+
+
+def run(order: WorkOrder, warm: Warm, emit: Emit) -> RunReport:
+    """One job from its files to result files that passed the gate. Never raises."""
+    progress = _Progress(emit=emit)
+    try:
+        return _steps(order, warm, progress)
+    except NotProcessed as error:
+        return _ended(order, progress, RunState.NOT_PROCESSED, str(error))
+    except PipelineError as error:
+        return _ended(order, progress, RunState.FAILED, str(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: one study harms only itself
+        print(f"job {order.job_key}, {progress.stage}: {type(error).__name__}", file=sys.stderr)  # noqa: T201
+        traceback.print_tb(error.__traceback__)
+        if _out_of_memory(error):
+            warm.drop()
+            return _ended(order, progress, RunState.FAILED, f"out of memory in the step {progress.stage}")
+        reason = f"{type(error).__name__} in the step {progress.stage}; the worker's log has the place"
+        return _ended(order, progress, RunState.FAILED, reason)
+
+
+def _steps(order: WorkOrder, warm: Warm, progress: _Progress) -> RunReport:
+    started = datetime.now(UTC)
+    manifest = warm.manifest(order.pipeline)
+    with progress.step("select"):
+        headers = [_read_header(instance) for instance in order.instances]
+        selection = select_stack(
+            [SourceInstance(path=Path(instance.path), dataset=header)
+             for instance, header in zip(order.instances, headers, strict=True)],
+            manifest,
+        )
+        progress.excluded = selection.excluded
+    with progress.step("decode"):
+        volume = read_volume(selection)
+        source = read_source(headers, volume)
+        progress.repairs = source.repairs
+    with progress.step("infer"):
+        images = StudyImages(
+            volume=volume, modality=manifest.modality, excluded=selection.excluded, notes=selection.notes
+        )
+        context = RunContext(device=order.device, stage=progress.within)
+        findings = _with_input_remarks(warm.pipeline(order.pipeline).run(images, context), images)
+    provenance = Provenance(manifest=manifest, order=order, started=started)
+    with progress.step("write"):
+        written = write(findings, source, provenance, order.forms)
+        files = {result.form: _write_file(result, Path(order.output_folder)) for result in written}
+    with progress.step("gate"):
+        _pass_gate(files, findings, source, provenance)
+    state = RunState.NOTHING_FOUND if findings.nothing_found else RunState.FINDINGS
+    return replace(
+        _ended(order, progress, state, ""),
+        objects=tuple(_produced(result, files[result.form], written) for result in written),
+        measurements=_measurements(findings),
+        remarks=findings.remarks,
+    )
+
+
+def _read_header(instance: InputInstance) -> Dataset:
+    """The header of one input, after its bytes were compared with the digest that the result will name."""
+    path = Path(instance.path)
+    try:
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+            if digest != instance.digest:
+                raise RunFailed(f"instance {instance.sop_instance_uid} is not the bytes that were received")
+            content.seek(0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return pydicom.dcmread(content, stop_before_pixels=True)
+    except (OSError, pydicom.errors.InvalidDicomError, EOFError) as error:
+        raise IncompleteInput(
+            f"instance {instance.sop_instance_uid} cannot be read ({type(error).__name__})"
+        ) from error
+
+
+def _with_input_remarks(findings: Findings, images: StudyImages) -> Findings:
+    """Whatever was unusual about the input is said in the result, whether the pipeline repeats it or not."""
+    said = list(findings.remarks)
+    said += [note for note in images.notes if note not in said]
+    if images.excluded:
+        reasons = Counter(images.excluded.values()).most_common(5)
+        counted = "; ".join(f"{count} x {reason}" for reason, count in reasons)
+        said.append(f"{len(images.excluded)} received images were not read: {counted}.")
+    return replace(findings, remarks=tuple(said))
+
+
+def _write_file(result: Written, folder: Path) -> Path:
+    """A result file is whole under its name or absent: a worker may be killed at any moment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.order}-{result.form}.dcm"
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as file:
+        result.dataset.save_as(file, enforce_file_format=True)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def _pass_gate(
+    files: Mapping[str, Path], findings: Findings, source: SourceHeader, provenance: Provenance
+) -> None:
+    try:
+        gate.check(files, findings, source, provenance)
+    except gate.GateRefused:
+        for path in files.values():
+            path.unlink()
+        raise
+
+
+def _produced(result: Written, path: Path, written: Sequence[Written]) -> ProducedObject:
+    dataset = result.dataset
+    named = {
+        str(element.value) for element in dataset.iterall() if element.keyword == "ReferencedSOPInstanceUID"
+    }
+    return ProducedObject(
+        form=result.form,
+        order=result.order,
+        path=str(path),
+        sop_class_uid=str(dataset.SOPClassUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
+        references=tuple(sorted(named)),
+    )
+
+
+def _measurements(findings: Findings) -> tuple[dict[str, Any], ...]:
+    labels = {segment.key: segment.label for segment in findings.segments}
+    return tuple(
+        {"of": measurement.of, "label": labels[measurement.of], "name": measurement.name.meaning,
+         "value": measurement.value, "unit": measurement.unit.value,
+         "method": measurement.method.meaning if measurement.method else ""}
+        for measurement in findings.measurements
+    )
+
+
+def _ended(order: WorkOrder, progress: _Progress, state: RunState, reason: str) -> RunReport:
+    return RunReport(
+        job_key=order.job_key, state=state, reason=reason, excluded=dict(progress.excluded),
+        repairs=progress.repairs, seconds=dict(progress.seconds),
+    )
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Python's, numpy's, and torch's (on a device by class, on the CPU only by its words)."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
+    )
+
+
+def main() -> int:
+    """Serve orders until stdin ends."""
+
+    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    # Whatever a library prints must not end up between two lines of the protocol, even from C.
+    os.dup2(2, 1)
+    orders = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+    def emit(message: Mapping[str, Any]) -> None:
+        protocol.write(json.dumps(message) + "\n")
+
+    warm = Warm(registry.installed().manifests)
+    for line in orders:
+        report = run(WorkOrder.from_json(line), warm, emit)
+        emit({"report": json.loads(report.to_json())})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
