@@ -15,7 +15,7 @@ from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, Segmentation
 
 from radnode.pipelines.contract import ALGORITHM_FAMILIES
 from radnode.pipelines.findings import Code
-from radnode.pipelines.results.common import concept, finish, pydicom_code, sop_common
+from radnode.pipelines.results.marking import concept, finish, pydicom_code, sop_common
 from radnode.pipelines.results.identity import MANUFACTURER
 
 if TYPE_CHECKING:

@@ -66,7 +66,7 @@ def ct_header(slice_index: int, position: Sequence[float], orientation: Sequence
     header = Dataset()
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header.SpecificCharacterSet = "ISO_IR 100"
+    header.SpecificCharacterSet = "ISO_IR 192"
     header.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     header.SOPClassUID = CTImageStorage
     header.SOPInstanceUID = f"{SERIES}.{slice_index + 1}"

@@ -1,0 +1,182 @@
+"""Validators of DICOM objects, each an implementation of its own. What a validator says is a failure, unless its exact
+words are allowed below; so is a validator that could not run (two of them report errors with exit code 0).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from support.processes import missing, required
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+# IHE AI Results wants the Device UID of the algorithm in Contributing Equipment; private codes have a private scheme.
+_ALLOWED_DCIODVFY = (
+    r"Segmentation|Comprehensive3DSR",
+    # What the source lacks stays empty in the result.
+    r"Warning - Missing attribute or value that would be needed to build DICOMDIR - Study (Date|Time|ID)",
+    r"Warning - Attribute is not present in standard DICOM IOD - \(0x0018,0x1002\) UI Device UID",
+    r"Warning - Dicom dataset contains attributes not present in standard DICOM IOD - "
+    r"this is a Standard Extended SOP Class",
+    r"Warning - Unrecognized defined term <99RADNODE> for value 1 of attribute <Coding Scheme Designator>",
+)
+# The Accession Number belongs to the study and, in a report, to the request as well.
+_ALLOWED_DCENTVFY = (
+    r"Warning - Different information entities for attribute - Element=<AccessionNumber> "
+    r"IE <Series> versus <Study> for file <[^>]*> versus <[^>]*>",
+    # What must be present, be it empty, is in the result also where the source lacks it.
+    r"Warning - Attribute present in one instance but not the other - Element=<(PatientBirthDate|PatientSex|"
+    r"StudyTime|StudyID|AccessionNumber|ReferringPhysicianName)> IE=<\w+> for file <[^>]*> versus <[^>]*>",
+)
+_ALLOWED_DSRDUMP = (r"W: The VR checker does not support this Specific Character Set: ISO_IR 192",)
+# PixelMed knows the spelling of an older edition of PS3.16; 2024 and highdicom write "Source Series for Segmentation".
+_ALLOWED_PIXELMED = (
+    r'Warning: Template 1411 VolumetricROIMeasurements/.*: Code \(121232,DCM,"Source Series for Segmentation"\) has '
+    r'different code meaning \("Source Series for Segmentation"\) than code meaning in template concept name '
+    r'\("Source series for segmentation"\)',
+)
+_PIXELMED_LINES = (
+    r"Picked up JAVA_TOOL_OPTIONS: .*",
+    r"Found Comprehensive3DSR IOD",
+    r"Found Root Template TID_1500 \(MeasurementReport\)",
+    r"Root Template Validation Complete",
+    r"IOD validation complete",
+)
+
+
+class Rejected(AssertionError):
+    """A validator said something that is not allowed, or could not run."""
+
+
+def dciodvfy(path: Path) -> None:
+    """David Clunie's validator of information objects."""
+    done = _run(_in_environment("dciodvfy"), path)
+    lines = _lines(done.stderr)
+    if not any(line in ("Segmentation", "Comprehensive3DSR") for line in lines):
+        raise Rejected(f"dciodvfy did not recognise {path.name}: {lines}")
+    _judge("dciodvfy", path.name, lines, _ALLOWED_DCIODVFY)
+    if done.returncode != 0:
+        raise Rejected(f"dciodvfy {path.name}: exit code {done.returncode}")
+
+
+def dcentvfy(paths: Iterable[Path]) -> None:
+    """Consistency of patient, study and series over sources and results together; it compares bytes."""
+    done = _run(_in_environment("dcentvfy"), *paths)
+    _judge("dcentvfy", "sources and results", _lines(done.stderr), _ALLOWED_DCENTVFY)
+    if done.returncode != 0:
+        raise Rejected(f"dcentvfy: exit code {done.returncode}")
+
+
+def dsrdump(path: Path) -> str:
+    """DCMTK's reader of structured reports; what it printed."""
+    done = _run(required("/usr/bin/dsrdump"), "-Ph", "+Pc", "+Pt", "+Pl", path)
+    _judge("dsrdump", path.name, _lines(done.stderr), _ALLOWED_DSRDUMP)
+    if done.returncode != 0:
+        raise Rejected(f"dsrdump {path.name}: exit code {done.returncode}")
+    return done.stdout
+
+
+def pixelmed_report(path: Path) -> None:
+    """PixelMed's validator of report templates. Its exit code is 0 even when it crashes."""
+    program = required("/usr/bin/DicomSRValidator")
+    # Its stylesheets exceed the limits of newer JDKs, where it crashes and still returns 0.
+    limits = "-Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
+    done = _run(program, "-checkcontentitemorder", "-checktemplateid", path, JAVA_TOOL_OPTIONS=limits)
+    lines = _lines(done.stdout + "\n" + done.stderr)
+    for needed in _PIXELMED_LINES[1:]:
+        if not any(re.fullmatch(needed, line) for line in lines):
+            raise Rejected(f"DicomSRValidator {path.name} did not say {needed!r}: {lines}")
+    _judge("DicomSRValidator", path.name, lines, (*_PIXELMED_LINES, *_ALLOWED_PIXELMED))
+
+
+def dcmqi_report(path: Path, folder: Path) -> dict[str, Any]:
+    """dcmqi's reader of TID 1500; the report as it understood it."""
+    output = folder / "report.json"
+    done = _run(_in_environment("tid1500reader"), "--inputDICOM", path, "--outputMetadata", output)
+    if done.returncode != 0 or not output.is_file() or re.search(r"(?i)error|fail", done.stdout + done.stderr):
+        raise Rejected(f"tid1500reader {path.name}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+    read: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    return read
+
+
+def dcmqi_segments(path: Path, folder: Path) -> dict[int, NDArray[np.float64]]:
+    """Voxel centres of each segment in LPS millimetres, (n, 3), as dcmqi and ITK read them; segment number -> points."""
+    folder.mkdir(exist_ok=True)
+    done = _run(
+        _in_environment("segimage2itkimage"), "--inputDICOM", path, "--outputDirectory", folder, "--outputType", "nrrd"
+    )
+    if done.returncode != 0 or re.search(r"(?i)\berror|fail", done.stdout + done.stderr):
+        raise Rejected(f"segimage2itkimage {path.name}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+    read: dict[int, NDArray[np.float64]] = {}
+    for image in sorted(folder.glob("*.nrrd")):
+        labels, directions, origin = _nrrd(image)
+        for label in np.unique(labels[labels > 0]):
+            if int(label) in read:
+                raise Rejected(f"segment {label} is in two files of segimage2itkimage")
+            read[int(label)] = np.argwhere(labels == label)[:, ::-1] @ directions + origin
+    return read
+
+
+def _nrrd(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
+    """(labels [k, j, i], space directions (i, j, k) in rows, origin), in LPS."""
+
+
+    head, _, body = path.read_bytes().partition(b"\n\n")
+    fields = dict(line.split(": ", 1) for line in head.decode().splitlines() if ": " in line)
+    if fields["space"] != "left-posterior-superior":
+        raise Rejected(f"unexpected space {fields['space']}")
+    kind = {"short": "<i2", "unsigned char": "u1", "signed short": "<i2", "unsigned short": "<u2"}[fields["type"]]
+    content = gzip.decompress(body) if fields["encoding"] == "gzip" else body
+    sizes = [int(size) for size in fields["sizes"].split()]
+    labels = np.frombuffer(content, dtype=kind).reshape(sizes[::-1])
+    vectors = [_vector(text) for text in re.findall(r"\([^)]*\)", fields["space directions"])]
+    return labels, np.array(vectors), np.array(_vector(fields["space origin"]))
+
+
+def _vector(text: str) -> list[float]:
+    return [float(value) for value in text.strip("()").split(",")]
+
+
+def _judge(validator: str, name: str, lines: Sequence[str], allowed: Sequence[str]) -> None:
+    unknown = [line for line in lines if not any(re.fullmatch(pattern, line) for pattern in allowed)]
+    if unknown:
+        raise Rejected(f"{validator} {name}:\n" + "\n".join(unknown))
+
+
+def _lines(output: str) -> list[str]:
+    return [line.strip() for line in output.splitlines() if line.strip()]
+
+
+def _in_environment(program: str) -> str:
+    """A validator from a wheel lies beside the interpreter."""
+    path = Path(sys.executable).parent / program
+    if not path.is_file():
+        missing(f"{program} is not installed; pip install 'radnode[dev]'")
+    return str(path)
+
+
+def _run(program: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    # Validators print the bytes of the file, whatever its character set.
+    return subprocess.run(
+        [program, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=300, check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def dcmtk_text(path: Path, tag: str) -> str:
+    """An element as DCMTK prints it."""
+    done = _run(required("/usr/bin/dcmdump"), "+P", tag, path)
+    if done.returncode != 0:
+        raise Rejected(f"dcmdump {path.name}: {done.stderr}")
+    return done.stdout
