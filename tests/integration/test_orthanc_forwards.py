@@ -55,5 +55,5 @@ def test_it_keeps_its_images_through_a_kill(start_orthanc: Callable[..., Orthanc
     orthanc.send(tmp_path / "ct")
     orthanc.kill()
     orthanc.start()
-    datasets = orthanc.datasets(series.study_instance_uid, sop_class_uid="1.2.840.10008.5.1.4.1.1.2")
+    datasets = orthanc.datasets(series.study_instance_uid, Modality="CT")
     assert [str(ds.PatientName) for ds in datasets] == ["Phantom^Chest", "Phantom^Chest"]

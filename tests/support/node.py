@@ -42,6 +42,18 @@ class PeerEntry:
         return {"ae_title": self.ae_title or self.name, "host": "127.0.0.1", "port": self.port, **self.more}
 
 
+def modality(ae_title: str = "TESTSCU") -> PeerEntry:
+    """A scanner: it sends and is never sent anything."""
+    return PeerEntry(name="CT1", ae_title=ae_title, port=104, more={"sends": True, "receives": False})
+
+
+def archive(port: int, *, ae_title: str = "PACS", **more: Any) -> PeerEntry:
+    """A PACS that sends images and receives results."""
+    return PeerEntry(
+        name="PACS", ae_title=ae_title, port=port, more={"sends": True, "receives": True, **more}
+    )
+
+
 CHEST_CT = {"name": "chest-ct", "when": {"modality": "CT"}, "run": ["ct-lung"], "send": ["PACS"]}
 
 
@@ -56,10 +68,11 @@ class NodeProcess:
         routes: Sequence[Mapping[str, Any]] = (CHEST_CT,),
         settings: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
+        port: int | None = None,
     ) -> None:
         self.folder = folder
         self.ae_title = "RADNODE"
-        self.port = free_port()
+        self.port = port or free_port()
         self.http_port = free_port()
         self.config = folder / "radnode.yaml"
         self.data = folder / "data"
@@ -185,6 +198,25 @@ class NodeProcess:
         """The jobs over one series, first revision first."""
         found = [job for job in self.jobs() if job["series_instance_uid"] == series_instance_uid]
         return sorted(found, key=lambda job: job["revision"])
+
+    def wait_for_job(
+        self, series_instance_uid: str, state: str, *, number: int = 1, within: float = 120
+    ) -> Any:
+        """The `number`-th job over a series, once it is in this state."""
+
+        def look() -> Any:
+            found = self.jobs_of(series_instance_uid)
+            return found[number - 1] if len(found) >= number and found[number - 1]["state"] == state else None
+
+        return eventually(
+            look,
+            within=within,
+            why=lambda: f"job {state}, they are {self.jobs_of(series_instance_uid)}\n{self.log()}",
+        )
+
+    def alarms(self) -> str:
+        """What is wrong right now, as one text."""
+        return json.dumps(self.status()["alarms"], ensure_ascii=False)
 
     def timeline(self, study_instance_uid: str) -> dict[str, Any]:
         """GET /api/studies/{uid}: events, series, jobs, deliveries."""

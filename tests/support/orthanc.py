@@ -16,7 +16,7 @@ from support.processes import Program, required
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
@@ -130,30 +130,30 @@ class Orthanc:
         assert study, f"{study_instance_uid} is not in Orthanc"
         self.post("/modalities/node/store", {"Resources": [study], "Synchronous": True})
 
-    def instances(self, study_instance_uid: str, *, sop_class_uid: str | None = None) -> list[str]:
-        """SOP Instance UIDs of a study, of one SOP class or of all."""
-        return sorted(tags["SOPInstanceUID"] for _, tags in self._tagged(study_instance_uid, sop_class_uid))
+    def instances(self, study_instance_uid: str, **tags: str) -> list[str]:
+        """SOP Instance UIDs of a study: all, or those with these tags (SOPClassUID, Modality ...)."""
+        return sorted(found["SOPInstanceUID"] for _, found in self._tagged(study_instance_uid, tags))
 
-    def datasets(self, study_instance_uid: str, *, sop_class_uid: str | None = None) -> list[pydicom.Dataset]:
+    def datasets(self, study_instance_uid: str, **tags: str) -> list[pydicom.Dataset]:
         """The instances themselves, as Orthanc would hand them to a viewer."""
         found = []
-        for identifier, _ in self._tagged(study_instance_uid, sop_class_uid):
+        for identifier, _ in self._tagged(study_instance_uid, tags):
             target = self.folder / f"{identifier}.dcm"
             target.write_bytes(self._call("GET", f"/instances/{identifier}/file"))
             found.append(pydicom.dcmread(target))
         return found
 
     def wait_for(
-        self, study_instance_uid: str, *, sop_class_uid: str, count: int = 1, within: float = 120
+        self, study_instance_uid: str, *, count: int = 1, within: float = 120, **tags: str
     ) -> list[pydicom.Dataset]:
-        """The instances of one SOP class in a study, once at least `count` are there."""
+        """The instances with these tags in a study, once at least `count` are there."""
         eventually(
-            lambda: len(self.instances(study_instance_uid, sop_class_uid=sop_class_uid)) >= count,
+            lambda: len(self.instances(study_instance_uid, **tags)) >= count,
             within=within,
             every=0.5,
-            why=lambda: f"{count} x {sop_class_uid} in Orthanc\n{self.log()}",
+            why=lambda: f"{count} x {tags} in Orthanc\n{self.log()}",
         )
-        return self.datasets(study_instance_uid, sop_class_uid=sop_class_uid)
+        return self.datasets(study_instance_uid, **tags)
 
     def _configuration(self) -> dict[str, Any]:
         modalities = {}
@@ -214,13 +214,13 @@ class Orthanc:
         found = self.post("/tools/find", query)
         return found[0] if found else None
 
-    def _tagged(self, study_instance_uid: str, sop_class_uid: str | None) -> list[tuple[str, dict[str, str]]]:
+    def _tagged(self, study_instance_uid: str, wanted: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
         study = self._study(study_instance_uid)
         if study is None:
             return []
         found = []
         for instance in self.get(f"/studies/{study}/instances"):
             tags = self.get(f"/instances/{instance['ID']}/simplified-tags")
-            if sop_class_uid in (None, tags["SOPClassUID"]):
+            if all(tags.get(keyword) == value for keyword, value in wanted.items()):
                 found.append((instance["ID"], tags))
         return found

@@ -1,0 +1,254 @@
+"""SIGKILL at any moment: nothing acknowledged is lost, and every series has one answer.
+
+The way of a study has three parts in which different things can be lost, so the kills are spread over them:
+while images arrive, while jobs run, while results are sent. RADNODE_TEST_KILLS sets how many there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import pydicom
+import pytest
+from pynetdicom import AE
+from pynetdicom.dsutils import encode
+from pynetdicom.sop_class import CTImageStorage
+from support.chest import write_chest
+from support.node import archive, modality
+from support.pacs import Attempt, Cut, Fault, Silence
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.chest import Series
+    from support.node import NodeProcess
+    from support.pacs import StandInPacs
+
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
+
+KILLS = int(os.environ.get("RADNODE_TEST_KILLS", "40"))
+SERIES = max(8, KILLS // 5)
+SLICES = 32
+# Long enough that no series closes while the node is down and the sender reconnects.
+QUIET_TIME_S = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image to send: the bytes a receiver must keep, without file meta."""
+
+    sop_instance_uid: str
+    dataset: pydicom.Dataset
+    digest: str
+
+
+class Sender(threading.Thread):
+    """A modality that does not give up: sends what was not acknowledged, reconnects after every cut.
+
+    It sends only as many images as it is allowed to, so that the kills are spread over the whole transfer.
+    """
+
+    def __init__(self, images: list[Image], port: int) -> None:
+        super().__init__(name="sender", daemon=True)
+        self.acknowledged: list[Image] = []
+        self._images = images
+        self._port = port
+        self._allowed = threading.Semaphore(0)
+        self._done = threading.Event()
+
+    def allow(self, number: int) -> None:
+        """Let it send so many more."""
+        self._allowed.release(number)
+
+    def stop(self) -> None:
+        """End it."""
+        self._done.set()
+        self._allowed.release()
+        self.join(30)
+
+    def run(self) -> None:
+        """Until everything is acknowledged."""
+        while not self._done.is_set() and len(self.acknowledged) < len(self._images):
+            self._one_association()
+            self._done.wait(0.05)
+
+    def _one_association(self) -> None:
+        ae = AE(ae_title="TESTSCU")
+        ae.connection_timeout, ae.acse_timeout, ae.dimse_timeout = 2, 5, 10
+        ae.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
+        association = ae.associate("127.0.0.1", self._port, ae_title="RADNODE")
+        while association.is_established and len(self.acknowledged) < len(self._images):
+            self._allowed.acquire()
+            if self._done.is_set():
+                break
+            image = self._images[len(self.acknowledged)]
+            try:
+                answer = association.send_c_store(image.dataset)
+            except RuntimeError:  # the association ended between the check and the request
+                answer = pydicom.Dataset()
+            if answer.get("Status") != 0x0000:
+                self._allowed.release()
+                break
+            self.acknowledged.append(image)
+        if association.is_established:
+            association.release()
+
+
+class Kills:
+    """Ends the node's lives and begins new ones. No job is killed twice: then it would rightly fail."""
+
+    def __init__(self, node: NodeProcess, seed: int) -> None:
+        self.node = node
+        self.random = random.Random(seed)
+        self.number: Counter[str] = Counter()
+        self._jobs_hit: set[int] = set()
+
+    def now(self, kind: str) -> None:
+        """SIGKILL and a new life."""
+        self.node.kill()
+        self.number[kind] += 1
+        self.node.start()
+        self._jobs_hit |= self.running()
+
+    def running(self) -> set[int]:
+        """The jobs in work."""
+        return {job["job"] for job in self.node.jobs() if job["state"] == "RUNNING"}
+
+    def spares_a_job(self) -> bool:
+        """Whether a kill now would meet a job for the second time."""
+        return bool(self.running() & self._jobs_hit)
+
+    def in_a_fresh_job(self, within: float) -> bool:
+        """One kill up to a second into a job that was not hit before; False if none runs in time."""
+        with suppress(AssertionError):
+            eventually(lambda: self.running() - self._jobs_hit, within=within, every=0.05)
+        time.sleep(self.random.uniform(0, 1))
+        fresh = self.running() - self._jobs_hit
+        if fresh:
+            self._jobs_hit |= fresh
+            self.now("job")
+        return bool(fresh)
+
+
+# pynetdicom 3.0.4 leaves the socket of a refused connection to the garbage collector, which warns.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_nothing_acknowledged_is_lost_and_every_series_has_one_answer(
+    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+) -> None:
+    seed = int(os.environ.get("RADNODE_TEST_SEED", "20260102"))
+    all_series = [
+        write_chest(tmp_path / f"ct-{n}", name=str(n), patient_id=f"KILL-{n:03d}", slices=SLICES)
+        for n in range(SERIES)
+    ]
+    images = _interleaved(all_series)
+    node = start_node(
+        peers=[archive(pacs.port), modality()],
+        settings={"quiet_time_s": QUIET_TIME_S, "hold_after_s": 600},
+    )
+    kills = Kills(node, seed)
+    sender = Sender(images, node.port)
+    sender.start()
+    try:
+        _kill_while_images_arrive(kills, sender, total=len(images))
+        _kill_while_jobs_run_and_results_are_sent(kills, pacs)
+    finally:
+        sender.stop()
+    pacs.plan = lambda _attempt: None
+    assert kills.number.total() >= KILLS, kills.number
+
+    node.wait_for_states(PROCESSED=len(images), within=180)
+    eventually(
+        lambda: len(pacs.stored(Modality="SEG")) == len(pacs.stored(Modality="SR")) == SERIES,
+        within=120,
+        why=lambda: f"results: {node.status()}\n{node.log()}",
+    )
+    assert len(sender.acknowledged) == len(images)
+    assert node.ledger()["acknowledged"] == len(images)
+    _assert_kept(node.data, sender.acknowledged)
+    _assert_one_answer_each(pacs, all_series)
+
+
+def _kill_while_images_arrive(kills: Kills, sender: Sender, total: int) -> None:
+    """Half of all kills; each somewhere between two acknowledgements, and the sender goes on at once."""
+    lives = KILLS // 2
+    share = total // (lives + 1)
+    for _ in range(lives):
+        before = len(sender.acknowledged)
+        sender.allow(share)
+        after = before + kills.random.randint(1, share - 1)
+        eventually(lambda after=after: len(sender.acknowledged) >= after, within=30, every=0.001)
+        time.sleep(kills.random.uniform(0, 0.01))
+        kills.now("receive")
+    sender.allow(total)
+    eventually(lambda: len(sender.acknowledged) == total, within=60, why=kills.node.log)
+
+
+def _kill_while_jobs_run_and_results_are_sent(kills: Kills, pacs: StandInPacs) -> None:
+    """One kill in each job; else the node dies while the PACS has a result in hand, or has lost it."""
+    arrived = threading.Event()
+
+    def plan(_attempt: Attempt) -> Fault | None:
+        arrived.set()
+        return kills.random.choice([Silence(0.3), Cut(), Cut(keep=True), None])
+
+    while kills.number.total() < KILLS:
+        if not kills.in_a_fresh_job(within=2 * QUIET_TIME_S if not kills.number["job"] else 2):
+            arrived.clear()
+            pacs.plan = plan
+            met = arrived.wait(15)
+            if kills.spares_a_job():
+                _let_it_end(kills)
+            time.sleep(kills.random.uniform(0, 0.05))
+            pacs.plan = lambda _attempt: None
+            kills.now("send" if met else "idle")
+
+
+def _let_it_end(kills: Kills) -> None:
+    eventually(lambda: not kills.spares_a_job(), within=90, every=0.05, why="the job that was hit ends")
+
+
+def _interleaved(all_series: list[Series]) -> list[Image]:
+    """First and last slices first, then all series side by side: none is gap-free before the end."""
+    order = [0, SLICES - 1, *range(1, SLICES - 1)]
+    return [_image(series.files[place]) for place in order for series in all_series]
+
+
+def _image(file: Path) -> Image:
+    dataset = pydicom.dcmread(file)
+    encoded = encode(dataset, is_implicit_vr=False, is_little_endian=True)
+    assert encoded is not None
+    return Image(dataset.SOPInstanceUID, dataset, hashlib.sha256(encoded).hexdigest())
+
+
+def _assert_kept(data: Path, acknowledged: list[Image]) -> None:
+    """Every acknowledged image is on disk with the bytes that were sent, in a file named by its content."""
+    kept = {}
+    for file in (data / "instances").rglob("*.dcm"):
+        content = file.read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file.stem
+        meta = pydicom.filereader.read_file_meta_info(file)
+        # preamble 128, DICM 4, group length element 12 (PS3.10 7.1)
+        body = content[144 + meta.FileMetaInformationGroupLength :]
+        header = pydicom.dcmread(BytesIO(content), specific_tags=["SOPInstanceUID"], stop_before_pixels=True)
+        kept[str(header.SOPInstanceUID)] = hashlib.sha256(body).hexdigest()
+    assert {image.sop_instance_uid: image.digest for image in acknowledged}.items() <= kept.items()
+
+
+def _assert_one_answer_each(pacs: StandInPacs, all_series: list[Series]) -> None:
+    assert pacs.conflicts == []
+    answers = Counter((str(result.PatientID), result.Modality) for result in pacs.stored())
+    expected = {(series.patient_id, kind): 1 for series in all_series for kind in ("SEG", "SR")}
+    assert answers == expected
+    uids = {attempt.sop_instance_uid for attempt in pacs.attempts}
+    assert len(uids) == 2 * len(all_series), "no result was ever tried under another UID"
