@@ -116,7 +116,9 @@ class NodeProcess:
             "peers": {peer.name: peer.written() for peer in peers},
             "routes": list(routes),
         }
-        YAML(typ="safe", pure=True).dump(json.loads(json.dumps(document)), text)
+        yaml = YAML(typ="safe", pure=True)
+        yaml.default_flow_style = False
+        yaml.dump(json.loads(json.dumps(document)), text)
         self.write_config(text.getvalue())
 
     def write_config(self, text: str) -> None:
