@@ -5,8 +5,8 @@
     │   └── IncompleteInput  images are missing or do not decode: nothing may be said about the rest
     └── RunFailed            the run broke although the input looked right
 
-The node reads manifests and exchanges :class:`WorkOrder` and :class:`RunReport` as JSON lines with a worker; only the
-worker (:mod:`radnode.pipelines.runner`) imports a pipeline's code.
+The node reads manifests and exchanges :class:`WorkOrder` and :class:`RunReport` as JSON lines with a worker;
+only the worker (:mod:`radnode.pipelines.runner`) imports a pipeline's code.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Manifest:
     entry: "module:attribute" of a callable without arguments that returns a :class:`Pipeline`.
     modality: the modality it reads. sheared: whether it accepts gantry tilt (a non-rectangular grid).
     min_slices: fewer slices than this are refused.
-    device_memory_mb: what a run needs on the device. model_digest: SHA-256 of the weights, or of the code version
-    for a pipeline without weights. algorithm_family: a key of :data:`ALGORITHM_FAMILIES`.
+    device_memory_mb: what a run needs on the device. model_digest: SHA-256 of the weights, or of the code
+    version for a pipeline without weights. algorithm_family: a key of :data:`ALGORITHM_FAMILIES`.
     series_number: its results take this number and the next ones, one a result form.
     """
 
@@ -155,7 +155,7 @@ class WorkOrder:
 
 
 class RunState(StrEnum):
-    """How a run ended. Three answers that a radiologist must be able to tell apart, and one that found something."""
+    """How a run ended: three answers that a radiologist must tell apart, and one that found something."""
 
     FINDINGS = "findings"
     NOTHING_FOUND = "nothing found"

@@ -66,7 +66,9 @@ def frames_of(segmentation: Dataset) -> Iterator[Frame]:
     shared = segmentation.SharedFunctionalGroupsSequence[0]
     for number, group in enumerate(groups):
         yield Frame(
-            segment_number=int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber),
+            segment_number=int(
+                _macro(group, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber
+            ),
             mask=_bits(stored, number * size, size).reshape(rows, columns),
             affine=_plane(group, shared),
             sources=_sources(group),

@@ -14,8 +14,8 @@ from pydicom.sr.codedict import codes
 
 from radnode.pipelines.contract import ALGORITHM_FAMILIES
 from radnode.pipelines.findings import Code
-from radnode.pipelines.results.marking import finish, pydicom_code, requests, sop_common
 from radnode.pipelines.results.identity import MANUFACTURER
+from radnode.pipelines.results.marking import finish, pydicom_code, requests, sop_common
 
 if TYPE_CHECKING:
     from pydicom import Dataset

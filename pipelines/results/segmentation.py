@@ -15,8 +15,8 @@ from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, Segmentation
 
 from radnode.pipelines.contract import ALGORITHM_FAMILIES
 from radnode.pipelines.findings import Code
-from radnode.pipelines.results.marking import concept, finish, pydicom_code, sop_common
 from radnode.pipelines.results.identity import MANUFACTURER
+from radnode.pipelines.results.marking import concept, finish, pydicom_code, sop_common
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

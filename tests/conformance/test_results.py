@@ -98,14 +98,28 @@ def test_results_of_sources_in_every_character_set_are_accepted(charset: str, tm
 
 
 def _no_type_2(header: Dataset) -> None:
-    for keyword in ("AccessionNumber", "StudyID", "ReferringPhysicianName", "PatientBirthDate", "PatientSex",
-                    "StudyTime"):
+    for keyword in (
+        "AccessionNumber",
+        "StudyID",
+        "ReferringPhysicianName",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyTime",
+    ):
         delattr(header, keyword)
 
 
 def _empty_type_2(header: Dataset) -> None:
-    for keyword in ("AccessionNumber", "StudyID", "ReferringPhysicianName", "PatientBirthDate", "PatientSex",
-                    "PatientName", "StudyDate", "StudyTime"):
+    for keyword in (
+        "AccessionNumber",
+        "StudyID",
+        "ReferringPhysicianName",
+        "PatientBirthDate",
+        "PatientSex",
+        "PatientName",
+        "StudyDate",
+        "StudyTime",
+    ):
         setattr(header, keyword, "")
 
 
@@ -160,8 +174,14 @@ def test_a_report_without_a_segmentation_is_accepted(tmp_path: Path) -> None:
 
 def test_a_reader_of_the_report_sees_what_made_it_and_that_it_is_research(tmp_path: Path) -> None:
     shown = validators.dsrdump(_study(tmp_path, samples.sample()).results["TID1500"])
-    for said in ("RESEARCH", "Not verified by a person", "The left lung touches the edge of the scan.",
-                 "6 instances received, 6 images read", samples.MANIFEST.model_digest, "1.2.3"):
+    for said in (
+        "RESEARCH",
+        "Not verified by a person",
+        "The left lung touches the edge of the scan.",
+        "6 instances received, 6 images read",
+        samples.MANIFEST.model_digest,
+        "1.2.3",
+    ):
         assert said in shown
 
 
@@ -170,7 +190,8 @@ def test_dcmqi_reads_the_same_numbers(tmp_path: Path) -> None:
     report = validators.dcmqi_report(study.results["TID1500"], tmp_path)
     read = [
         (item["quantity"]["CodeMeaning"], item["units"]["CodeValue"], float(item["value"]))
-        for group in report["Measurements"] for item in group["measurementItems"]
+        for group in report["Measurements"]
+        for item in group["measurementItems"]
     ]
     meant = [(each.name.meaning, each.unit.value, each.value) for each in study.sample.findings.measurements]
     assert [each[:2] for each in read] == [each[:2] for each in meant]
@@ -184,12 +205,18 @@ def test_each_result_has_a_series_of_its_own_and_the_codes_that_viewers_compare(
     assert len({result.SeriesInstanceUID for result in results}) == len(results)
     assert [int(result.SeriesNumber) for result in results] == [9100, 9101]
     assert [result.SeriesDescription for result in results] == [
-        "AI Lung volumes in chest CT SEG 1.2.3 RESEARCH", "AI Lung volumes in chest CT SR 1.2.3 RESEARCH",
+        "AI Lung volumes in chest CT SEG 1.2.3 RESEARCH",
+        "AI Lung volumes in chest CT SR 1.2.3 RESEARCH",
     ]
     shown = validators.dsrdump(study.results["TID1500"])
-    for meaning in ('(126000,DCM,"Imaging Measurement Report")', '(126010,DCM,"Imaging Measurements")',
-                    '(125007,DCM,"Measurement Group")', '(112039,DCM,"Tracking Identifier")',
-                    '(112040,DCM,"Tracking Unique Identifier")', '(111028,DCM,"Image Library")'):
+    for meaning in (
+        '(126000,DCM,"Imaging Measurement Report")',
+        '(126010,DCM,"Imaging Measurements")',
+        '(125007,DCM,"Measurement Group")',
+        '(112039,DCM,"Tracking Identifier")',
+        '(112040,DCM,"Tracking Unique Identifier")',
+        '(111028,DCM,"Image Library")',
+    ):
         assert meaning in shown
     segmentation = results[0]
     assert (segmentation.Rows, segmentation.Columns) == (24, 32)

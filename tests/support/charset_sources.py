@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import pydicom
 from pydicom.dataelem import DataElement
+
 from support import result_samples as samples
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# Placeholders of the length of the bytes, so that the header is encoded by nobody who knows the character set.
+# Placeholders of the length of the bytes, so that the header is encoded by nobody who knows the character
+# set.
 _NAME, _DESCRIPTION = 0x00100010, 0x00081030
 
 
@@ -46,7 +48,13 @@ TEXTS = {
     "GB18030, backslash inside": Text("GB18030", "乗^俓".encode("gb18030"), "乗^俓"),
     "ISO 2022 IR 87": Text(
         "\\ISO 2022 IR 87",
-        b"Yamada^Tarou=" + _japanese("山田") + b"^" + _japanese("太郎") + b"=" + _japanese("やまだ") + b"^"
+        b"Yamada^Tarou="
+        + _japanese("山田")
+        + b"^"
+        + _japanese("太郎")
+        + b"="
+        + _japanese("やまだ")
+        + b"^"
         + _japanese("たろう"),
         "Yamada^Tarou=山田^太郎=やまだ^たろう",
     ),
@@ -57,7 +65,14 @@ TEXTS = {
     ),
     "ISO 2022 IR 149": Text(
         "\\ISO 2022 IR 149",
-        b"Hong^Gildong=" + _korean("洪") + b"^" + _korean("吉洞") + b"=" + _korean("홍") + b"^" + _korean("길동"),
+        b"Hong^Gildong="
+        + _korean("洪")
+        + b"^"
+        + _korean("吉洞")
+        + b"="
+        + _korean("홍")
+        + b"^"
+        + _korean("길동"),
         "Hong^Gildong=洪^吉洞=홍^길동",
     ),
     "ISO 2022 IR 58": Text(

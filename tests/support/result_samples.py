@@ -6,7 +6,7 @@ import hashlib
 import io
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom
@@ -115,7 +115,9 @@ def stack(slices: int = 6, orientation: Sequence[float] = AXIAL, step: float = 2
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     normal = np.cross(row, column)
     origin = np.array([-20.5, -11.25, 30.125])
-    return tuple(ct_header(index, origin + index * step * normal, orientation) for index in range(slices))
+    return tuple(
+        ct_header(index, (origin + index * step * normal).tolist(), orientation) for index in range(slices)
+    )
 
 
 def volume_of(headers: Sequence[Dataset], seed: int = 7) -> Volume:
@@ -199,7 +201,7 @@ def nothing(volume: Volume) -> Findings:
     return Findings(volume=volume, segments=(), measurements=(), remarks=("No lung in the images.",))
 
 
-def order(headers: Sequence[Dataset], folder: Path | None = None, **changes: object) -> WorkOrder:
+def order(headers: Sequence[Dataset], folder: Path | None = None, **changes: Any) -> WorkOrder:
     """A work order over the headers. With a folder: over files, which are written there."""
     instances = []
     for header in headers:
@@ -228,7 +230,7 @@ def order(headers: Sequence[Dataset], folder: Path | None = None, **changes: obj
         device="cpu",
         node_version="0.1.0",
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def encoded(header: Dataset) -> bytes:
@@ -241,7 +243,7 @@ def encoded(header: Dataset) -> bytes:
 
 
 def sample(
-    headers: Sequence[Dataset] | None = None, findings: Findings | None = None, **changes: object
+    headers: Sequence[Dataset] | None = None, findings: Findings | None = None, **changes: Any
 ) -> Sample:
     """Headers, findings over them, the normalised source and the provenance."""
     headers = tuple(headers or stack())

@@ -1,5 +1,7 @@
-"""Validators of DICOM objects, each an implementation of its own. What a validator says is a failure, unless its exact
-words are allowed below; so is a validator that could not run (two of them report errors with exit code 0).
+"""Validators of DICOM objects, each an implementation of its own.
+
+Whatever a validator says is a failure, unless its exact words are allowed below; so is a validator that could
+not run, since two of them report errors with exit code 0.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from support.processes import missing, required
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# IHE AI Results wants the Device UID of the algorithm in Contributing Equipment; private codes have a private scheme.
+# IHE AI Results wants the Device UID of the algorithm in Contributing Equipment; private codes have a private
+# scheme.
 _ALLOWED_DCIODVFY = (
     r"Segmentation|Comprehensive3DSR",
     # What the source lacks stays empty in the result.
@@ -40,10 +44,12 @@ _ALLOWED_DCENTVFY = (
     r"StudyTime|StudyID|AccessionNumber|ReferringPhysicianName)> IE=<\w+> for file <[^>]*> versus <[^>]*>",
 )
 _ALLOWED_DSRDUMP = (r"W: The VR checker does not support this Specific Character Set: ISO_IR 192",)
-# PixelMed knows the spelling of an older edition of PS3.16; 2024 and highdicom write "Source Series for Segmentation".
+# PixelMed knows the spelling of an older edition of PS3.16; 2024 and highdicom write "Source Series for
+# Segmentation".
 _ALLOWED_PIXELMED = (
-    r'Warning: Template 1411 VolumetricROIMeasurements/.*: Code \(121232,DCM,"Source Series for Segmentation"\) has '
-    r'different code meaning \("Source Series for Segmentation"\) than code meaning in template concept name '
+    r"Warning: Template 1411 VolumetricROIMeasurements/.*: "
+    r'Code \(121232,DCM,"Source Series for Segmentation"\) has different code meaning '
+    r'\("Source Series for Segmentation"\) than code meaning in template concept name '
     r'\("Source series for segmentation"\)',
 )
 _PIXELMED_LINES = (
@@ -104,17 +110,29 @@ def dcmqi_report(path: Path, folder: Path) -> dict[str, Any]:
     """dcmqi's reader of TID 1500; the report as it understood it."""
     output = folder / "report.json"
     done = _run(_in_environment("tid1500reader"), "--inputDICOM", path, "--outputMetadata", output)
-    if done.returncode != 0 or not output.is_file() or re.search(r"(?i)error|fail", done.stdout + done.stderr):
+    if (
+        done.returncode != 0
+        or not output.is_file()
+        or re.search(r"(?i)error|fail", done.stdout + done.stderr)
+    ):
         raise Rejected(f"tid1500reader {path.name}: {done.returncode}\n{done.stdout}\n{done.stderr}")
     read: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
     return read
 
 
 def dcmqi_segments(path: Path, folder: Path) -> dict[int, NDArray[np.float64]]:
-    """Voxel centres of each segment in LPS millimetres, (n, 3), as dcmqi and ITK read them; segment number -> points."""
+    """Voxel centres of each segment in LPS millimetres, (n, 3), as dcmqi and ITK read them; segment number ->
+    points.
+    """
     folder.mkdir(exist_ok=True)
     done = _run(
-        _in_environment("segimage2itkimage"), "--inputDICOM", path, "--outputDirectory", folder, "--outputType", "nrrd"
+        _in_environment("segimage2itkimage"),
+        "--inputDICOM",
+        path,
+        "--outputDirectory",
+        folder,
+        "--outputType",
+        "nrrd",
     )
     if done.returncode != 0 or re.search(r"(?i)\berror|fail", done.stdout + done.stderr):
         raise Rejected(f"segimage2itkimage {path.name}: {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -131,12 +149,13 @@ def dcmqi_segments(path: Path, folder: Path) -> dict[int, NDArray[np.float64]]:
 def _nrrd(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
     """(labels [k, j, i], space directions (i, j, k) in rows, origin), in LPS."""
 
-
     head, _, body = path.read_bytes().partition(b"\n\n")
     fields = dict(line.split(": ", 1) for line in head.decode().splitlines() if ": " in line)
     if fields["space"] != "left-posterior-superior":
         raise Rejected(f"unexpected space {fields['space']}")
-    kind = {"short": "<i2", "unsigned char": "u1", "signed short": "<i2", "unsigned short": "<u2"}[fields["type"]]
+    kind = {"short": "<i2", "unsigned char": "u1", "signed short": "<i2", "unsigned short": "<u2"}[
+        fields["type"]
+    ]
     content = gzip.decompress(body) if fields["encoding"] == "gzip" else body
     sizes = [int(size) for size in fields["sizes"].split()]
     labels = np.frombuffer(content, dtype=kind).reshape(sizes[::-1])
@@ -169,7 +188,12 @@ def _in_environment(program: str) -> str:
 def _run(program: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     # Validators print the bytes of the file, whatever its character set.
     return subprocess.run(
-        [program, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=300, check=False,
+        [program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=300,
+        check=False,
         env={**os.environ, **environment},
     )
 

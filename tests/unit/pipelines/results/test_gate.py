@@ -85,8 +85,11 @@ def _add_a_voxel(segmentation: Dataset) -> None:
     _store(segmentation, pixels)
 
 
-@pytest.mark.parametrize("change", [_flip(1), _flip(2), _drop_a_voxel, _add_a_voxel],
-                         ids=["flipped up-down", "flipped left-right", "a voxel less", "a voxel more"])
+@pytest.mark.parametrize(
+    "change",
+    [_flip(1), _flip(2), _drop_a_voxel, _add_a_voxel],
+    ids=["flipped up-down", "flipped left-right", "a voxel less", "a voxel more"],
+)
 def test_other_voxels_are_refused(change: Callable[[Dataset], None], tmp_path: Path) -> None:
     assert _refused(samples.sample(), tmp_path, SEG=change) == "voxels"
 
@@ -124,8 +127,10 @@ def _move(*offset_mm: float, frames: slice = slice(None)) -> Callable[[Dataset],
         for group in segmentation.PerFrameFunctionalGroupsSequence[frames]:
             plane = group.PlanePositionSequence[0]
             plane.ImagePositionPatient = [
-                float(value) + shift for value, shift in zip(plane.ImagePositionPatient, offset_mm, strict=True)
+                float(value) + shift
+                for value, shift in zip(plane.ImagePositionPatient, offset_mm, strict=True)
             ]
+
     return move
 
 
@@ -177,7 +182,9 @@ def test_another_identity_or_marking_is_refused(
 
 
 def test_another_frame_of_reference_is_refused(tmp_path: Path) -> None:
-    assert _refused(samples.sample(), tmp_path, SEG=_set("FrameOfReferenceUID", "1.2.3")) == "frame of reference"
+    assert (
+        _refused(samples.sample(), tmp_path, SEG=_set("FrameOfReferenceUID", "1.2.3")) == "frame of reference"
+    )
 
 
 def test_private_elements_are_refused(tmp_path: Path) -> None:
@@ -219,8 +226,11 @@ def _items(report: Dataset, code: str) -> list[Dataset]:
         children = item.get("ContentSequence", [])
         return [item, *(below for child in children for below in walk(child))]
 
-    return [item for item in walk(report)
-            if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == code]
+    return [
+        item
+        for item in walk(report)
+        if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == code
+    ]
 
 
 def _refer_to_the_other_segment(report: Dataset) -> None:
@@ -295,7 +305,9 @@ def test_a_report_without_the_remarks_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_report_that_calls_itself_verified_is_refused(tmp_path: Path) -> None:
-    assert _refused(samples.sample(), tmp_path, TID1500=_set("VerificationFlag", "VERIFIED")) == "verification"
+    assert (
+        _refused(samples.sample(), tmp_path, TID1500=_set("VerificationFlag", "VERIFIED")) == "verification"
+    )
 
 
 def test_segments_that_nothing_shows_are_refused(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_pydicoms_own_character_set_files_keep_their_names(path: str) -> None:
     (Text("ISO_IR 999", "Müller".encode(), ""), "Müller", "UTF-8"),
     (Text("\\GB18030", "王^小东".encode("gb18030"), ""), "王^小东", "GB18030"),
     (Text("\\ISO_IR 192", "王^小东".encode(), ""), "王^小东", "UTF-8"),
-], ids=["none, Latin-1", "none, UTF-8", "unknown", "GB18030 as an extension", "UTF-8 as an extension"])  # fmt: skip
+], ids=["none, Latin-1", "none, UTF-8", "unknown", "GB18030 extends", "UTF-8 extends"])  # fmt: skip
 def test_a_missing_or_illegal_character_set_is_read_by_what_the_bytes_are_and_said(
     text: Text, meant: str, word: str
 ) -> None:
@@ -85,8 +85,17 @@ def test_one_name_in_two_character_sets_is_one_patient() -> None:
 
 def test_missing_type_2_attributes_become_empty() -> None:
     header = result_samples.stack()[0]
-    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
-                    "StudyID", "ReferringPhysicianName", "AccessionNumber"):
+    for keyword in (
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDate",
+        "StudyTime",
+        "StudyID",
+        "ReferringPhysicianName",
+        "AccessionNumber",
+    ):
         delattr(header, keyword)
     common, repairs = normalise([header])
     assert repairs == ()
@@ -115,7 +124,9 @@ def test_nothing_private_and_no_pixels_are_inherited() -> None:
     header = result_samples.stack()[0]
     header.private_block(0x0011, "SCANNER", create=True).add_new(1, "LO", "secret")
     header.PixelData = b"\0\0"
-    source = read_source([header, *result_samples.stack()[1:]], result_samples.volume_of(result_samples.stack()))
+    source = read_source(
+        [header, *result_samples.stack()[1:]], result_samples.volume_of(result_samples.stack())
+    )
     for dataset in (source.common, *source.slices):
         assert not any(element.tag.is_private for element in dataset.iterall())
         assert "PixelData" not in dataset

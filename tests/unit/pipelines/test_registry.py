@@ -1,0 +1,127 @@
+"""Pipelines are known from their manifests; a broken one is refused by name and harms no other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+import pytest
+from support import sample_pipelines
+
+from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.registry import GROUP, ManifestError, installed, load, parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _point(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name=name, value=value, group=GROUP)
+
+
+def test_an_installed_package_offers_its_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(sample_pipelines.install(tmp_path))
+    found = installed()
+    assert found.manifests["sample"].title == "Sample of a pipeline"
+    assert "sample" not in found.refused
+
+
+def test_reading_a_manifest_runs_no_code_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(sample_pipelines.install(tmp_path, extra="never imported"))
+    assert "sample" in installed().manifests
+    assert "sample_pipeline" not in sys.modules
+
+
+def test_a_package_inside_another_is_found_without_importing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outer_package").mkdir()
+    (tmp_path / "outer_package" / "__init__.py").write_text("raise AssertionError", encoding="utf-8")
+    sample_pipelines.install(tmp_path / "outer_package", package="inner_package", extra="never imported")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert list(installed([_point("sample", "outer_package.inner_package")]).manifests) == ["sample"]
+    assert "outer_package" not in sys.modules
+
+
+def test_the_built_in_pipelines_are_installed_and_none_is_refused() -> None:
+    offered = {point.name for point in entry_points(group=GROUP)}
+    found = installed()
+    assert found.refused == {}
+    assert set(found.manifests) == offered
+
+
+def test_knowing_the_pipelines_costs_no_torch_and_no_writer() -> None:
+    program = (
+        "import sys; from radnode.pipelines.registry import installed; installed()\n"
+        "heavy = ('torch', 'highdicom', 'radnode.pipelines.ct_lung')\n"
+        "sys.exit(', '.join(name for name in heavy if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
+def test_two_packages_with_one_name_are_both_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("first_package", "second_package"):
+        sample_pipelines.install(tmp_path, package=package)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = installed([_point("sample", "first_package"), _point("sample", "second_package")])
+    assert found.manifests == {}
+    assert "uninstall all but one" in found.refused["sample"]
+
+
+def test_a_broken_pipeline_harms_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample_pipelines.install(tmp_path)
+    sample_pipelines.install(tmp_path, name="broken", package="broken_package", manifest="- a list")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = installed(
+        [
+            _point("sample", "sample_pipeline"),
+            _point("broken", "broken_package"),
+            _point("gone", "no_such_package"),
+            _point("odd", "../etc"),
+        ]
+    )
+    assert list(found.manifests) == ["sample"]
+    assert set(found.refused) == {"broken", "gone", "odd"}
+
+
+def test_the_manifest_and_the_entry_point_have_one_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample_pipelines.install(tmp_path, manifest=sample_pipelines.manifest_text(name="other"))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "make them equal" in installed([_point("sample", "sample_pipeline")]).refused["sample"]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), [
+    ("version: 1.2.3", "", "missing `version`"),
+    ("licence: Apache-2.0", "license: Apache-2.0", "did you mean `licence`"),
+    ("min_slices: 3", "min_slices: many", "expected a whole number"),
+    ("min_slices: 3", "min_slices: 0", "at least 1"),
+    ("min_slices: 3", "min_slices: true", "expected a whole number"),
+    ("sheared: false", "sheared: 0", "expected true or false"),
+    ("version: 1.2.3", "version: 1.2", "expected a text"),
+    ("version: 1.2.3", "version: latest", "a version like 1.2.3"),
+    ("modality: CT", "modality: ct", "a DICOM modality"),
+    ("ab" * 32, "abc", "a SHA-256"),
+    ("title: Sample of a pipeline", "title: ''", "is empty"),
+    ("algorithm_family: Morphological Operations", "algorithm_family: Magic", "expected one of"),
+    ("entry: sample_pipeline.code:Sample", "entry: os.system('x')", "module:attribute"),
+    ("name: sample", "name: sample\nname: sample", "not YAML"),
+    ("name: sample", "name: !!python/object:os.system sample", "not YAML"),
+])  # fmt: skip
+def test_a_mistake_in_a_manifest_is_named_with_its_cure(old: str, new: str, says: str) -> None:
+    text = sample_pipelines.manifest_text()
+    assert old in text
+    with pytest.raises(ManifestError, match=says.replace("(", r"\(")):
+        parse(text.replace(old, new))
+
+
+def test_a_pipeline_that_cannot_be_imported_fails_by_name() -> None:
+    text = sample_pipelines.manifest_text().replace("sample_pipeline.code", "no_such_module")
+    with pytest.raises(RunFailed, match="no_such_module:Sample"):
+        load(parse(text))
