@@ -77,6 +77,9 @@ def finish(result: Dataset, provenance: Provenance, source: SourceHeader) -> Non
         # highdicom stamps its own item with the time of the call.
         if equipment.get("Manufacturer") == "Highdicom open-source contributors":
             equipment.ContributionDateTime = started.strftime("%Y%m%d%H%M%S.%f")
+    if "EthnicGroup" in source.common:
+        # Left out by highdicom, whose tables are of an edition that retired it; patients are compared by it.
+        result.EthnicGroup = source.common.EthnicGroup
     result.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     result.file_meta.ImplementationVersionName = f"radnode {provenance.order.node_version}"[:16]
 

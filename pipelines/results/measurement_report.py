@@ -12,7 +12,7 @@ from highdicom import sr
 from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
-from radnode.pipelines.contract import ALGORITHM_FAMILIES
+from radnode.pipelines.contract import ALGORITHM_FAMILIES, RunFailed
 from radnode.pipelines.findings import Code
 from radnode.pipelines.results.identity import MANUFACTURER
 from radnode.pipelines.results.marking import finish, pydicom_code, requests, sop_common
@@ -42,7 +42,9 @@ _SOMETHING = CodedConcept("111242", "DCM", "All algorithms succeeded; with findi
 # CID 100: the imaging procedure that was analysed, not the algorithm (IHE RAD AIR).
 _PROCEDURES = {
     "CT": CodedConcept("25045-6", "LN", "CT unspecified body region"),
-    "MR": CodedConcept("25056-3", "LN", "MR unspecified body region"),
+    "MR": CodedConcept("25056-3", "LN", "MRI unspecified body region"),
+    "PT": CodedConcept("44136-0", "LN", "PET unspecified body region"),
+    "NM": CodedConcept("49118-3", "LN", "NM unspecified body region"),
 }
 
 
@@ -74,12 +76,19 @@ def _document(
     content = root.ContentSequence
     content.extend(sr.LanguageOfContentItemAndDescendants(_ENGLISH))
     content.extend(_observer(provenance))
-    content.append(_code(codes.DCM.ProcedureReported, _PROCEDURES[source.common.Modality], _HAS_CONCEPT_MOD))
+    content.append(_code(codes.DCM.ProcedureReported, _procedure(source), _HAS_CONCEPT_MOD))
     content.extend(sr.ImageLibrary(_library(source)))
     if findings.segments:
         content.append(_imaging_measurements(findings, provenance, segmentation, source))
     content.append(_qualitative_evaluations(findings, provenance))
     return root
+
+
+def _procedure(source: SourceHeader) -> CodedConcept:
+    modality = str(source.common.get("Modality"))
+    if modality not in _PROCEDURES:
+        raise RunFailed(f"a measurement report on {modality} images has no code for the procedure (CID 100)")
+    return _PROCEDURES[modality]
 
 
 def _observer(provenance: Provenance) -> sr.ObservationContext:

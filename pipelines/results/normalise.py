@@ -46,7 +46,7 @@ _STUDY = {
     "ConsultingPhysicianName", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy",
     "ProcedureCodeSequence", "AdmittingDiagnosesDescription", "AdmittingDiagnosesCodeSequence",
     "TimezoneOffsetFromUTC", "AdmissionID", "IssuerOfAdmissionIDSequence", "ServiceEpisodeID",
-    "ServiceEpisodeDescription", "RequestAttributesSequence",
+    "ServiceEpisodeDescription", "RequestingService", "RequestAttributesSequence",
 }
 
 # What a builder of results reads of the images besides: their equipment, and what kind of image they are.
@@ -99,6 +99,7 @@ def read_source(datasets: Sequence[Dataset], volume: Volume) -> SourceHeader:
     with warnings.catch_warnings():
         # pydicom warns about values outside their VR; here each of them is judged and reported.
         warnings.simplefilter("ignore")
+        _refuse_unnamed(datasets)
         common, repairs = normalise(datasets)
         by_uid = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
         chosen = dict.fromkeys(frame.sop_instance_uid for frame in volume.frames)
@@ -128,6 +129,13 @@ def normalise(datasets: Sequence[Dataset]) -> tuple[Dataset, tuple[str, ...]]:
                 setattr(common, keyword, "")
         common.SpecificCharacterSet = "ISO_IR 192"
     return common, tuple(dict.fromkeys(cleaner.repairs))
+
+
+def _refuse_unnamed(datasets: Sequence[Dataset]) -> None:
+    """Careless de-identification empties UIDs; nothing can refer to such an image."""
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+        if not all(dataset.get(keyword) for dataset in datasets):
+            raise RunFailed(f"an image has no {keyword}: a result cannot refer to it")
 
 
 def _refuse_disagreement(identities: Sequence[Mapping[str, str]]) -> None:

@@ -54,7 +54,7 @@ def _pixel_data(size: int) -> bytes:
 def _everybody_accepts(study: Study, folder: Path, *, templates: bool) -> None:
     for path in study.results.values():
         validators.dciodvfy(path)
-    validators.dcentvfy([*study.sources, *study.results.values()])
+    validators.dcentvfy(study.sources, study.results.values())
     validators.dsrdump(study.results["TID1500"])
     validators.dcmqi_report(study.results["TID1500"], folder)
     if templates:

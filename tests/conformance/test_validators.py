@@ -66,7 +66,7 @@ def test_dcentvfy_notices_another_patient(tmp_path: Path) -> None:
     source = tmp_path / "source.dcm"
     source.write_bytes(samples.encoded(samples.stack()[0]))
     with pytest.raises(Rejected):
-        validators.dcentvfy([source, path])
+        validators.dcentvfy([source], [path])
 
 
 def test_dcmqi_notices_a_missing_plane(tmp_path: Path) -> None:

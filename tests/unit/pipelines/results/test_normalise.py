@@ -76,6 +76,15 @@ def test_images_of_two_patients_or_studies_fail_the_job_by_name(keyword: str, va
         normalise(headers)
 
 
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID"])
+def test_images_without_uids_fail_the_job_by_name(keyword: str) -> None:
+    headers = result_samples.stack()
+    volume = result_samples.volume_of(headers)
+    setattr(headers[2], keyword, "")
+    with pytest.raises(RunFailed, match=keyword):
+        read_source(headers, volume)
+
+
 def test_one_name_in_two_character_sets_is_one_patient() -> None:
     first, second = result_samples.stack(2)
     second.SpecificCharacterSet = "ISO_IR 100"

@@ -1,0 +1,55 @@
+"""The same judges over results that inherit from the images of real scanners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pydicom
+import pytest
+from support import result_samples as samples
+from support import validators
+
+from radnode.pipelines.geometry import to_index
+from radnode.pipelines.results import write
+from radnode.pipelines.results.gate import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
+
+
+def _along_the_normal(header: Dataset) -> float:
+    orientation = np.array(header.ImageOrientationPatient, dtype=float)
+    position = np.array(header.ImagePositionPatient, dtype=float)
+    return float(np.dot(np.cross(orientation[:3], orientation[3:]), position))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["ct-chest", "mr-brain"])
+def test_results_over_a_real_series_are_accepted_voxel_for_voxel(
+    name: str, real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    sources = sorted(real_data(name).glob("*.dcm"))
+    headers = sorted(
+        (pydicom.dcmread(path, stop_before_pixels=True) for path in sources), key=_along_the_normal
+    )
+    sample = samples.sample(headers, samples.lungs(samples.volume_of(headers)))
+    results = {}
+    for result in write(sample.findings, sample.source, sample.provenance, ("SEG", "TID1500")):
+        results[result.form] = tmp_path / f"{result.form}.dcm"
+        result.dataset.save_as(results[result.form], enforce_file_format=True)
+        validators.dciodvfy(results[result.form])
+    check(results, sample.findings, sample.source, sample.provenance)
+    validators.dcentvfy(sources, results.values())
+    validators.dsrdump(results["TID1500"])
+    validators.pixelmed_report(results["TID1500"])
+    validators.dcmqi_report(results["TID1500"], tmp_path)
+    read = validators.dcmqi_segments(results["SEG"], tmp_path / "segments")
+    for number, segment in enumerate(sample.findings.segments, 1):
+        index = np.rint(to_index(sample.findings.volume.affine, read[number]))
+        assert np.array_equal(np.unique(index, axis=0), np.argwhere(segment.mask))
