@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.geometry import Affine, Points
 
-# A voxel centre further than this part of a voxel from the grid is another place (rounding stays below 1e-4).
-GRID_TOLERANCE = 0.02
+# A voxel centre further than this part of a voxel from the grid is another place. Below it lies what scanners
+# round: direction cosines of four decimals drift by a twentieth of a voxel over 512 columns.
+GRID_TOLERANCE = 0.25
 
 
 class Misplaced(ValueError):
@@ -35,13 +36,13 @@ class Frame:
     """One frame of a segmentation.
 
     mask: bool, (rows, columns). affine: (row, column, 1) -> LPS millimetres, shape (3, 3).
-    sources: SOP Instance UIDs that the frame says it derives from.
+    sources: (SOP Instance UID, frame number or None) that the frame says it derives from.
     """
 
     segment_number: int
     mask: NDArray[np.bool_]
     affine: NDArray[np.float64]
-    sources: tuple[str, ...]
+    sources: tuple[tuple[str, int | None], ...]
 
     def points(self) -> Points:
         """Centres of the set voxels in patient coordinates, (n, 3)."""
@@ -120,9 +121,12 @@ def _macro(group: Dataset, shared: Dataset, keyword: str) -> Dataset:
     return (group if keyword in group else shared)[keyword].value[0]  # type: ignore[no-any-return]
 
 
-def _sources(group: Dataset) -> tuple[str, ...]:
+def _sources(group: Dataset) -> tuple[tuple[str, int | None], ...]:
     return tuple(
-        str(image.ReferencedSOPInstanceUID)
+        (
+            str(image.ReferencedSOPInstanceUID),
+            int(image.ReferencedFrameNumber) if "ReferencedFrameNumber" in image else None,
+        )
         for derivation in group.get("DerivationImageSequence", [])
         for image in derivation.get("SourceImageSequence", [])
     )

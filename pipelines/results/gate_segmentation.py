@@ -86,7 +86,8 @@ def _derivation(frames: list[Frame], segment: Segment, findings: Findings) -> It
         slice_index = round(float(index[0]))
         if not 0 <= slice_index < len(findings.volume.frames):
             continue  # already refused for its geometry
-        if frame.sources != (findings.volume.frames[slice_index].sop_instance_uid,):
+        meant = findings.volume.frames[slice_index]
+        if frame.sources != ((meant.sop_instance_uid, meant.frame_number),):
             yield "reference", f"segment {segment.key}: a frame does not name the image of its slice"
             return
 

@@ -77,7 +77,7 @@ def _document(
     content.extend(sr.LanguageOfContentItemAndDescendants(_ENGLISH))
     content.extend(_observer(provenance))
     content.append(_code(codes.DCM.ProcedureReported, _procedure(source), _HAS_CONCEPT_MOD))
-    content.extend(sr.ImageLibrary(_library(source)))
+    content.extend(_library(source))
     if findings.segments:
         content.append(_imaging_measurements(findings, provenance, segmentation, source))
     content.append(_qualitative_evaluations(findings, provenance))
@@ -103,10 +103,28 @@ def _observer(provenance: Provenance) -> sr.ObservationContext:
     return sr.ObservationContext(observer_device_context=context)
 
 
-def _library(source: SourceHeader) -> list[Dataset]:
+def _library(source: SourceHeader) -> sr.ContentSequence:
     """First, middle and last image: 300 entries would cost a megabyte and say nothing more."""
     last = len(source.slices) - 1
-    return [source.slices[index] for index in sorted({0, last // 2, last})]
+    shown = [source.slices[index] for index in sorted({0, last // 2, last})]
+    if "ImagePositionPatient" in shown[0]:
+        return sr.ImageLibrary(shown)
+    # The frames of a multi-frame image have places, the image has none to describe.
+    library, group = (
+        sr.ContainerContentItem(name=name, relationship_type=_CONTAINS)
+        for name in (codes.DCM.ImageLibrary, codes.DCM.ImageLibraryGroup)
+    )
+    group.ContentSequence = sr.ContentSequence([
+        sr.ImageContentItem(
+            name=CodedConcept("260753009", "SCT", "Source"),
+            referenced_sop_class_uid=header.SOPClassUID,
+            referenced_sop_instance_uid=header.SOPInstanceUID,
+            relationship_type=_CONTAINS,
+        )
+        for header in shown
+    ])
+    library.ContentSequence = sr.ContentSequence([group])
+    return sr.ContentSequence([library])
 
 
 def _imaging_measurements(

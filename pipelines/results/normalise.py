@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.multival import MultiValue
@@ -66,6 +67,8 @@ _SLICE = (
     "PerFrameFunctionalGroupsSequence", "DimensionOrganizationSequence",
 )
 
+# What scanners round direction cosines to.
+_ROUNDED = 1e-4
 _OFFSET = r"[+-](0\d|1[0-4])[0-5]\d"
 _TEXTS = {"PN", "LO", "SH", "ST", "LT", "UT", "UC"}
 _UNREADABLE = (ValueError, TypeError, KeyError, NotImplementedError, OverflowError, AttributeError)
@@ -104,6 +107,7 @@ def read_source(datasets: Sequence[Dataset], volume: Volume) -> SourceHeader:
         by_uid = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
         chosen = dict.fromkeys(frame.sop_instance_uid for frame in volume.frames)
         slices = tuple(_slice_header(by_uid[uid], common) for uid in chosen)
+        repairs += _straighten(slices, volume)
     return SourceHeader(
         common=common,
         slices=slices,
@@ -157,6 +161,19 @@ def _slice_header(dataset: Dataset, common: Dataset) -> Dataset:
         if keyword in dataset:
             header[keyword] = dataset[keyword]
     return header
+
+
+def _straighten(slices: Sequence[Dataset], volume: Volume) -> tuple[str, ...]:
+    """Where direction cosines are no unit vectors, results carry those that the volume was built with."""
+    cosines = volume.affine[:3, [2, 1]] / np.linalg.norm(volume.affine[:3, [2, 1]], axis=0)
+    written = [round(float(value), 10) for value in cosines.T.ravel()]
+    repairs: dict[str, None] = {}
+    for header in slices:
+        received = header.get("ImageOrientationPatient")
+        if received is not None and np.abs(np.array(received, dtype=float) - written).max() > _ROUNDED:
+            header.ImageOrientationPatient = written
+            repairs["ImageOrientationPatient: no unit vectors at right angles, made so"] = None
+    return tuple(repairs)
 
 
 class _Cleaner:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from support import charset_sources, validators
 from support import result_samples as samples
 from support.charset_sources import TEXTS, Text
 
-from radnode.pipelines.geometry import to_index
+from radnode.pipelines.geometry import SourceFrame, to_index
 from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import check
 
@@ -95,6 +95,30 @@ def test_results_of_sources_in_every_character_set_are_accepted(charset: str, tm
     assert TEXTS[charset].meant.split("=")[-1].split("^")[0] in validators.dcmtk_text(
         study.results["TID1500"], "0010,0010"
     )
+
+
+def test_results_over_an_enhanced_multi_frame_image_are_accepted_and_name_its_frames(tmp_path: Path) -> None:
+    headers = samples.stack(8)
+    image, volume = samples.enhanced(headers), samples.volume_of(headers)
+    frames = tuple(
+        SourceFrame(
+            sop_class_uid=str(image.SOPClassUID),
+            sop_instance_uid=str(image.SOPInstanceUID),
+            frame_number=number,
+        )
+        for number in range(1, 9)
+    )
+    study = _study(tmp_path, samples.sample([image], samples.lungs(replace(volume, frames=frames))))
+    for path in study.results.values():
+        validators.dciodvfy(path)
+    validators.dsrdump(study.results["TID1500"])
+    validators.pixelmed_report(study.results["TID1500"])
+    _same_voxels(study, tmp_path)
+    segmentation = pydicom.dcmread(study.results["SEG"])
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        named = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber
+        place = group.PlanePositionSequence[0].ImagePositionPatient
+        assert list(place) == list(headers[int(named) - 1].ImagePositionPatient)
 
 
 def _no_type_2(header: Dataset) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
 
 from radnode.pipelines.contract import InputInstance, Manifest, WorkOrder
 from radnode.pipelines.findings import Code, Findings, Measurement, Segment
@@ -254,3 +254,31 @@ def sample(
         source=read_source(headers, findings.volume),
         provenance=Provenance(manifest=MANIFEST, order=order(headers, **changes), started=STARTED),
     )
+
+
+def enhanced(headers: Sequence[Dataset]) -> Dataset:
+    """The same stack as one Enhanced CT image, its frames in the order of the headers."""
+    image = Dataset()
+    image.update(headers[0])
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    image.SOPClassUID = EnhancedCTImageStorage
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+                    "RescaleIntercept", "RescaleSlope", "RescaleType"):
+        delattr(image, keyword)
+    shared, orientation, measures = Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = headers[0].ImageOrientationPatient
+    measures.PixelSpacing, measures.SliceThickness = headers[0].PixelSpacing, headers[0].SliceThickness
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    image.SharedFunctionalGroupsSequence = [shared]
+    image.NumberOfFrames = len(headers)
+    image.PerFrameFunctionalGroupsSequence = [_frame_group(header) for header in headers]
+    return image
+
+
+def _frame_group(header: Dataset) -> Dataset:
+    group, position, content = Dataset(), Dataset(), Dataset()
+    position.ImagePositionPatient = header.ImagePositionPatient
+    content.FrameAcquisitionNumber = 1
+    group.PlanePositionSequence, group.FrameContentSequence = [position], [content]
+    return group

@@ -13,6 +13,7 @@ from support import result_samples as samples
 
 from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import GateRefused, check
+from radnode.pipelines.results.normalise import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,21 @@ def _refused(sample: samples.Sample, folder: Path, **change: Callable[[Dataset],
 @pytest.mark.parametrize("step", [2.5, -2.5])
 def test_what_the_writers_wrote_passes(orientation: tuple[float, ...], step: float, tmp_path: Path) -> None:
     sample = samples.sample(samples.stack(orientation=orientation, step=step))
+    check(_written(sample, tmp_path), sample.findings, sample.source, sample.provenance)
+
+
+@pytest.mark.parametrize("error", [5e-5, 5e-3])
+def test_direction_cosines_that_are_no_unit_vectors_do_not_move_the_result(
+    error: float, tmp_path: Path
+) -> None:
+    """A scanner's rounding is copied; what is more becomes what the volume was built with."""
+    sample = samples.sample()
+    headers = samples.stack()
+    for header in headers:
+        header.ImageOrientationPatient = [1 + error, 0, 0, 0, 1, 0]
+    source = read_source(headers, sample.findings.volume)
+    assert bool(source.repairs) == (error > 1e-4)
+    sample = replace(sample, source=source)
     check(_written(sample, tmp_path), sample.findings, sample.source, sample.provenance)
 
 
