@@ -87,12 +87,15 @@ class StudyImages:
 
     volume: the selected series. excluded: SOP Instance UID -> why that instance was left out.
     notes: what was unusual about the input and must travel with the result.
+    acquisition: DICOM keyword -> value, how the images were made (kernel, slice thickness, contrast...), as far
+    as all of them agree.
     """
 
     volume: Volume
     modality: str
     excluded: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    acquisition: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,21 +37,20 @@ from radnode.pipelines.contract import (
     RunFailed,
     RunReport,
     RunState,
-    StudyImages,
     WorkOrder,
 )
 from radnode.pipelines.results import gate, write
 from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
 from radnode.pipelines.sources.select import SourceInstance, select_stack
-from radnode.pipelines.sources.volume import read_volume
+from radnode.pipelines.sources.volume import read_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pydicom import Dataset
 
-    from radnode.pipelines.contract import InputInstance, Manifest, Pipeline
+    from radnode.pipelines.contract import InputInstance, Manifest, Pipeline, StudyImages
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.results import Written
     from radnode.pipelines.results.normalise import SourceHeader
@@ -142,13 +141,10 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress) -> RunReport:
         )
         progress.excluded = selection.excluded
     with progress.step("decode"):
-        volume = read_volume(selection)
-        source = read_source(headers, volume)
+        images = read_images(selection, manifest.modality)
+        source = read_source(headers, images.volume)
         progress.repairs = source.repairs
     with progress.step("infer"):
-        images = StudyImages(
-            volume=volume, modality=manifest.modality, excluded=selection.excluded, notes=selection.notes
-        )
         context = RunContext(device=order.device, stage=progress.within)
         findings = _with_input_remarks(warm.pipeline(order.pipeline).run(images, context), images)
     provenance = Provenance(manifest=manifest, order=order, started=started)
