@@ -87,8 +87,8 @@ class StudyImages:
 
     volume: the selected series. excluded: SOP Instance UID -> why that instance was left out.
     notes: what was unusual about the input and must travel with the result.
-    acquisition: DICOM keyword -> value, how the images were made (kernel, slice thickness, contrast...), as far
-    as all of them agree.
+    acquisition: DICOM keyword -> value, how the images were made (kernel, slice thickness, contrast...), as
+    far as all of them agree.
     """
 
     volume: Volume

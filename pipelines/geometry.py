@@ -1,18 +1,24 @@
 """Volumes in patient coordinates.
 
-Patient coordinates are LPS millimetres (x towards the patient's Left, y towards Posterior, z towards the Head;
-PS3.3 C.7.6.2.1.1). An index is (slice, row, column), 0-based, with voxel centres on whole numbers.
+Patient coordinates are LPS millimetres (x towards the patient's Left, y towards Posterior, z towards the
+Head; PS3.3 C.7.6.2.1.1). An index is (slice, row, column), 0-based, with voxel centres on whole numbers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Affine = NDArray[np.float64]
 Points = NDArray[np.float64]
+Voxel = TypeVar("Voxel", bound=np.generic)
+
+# Rows: the patient direction (LPS) that each axis of a canonical view follows.
+_CANONICAL = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +81,46 @@ def to_patient(affine: Affine, index: Points) -> Points:
 def to_index(affine: Affine, points_lps: Points) -> Points:
     """The inverse of :func:`to_patient`: (n, 3) LPS millimetres to (n, 3) fractional (slice, row, column)."""
     return (np.asarray(points_lps, dtype=np.float64) - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orientation:
+    """How to see a volume as a patient who stands and faces the reader: a transposition, then flips.
+
+    In the canonical view axis 0 grows towards the head, axis 1 backwards and axis 2 to the patient's left, as
+    nearly as the volume's axes allow.
+    """
+
+    axes: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+
+    def view(self, array: NDArray[Voxel]) -> NDArray[Voxel]:
+        """A volume's array in canonical order, without a copy."""
+        return array.transpose(self.axes)[self._flips()]
+
+    def back(self, array: NDArray[Voxel]) -> NDArray[Voxel]:
+        """The inverse of :meth:`view`, as a contiguous array."""
+        return np.ascontiguousarray(array[self._flips()].transpose(np.argsort(self.axes)))
+
+    def affine(self, volume: Volume) -> Affine:
+        """Canonical index of a volume to LPS millimetres."""
+        canonical = np.eye(4)
+        canonical[:3, 3] = volume.affine[:3, 3]
+        for axis, (source, flip) in enumerate(zip(self.axes, self.flipped, strict=True)):
+            step = volume.affine[:3, source]
+            if flip:
+                canonical[:3, 3] += step * (volume.voxels.shape[source] - 1)
+            canonical[:3, axis] = -step if flip else step
+        return canonical
+
+    def _flips(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, -1 if flip else None) for flip in self.flipped)
+
+
+def orientation_of(affine: Affine) -> Orientation:
+    """The transposition and flips that come nearest to the canonical order."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    alignment = _CANONICAL @ directions
+    axes = max(permutations(range(3)), key=lambda order: sum(abs(alignment[i, order[i]]) for i in range(3)))
+    first, second, third = (bool(alignment[i, axes[i]] < 0) for i in range(3))
+    return Orientation(axes=(axes[0], axes[1], axes[2]), flipped=(first, second, third))

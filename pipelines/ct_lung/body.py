@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TISSUE_HU = -500.0
-# Neighbours within one axial plane: what is open to the outside is decided plane by plane, because the airways
-# are open to the outside at their end.
+# Neighbours within one axial plane: what is open to the outside is decided plane by plane, because the
+# airways are open to the outside at their end.
 IN_PLANE = np.zeros((3, 3, 3), np.bool_)
 IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)
+# A front or back border of which so much is body cuts through it: air there is not outside, but lung.
+_CUT_SHARE = 0.2
 _SQUARE = np.ones((1, 3, 3), np.bool_)
 
 
@@ -31,8 +33,11 @@ def inside_body(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
     body = ndimage.binary_dilation(cores, _SQUARE, iterations=3) & tissue
     labels, count = ndimage.label(~body, IN_PLANE)
     open_labels = np.zeros(count + 1, np.bool_)
-    open_labels[labels[:, 0, :].ravel()] = True
-    open_labels[labels[:, -1, :].ravel()] = True
+    for row in (0, -1):
+        cut = body[:, row, :].mean(axis=1) > _CUT_SHARE
+        open_labels[labels[~cut, row, :].ravel()] = True
+        open_labels[labels[cut, row, 0]] = True
+        open_labels[labels[cut, row, -1]] = True
     open_labels[0] = False
     return np.asarray(~open_labels[labels], np.bool_)
 

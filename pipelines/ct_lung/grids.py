@@ -1,13 +1,12 @@
 """The two grids that lungs are segmented on: the images', and a coarse one of about 2 mm.
 
-Both are seen in canonical order: axis 0 grows towards the head, axis 1 backwards, axis 2 to the patient's left, as
-nearly as the images allow. Sides are nevertheless always told by patient coordinates, never by array axes.
+Both are seen in canonical order: axis 0 grows towards the head, axis 1 backwards, axis 2 to the patient's
+left, as nearly as the images allow. Sides are nevertheless told by patient coordinates, never by array axes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,40 +16,20 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from radnode.pipelines.geometry import Affine, Volume
+    from radnode.pipelines.geometry import Affine, Orientation, Volume
 
 COARSE_MM = 2.2
 AIR_HU = -1000.0
 # Coarse layers that are handled at once where the images' own grid is touched: bounds memory, not speed.
 _SLAB = 16
 
-# Rows: the patient direction (LPS) that each canonical axis should follow.
-_CANONICAL = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orientation:
-    """How the images' axes become canonical ones: transpose by `axes`, then flip where `flipped`."""
-
-    axes: tuple[int, int, int]
-    flipped: tuple[bool, bool, bool]
-
-    def view(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
-        """The array in canonical order, without a copy."""
-        return array.transpose(self.axes)[tuple(slice(None, None, -1 if flip else None) for flip in self.flipped)]
-
-    def back(self, array: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """A canonical mask in the images' order."""
-        flipped = array[tuple(slice(None, None, -1 if flip else None) for flip in self.flipped)]
-        return np.ascontiguousarray(flipped.transpose(np.argsort(self.axes)))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coarse:
     """The coarse grid.
 
-    hu: float32, mean of each block. affine: coarse index to LPS millimetres. factors: voxels of the images per
-    coarse voxel, along each axis.
+    hu: float32, mean of each block. affine: coarse index to LPS millimetres. factors: voxels of the images
+    per coarse voxel, along each axis.
     """
 
     hu: NDArray[np.float32]
@@ -73,39 +52,22 @@ class Coarse:
         return np.asarray(index @ self.affine[0, :3] + self.affine[0, 3], np.float64)
 
 
-def orientation_of(affine: Affine) -> Orientation:
-    """The signed permutation of axes that comes nearest to the canonical order."""
-    directions = (affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)).T
-    alignment = _CANONICAL @ directions.T
-    axes = max(permutations(range(3)), key=lambda order: sum(abs(alignment[i, order[i]]) for i in range(3)))
-    first, second, third = (bool(alignment[i, axes[i]] < 0) for i in range(3))
-    return Orientation(axes=(axes[0], axes[1], axes[2]), flipped=(first, second, third))
-
-
-def canonical_affine(volume: Volume, orientation: Orientation) -> Affine:
-    """Canonical index of the images' own grid to LPS millimetres."""
-    affine = np.eye(4)
-    affine[:3, 3] = volume.affine[:3, 3]
-    for axis, (source, flip) in enumerate(zip(orientation.axes, orientation.flipped, strict=True)):
-        step = volume.affine[:3, source]
-        if flip:
-            affine[:3, 3] += step * (volume.voxels.shape[source] - 1)
-        affine[:3, axis] = -step if flip else step
-    return affine
-
-
 def coarsen(volume: Volume, orientation: Orientation, device: str) -> Coarse:
     """Block means of the images; what the scanner did not measure counts as air."""
     hu, valid = orientation.view(volume.voxels), orientation.view(volume.valid)
-    affine = canonical_affine(volume, orientation)
+    affine = orientation.affine(volume)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     first, second, third = (max(1, round(COARSE_MM / float(each))) for each in spacing)
     factors = (first, second, third)
     step = _SLAB * first
     layers = [
         functional.avg_pool3d(
-            torch.where(_tensor(valid[at : at + step], device), _tensor(hu[at : at + step], device), AIR_HU)[None, None],
-            factors, ceil_mode=True, count_include_pad=False,
+            torch.where(_tensor(valid[at : at + step], device), _tensor(hu[at : at + step], device), AIR_HU)[
+                None, None
+            ],
+            factors,
+            ceil_mode=True,
+            count_include_pad=False,
         )[0, 0].cpu()
         for at in range(0, hu.shape[0], step)
     ]
@@ -125,18 +87,22 @@ def refine(
 ) -> NDArray[np.bool_]:
     """A coarse segment on the images' grid, shape as the volume.
 
-    masks: (core, reach). The core belongs to it whatever its density (vessels); inside the reach, voxels below
-    the threshold do.
+    masks: (core, reach). The core belongs to it whatever its density (vessels); inside the reach, voxels
+    below the threshold do.
     """
     hu = orientation.view(volume.voxels)
     result = np.zeros(hu.shape, np.bool_)
     core, reach = masks
     layers = np.flatnonzero(reach.any(axis=(1, 2)))
     factor = coarse.factors[0]
-    for first in range(int(layers[0]) if layers.size else 0, int(layers[-1]) + 1 if layers.size else 0, _SLAB):
+    for first in range(
+        int(layers[0]) if layers.size else 0, int(layers[-1]) + 1 if layers.size else 0, _SLAB
+    ):
         last = min(first + _SLAB, coarse.hu.shape[0])
         at = slice(first * factor, min(last * factor, hu.shape[0]))
-        fine_core, fine_reach = (_enlarge(mask, first, last, coarse.factors, device) for mask in (core, reach))
+        fine_core, fine_reach = (
+            _enlarge(mask, first, last, coarse.factors, device) for mask in (core, reach)
+        )
         block = _tensor(hu[at], device)
         rows, columns, depth = block.shape[1], block.shape[2], block.shape[0]
         inside = fine_core[:depth, :rows, :columns] | (
@@ -146,13 +112,15 @@ def refine(
     return orientation.back(result)
 
 
-def _enlarge(mask: NDArray[np.bool_], first: int, last: int, factors: tuple[int, int, int],
-             device: str) -> torch.Tensor:
+def _enlarge(
+    mask: NDArray[np.bool_], first: int, last: int, factors: tuple[int, int, int], device: str
+) -> torch.Tensor:
     """Layers of a coarse mask on the images' grid, with a smooth border (trilinear, half level)."""
     below, above = max(first - 1, 0), min(last + 1, mask.shape[0])
     block = _tensor(mask[below:above], device).float()[None, None]
-    fine = functional.interpolate(block, scale_factor=[float(each) for each in factors], mode="trilinear",
-                                  align_corners=False)[0, 0]
+    fine = functional.interpolate(
+        block, scale_factor=[float(each) for each in factors], mode="trilinear", align_corners=False
+    )[0, 0]
     start = (first - below) * factors[0]
     return fine[start : start + (last - first) * factors[0]] >= 0.5
 

@@ -1,7 +1,7 @@
 """Left and right lung from Hounsfield units, by thresholds and morphology; no trained weights.
 
-Air inside the body, without airways and bowel gas, parted into two lungs, closed over the vessels, and brought
-back to the images' grid. What the method cannot tell is refused or said, never guessed.
+Air inside the body, without airways and bowel gas, parted into two lungs, closed over the vessels, and
+brought back to the images' grid. What the method cannot tell is refused or said, never guessed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from scipy import ndimage
 from radnode.pipelines.contract import NotProcessed
 from radnode.pipelines.ct_lung.airways import find_airways
 from radnode.pipelines.ct_lung.body import inside_body
-from radnode.pipelines.ct_lung.grids import Coarse, coarsen, orientation_of, refine
+from radnode.pipelines.ct_lung.grids import Coarse, coarsen, refine
+from radnode.pipelines.ct_lung.posture import refuse_contradiction
 from radnode.pipelines.ct_lung.sides import centre_x, part
+from radnode.pipelines.geometry import orientation_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,7 @@ SMALLEST_LUNG_ML = 80.0
 _GAS_HU, _GAS_SHARE, _BORDER_MM = -935.0, 0.88, 3.0
 _APART_MM = 40.0
 _WALL_MM = 3.0
+_OESOPHAGUS_ML, _OESOPHAGUS_MM = 30.0, 45.0
 # Vessels and airways inside a lung belong to it; those of the hilum, wider than twice this, do not.
 _CLOSING_MM = 7.0
 
@@ -80,7 +83,8 @@ def segment_lungs(volume: Volume, device: str, stage: Callable[[str], None]) -> 
     lungs = _choose(pieces, coarse, midline)
     if not lungs:
         return Lungs(airways_found=bool(airways.any()))
-    lungs, uncounted = _with_fragments(lungs, pieces, coarse)
+    lungs, uncounted = _with_fragments(lungs, pieces, coarse, midline)
+    refuse_contradiction(coarse, inside, airways, np.logical_or.reduce(lungs))
     named = _name(lungs, coarse, midline)
     stage("following the borders")
     filled = {name: _fill(mask, keep_out, coarse) for name, mask in named.items()}
@@ -91,8 +95,12 @@ def segment_lungs(volume: Volume, device: str, stage: Callable[[str], None]) -> 
         fine[name] = refine(volume, orientation, coarse, (core, reach), LUNG_HU, device)
     if len(fine) == 2:
         fine["left"] &= ~fine["right"]
-    return Lungs(left=fine.get("left"), right=fine.get("right"), airways_found=bool(airways.any()),
-                 uncounted_ml=uncounted)
+    return Lungs(
+        left=fine.get("left"),
+        right=fine.get("right"),
+        airways_found=bool(airways.any()),
+        uncounted_ml=uncounted,
+    )
 
 
 def _within(mask: NDArray[np.bool_], distance_mm: float, coarse: Coarse) -> NDArray[np.bool_]:
@@ -108,8 +116,10 @@ def _within(mask: NDArray[np.bool_], distance_mm: float, coarse: Coarse) -> NDAr
 def _box(mask: NDArray[np.bool_], margin_mm: float, coarse: Coarse) -> tuple[slice, ...]:
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     margins = [int(np.ceil(margin_mm / each)) + 1 for each in coarse.spacing_mm]
-    return tuple(slice(max(each.start - margin, 0), each.stop + margin)
-                 for each, margin in zip(box, margins, strict=True))
+    return tuple(
+        slice(max(each.start - margin, 0), each.stop + margin)
+        for each, margin in zip(box, margins, strict=True)
+    )
 
 
 def _pieces(air: NDArray[np.bool_], coarse: Coarse) -> list[_Piece]:
@@ -128,7 +138,9 @@ def _pieces(air: NDArray[np.bool_], coarse: Coarse) -> list[_Piece]:
 
 def _is_gas(mask: NDArray[np.bool_], coarse: Coarse) -> bool:
     box = _box(mask, 0, coarse)
-    inner = ndimage.distance_transform_edt(np.pad(mask[box], 1), coarse.spacing_mm)[1:-1, 1:-1, 1:-1] > _BORDER_MM
+    inner = (
+        ndimage.distance_transform_edt(np.pad(mask[box], 1), coarse.spacing_mm)[1:-1, 1:-1, 1:-1] > _BORDER_MM
+    )
     values = coarse.hu[box][inner if inner.any() else mask[box]]
     return float((values < _GAS_HU).mean()) > _GAS_SHARE
 
@@ -147,7 +159,9 @@ def _choose(pieces: list[_Piece], coarse: Coarse, midline: float) -> list[NDArra
         if _is_beside(other, first, coarse):
             return [first.mask, other.mask]
     if smaller_side > 0.25:
-        raise NotProcessed("air-filled lung on both sides of the midline could not be parted into left and right")
+        raise NotProcessed(
+            "air-filled lung on both sides of the midline could not be parted into left and right"
+        )
     return [first.mask]
 
 
@@ -158,10 +172,11 @@ def _is_beside(other: _Piece, first: _Piece, coarse: Coarse) -> bool:
     return shared >= 0.3 * (other_top - other_bottom + 1) and apart >= _APART_MM
 
 
-def _with_fragments(lungs: list[NDArray[np.bool_]], pieces: list[_Piece],
-                    coarse: Coarse) -> tuple[list[NDArray[np.bool_]], float]:
-    """Add parts cut off from a lung, for example by a tumour; low down they might be bowel, and are counted
-    only.
+def _with_fragments(
+    lungs: list[NDArray[np.bool_]], pieces: list[_Piece], coarse: Coarse, midline: float
+) -> tuple[list[NDArray[np.bool_]], float]:
+    """Add parts cut off from a lung, for example by a tumour. Low down they might be bowel, and are counted
+    only; small ones near the midline are air in the oesophagus.
     """
     taken = np.logical_or.reduce(lungs)
     planes = np.flatnonzero(taken.any(axis=(1, 2)))
@@ -170,6 +185,8 @@ def _with_fragments(lungs: list[NDArray[np.bool_]], pieces: list[_Piece],
     uncounted = 0.0
     for piece in pieces:
         if piece.gas or (piece.mask & taken).any():
+            continue
+        if piece.ml < _OESOPHAGUS_ML and abs(centre_x(piece.mask, coarse) - midline) < _OESOPHAGUS_MM:
             continue
         near = _within(piece.mask, 8.0, coarse)
         contact = [int((near & lung).sum()) for lung in lungs]
@@ -191,26 +208,36 @@ def _name(lungs: list[NDArray[np.bool_]], coarse: Coarse, midline: float) -> dic
             raise NotProcessed("one lung was found, in the middle of the body: left or right cannot be told")
         return {"left" if centres[0] > midline else "right": lungs[0]}
     if abs(centres[0] - centres[1]) < _APART_MM:
-        raise NotProcessed("two lungs were found that do not lie beside each other: left and right cannot be told")
+        raise NotProcessed(
+            "two lungs were found that do not lie beside each other: left and right cannot be told"
+        )
     left, right = (lungs[0], lungs[1]) if centres[0] > centres[1] else (lungs[1], lungs[0])
     return {"left": left, "right": right}
 
 
 def _fill(lung: NDArray[np.bool_], keep_out: NDArray[np.bool_], coarse: Coarse) -> NDArray[np.bool_]:
-    """Close a lung over its vessels and fill what it surrounds in an axial plane."""
+    """Close a lung over its vessels and fill what it surrounds on all sides.
+
+    Not plane by plane: around the dome of the diaphragm an axial plane of lung surrounds the liver.
+    """
     box = _box(lung, _CLOSING_MM, coarse)
     inner = lung[box]
     grown = np.pad(ndimage.distance_transform_edt(~inner, coarse.spacing_mm) <= _CLOSING_MM, 1, mode="edge")
-    closed = (ndimage.distance_transform_edt(grown, coarse.spacing_mm) > _CLOSING_MM)[1:-1, 1:-1, 1:-1] | inner
-    for plane in closed:
-        ndimage.binary_fill_holes(plane, output=plane)
+    closed = (ndimage.distance_transform_edt(grown, coarse.spacing_mm) > _CLOSING_MM)[
+        1:-1, 1:-1, 1:-1
+    ] | inner
     filled = np.zeros(lung.shape, np.bool_)
-    filled[box] = closed
+    filled[box] = ndimage.binary_fill_holes(closed)
     return (filled & ~keep_out) | lung
 
 
-def _core_and_reach(filled: NDArray[np.bool_], lung: NDArray[np.bool_], others: list[NDArray[np.bool_]],
-                    keep_out: NDArray[np.bool_], coarse: Coarse) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _core_and_reach(
+    filled: NDArray[np.bool_],
+    lung: NDArray[np.bool_],
+    others: list[NDArray[np.bool_]],
+    keep_out: NDArray[np.bool_],
+    coarse: Coarse,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """What is lung whatever its density, and how far outside the coarse border lung may still be found."""
     border = max(coarse.spacing_mm)
     inner = np.pad(filled, 1, mode="edge")

@@ -1,7 +1,7 @@
 """What is measured of a lung, and the codes it is said with.
 
-Codes are those of PS3.16 (CID 7150, 7151, 244, 7464) where it has one. It has none for the emphysema index, which
-therefore carries a private one whose meaning says exactly what was counted.
+Codes are those of PS3.16 (CID 7150, 7151, 244, 7464) where it has one. It has none for the emphysema index,
+which therefore carries a private one whose meaning says exactly what was counted.
 """
 
 from __future__ import annotations

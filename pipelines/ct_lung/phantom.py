@@ -1,7 +1,7 @@
 """A synthetic chest CT with known truth, for demonstrations and tests.
 
-Shapes are given in patient coordinates (LPS millimetres, the origin near the carina in the midline), so the same
-chest can be sampled on an axial, sagittal, coronal or oblique grid.
+Shapes are given in patient coordinates (LPS millimetres, the origin near the carina in the midline), so the
+same chest can be sampled on an axial, sagittal, coronal or oblique grid.
 """
 
 from __future__ import annotations
@@ -97,12 +97,19 @@ def chest_phantom(
     emphysema = _paint_emphysema(hu, affine, lungs, rng)
     _paint_trees(hu, affine, lungs, rng)
     emphysema &= hu == EMPHYSEMA
-    return Phantom(hu=_scan(hu, rng), affine=affine, left_mask=left, right_mask=right,
-                   emphysema_mask=emphysema, seed=seed)
+    return Phantom(
+        hu=_scan(hu, rng),
+        affine=affine,
+        left_mask=left,
+        right_mask=right,
+        emphysema_mask=emphysema,
+        seed=seed,
+    )
 
 
-def grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float],
-         axes: NDArray[np.float64]) -> Affine:
+def grid(
+    shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], axes: NDArray[np.float64]
+) -> Affine:
     """The affine of a grid around the middle of the chest; `axes` as in :func:`chest_phantom`."""
     affine = np.eye(4)
     affine[:3, :3] = axes * np.array(spacing_mm)
@@ -174,9 +181,7 @@ def _heart(x: Coordinate, y: Coordinate, z: Coordinate) -> Coordinate:
     return _ellipse((x, 28, 56), (y, -34, 44), (z, -58, 58))
 
 
-def _lungs(
-    x: Coordinate, y: Coordinate, z: Coordinate
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _lungs(x: Coordinate, y: Coordinate, z: Coordinate) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The right lung is larger; the left one has the cardiac notch and lies beside the aorta."""
     pleura = _ellipse((x, 0, 140), (y, 8, 92)) < 1
     apex = _ellipse((x, 0, 145), (y, 8, 95)) + np.maximum(z - 10, 0) ** 2 / 120.0**2 < 1
@@ -185,14 +190,15 @@ def _lungs(
     spine = _ellipse((x, 0, 26), (y, 76, 30)) < 1
     aorta = _ellipse((x, 25, 15), (y, 52, 15)) < 1
     heart = _heart(x, y, z) < 1.05
-    common = pleura & apex & ~(mediastinum | spine | sternum | heart)
-    right_dome = z > -68 - 0.011 * ((x + 66) ** 2 + 0.8 * (y + 5) ** 2)
-    left_dome = z > -84 - 0.012 * ((x - 72) ** 2 + 0.8 * (y + 5) ** 2)
+    common = pleura & apex & (z > -138) & ~(mediastinum | spine | sternum | heart)
+    right_dome = z > -68 - 0.011 * ((x + 66) ** 2 + 0.8 * (y + 20) ** 2)
+    left_dome = z > -84 - 0.012 * ((x - 72) ** 2 + 0.8 * (y + 20) ** 2)
     return common & (x < 0) & right_dome, common & (x > 0) & left_dome & ~aorta
 
 
-def _paint_emphysema(hu: NDArray[np.float32], affine: Affine, lungs: NDArray[np.bool_],
-                     rng: np.random.Generator) -> NDArray[np.bool_]:
+def _paint_emphysema(
+    hu: NDArray[np.float32], affine: Affine, lungs: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.bool_]:
     """Round patches, most of them in the upper part of the lungs (centrilobular emphysema)."""
     mask = np.zeros(hu.shape, np.bool_)
     for _ in range(36):
@@ -206,13 +212,14 @@ def _paint_emphysema(hu: NDArray[np.float32], affine: Affine, lungs: NDArray[np.
     return mask
 
 
-def _paint_trees(hu: NDArray[np.float32], affine: Affine, lungs: NDArray[np.bool_],
-                 rng: np.random.Generator) -> None:
+def _paint_trees(
+    hu: NDArray[np.float32], affine: Affine, lungs: NDArray[np.bool_], rng: np.random.Generator
+) -> None:
     carina = np.array([0.0, 22.0, 12.0])
     hila = (np.array([-36.0, 22.0, -10.0]), np.array([42.0, 26.0, -14.0]))
     for hilum in hila:
         outward = np.array([np.sign(hilum[0]), 0.0, 0.0])
-        for vessel in _branches(hilum, outward, 6.0, 8, rng):
+        for vessel in _branches(hilum, outward, 7.0, 9, rng):
             _fill(hu, affine, vessel, BLOOD, lungs)
     airways = [_Tube(np.array([0.0, 14.0, 400.0]), carina, 9.0)]
     for hilum in hila:
@@ -225,8 +232,13 @@ def _paint_trees(hu: NDArray[np.float32], affine: Affine, lungs: NDArray[np.bool
         _fill(hu, affine, airway, LUMEN, None)
 
 
-def _branches(start: NDArray[np.float64], direction: NDArray[np.float64], radius: float, generations: int,
-              rng: np.random.Generator) -> list[_Tube]:
+def _branches(
+    start: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    radius: float,
+    generations: int,
+    rng: np.random.Generator,
+) -> list[_Tube]:
     """A dichotomous tree: each daughter has about 0.78 of the radius (Murray's law) and turns off."""
     length = float(rng.uniform(3.2, 4.6)) * radius + 8
     end = start + length * direction / np.linalg.norm(direction)
@@ -239,16 +251,16 @@ def _branches(start: NDArray[np.float64], direction: NDArray[np.float64], radius
     return tubes
 
 
-def _fill(hu: NDArray[np.float32], affine: Affine, tube: _Tube, value: float,
-          inside: NDArray[np.bool_] | None) -> None:
+def _fill(
+    hu: NDArray[np.float32], affine: Affine, tube: _Tube, value: float, inside: NDArray[np.bool_] | None
+) -> None:
     box, squared = _distance(affine, hu.shape, tube)
     if squared.size:
         within = squared < tube.radius**2
         hu[box][within if inside is None else within & inside[box]] = value
 
 
-def _distance(affine: Affine, shape: tuple[int, ...],
-              tube: _Tube) -> tuple[tuple[slice, ...], Coordinate]:
+def _distance(affine: Affine, shape: tuple[int, ...], tube: _Tube) -> tuple[tuple[slice, ...], Coordinate]:
     """The index box around a tube and the squared distance (mm^2) of its voxels from the tube's axis."""
     inverse = np.linalg.inv(affine)
     reach = np.linalg.norm(inverse[:3, :3], axis=1) * tube.radius
@@ -300,8 +312,8 @@ def write_series(
 ) -> list[Path]:
     """Write a phantom as a CT Image Storage series (PS3.3 A.3) and return its files in stack order.
 
-    header: the same header and seed give the same UIDs: a resend is a resend. order: the place in the stack of
-    the first, second... written image, which sets Instance Number and the file's name; by default as stacked.
+    header: the same header and seed give the same UIDs: a resend is a resend. order: the place in the stack
+    of the first, second... written image, which sets Instance Number and the file's name.
     transfer_syntax: any that pydicom encodes (uncompressed, RLE, JPEG-LS, JPEG 2000).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -330,14 +342,16 @@ def _common_header(phantom: Phantom, header: SeriesHeader) -> Dataset:
     for keyword, value in {
         "SpecificCharacterSet": "ISO_IR 192", "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
         "SOPClassUID": CTImageStorage, "StudyDate": "20260102", "SeriesDate": "20260102",
-        "AcquisitionDate": "20260102", "ContentDate": "20260102", "StudyTime": "101500", "SeriesTime": "101500",
-        "AcquisitionTime": "101500", "ContentTime": "101500", "AccessionNumber": header.accession_number,
-        "Modality": "CT", "Manufacturer": "Phantom", "ManufacturerModelName": "Chest phantom",
-        "ReferringPhysicianName": "", "StudyDescription": "CT chest",
+        "AcquisitionDate": "20260102", "ContentDate": "20260102", "StudyTime": "101500",
+        "SeriesTime": "101500", "AcquisitionTime": "101500", "ContentTime": "101500",
+        "AccessionNumber": header.accession_number, "Modality": "CT", "Manufacturer": "Phantom",
+        "ManufacturerModelName": "Chest phantom", "ReferringPhysicianName": "",
+        "StudyDescription": "CT chest",
         "SeriesDescription": header.series_description, "PatientName": header.patient_name,
-        "PatientID": header.patient_id, "PatientBirthDate": "19600101", "PatientSex": "O", "PatientAge": "066Y",
-        "BodyPartExamined": "CHEST", "SliceThickness": round(header.slice_thickness_mm or slice_mm, 6),
-        "KVP": 120, "ConvolutionKernel": header.convolution_kernel, "PatientPosition": "HFS",
+        "PatientID": header.patient_id, "PatientBirthDate": "19600101", "PatientSex": "O",
+        "PatientAge": "066Y", "BodyPartExamined": "CHEST", "KVP": 120,
+        "SliceThickness": round(header.slice_thickness_mm or slice_mm, 6),
+        "ConvolutionKernel": header.convolution_kernel, "PatientPosition": "HFS",
         "StudyInstanceUID": _uid(*identity, "study"), "SeriesInstanceUID": _uid(*identity, "series"),
         "StudyID": "1", "SeriesNumber": 2, "AcquisitionNumber": 1,
         "ImageOrientationPatient": [round(float(value), 8) for value in directions],

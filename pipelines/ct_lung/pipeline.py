@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from radnode.pipelines.geometry import Volume
 
 METHOD = (
-    "Automatic segmentation by thresholds: air-filled lung only; consolidation, large tumours and effusion are "
-    "not included. Depth of inspiration was not checked."
+    "Automatic segmentation by thresholds: air-filled lung only; consolidation, large tumours and effusion "
+    "are not included. Depth of inspiration was not checked."
 )
 NOTHING_FOUND = (
-    "No air-filled lung of at least 80 ml was found in these images. That is no statement about the lungs' health."
+    "No air-filled lung of at least 80 ml was found in these images. "
+    "That is no statement about the lungs' health."
 )
 _SHOWN = {"left": ("Left lung", LEFT, (90, 160, 220)), "right": ("Right lung", RIGHT, (230, 150, 80))}
 
@@ -36,7 +37,9 @@ class CtLung:
         volume = images.volume
         _refuse_other_units(volume)
         lungs = segment_lungs(volume, context.device, context.stage)
-        masks = {side: mask for side, mask in (("left", lungs.left), ("right", lungs.right)) if mask is not None}
+        masks = {
+            side: mask for side, mask in (("left", lungs.left), ("right", lungs.right)) if mask is not None
+        }
         if not masks:
             return Findings(volume=volume, segments=(), measurements=(), remarks=(NOTHING_FOUND,))
         context.stage("measuring")
@@ -47,15 +50,24 @@ class CtLung:
         return Findings(
             volume=volume,
             segments=tuple(_segment(side, mask) for side, mask in masks.items()),
-            measurements=tuple(each for side, found in measures.items() for each in coded(f"{side}-lung", found)),
+            measurements=tuple(
+                each for side, found in measures.items() for each in coded(f"{side}-lung", found)
+            ),
             remarks=tuple(said),
         )
 
 
 def _segment(side: str, mask: np.typing.NDArray[np.bool_]) -> Segment:
     label, laterality, rgb = _SHOWN[side]
-    return Segment(key=f"{side}-lung", label=label, category=ANATOMY, type=LUNG, mask=mask, rgb=rgb,
-                   laterality=laterality)
+    return Segment(
+        key=f"{side}-lung",
+        label=label,
+        category=ANATOMY,
+        type=LUNG,
+        mask=mask,
+        rgb=rgb,
+        laterality=laterality,
+    )
 
 
 def _refuse_other_units(volume: Volume) -> None:
@@ -63,6 +75,13 @@ def _refuse_other_units(volume: Volume) -> None:
     sample = volume.voxels[::2, ::4, ::4][volume.valid[::2, ::4, ::4]]
     if sample.size == 0 or float(sample.max()) - float(sample.min()) < 100:
         raise NotProcessed("the images are empty: all their values are nearly the same")
+    if float((sample < -300).mean()) < 1e-3:
+        raise NotProcessed(
+            "there is no air in the images: the field of view lies inside the body, or the values are not in "
+            "Hounsfield units"
+        )
     dense = sample[sample > -300]
     if dense.size < 0.01 * sample.size or not -150 <= float(np.median(dense)) <= 250:
-        raise NotProcessed("the values do not look like Hounsfield units of a patient: no soft tissue at 0 to 100")
+        raise NotProcessed(
+            "the values do not look like Hounsfield units of a patient: no soft tissue at 0 to 100"
+        )

@@ -29,10 +29,10 @@ _EMPTY_HU, _EMPTY_ML = -975.0, 60.0
 # For the emphysema index slices of about 1 mm are wanted (QIBA profile for CT lung density).
 _THICK_MM = 1.5
 
-_SHARP = re.compile(
-    r"\b([BUIJD][UrlHhf]?[67]\d[a-z]?|B[5-9]\d[a-z]?|B[lrv](5[4-9]|6\d|7\d)[a-z]?|LUNG|BONE|BONEPLUS|EDGE|CHST|"
-    r"FC(3[0-9]|5[0-9]|8[0-9])|Y[A-D]|E|L|LA|D)\b"
-)
+# Kernel names: Siemens with a number that grows with sharpness; GE, Canon and Philips for bone and lung.
+_NUMBERED = re.compile(r"[A-Z][a-z]?(\d\d)[a-z]?")
+_SHARP_FROM = 50
+_SHARP = re.compile(r"LUNG|BONE\w*|EDGE|ULTRA|FC(3[0-9]|5[0-9]|8[0-9])|Y[A-D]|E|L|LA|D")
 
 
 def on_what_was_found(lungs: Lungs, volume: Volume) -> list[str]:
@@ -41,23 +41,26 @@ def on_what_was_found(lungs: Lungs, volume: Volume) -> list[str]:
     for side, mask in (("left", lungs.left), ("right", lungs.right)):
         if mask is None:
             remarks.append(
-                f"No {side} lung was found. This method finds only air-filled lung; it does not say why there is none."
+                f"No {side} lung was found. This method finds only air-filled lung; it does not say why "
+                "there is none."
             )
             continue
         for border in _cut_borders(mask, volume):
             remarks.append(
-                f"{_SIDES[side]} lung: cut off at the {border} border of the images; the numbers are of the part shown."
+                f"{_SIDES[side]} lung: cut off at the {border} border of the images; the numbers are of the "
+                "part shown."
             )
         if (empty := _empty_ml(mask, volume)) >= _EMPTY_ML:
             remarks.append(
-                f"{_SIDES[side]} lung: {empty:.0f} ml of it are air without structure in one place (a large bulla or "
-                "a pneumothorax is counted as lung)."
+                f"{_SIDES[side]} lung: {empty:.0f} ml of it are air without structure in one place (a large "
+                "bulla or a pneumothorax is counted as lung)."
             )
     if not lungs.airways_found:
         remarks.append("Trachea and main bronchi were not recognised; a part of them may be counted as lung.")
     if lungs.uncounted_ml >= 5:
         remarks.append(
-            f"{lungs.uncounted_ml:.0f} ml of air near the lower lungs are not counted: they may be lung or bowel."
+            f"{lungs.uncounted_ml:.0f} ml of air near the lower lungs are not counted: they may be lung or "
+            "bowel."
         )
     return remarks
 
@@ -72,7 +75,9 @@ def on_the_numbers(measures: Mapping[str, LungMeasures], complete: bool) -> list
                 "(expiration, oedema, fibrosis, infiltrates?); denser parts may be missing from the segment."
             )
         if complete and not _PLAUSIBLE_ML[0] <= found.volume_ml <= _PLAUSIBLE_ML[1]:
-            remarks.append(f"{_SIDES[side]} lung: {found.volume_ml:.0f} ml is an unusual volume for one adult lung.")
+            remarks.append(
+                f"{_SIDES[side]} lung: {found.volume_ml:.0f} ml is an unusual volume for one adult lung."
+            )
     if len(measures) == 2:
         remarks += _on_asymmetry(measures["left"], measures["right"], complete)
     return remarks
@@ -84,7 +89,7 @@ def on_the_images(acquisition: Mapping[str, str], slice_mm: float) -> list[str]:
     kernel = acquisition.get("ConvolutionKernel", "")
     if not kernel:
         reasons.append("the reconstruction kernel is not known")
-    elif _SHARP.search(kernel):
+    elif _is_sharp(kernel):
         reasons.append(f"the sharp kernel {_printable(kernel)} overestimates it")
     thickness = max(_number(acquisition.get("SliceThickness")), slice_mm)
     if thickness > _THICK_MM:
@@ -102,9 +107,9 @@ def _on_asymmetry(left: LungMeasures, right: LungMeasures, complete: bool) -> li
     if complete and not _USUAL_RIGHT_SHARE[0] <= share <= _USUAL_RIGHT_SHARE[1]:
         smaller = "Left" if share > 0.5 else "Right"
         remarks.append(
-            f"{smaller} lung is much smaller than the other ({left.volume_ml:.0f} ml left, {right.volume_ml:.0f} ml "
-            "right). Consolidated or collapsed lung, tumour and effusion are not part of these segments: the "
-            "smaller volume is that of the air-filled part only."
+            f"{smaller} lung is much smaller than the other ({left.volume_ml:.0f} ml left, "
+            f"{right.volume_ml:.0f} ml right). Consolidated or collapsed lung, tumour and effusion are "
+            "not part of these segments: the smaller volume is that of the air-filled part only."
         )
     if abs(left.mean_hu - right.mean_hu) > _DENSITY_DIFFERENCE_HU:
         denser = "Left" if left.mean_hu > right.mean_hu else "Right"
@@ -146,7 +151,18 @@ def _empty_ml(mask: NDArray[np.bool_], volume: Volume) -> float:
     labels, count = ndimage.label(whole & (means < _EMPTY_HU))
     if count == 0:
         return 0.0
-    return float(np.bincount(labels.ravel())[1:].max()) * volume.voxel_volume_mm3 * float(np.prod(factors)) / 1000
+    return (
+        float(np.bincount(labels.ravel())[1:].max())
+        * volume.voxel_volume_mm3
+        * float(np.prod(factors))
+        / 1000
+    )
+
+
+def _is_sharp(kernel: str) -> bool:
+    name = kernel.split("\\", maxsplit=1)[0].strip()
+    numbered = _NUMBERED.fullmatch(name)
+    return int(numbered[1]) >= _SHARP_FROM if numbered else bool(_SHARP.fullmatch(name.upper()))
 
 
 def _number(text: str | None) -> float:

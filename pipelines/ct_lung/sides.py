@@ -38,18 +38,27 @@ def part(lungs: NDArray[np.bool_], coarse: Coarse) -> tuple[NDArray[np.bool_], N
         second, first = (int(each) + 1 for each in np.argsort(sizes)[-2:])
         if sizes[second - 1] < _SMALLER_LUNG * sizes.sum():
             continue
-        seeds = np.zeros(labels.shape, np.int8)
+        seeds = np.zeros(labels.shape, np.uint8)
         seeds[labels == first], seeds[labels == second] = 1, 2
-        seeds[~inner] = 3
-        # watershed_ift floods from low to high: deep inside first, so the border falls on the neck.
-        height = (255 - np.clip(depth * 4, 0, 254)).astype(np.uint8)
-        height[~inner] = 255
-        flooded = ndimage.watershed_ift(height, seeds)
+        flooded = _flood(seeds, depth, neck)
         halves = []
         for label in (1, 2):
             half = np.zeros(lungs.shape, np.bool_)
-            half[box] = ((flooded == label) & inner)[1:-1, 1:-1, 1:-1]
+            half[box] = (flooded == label)[1:-1, 1:-1, 1:-1]
             halves.append(half)
         if abs(centre_x(halves[0], coarse) - centre_x(halves[1], coarse)) >= _APART_MM:
             return halves[0], halves[1]
     return None
+
+
+def _flood(seeds: NDArray[np.uint8], depth: NDArray[np.float64], neck: float) -> NDArray[np.uint8]:
+    """Grow labelled seeds over all of `depth` > 0, deep parts first: they meet where the mask is thinnest."""
+    flooded = seeds
+    for level in [*np.arange(neck, 0.0, -1.0).tolist(), 0.0]:
+        open_to = depth > level
+        while True:
+            grown = np.where((flooded == 0) & open_to, ndimage.maximum_filter(flooded, size=3), flooded)
+            if np.array_equal(grown, flooded):
+                break
+            flooded = grown
+    return flooded

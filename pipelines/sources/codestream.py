@@ -1,4 +1,4 @@
-"""The first bytes of a compressed frame: what it is and how large it says it will be, before any decoder runs.
+"""The first bytes of a compressed frame: what it is and how large it says it is, before any decoder runs.
 
 A decoder allocates what the codestream says, not what the header says (a 1.5 kB JPEG 2000 frame can ask for
 256 MB), and a mislabelled frame must not reach the wrong decoder.

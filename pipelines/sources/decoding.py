@@ -1,6 +1,6 @@
 """Stored pixel values of one image, or a typed reason why there are none.
 
-The declared sizes are checked against a budget and against the codestream before a decoder allocates anything.
+Declared sizes are checked against a budget and against the codestream before a decoder allocates anything.
 """
 
 from __future__ import annotations
@@ -58,16 +58,27 @@ def pixel_format(dataset: Dataset) -> PixelFormat:
     if values is None or frames is None:
         raise NotProcessed(f"instance {_uid(dataset)} does not describe its pixels")
     rows, columns, allocated, stored, high, representation = (int(value) for value in values)
-    found = PixelFormat(rows=rows, columns=columns, frames=int(frames[0]), bits_allocated=allocated,
-                        bits_stored=stored, high_bit=high, signed=representation == 1)
-    if allocated not in (8, 16, 32) or not 0 < stored <= high + 1 <= allocated or min(rows, columns, found.frames) < 1:
+    found = PixelFormat(
+        rows=rows,
+        columns=columns,
+        frames=int(frames[0]),
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=high,
+        signed=representation == 1,
+    )
+    if (
+        allocated not in (8, 16, 32)
+        or not 0 < stored <= high + 1 <= allocated
+        or min(rows, columns, found.frames) < 1
+    ):
         raise NotProcessed(
-            f"instance {_uid(dataset)} has pixels that are not supported ({stored} bits stored below bit {high} "
-            f"of {allocated})"
+            f"instance {_uid(dataset)} has pixels that are not supported ({stored} bits stored below bit "
+            f"{high} of {allocated})"
         )
     if found.frame_bytes * found.frames > IMAGE_BUDGET_BYTES:
         raise NotProcessed(
-            f"instance {_uid(dataset)} declares {found.frame_bytes * found.frames / 2**20:.0f} MiB of pixels; "
+            f"instance {_uid(dataset)} declares {found.frame_bytes * found.frames >> 20} MiB of pixels; "
             f"at most {IMAGE_BUDGET_BYTES / 2**20:.0f} MiB are decoded"
         )
     return found
@@ -96,7 +107,9 @@ def decode(instance: SourceInstance, frames: Sequence[int], notes: list[str]) ->
     if syntax in LOSSY:
         notes.append("The images were compressed with loss; measured values may differ from the original.")
     if any("signedness" in str(warning.message) for warning in caught):
-        notes.append("A codestream and its header disagree on the sign of pixel values; the header's was used.")
+        notes.append(
+            "A codestream and its header disagree on the sign of pixel values; the header's was used."
+        )
     yield from found
 
 
@@ -104,8 +117,9 @@ def _uid(dataset: Dataset) -> str:
     return str(dataset.get("SOPInstanceUID", "without UID"))
 
 
-def _native(data: bytes, form: PixelFormat, frames: Sequence[int], dataset: Dataset,
-            notes: list[str]) -> list[NDArray[np.int64]]:
+def _native(
+    data: bytes, form: PixelFormat, frames: Sequence[int], dataset: Dataset, notes: list[str]
+) -> list[NDArray[np.int64]]:
     expected = form.frame_bytes * form.frames
     if len(data) < expected:
         raise IncompleteInput(
@@ -114,7 +128,9 @@ def _native(data: bytes, form: PixelFormat, frames: Sequence[int], dataset: Data
     if len(data) > expected + 1:  # one byte pads to even length, PS3.5 7.1.1
         notes.append("Some images have more pixel data than they declare; the rest was not read.")
     order = "<" if dataset.file_meta.TransferSyntaxUID != ExplicitVRBigEndian else ">"
-    words = np.frombuffer(data, dtype=f"{order}u{form.bits_allocated // 8}", count=expected * 8 // form.bits_allocated)
+    words = np.frombuffer(
+        data, dtype=f"{order}u{form.bits_allocated // 8}", count=expected * 8 // form.bits_allocated
+    )
     stack = words.reshape(form.frames, form.rows, form.columns)
     return [_stored_values(stack[_checked(frame, form, dataset)], form) for frame in frames]
 
@@ -125,8 +141,9 @@ def _checked(frame: int, form: PixelFormat, dataset: Dataset) -> int:
     return frame - 1
 
 
-def _compressed(dataset: Dataset, form: PixelFormat, frame: int, syntax: UID,
-                notes: list[str]) -> NDArray[np.int64]:
+def _compressed(
+    dataset: Dataset, form: PixelFormat, frame: int, syntax: UID, notes: list[str]
+) -> NDArray[np.int64]:
     index = _checked(frame, form, dataset)
     kind, plugin = CODECS[syntax]
     try:
@@ -144,13 +161,16 @@ def _compressed(dataset: Dataset, form: PixelFormat, frame: int, syntax: UID,
             f"{codestream.columns}x{codestream.rows}"
         )
     if codestream.signed is not None and codestream.signed != form.signed:
-        notes.append("A codestream and its header disagree on the sign of pixel values; the header's was used.")
+        notes.append(
+            "A codestream and its header disagree on the sign of pixel values; the header's was used."
+        )
     try:
         decoded, _ = get_decoder(syntax).as_array(dataset, index=index, raw=True, decoding_plugin=plugin)
     except Exception as error:
         # Decoders raise whatever they like; each of their failures means that this image is not there.
-        raise IncompleteInput(f"instance {_uid(dataset)}, frame {frame} does not decode "
-                              f"({type(error).__name__})") from error
+        raise IncompleteInput(
+            f"instance {_uid(dataset)}, frame {frame} does not decode ({type(error).__name__})"
+        ) from error
     if decoded.shape != (form.rows, form.columns):
         raise IncompleteInput(f"instance {_uid(dataset)}, frame {frame} decodes to {decoded.shape}")
     if kind == "RLE":

@@ -1,7 +1,7 @@
 """What to do when several slices of a series lie at one place.
 
-The same pixels twice: one is left out. Different pixels: the series holds several stacks (phases, kernels), which
-are told apart by an attribute, one of them is read and the choice is said; or nothing is read.
+The same pixels twice: one is left out. Different pixels: the series holds several stacks (phases, kernels),
+which are told apart by an attribute, one of them is read and the choice is said; or nothing is read.
 """
 
 from __future__ import annotations
@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from radnode.pipelines.sources.headers import Slice
 
 # In this order. An acquisition is a scan; the others are what a scanner makes of one scan.
-_SEPARATORS = ("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "SliceThickness",
-               "AcquisitionDateTime", "AcquisitionTime")
+_SEPARATORS = (
+    "AcquisitionNumber",
+    "TemporalPositionIdentifier",
+    "ConvolutionKernel",
+    "SliceThickness",
+    "AcquisitionDateTime",
+    "AcquisitionTime",
+)
 
 
 def drop_copies(ordered: Sequence[Slice], excluded: dict[str, str]) -> list[Slice]:
@@ -56,7 +62,8 @@ def one_stack(ordered: Sequence[Slice], excluded: dict[str, str], notes: list[st
         place = float(along_normal(ordered)[ordered.index(groups[0][0])])
         raise NotProcessed(
             f"several different images lie at the same place ({len(groups)} places, the first at "
-            f"{place:.2f} mm along the stack normal) and no attribute tells them apart; send one stack per series"
+            f"{place:.2f} mm along the stack normal) and no attribute tells them apart; send one stack per "
+            "series"
         )
     return list(ordered)
 
@@ -76,8 +83,9 @@ def _separate(ordered: Sequence[Slice], keyword: str) -> dict[str, list[Slice]]:
     return {value: in_order(stack) for value, stack in stacks.items()}
 
 
-def _choose(stacks: dict[str, list[Slice]], keyword: str, excluded: dict[str, str],
-            notes: list[str]) -> list[Slice]:
+def _choose(
+    stacks: dict[str, list[Slice]], keyword: str, excluded: dict[str, str], notes: list[str]
+) -> list[Slice]:
     """The stack with most slices; of equals the one with the lowest value."""
     order = sorted(stacks, key=lambda value: (-len(stacks[value]), len(value), value))
     chosen = order[0]

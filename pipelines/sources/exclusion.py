@@ -16,10 +16,19 @@ if TYPE_CHECKING:
 
 SOP_CLASSES = {"CT": {CTImageStorage, *MULTI_FRAME}, "MR": {MRImageStorage}}
 
-# Values of Image Type (0008,0008) as scanners write them; PS3.3 C.8.2.1.1.1 defines only the first three values.
+# Image Type (0008,0008) as scanners write it; PS3.3 C.8.2.1.1.1 defines only the first three values.
 _LOCALISERS = ("LOCALIZER", "SCOUT", "TOPOGRAM", "CT_SOM5 TOP", "CT_SOM7 TOP", "CT_SOM8 TOP")
-_SCREENS = ("SCREEN SAVE", "SCREENSAVE", "DOSE", "DOSE_INFO", "PROTOCOL", "CT_SOM5 PROT", "CT_SOM7 PROT",
-            "CT_SOM8 PROT", "REPORT")
+_SCREENS = (
+    "SCREEN SAVE",
+    "SCREENSAVE",
+    "DOSE",
+    "DOSE_INFO",
+    "PROTOCOL",
+    "CT_SOM5 PROT",
+    "CT_SOM7 PROT",
+    "CT_SOM8 PROT",
+    "REPORT",
+)
 _PROJECTIONS = ("MIP", "MINIP", "MIN_IP", "MAX_IP", "AVERAGE", "VRT", "VOLUME_RENDER", "SSD", "RENDERED")
 
 

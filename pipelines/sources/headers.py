@@ -50,7 +50,7 @@ class SourceInstance:
 class Slice:
     """One plane of one image.
 
-    frame_number: 1-based; None for a single-frame image. position: centre of the first voxel, LPS millimetres.
+    frame_number: 1-based; None for a single-frame image. position: centre of the first voxel, LPS mm.
     row_direction, column_direction: unit vectors along which the column and the row index grow.
     spacing_mm: (between rows, between columns). rescale: (slope, intercept), None if the image has none.
     repaired: the direction cosines were not of unit length or not orthogonal and have been made so.

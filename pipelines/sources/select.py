@@ -25,8 +25,15 @@ __all__ = ["Selection", "SourceInstance", "read_instances", "select_stack"]
 # The share of the slices that must agree in orientation, matrix and spacing.
 LARGEST_GROUP = 0.75
 # What a pipeline may want to know about how the images were made.
-_ACQUISITION = ("ConvolutionKernel", "SliceThickness", "ContrastBolusAgent", "KVP", "PatientPosition",
-                "BodyPartExamined", "PatientAge")
+_ACQUISITION = (
+    "ConvolutionKernel",
+    "SliceThickness",
+    "ContrastBolusAgent",
+    "KVP",
+    "PatientPosition",
+    "BodyPartExamined",
+    "PatientAge",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +75,9 @@ def select_stack(instances: Sequence[SourceInstance], manifest: Manifest) -> Sel
     _refuse_irregular(measured)
     _refuse_tilt(measured, slices, manifest)
     notes += _notes(slices, measured)
-    return Selection(slices=tuple(slices), excluded=excluded, notes=tuple(notes),
-                     acquisition=_acquisition(slices))
+    return Selection(
+        slices=tuple(slices), excluded=excluded, notes=tuple(notes), acquisition=_acquisition(slices)
+    )
 
 
 def _placed(instances: Sequence[SourceInstance], modality: str, excluded: dict[str, str]) -> list[Slice]:
@@ -78,7 +86,9 @@ def _placed(instances: Sequence[SourceInstance], modality: str, excluded: dict[s
     for instance in sorted(instances, key=lambda each: each.sop_instance_uid):
         uid = instance.sop_instance_uid
         if not uid or not instance.dataset.get("SeriesInstanceUID"):
-            raise NotProcessed("an image without SOP Instance UID or Series Instance UID: no result may refer to it")
+            raise NotProcessed(
+                "an image without SOP Instance UID or Series Instance UID: no result may refer to it"
+            )
         if uid in seen:
             raise NotProcessed(f"instance {uid} is there twice")
         seen.add(uid)
@@ -162,16 +172,17 @@ def _refuse_gaps(measured: Regularity) -> None:
         shown = ", ".join(f"{gap:.2f}" for gap in measured.gaps_mm[:10])
         more = "" if len(measured.gaps_mm) <= 10 else f" and {len(measured.gaps_mm) - 10} more"
         raise IncompleteInput(
-            f"{len(measured.gaps_mm)} slices are missing inside the stack, at {shown}{more} mm along the "
+            f"slices are missing inside the stack: {len(measured.gaps_mm)}, at {shown}{more} mm along the "
             f"stack normal (spacing {measured.spacing_mm:.2f} mm)"
         )
 
 
 def _refuse_irregular(measured: Regularity) -> None:
-    if max(measured.irregular_mm, measured.scatter_mm) > measured.tolerance_mm:
+    worst = max(measured.irregular_mm, measured.scatter_mm)
+    if worst > measured.tolerance_mm:
         raise NotProcessed(
-            f"the slices are not regular: up to {max(measured.irregular_mm, measured.scatter_mm):.2f} mm away "
-            f"from a stack with {measured.spacing_mm:.2f} mm spacing ({measured.tolerance_mm:.2f} mm are tolerated)"
+            f"the slices are not regular: up to {worst:.2f} mm away from a stack with "
+            f"{measured.spacing_mm:.2f} mm spacing ({measured.tolerance_mm:.2f} mm are tolerated)"
         )
 
 

@@ -1,6 +1,6 @@
 """Whether slices form one regular stack. Pure geometry, in LPS millimetres.
 
-PS3.3 C.7.6.2.1.1 fixes where each slice lies; that slices lie regularly is our requirement, not the standard's.
+PS3.3 C.7.6.2.1.1 fixes where each slice lies; that they lie regularly is our requirement, not the standard's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COINCIDENT_MM = 0.02
 # A slice may lie this part of the spacing away from its regular place, but no more than so many millimetres.
 JITTER, JITTER_MM = 0.1, 0.25
 _NOTED_JITTER = 0.02
-# Two orientations are one if their cosines differ by no more (0.1 degrees: 0.5 mm at the end of a 300 mm row).
+# Two orientations are one if their cosines differ by no more: 0.1 degrees, 0.5 mm at the end of a long row.
 SAME_ORIENTATION = 2e-3
 
 

@@ -32,16 +32,21 @@ def read_images(selection: Selection, modality: str) -> StudyImages:
     """Decode a stack, with all that a pipeline is told about it. Raises as :func:`read_volume`."""
     notes = list(selection.notes)
     volume = read_volume(selection, notes)
-    return StudyImages(volume=volume, modality=modality, excluded=selection.excluded,
-                       notes=tuple(dict.fromkeys(notes)), acquisition=selection.acquisition)
+    return StudyImages(
+        volume=volume,
+        modality=modality,
+        excluded=selection.excluded,
+        notes=tuple(dict.fromkeys(notes)),
+        acquisition=selection.acquisition,
+    )
 
 
 def read_volume(selection: Selection, notes: list[str] | None = None) -> Volume:
     """Decode a stack.
 
-    notes: gets what was odd about the pixels but readable. Raises IncompleteInput, naming the instance, when one
-    does not decode: a stack with a slice left out is never returned. Raises NotProcessed for pixels that are
-    not in modality units or too many.
+    notes: gets what was odd about the pixels but readable. Raises IncompleteInput, naming the instance, when
+    one does not decode: a stack with a slice left out is never returned. Raises NotProcessed for pixels that
+    are not in modality units or too many.
     """
     slices = selection.slices
     shape = (len(slices), *slices[0].shape)
@@ -88,7 +93,9 @@ def _rescale(each: Slice) -> tuple[float, float]:
     if _modality(each) != "CT":
         return each.rescale or (1.0, 0.0)
     if each.rescale is None or each.rescale[0] == 0:
-        raise NotProcessed(f"instance {uid} has no usable Rescale Slope and Intercept: not in Hounsfield units")
+        raise NotProcessed(
+            f"instance {uid} has no usable Rescale Slope and Intercept: not in Hounsfield units"
+        )
     if each.text("RescaleType") not in ("", "HU"):
         raise NotProcessed(f"instance {uid} is in {each.text('RescaleType')[:16]}, not in Hounsfield units")
     return each.rescale
