@@ -1,0 +1,39 @@
+"""The file of a received data set: PS3.10 preamble and File Meta Information before the bytes as received.
+
+The header is a function of SOP class, SOP instance and transfer syntax alone. It names neither sender nor
+release nor time, so that the SHA-256 of the whole file is the same whenever, from whomever and by whichever
+release of the node the same data set is received: the content address of an object is its identity, and
+anyone can verify it with `sha256sum`.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+
+IMPLEMENTATION_CLASS_UID = "2.25.201305556735102497163151754579747293472"
+"""The product's own; another one would make every object that is sent again look new."""
+
+_PREAMBLE = bytes(128) + b"DICM"
+
+
+def header(*, sop_class_uid: bytes, sop_instance_uid: bytes, transfer_syntax_uid: bytes) -> bytes:
+    """Preamble and group 0002 (PS3.10 7.1) for a data set; the UIDs unpadded."""
+    before, after = _around_the_instance(sop_class_uid, transfer_syntax_uid)
+    instance = _uid(0x0003, sop_instance_uid)
+    length = struct.pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, len(before) + len(instance) + len(after))
+    return b"".join((_PREAMBLE, length, before, instance, after))
+
+
+@functools.lru_cache(maxsize=1024)
+def _around_the_instance(sop_class_uid: bytes, transfer_syntax_uid: bytes) -> tuple[bytes, bytes]:
+    """Everything that the objects of a presentation context share."""
+    version = struct.pack("<HH2sxxL2s", 0x0002, 0x0001, b"OB", 2, b"\0\1")
+    return version + _uid(0x0002, sop_class_uid), _uid(0x0010, transfer_syntax_uid) + _uid(
+        0x0012, IMPLEMENTATION_CLASS_UID.encode()
+    )
+
+
+def _uid(element: int, value: bytes) -> bytes:
+    padded = value + b"\0" * (len(value) % 2)
+    return struct.pack("<HH2sH", 0x0002, element, b"UI", len(padded)) + padded

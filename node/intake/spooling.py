@@ -1,0 +1,84 @@
+"""The bytes of one object on their way to disk: written, hashed and limited while they arrive."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+from typing import TYPE_CHECKING
+
+from radnode.node.intake.refusals import OverLimit
+from radnode.storage.errors import StorageBroken, StorageFull
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from radnode.storage.files import FileStore
+
+_BUFFER = 256 * 1024
+_LOOK_AT_DISK_EVERY = 64 * 1024 * 1024
+"""Bytes of one object between two looks at the disk's reserve."""
+
+
+class Spooled:
+    """A file in the store's spool, open until it is kept, quarantined or discarded.
+
+    largest: bytes of data set that are taken. Raises StorageError from every method that writes.
+    """
+
+    def __init__(self, store: FileStore, header: bytes, largest: int) -> None:
+        store.check_reserve()
+        self.path = store.new_spool_path()
+        self.start = len(header)
+        self.size = len(header)
+        self._store = store
+        self._largest = largest
+        self._checked_at = 0
+        self._hash = hashlib.sha256(header)
+        with self._storage_errors():
+            self._file = self.path.open("x+b", buffering=_BUFFER)
+            self._file.write(header)
+
+    def write(self, fragment: memoryview) -> None:
+        """Append a piece of the data set. Raises OverLimit."""
+        self.size += len(fragment)
+        if self.size - self.start > self._largest:
+            raise OverLimit(f"more than {self._largest} bytes")
+        if self.size - self._checked_at > _LOOK_AT_DISK_EVERY:
+            self._checked_at = self.size
+            self._store.check_reserve()
+        with self._storage_errors():
+            self._file.write(fragment)
+        self._hash.update(fragment)
+
+    def seal(self) -> int:
+        """No more bytes come: give all to the system. Returns the descriptor, for reading."""
+        with self._storage_errors():
+            self._file.flush()
+        return self._file.fileno()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole file, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Close the file, which stays where it is."""
+        with self._storage_errors():
+            self._file.close()
+
+    def discard(self) -> None:
+        """Close and delete whatever is there; harmless when it has moved on."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(self.path, self._store.free_bytes()) from error
+            raise StorageBroken(self.path, error.errno or errno.EIO) from error

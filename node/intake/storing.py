@@ -1,0 +1,212 @@
+"""The storage service (PS3.4 Annex B): an object is durable in full, file and ledger row, before Success is
+answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from radnode.node import statuses
+from radnode.node.intake import p10
+from radnode.node.intake.committer import Committer
+from radnode.node.intake.header_walk import Identity, is_uid, walk
+from radnode.node.intake.negotiation import IMPLICIT_VR_LITTLE_ENDIAN
+from radnode.node.intake.pdus import Violation
+from radnode.node.intake.refusals import ContextMismatch, IdentityMismatch, InvalidUID, Refused
+from radnode.node.intake.spooling import Spooled
+from radnode.node.statuses import Status
+from radnode.storage.errors import StorageError
+from radnode.storage.receptions import Reception
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from radnode.node.intake.associations import Associations
+    from radnode.node.intake.commands import Command
+    from radnode.node.intake.negotiation import Context
+    from radnode.node.observability import Metrics
+    from radnode.storage.files import FileStore
+    from radnode.storage.receptions import Recorded
+
+log = structlog.get_logger(__name__)
+
+STORED = Status(statuses.SUCCESS, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where an object comes from: the association's identifier and the peer as the ledger calls it."""
+
+    association: str
+    source: str
+
+
+class Storage:
+    """What all associations share. `begin` is called at each C-STORE request."""
+
+    def __init__(
+        self,
+        *,
+        store: FileStore,
+        record: Callable[[Sequence[Reception]], Sequence[Recorded]],
+        associations: Associations,
+        largest_object: int,
+        now: Callable[[], datetime],
+        metrics: Metrics,
+        on_recorded: Callable[[], None],
+    ) -> None:
+        self.store = store
+        self.committer = Committer(record)
+        self.associations = associations
+        self.largest_object = largest_object
+        self.now = now
+        self.metrics = metrics
+        self.on_recorded = on_recorded
+
+    def begin(self, command: Command, context: Context, origin: Origin) -> Incoming:
+        """Be ready for the data set of `command`."""
+        return Incoming(self, command, context, origin)
+
+
+class Incoming:
+    """One object while it arrives. Whatever is wrong with it, it is read to its end and answered."""
+
+    def __init__(self, storage: Storage, command: Command, context: Context, origin: Origin) -> None:
+        self.received = 0
+        self._storage = storage
+        self._command = command
+        self._context = context
+        self._origin = origin
+        self._refusal = _refusal_of(command, context)
+        self._failure: Exception | None = None
+        self._spooled: Spooled | None = None
+        try:
+            self._spooled = Spooled(storage.store, self._header(), storage.largest_object)
+        except StorageError as error:
+            self._failure = error
+
+    def write(self, fragment: memoryview) -> None:
+        """The next piece. Raises Violation when a peer goes on and on after its object was too large."""
+        self.received += len(fragment)
+        if self._failure is None and self._spooled is not None:
+            try:
+                self._spooled.write(fragment)
+            except (Refused, StorageError) as error:
+                self._failure = error
+                self._spooled.discard()
+        elif self.received > 2 * self._storage.largest_object:
+            raise Violation(Violation.INVALID_PARAMETER, "an object that does not end")
+
+    def finish(self) -> Status:
+        """The data set is whole: keep it, or say why not. Never raises."""
+        try:
+            self._keep()
+        except Exception as error:  # noqa: BLE001 - the sender is answered, whatever happened here
+            return self._refuse(error)
+        finally:
+            self.discard()
+        return STORED
+
+    def discard(self) -> None:
+        """Leave nothing in the spool, as when the association ends in mid-object."""
+        if self._spooled is not None:
+            self._spooled.discard()
+
+    def _header(self) -> bytes:
+        command = self._command
+        return p10.header(
+            sop_class_uid=self._context.abstract_syntax.encode("ascii"),
+            sop_instance_uid=command.sop_instance_uid if is_uid(command.sop_instance_uid) else b"",
+            transfer_syntax_uid=self._context.transfer_syntax.encode("ascii"),
+        )
+
+    def _keep(self) -> None:
+        spooled = self._spooled
+        if self._failure is not None or spooled is None:
+            raise self._failure or StorageError("nothing was written")
+        descriptor = spooled.seal()
+        if self._refusal is not None:
+            raise self._refusal
+        implicit_vr = self._context.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
+        identity = walk(descriptor, spooled.start, spooled.size, implicit_vr=implicit_vr)
+        self._compare(identity)
+        self._storage.associations.carried(self._origin.association, identity.series_instance_uid)
+        spooled.close()
+        self._storage.store.keep(spooled.path, spooled.digest)
+        recorded = self._storage.committer.commit(self._reception(identity, spooled))
+        self._report(identity, recorded, spooled.size)
+
+    def _compare(self, identity: Identity) -> None:
+        if identity.sop_instance_uid != self._command.sop_instance_uid.decode("ascii"):
+            raise IdentityMismatch("(0008,0018) differs from the command")
+        if identity.sop_class_uid != self._command.sop_class_uid.decode("ascii"):
+            raise IdentityMismatch("(0008,0016) differs from the command")
+
+    def _reception(self, identity: Identity, spooled: Spooled) -> Reception:
+        return Reception(
+            sop_instance_uid=identity.sop_instance_uid,
+            sop_class_uid=identity.sop_class_uid,
+            series_instance_uid=identity.series_instance_uid,
+            study_instance_uid=identity.study_instance_uid,
+            patient_id=identity.patient_id,
+            transfer_syntax_uid=self._context.transfer_syntax,
+            digest=spooled.digest,
+            size_bytes=spooled.size,
+            source=self._origin.source,
+            association=self._origin.association,
+            received_at=self._storage.now(),
+        )
+
+    def _report(self, identity: Identity, recorded: Recorded, size: int) -> None:
+        self._storage.metrics.instances_stored.labels(self._origin.source).inc()
+        self._storage.metrics.bytes_stored.inc(size)
+        self._storage.on_recorded()
+        say = log.warning if recorded.conflict or not identity.as_agreed else log.debug
+        say(
+            "instance.stored",
+            association=self._origin.association,
+            sop_instance_uid=identity.sop_instance_uid,
+            duplicate=recorded.duplicate,
+            conflict=recorded.conflict,
+            as_agreed=identity.as_agreed,
+        )
+
+    def _refuse(self, error: Exception) -> Status:
+        status = statuses.of_failure(error)
+        self._storage.metrics.instances_refused.labels(f"0x{status.code:04X}").inc()
+        kept = isinstance(error, Refused) and self._failure is None and self._quarantine()
+        (log.warning if isinstance(error, (Refused, StorageError)) else log.exception)(
+            "instance.refused",
+            association=self._origin.association,
+            source=self._origin.source,
+            status=f"0x{status.code:04X}",
+            reason=str(error),
+            quarantined=kept,
+        )
+        return status
+
+    def _quarantine(self) -> bool:
+        """Keep the bytes of a refused object for an administrator to look at; best effort, bounded space."""
+        spooled = self._spooled
+        if spooled is None:
+            return False
+        try:
+            spooled.close()
+            self._storage.store.quarantine(spooled.path, spooled.digest)
+        except StorageError:
+            return False
+        return True
+
+
+def _refusal_of(command: Command, context: Context) -> Refused | None:
+    """What the command alone tells; the object's bytes still come and are quarantined."""
+    for name, uid in (("class", command.sop_class_uid), ("instance", command.sop_instance_uid)):
+        if not is_uid(uid):
+            return InvalidUID(f"SOP {name} UID of the command is empty or not a UID")
+    if command.sop_class_uid != context.abstract_syntax.encode("ascii"):
+        return ContextMismatch("SOP class of the command is not that of the presentation context")
+    return None
