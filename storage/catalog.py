@@ -1,0 +1,296 @@
+"""Studies, series and instances: recording what arrives, and what is known of it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlalchemy import CursorResult, delete, func, insert, select, update
+
+from radnode.storage import ledger
+from radnode.storage.ledger import InstanceState
+from radnode.storage.tables import EventRow, HeaderRow, InstanceRow, RoutingRow, SeriesRow, StudyRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Executable
+    from sqlalchemy.orm import Session
+
+
+class SeriesState(StrEnum):
+    """OPEN: may still grow. The others are decided; a late instance opens any of them again."""
+
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+    HELD = "HELD"
+    CONFLICT = "CONFLICT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesSnapshot:
+    """An open series as it is now. unindexed: instances whose header was not read yet."""
+
+    series_id: int
+    study_id: int
+    series_instance_uid: str
+    study_instance_uid: str
+    source: str
+    revision: int
+    received: int
+    unindexed: int
+    associations_seen: int
+    queried_count: int | None
+    last_received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceHeader:
+    """An instance of a series with its attributes."""
+
+    instance_id: int
+    sop_instance_uid: str
+    digest: str
+    state: InstanceState
+    reason: str
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unindexed:
+    """An instance whose header is to be read."""
+
+    instance_id: int
+    digest: str
+
+
+def unindexed(session: Session, limit: int) -> list[Unindexed]:
+    """The oldest instances whose header was not read yet."""
+    rows = session.execute(
+        select(InstanceRow.id, InstanceRow.digest)
+        .where(InstanceRow.indexed.is_(False))
+        .order_by(InstanceRow.id)
+        .limit(limit)
+    )
+    return [Unindexed(instance_id=number, digest=digest) for number, digest in rows]
+
+
+def store_headers(session: Session, headers: Sequence[tuple[int, dict[str, Any]]]) -> None:
+    """Store the attributes of instances, and what they tell about their study and series."""
+    if not headers:
+        return
+    ids = [number for number, _ in headers]
+    session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(ids)))
+    session.execute(
+        insert(HeaderRow), [{"instance_id": number, "attributes": attributes} for number, attributes in headers]
+    )
+    session.execute(update(InstanceRow).where(InstanceRow.id.in_(ids)).values(indexed=True))
+    of_series = dict(
+        session.execute(select(InstanceRow.id, InstanceRow.series_id).where(InstanceRow.id.in_(ids))).tuples().all()
+    )
+    first = {of_series[number]: attributes for number, attributes in reversed(headers)}
+    for series_id, attributes in first.items():
+        _describe(session, series_id, attributes)
+
+
+def reject_header(session: Session, instance_id: int, reason: str, now: datetime) -> None:
+    """The header of an instance cannot be read: the bytes stay, nothing is routed on them."""
+    session.execute(update(InstanceRow).where(InstanceRow.id == instance_id).values(indexed=True))
+    ledger.move(session, [instance_id], InstanceState.QUARANTINED, reason=reason, now=now)
+
+
+def open_series(session: Session) -> list[SeriesSnapshot]:
+    """Every series that is not decided."""
+    waiting = dict(
+        session.execute(
+            select(InstanceRow.series_id, func.count())
+            .where(InstanceRow.indexed.is_(False))
+            .group_by(InstanceRow.series_id)
+        )
+        .tuples()
+        .all()
+    )
+    rows = session.execute(
+        select(SeriesRow, StudyRow.study_instance_uid, func.count(InstanceRow.association.distinct()))
+        .join(StudyRow, StudyRow.id == SeriesRow.study_id)
+        .join(InstanceRow, InstanceRow.series_id == SeriesRow.id)
+        .where(SeriesRow.state == SeriesState.OPEN)
+        .group_by(SeriesRow.id, StudyRow.study_instance_uid)
+        .order_by(SeriesRow.id)
+    )
+    return [
+        SeriesSnapshot(
+            series_id=series.id,
+            study_id=series.study_id,
+            series_instance_uid=series.series_instance_uid,
+            study_instance_uid=study_instance_uid,
+            source=series.source,
+            revision=series.revision,
+            received=series.received,
+            unindexed=waiting.get(series.id, 0),
+            associations_seen=associations,
+            queried_count=series.queried_count,
+            last_received_at=series.last_received_at,
+        )
+        for series, study_instance_uid, associations in rows
+    ]
+
+
+def headers(session: Session, series_id: int) -> list[InstanceHeader]:
+    """The instances of a series that can be read, in order of arrival."""
+    rows = session.execute(
+        select(InstanceRow, HeaderRow.attributes)
+        .join(HeaderRow, HeaderRow.instance_id == InstanceRow.id)
+        .where(
+            InstanceRow.series_id == series_id,
+            InstanceRow.state.not_in((InstanceState.QUARANTINED, InstanceState.EXPIRED)),
+        )
+        .order_by(InstanceRow.id)
+    )
+    return [
+        InstanceHeader(
+            instance_id=instance.id,
+            sop_instance_uid=instance.sop_instance_uid,
+            digest=instance.digest,
+            state=InstanceState(instance.state),
+            reason=instance.reason,
+            attributes=attributes,
+        )
+        for instance, attributes in rows
+    ]
+
+
+def unreadable(session: Session, series_id: int) -> int:
+    """How many instances of a series have a header that cannot be read."""
+    return (
+        session.scalar(
+            select(func.count()).where(
+                InstanceRow.series_id == series_id, InstanceRow.state == InstanceState.QUARANTINED
+            )
+        )
+        or 0
+    )
+
+
+def note_count(session: Session, series_id: int, count: int, now: datetime) -> None:
+    """How many instances the source says the series has."""
+    session.execute(update(SeriesRow).where(SeriesRow.id == series_id).values(queried_count=count, queried_at=now))
+
+
+def close_series(
+    session: Session, series: SeriesSnapshot, *, grounds: list[dict[str, Any]], now: datetime
+) -> bool:
+    """Close a series exactly as it was seen; False when it has changed since, then nothing is written."""
+    return _decide(session, series, SeriesState.CLOSED, reason="", grounds=grounds, now=now)
+
+
+def hold_series(
+    session: Session, series: SeriesSnapshot, *, reason: str, grounds: list[dict[str, Any]], now: datetime
+) -> bool:
+    """Hold an incomplete series: nothing runs on it until a missing instance arrives."""
+    done = _decide(session, series, SeriesState.HELD, reason=reason, grounds=grounds, now=now)
+    if done:
+        ledger.move(session, _instances(session, series), InstanceState.INCOMPLETE, reason=reason, now=now)
+    return done
+
+
+def conflict_series(
+    session: Session, series: SeriesSnapshot, *, reason: str, grounds: list[dict[str, Any]], now: datetime
+) -> bool:
+    """Set aside a series whose instances contradict each other; a person has to look."""
+    done = _decide(session, series, SeriesState.CONFLICT, reason=reason, grounds=grounds, now=now)
+    if done:
+        ledger.move(session, _instances(session, series), InstanceState.CONFLICT, reason=reason, now=now)
+    return done
+
+
+def store_routing(
+    session: Session, series: SeriesSnapshot, *, explanations: list[Any], configuration_digest: str, now: datetime
+) -> None:
+    """Keep why each route did or did not run for this revision."""
+    session.add(
+        RoutingRow(
+            series_id=series.series_id,
+            revision=series.revision,
+            at=now,
+            configuration_digest=configuration_digest,
+            explanations=explanations,
+        )
+    )
+
+
+def add_event(
+    session: Session,
+    kind: str,
+    *,
+    detail: dict[str, Any],
+    now: datetime,
+    study_id: int | None = None,
+    series_id: int | None = None,
+    job_id: int | None = None,
+) -> None:
+    """Append to the timeline."""
+    session.execute(
+        insert(EventRow).values(
+            kind=kind, detail=detail, at=now, study_id=study_id, series_id=series_id, job_id=job_id
+        )
+    )
+
+
+def affected(session: Session, statement: Executable) -> int:
+    """Execute an UPDATE or DELETE; how many rows it changed."""
+    return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
+
+def _decide(
+    session: Session,
+    series: SeriesSnapshot,
+    state: SeriesState,
+    *,
+    reason: str,
+    grounds: list[dict[str, Any]],
+    now: datetime,
+) -> bool:
+    done = affected(
+        session,
+        update(SeriesRow)
+        .where(
+            SeriesRow.id == series.series_id,
+            SeriesRow.state == SeriesState.OPEN,
+            SeriesRow.revision == series.revision,
+            SeriesRow.received == series.received,
+        )
+        .values(state=state, reason=reason, grounds=grounds, closed_at=now),
+    )
+    if done:
+        add_event(
+            session,
+            f"series {state.lower()}",
+            detail={"revision": series.revision, "instances": series.received, "reason": reason, "grounds": grounds},
+            now=now,
+            study_id=series.study_id,
+            series_id=series.series_id,
+        )
+    return done == 1
+
+
+def _instances(session: Session, series: SeriesSnapshot) -> list[int]:
+    return list(session.scalars(select(InstanceRow.id).where(InstanceRow.series_id == series.series_id)))
+
+
+def _describe(session: Session, series_id: int, attributes: dict[str, Any]) -> None:
+    """Fill what is still unknown about a series and its study; nothing known is overwritten."""
+    series = session.get_one(SeriesRow, series_id)
+    study = session.get_one(StudyRow, series.study_id)
+    series.modality = series.modality or _text(attributes, "Modality")
+    series.description = series.description or _text(attributes, "SeriesDescription")
+    study.accession_number = study.accession_number or _text(attributes, "AccessionNumber")
+    study.study_date = study.study_date or _text(attributes, "StudyDate")
+    study.description = study.description or _text(attributes, "StudyDescription")
+
+
+def _text(attributes: dict[str, Any], keyword: str) -> str | None:
+    value = attributes.get(keyword)
+    return None if value is None else str(value)

@@ -1,0 +1,105 @@
+"""The engine, its transactions, and bringing the schema up to date."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
+
+from radnode.storage.errors import DatabaseUnavailable, SchemaTooNew
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+SQLITE_WAIT_MS = 30_000
+MIGRATION_LOCK = 0x72616E64
+"""Any number, the same in every node: the PostgreSQL advisory lock that lets one process migrate at a time."""
+
+
+class Database:
+    """An engine for SQLite (WAL, every commit flushed) or PostgreSQL. Safe to use from many threads."""
+
+    def __init__(self, url: str) -> None:
+        self._is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        options: dict[str, Any] = {"pool_size": 20, "max_overflow": 40, "poolclass": QueuePool}
+        if not self._is_sqlite:
+            options["pool_pre_ping"] = True
+        self.engine = create_engine(url, **options)
+        if self._is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._reading = self.engine.execution_options(radnode_reading=True)
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A write transaction, committed at the end of the block. Raises :class:`DatabaseUnavailable`."""
+        with _translated(), Session(self.engine) as session, session.begin():
+            yield session
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A consistent view; nothing written through it is kept. Raises :class:`DatabaseUnavailable`."""
+        with _translated(), Session(self._reading) as session:
+            yield session
+
+    def upgrade(self) -> None:
+        """Create the schema or bring it up to date, one process at a time. Raises :class:`SchemaTooNew`."""
+        with _translated(), self.engine.connect() as connection, connection.begin():
+            if not self._is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
+            _migrate(connection)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "radnode:storage/migrations")
+    config.attributes["connection"] = connection
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is not None:
+        try:
+            ScriptDirectory.from_config(config).get_revision(found)
+        except CommandError as error:
+            raise SchemaTooNew(found) from error
+    command.upgrade(config, "head")
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not guessed by the driver
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={SQLITE_WAIT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE takes the write lock at once: a transaction that reads first and writes later could not get it any more
+    # once somebody else has written in between.
+    reading = connection.get_execution_options().get("radnode_reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
+            raise DatabaseUnavailable(f"the database does not answer: {error.orig}") from error
+        raise

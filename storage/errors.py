@@ -1,0 +1,60 @@
+"""What can go wrong with bytes and rows.
+
+    StorageError
+    ├── StorageFull          no space within the reserve: delete studies or lower `retention_days`
+    ├── StorageBroken        the disk failed a write, flush or rename: look at the volume
+    ├── StorageInUse         another process works on this data folder: stop it first
+    ├── DigestMismatch       a file is not what its name says: restore it from the sender
+    ├── DatabaseUnavailable  the database did not answer or is full: it is tried again
+    └── SchemaTooNew         a newer radnode wrote this database: run that version
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class StorageError(Exception):
+    """Bytes or rows could not be kept."""
+
+
+class StorageFull(StorageError):
+    """Delete studies or lower `retention_days`; the node takes images again by itself."""
+
+    def __init__(self, path: Path, free_bytes: int) -> None:
+        super().__init__(f"{path}: {free_bytes} bytes free; delete studies or lower `retention_days`")
+
+
+class StorageBroken(StorageError):
+    """The volume failed; nothing is accepted until it passes the self-test of a restart."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        super().__init__(f"{path}: the volume failed with errno {number}; check it, then restart the node")
+
+
+class StorageInUse(StorageError):
+    """Two nodes on one data folder would hand out each other's jobs."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is used by another process; stop it, or give this node a `data` folder of its own")
+
+
+class DigestMismatch(StorageError):
+    """The bytes changed after they were kept."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} does not have the digest it is named after; have the sender send it again")
+
+
+class DatabaseUnavailable(StorageError):
+    """Tried again by whoever asked; see the cause for what the database said."""
+
+
+class SchemaTooNew(StorageError):
+    """Going back needs the newer version's own downgrade first."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"the database has schema {found}, which this version does not know; run the newer radnode")

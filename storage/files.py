@@ -1,0 +1,208 @@
+"""Files that survive a power cut: content addresses, flushed bytes, flushed folders.
+
+    root/spool/                         what is being received
+    root/instances/<aa>/<bb>/<sha256>   what was acknowledged
+    root/results/<aa>/<bb>/<sha256>     what is sent
+    root/quarantine/                    what was refused, for an administrator to look at
+
+No name of a file comes from a received value but through its digest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from radnode.storage.errors import StorageBroken, StorageFull, StorageInUse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Area = Literal["instances", "results"]
+
+QUARANTINE_FILES = 1000
+QUARANTINE_BYTES = 2_000_000_000
+
+
+class FileOps(Protocol):
+    """The calls whose order makes a file durable; a model of a power cut stands in for them in tests."""
+
+    def fsync(self, path: Path) -> None:
+        """Flush a file or a folder to stable storage."""
+        ...
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give the file a second name; FileExistsError when the name is taken."""
+        ...
+
+    def unlink(self, path: Path) -> None:
+        """Take a name away."""
+        ...
+
+    def make_folder(self, path: Path) -> None:
+        """Make one folder; FileExistsError when it is there."""
+        ...
+
+
+class SystemOps:
+    """The operating system's own calls."""
+
+    def fsync(self, path: Path) -> None:
+        """Flush a file or a folder to stable storage."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give the file a second name; FileExistsError when the name is taken."""
+        os.link(source, target)
+
+    def unlink(self, path: Path) -> None:
+        """Take a name away."""
+        path.unlink()
+
+    def make_folder(self, path: Path) -> None:
+        """Make one folder; FileExistsError when it is there."""
+        path.mkdir()
+
+
+class FileStore:
+    """The files below `root`. reserve_bytes: free space below which nothing new is accepted."""
+
+    def __init__(self, root: Path, reserve_bytes: int, ops: FileOps | None = None) -> None:
+        self.root = root
+        self._reserve_bytes = reserve_bytes
+        self._ops = ops or SystemOps()
+        self._known_folders: set[Path] = set()
+        self._broken: StorageBroken | None = None
+        self._lock_descriptor: int | None = None
+        self._free_seen = (0, -1.0)
+        for name in ("spool", "instances", "results", "quarantine"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+
+    def lock(self) -> None:
+        """Claim the folder for this process. Raises :class:`StorageInUse`."""
+        descriptor = os.open(self.root / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise StorageInUse(self.root) from error
+        self._lock_descriptor = descriptor
+
+    def unlock(self) -> None:
+        """Give the folder free."""
+        if self._lock_descriptor is not None:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = None
+
+    def self_test(self) -> None:
+        """Write, flush, link and delete one file. Raises StorageError when the volume cannot do that."""
+        probe = self.new_spool_path()
+        with self._translated(probe):
+            probe.write_bytes(b"radnode")
+            self._ops.fsync(probe)
+            target = probe.with_suffix(".test")
+            self._ops.link(probe, target)
+            self._ops.unlink(probe)
+            self._ops.unlink(target)
+            self._ops.fsync(self.root / "spool")
+        self._broken = None
+
+    def new_spool_path(self) -> Path:
+        """A name in the spool that nothing has."""
+        return self.root / "spool" / f"{secrets.token_hex(16)}.part"
+
+    def free_bytes(self) -> int:
+        """Free space on the volume; asked at most ten times a second."""
+        free, at_s = self._free_seen
+        if time.monotonic() - at_s > 0.1:
+            with self._translated(self.root):
+                free = shutil.disk_usage(self.root).free
+            self._free_seen = (free, time.monotonic())
+        return free
+
+    def check_reserve(self) -> None:
+        """Raise :class:`StorageFull` below the reserve, :class:`StorageBroken` after a failure of the volume."""
+        if self._broken is not None:
+            raise self._broken
+        free = self.free_bytes()
+        if free < self._reserve_bytes:
+            raise StorageFull(self.root, free)
+
+    def path(self, digest: str, area: Area = "instances") -> Path:
+        """Where the bytes with this SHA-256 lie."""
+        return self.root / area / digest[:2] / digest[2:4] / f"{digest}.dcm"
+
+    def keep(self, spooled: Path, digest: str, area: Area = "instances") -> Path:
+        """Make a written file durable under its content address and drop its spool name.
+
+        Order: flush the bytes, give them their name, flush the folders that hold the name. When the name is there
+        already, so are its bytes, flushed. Raises StorageError, and then nothing may be acknowledged: a failed flush
+        is never tried again, the kernel may have dropped the pages.
+        """
+        target = self.path(digest, area)
+        with self._translated(target):
+            self._ops.fsync(spooled)
+            self._make_folders(target.parent)
+            with contextlib.suppress(FileExistsError):
+                self._ops.link(spooled, target)
+            self._ops.fsync(target.parent)
+            self._ops.unlink(spooled)
+        return target
+
+    def quarantine(self, spooled: Path, name: str) -> None:
+        """Move a refused object aside; the oldest give way when there are too many."""
+        folder = self.root / "quarantine"
+        with self._translated(folder):
+            spooled.replace(folder / f"{name}.dcm")
+            held = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+            total = 0
+            for number, path in enumerate(held):
+                total += path.stat().st_size
+                if number and (number >= QUARANTINE_FILES or total > QUARANTINE_BYTES):
+                    path.unlink()
+
+    def remove(self, digest: str, area: Area = "instances") -> None:
+        """Delete the bytes; harmless when they are gone."""
+        path = self.path(digest, area)
+        with self._translated(path), contextlib.suppress(FileNotFoundError):
+            self._ops.unlink(path)
+
+    def sweep_spool(self) -> int:
+        """Delete what an earlier process left half received; returns how many. Call before receiving."""
+        swept = 0
+        for path in (self.root / "spool").iterdir():
+            path.unlink()
+            swept += 1
+        return swept
+
+    def _make_folders(self, folder: Path) -> None:
+        if folder in self._known_folders:
+            return
+        for each in (folder.parent, folder):
+            with contextlib.suppress(FileExistsError):
+                self._ops.make_folder(each)
+            self._ops.fsync(each.parent)
+        self._known_folders.add(folder)
+
+    @contextlib.contextmanager
+    def _translated(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(path, 0) from error
+            broken = StorageBroken(path, error.errno or 0)
+            if error.errno in (errno.EIO, errno.EROFS):
+                self._broken = broken
+            raise broken from error

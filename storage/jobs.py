@@ -1,0 +1,401 @@
+"""Jobs: inserted once for each key, leased with a fencing token, ended by whoever holds the lease.
+
+    WAITING ──lease──▶ RUNNING ──▶ PRODUCED ──(a later revision produced)──▶ SUPERSEDED
+       ▲                  │ ├────▶ NOT_PROCESSED
+       └──lease ended─────┘ └────▶ FAILED
+
+Every transition is an UPDATE on the old state and the token, so that a worker whose lease has ended changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+
+from radnode.storage import ledger
+from radnode.storage.catalog import add_event, affected
+from radnode.storage.ledger import InstanceState
+from radnode.storage.tables import (
+    DeliveryRow,
+    InstanceRow,
+    JobInputRow,
+    JobRow,
+    ResultObjectRow,
+    SeriesRow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from sqlalchemy.orm import Session
+
+MOST_CRASHES = 2
+"""A second worker lost on the same inputs is no accident: such a job must not take the node's workers down for ever."""
+
+CANDIDATES = 200
+"""How many waiting jobs are weighed against each other at a lease."""
+
+
+class LeaseLost(Exception):
+    """The lease ended and the job may be somebody else's: drop the result."""
+
+
+class JobState(StrEnum):
+    """Where a job is."""
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    PRODUCED = "PRODUCED"
+    NOT_PROCESSED = "NOT_PROCESSED"
+    FAILED = "FAILED"
+    SUPERSEDED = "SUPERSEDED"
+
+
+ALLOWED: Mapping[JobState, frozenset[JobState]] = {
+    JobState.WAITING: frozenset({JobState.RUNNING, JobState.SUPERSEDED}),
+    JobState.RUNNING: frozenset(
+        {JobState.WAITING, JobState.PRODUCED, JobState.NOT_PROCESSED, JobState.FAILED}
+    ),
+    JobState.PRODUCED: frozenset({JobState.SUPERSEDED}),
+    JobState.NOT_PROCESSED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.SUPERSEDED: frozenset(),
+}
+
+# How a finished job leaves its instances; the worst answer of several jobs over one instance is the one to show.
+_OUTCOMES = {
+    JobState.FAILED: InstanceState.FAILED,
+    JobState.NOT_PROCESSED: InstanceState.NOT_PROCESSED,
+    JobState.PRODUCED: InstanceState.PROCESSED,
+    JobState.SUPERSEDED: InstanceState.PROCESSED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to insert. priority: smaller is sooner."""
+
+    key: str
+    study_id: int
+    series_id: int
+    revision: int
+    pipeline: str
+    pipeline_version: str
+    route_names: Sequence[str]
+    destinations: Sequence[str]
+    priority: int
+    configuration_digest: str
+    input_digest: str
+    instance_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInput:
+    """One instance of the frozen input."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedJob:
+    """A job in the hands of one worker for a time; `token` proves it."""
+
+    job_id: int
+    key: str
+    token: int
+    pipeline: str
+    pipeline_version: str
+    revision: int
+    attempts: int
+    destinations: tuple[str, ...]
+    inputs: tuple[JobInput, ...]
+    input_digest: str
+    configuration_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewResultObject:
+    """A result object whose bytes are kept under `digest`. order: send order within the job."""
+
+    form: str
+    order: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    digest: str
+    size_bytes: int
+    references: Sequence[str]
+
+
+def insert_job(session: Session, job: NewJob, now: datetime) -> int | None:
+    """Insert a job and take its instances; None when the key is known, and then nothing changes."""
+    if session.scalar(select(JobRow.id).where(JobRow.key == job.key)) is not None:
+        return None
+    job_id = session.execute(
+        insert(JobRow)
+        .values(
+            key=job.key,
+            study_id=job.study_id,
+            series_id=job.series_id,
+            revision=job.revision,
+            pipeline=job.pipeline,
+            pipeline_version=job.pipeline_version,
+            route_names=list(job.route_names),
+            destinations=list(job.destinations),
+            priority=job.priority,
+            configuration_digest=job.configuration_digest,
+            input_digest=job.input_digest,
+            state=JobState.WAITING,
+            report={},
+            created_at=now,
+        )
+        .returning(JobRow.id)
+    ).scalar_one()
+    session.execute(
+        insert(JobInputRow), [{"job_id": job_id, "instance_id": each} for each in job.instance_ids]
+    )
+    ledger.move(session, job.instance_ids, InstanceState.IN_JOB, reason=f"job {job_id}", now=now)
+    _event(session, job_id, "job inserted", {"pipeline": job.pipeline, "routes": list(job.route_names)}, now)
+    return int(job_id)
+
+
+def lease_next(
+    session: Session, worker: str, now: datetime, duration: timedelta, pipelines: Collection[str]
+) -> LeasedJob | None:
+    """The most urgent waiting job, leased. A minute of waiting weighs as much as one step of priority."""
+    candidates = session.execute(
+        select(JobRow.id, JobRow.priority, JobRow.created_at, JobRow.token)
+        .where(JobRow.state == JobState.WAITING, JobRow.pipeline.in_(pipelines))
+        .order_by(JobRow.priority, JobRow.created_at)
+        .limit(CANDIDATES)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not candidates:
+        return None
+    chosen = min(candidates, key=lambda each: (_urgency(each.priority, each.created_at, now), each.id))
+    _move(
+        session, chosen.id, chosen.token, JobState.WAITING, JobState.RUNNING,
+        token=chosen.token + 1, worker=worker, lease_until=now + duration, started_at=now,
+        attempts=JobRow.attempts + 1,
+    )
+    _event(session, chosen.id, "job leased", {"token": chosen.token + 1}, now)
+    return _leased(session, chosen.id)
+
+
+def heartbeat(session: Session, job_id: int, token: int, now: datetime, duration: timedelta) -> None:
+    """Prolong a lease. Raises :class:`LeaseLost`."""
+    _move(session, job_id, token, JobState.RUNNING, JobState.RUNNING, lease_until=now + duration)
+
+
+def produced(
+    session: Session,
+    job_id: int,
+    token: int,
+    objects: Iterable[NewResultObject],
+    destinations: Mapping[str, Collection[str]],
+    report: dict[str, Any],
+    now: datetime,
+) -> None:
+    """End a job with its result objects, and queue each for the destinations that show its form.
+
+    destinations: name -> result forms. Raises :class:`LeaseLost`.
+    """
+    _move(session, job_id, token, JobState.RUNNING, JobState.PRODUCED, report=report, ended_at=now, lease_until=None)
+    for each in objects:
+        result_object_id = session.execute(
+            insert(ResultObjectRow)
+            .values(
+                job_id=job_id, form=each.form, send_order=each.order, sop_class_uid=each.sop_class_uid,
+                sop_instance_uid=each.sop_instance_uid, series_instance_uid=each.series_instance_uid,
+                transfer_syntax_uid=each.transfer_syntax_uid, digest=each.digest, size_bytes=each.size_bytes,
+                references=list(each.references),
+            )
+            .returning(ResultObjectRow.id)
+        ).scalar_one()
+        for destination in [name for name, forms in destinations.items() if each.form in forms]:
+            session.execute(
+                insert(DeliveryRow).values(
+                    result_object_id=result_object_id, job_id=job_id, send_order=each.order,
+                    destination=destination, state="WAITING", due_at=now, created_at=now,
+                )
+            )
+    _event(session, job_id, "job produced", {"state": report.get("state")}, now)
+    _supersede(session, job_id, now)
+    _release(session, job_id, now)
+
+
+def not_processed(
+    session: Session, job_id: int, token: int, reason: str, report: dict[str, Any], now: datetime
+) -> None:
+    """End a job with a stated refusal. Raises :class:`LeaseLost`."""
+    _move(session, job_id, token, JobState.RUNNING, JobState.NOT_PROCESSED,
+          reason=reason, report=report, ended_at=now, lease_until=None)
+    _event(session, job_id, "job not processed", {"reason": reason}, now)
+    _supersede(session, job_id, now)
+    _release(session, job_id, now)
+
+
+def failed(
+    session: Session, job_id: int, token: int, reason: str, report: dict[str, Any], now: datetime
+) -> None:
+    """End a job that broke. Raises :class:`LeaseLost`."""
+    _move(session, job_id, token, JobState.RUNNING, JobState.FAILED,
+          reason=reason, report=report, ended_at=now, lease_until=None)
+    _event(session, job_id, "job failed", {"reason": reason}, now)
+    _release(session, job_id, now)
+
+
+def crashed(session: Session, job_id: int, token: int, reason: str, now: datetime) -> JobState:
+    """The worker was lost: the job waits again, or fails when it was not the first. Raises :class:`LeaseLost`."""
+    crashes = session.scalar(select(JobRow.crashes).where(JobRow.id == job_id)) or 0
+    if crashes + 1 >= MOST_CRASHES:
+        to, ended_at = JobState.FAILED, now
+        reason = f"{crashes + 1} workers were lost on these inputs, the last: {reason}"
+    else:
+        to, ended_at = JobState.WAITING, None
+    _move(session, job_id, token, JobState.RUNNING, to,
+          reason=reason, crashes=crashes + 1, ended_at=ended_at, lease_until=None)
+    _event(session, job_id, "worker lost", {"reason": reason}, now)
+    if to is JobState.FAILED:
+        _release(session, job_id, now)
+    return to
+
+
+def give_back(session: Session, now: datetime, worker_prefix_not: str) -> list[int]:
+    """Jobs of workers that belong to an earlier process of this node wait again; returns their ids.
+
+    Only for a process that alone holds the data folder. Its own death was no fault of the job, so no crash is counted.
+    """
+    rows = session.execute(
+        select(JobRow.id, JobRow.token).where(
+            JobRow.state == JobState.RUNNING, JobRow.worker.not_like(f"{worker_prefix_not}%")
+        )
+    ).all()
+    for row in rows:
+        _move(session, row.id, row.token, JobState.RUNNING, JobState.WAITING,
+              reason="the node was restarted", lease_until=None)
+        _event(session, row.id, "job given back", {}, now)
+    return [row.id for row in rows]
+
+
+def reap(session: Session, now: datetime) -> list[int]:
+    """Treat jobs whose lease has ended as crashed; returns their ids."""
+    rows = session.execute(
+        select(JobRow.id, JobRow.token).where(JobRow.state == JobState.RUNNING, JobRow.lease_until < now)
+    ).all()
+    for row in rows:
+        crashed(session, row.id, row.token, "the lease ended without a result", now)
+    return [row.id for row in rows]
+
+
+def _urgency(priority: int, created_at: datetime, now: datetime) -> float:
+    return priority - (now - created_at).total_seconds() / 60
+
+
+def _move(session: Session, job_id: int, expected_token: int, old: JobState, new: JobState, **values: Any) -> None:
+    if new is not old and new not in ALLOWED[old]:
+        raise ValueError(f"job {job_id}: {old} never becomes {new}")
+    changed = affected(
+        session,
+        update(JobRow)
+        .where(JobRow.id == job_id, JobRow.state == old, JobRow.token == expected_token)
+        .values(state=new, **values),
+    )
+    if changed != 1:
+        raise LeaseLost(f"job {job_id} is not {old} under token {expected_token}")
+
+
+def _leased(session: Session, job_id: int) -> LeasedJob:
+    job = session.get_one(JobRow, job_id, populate_existing=True)
+    inputs = session.execute(
+        select(InstanceRow.sop_instance_uid, SeriesRow.series_instance_uid, InstanceRow.digest)
+        .join(JobInputRow, JobInputRow.instance_id == InstanceRow.id)
+        .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
+        .where(JobInputRow.job_id == job_id)
+        .order_by(InstanceRow.id)
+    )
+    return LeasedJob(
+        job_id=job.id,
+        key=job.key,
+        token=job.token,
+        pipeline=job.pipeline,
+        pipeline_version=job.pipeline_version,
+        revision=job.revision,
+        attempts=job.attempts,
+        destinations=tuple(job.destinations),
+        inputs=tuple(
+            JobInput(sop_instance_uid=sop, series_instance_uid=series, digest=digest)
+            for sop, series, digest in inputs
+        ),
+        input_digest=job.input_digest,
+        configuration_digest=job.configuration_digest,
+    )
+
+
+def _supersede(session: Session, job_id: int, now: datetime) -> None:
+    """The answer of a later revision replaces those of earlier ones; what was not sent yet is withdrawn."""
+    job = session.get_one(JobRow, job_id, populate_existing=True)
+    older = list(
+        session.scalars(
+            select(JobRow.id).where(
+                JobRow.series_id == job.series_id,
+                JobRow.pipeline == job.pipeline,
+                JobRow.revision < job.revision,
+                JobRow.state.in_((JobState.PRODUCED, JobState.WAITING)),
+            )
+        )
+    )
+    if not older:
+        return
+    reason = f"superseded by job {job_id}"
+    session.execute(
+        update(JobRow).where(JobRow.id.in_(older)).values(state=JobState.SUPERSEDED, reason=reason)
+    )
+    session.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.job_id.in_(older), DeliveryRow.state == "WAITING")
+        .values(state="WITHDRAWN", reason=reason)
+    )
+    for each in older:
+        _event(session, each, "job superseded", {"by": job_id}, now)
+
+
+def _release(session: Session, job_id: int, now: datetime) -> None:
+    """Give the instances of an ended job their state, once no other job holds them."""
+    instance_ids = list(session.scalars(select(JobInputRow.instance_id).where(JobInputRow.job_id == job_id)))
+    states: dict[int, set[JobState]] = {}
+    for some in ledger.portions(instance_ids):
+        for instance_id, state in session.execute(
+            select(JobInputRow.instance_id, JobRow.state)
+            .join(JobRow, JobRow.id == JobInputRow.job_id)
+            .where(JobInputRow.instance_id.in_(some), JobRow.revision == _revision(session, job_id))
+        ):
+            states.setdefault(instance_id, set()).add(JobState(state))
+    by_outcome: dict[InstanceState, list[int]] = {}
+    for instance_id, found in states.items():
+        if found & {JobState.WAITING, JobState.RUNNING}:
+            continue
+        worst = next(state for state in _OUTCOMES if state in found)
+        by_outcome.setdefault(_OUTCOMES[worst], []).append(instance_id)
+    for outcome, ids in by_outcome.items():
+        ledger.move(session, ids, outcome, reason=f"job {job_id}", now=now)
+
+
+def _revision(session: Session, job_id: int) -> int:
+    return session.scalar(select(JobRow.revision).where(JobRow.id == job_id)) or 0
+
+
+def _event(session: Session, job_id: int, kind: str, detail: dict[str, Any], now: datetime) -> None:
+    study_id, series_id = session.execute(
+        select(JobRow.study_id, JobRow.series_id).where(JobRow.id == job_id)
+    ).one()
+    add_event(session, kind, detail=detail, now=now, study_id=study_id, series_id=series_id, job_id=job_id)
+
+

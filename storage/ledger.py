@@ -1,0 +1,133 @@
+"""The account in which every acknowledged instance has exactly one state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, insert, select, update
+
+from radnode.storage.tables import InstanceRow, LedgerEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+AT_ONCE = 500
+"""Instances in one statement; SQLite and PostgreSQL limit the parameters of one."""
+
+
+class InstanceState(StrEnum):
+    """What became of an acknowledged instance."""
+
+    RECEIVED = "RECEIVED"
+    IN_JOB = "IN_JOB"
+    PROCESSED = "PROCESSED"
+    NOT_PROCESSED = "NOT_PROCESSED"
+    FAILED = "FAILED"
+    NOT_ROUTED = "NOT_ROUTED"
+    OWN_RESULT = "OWN_RESULT"
+    INCOMPLETE = "INCOMPLETE"
+    CONFLICT = "CONFLICT"
+    QUARANTINED = "QUARANTINED"
+    EXPIRED = "EXPIRED"
+
+
+_ENDED = frozenset(
+    {InstanceState.PROCESSED, InstanceState.NOT_PROCESSED, InstanceState.FAILED, InstanceState.NOT_ROUTED}
+)
+_OPEN = frozenset({InstanceState.RECEIVED, InstanceState.INCOMPLETE})
+
+# To -> from. A late image opens its series again, so whatever ended may enter the job of a new revision.
+ALLOWED: Mapping[InstanceState, frozenset[InstanceState]] = {
+    InstanceState.RECEIVED: frozenset({InstanceState.INCOMPLETE}),
+    InstanceState.IN_JOB: _OPEN | _ENDED,
+    InstanceState.PROCESSED: frozenset({InstanceState.IN_JOB}),
+    InstanceState.NOT_PROCESSED: frozenset({InstanceState.IN_JOB}),
+    InstanceState.FAILED: frozenset({InstanceState.IN_JOB}),
+    InstanceState.NOT_ROUTED: _OPEN | _ENDED,
+    InstanceState.OWN_RESULT: _OPEN,
+    InstanceState.INCOMPLETE: _OPEN | _ENDED,
+    InstanceState.CONFLICT: _OPEN | _ENDED,
+    InstanceState.QUARANTINED: frozenset({InstanceState.RECEIVED}),
+    InstanceState.EXPIRED: frozenset(InstanceState) - {InstanceState.EXPIRED, InstanceState.IN_JOB},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """Two independent counts: acknowledgements in the journal, and instances by state.
+
+    receptions: arrivals including identical ones. difference: acknowledged minus the sum of states.
+    """
+
+    acknowledged: int
+    states: dict[str, int]
+    receptions: int
+    difference: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is missing and nothing is counted twice."""
+        return self.difference == 0
+
+
+def move(
+    session: Session, instance_ids: Collection[int], to: InstanceState, *, reason: str, now: datetime
+) -> int:
+    """Move those instances that may go to `to`, and write each into the journal; returns how many."""
+    moved = 0
+    for some in portions(instance_ids):
+        changed = list(
+            session.scalars(
+                update(InstanceRow)
+                .where(InstanceRow.id.in_(some), InstanceRow.state.in_(ALLOWED[to]))
+                .values(state=to, reason=reason)
+                .returning(InstanceRow.id)
+                .execution_options(synchronize_session=False)
+            )
+        )
+        if changed:
+            session.execute(
+                insert(LedgerEvent),
+                [{"instance_id": each, "at": now, "kind": to, "reason": reason} for each in changed],
+            )
+        moved += len(changed)
+    return moved
+
+
+def balance(session: Session) -> Balance:
+    """The proof, at this instant."""
+    states = dict(
+        session.execute(
+            select(InstanceRow.state, func.count()).group_by(InstanceRow.state).order_by(InstanceRow.state)
+        )
+        .tuples()
+        .all()
+    )
+    kinds = dict(
+        session.execute(
+            select(LedgerEvent.kind, func.count())
+            .where(LedgerEvent.kind.in_(("acknowledged", "received again")))
+            .group_by(LedgerEvent.kind)
+        )
+        .tuples()
+        .all()
+    )
+    acknowledged = kinds.get("acknowledged", 0)
+    return Balance(
+        acknowledged=acknowledged,
+        states=states,
+        receptions=acknowledged + kinds.get("received again", 0),
+        difference=acknowledged - sum(states.values()),
+    )
+
+
+def portions(instance_ids: Iterable[int]) -> Iterator[list[int]]:
+    """The ids in lists short enough for one statement."""
+    ids = list(instance_ids)
+    for start in range(0, len(ids), AT_ONCE):
+        yield ids[start : start + AT_ONCE]

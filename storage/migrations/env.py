@@ -1,0 +1,8 @@
+"""Alembic's entry: the connection comes from :mod:`radnode.storage.database`."""
+
+from alembic import context
+
+from radnode.storage.tables import Base
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+context.run_migrations()

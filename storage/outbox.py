@@ -1,0 +1,245 @@
+"""The outbox: each result object on its way to each destination, sent as the same bytes until it has arrived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, exists, select, update
+from sqlalchemy.orm import aliased
+
+from radnode.storage.catalog import add_event, affected
+from radnode.storage.tables import DeliveryRow, JobRow, ResultObjectRow, StudyRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from sqlalchemy import ColumnElement, Row, Select
+    from sqlalchemy.orm import Session
+
+
+class DeliveryLost(Exception):
+    """The lease on the delivery ended; somebody else decides on it now."""
+
+
+class DeliveryState(StrEnum):
+    """SENT: the destination said Success. CONFIRMED: it was found there. DEAD: refused for good, resend by hand."""
+
+    WAITING = "WAITING"
+    SENDING = "SENDING"
+    SENT = "SENT"
+    CONFIRMED = "CONFIRMED"
+    DEAD = "DEAD"
+    WITHDRAWN = "WITHDRAWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One object for one destination, leased (`token`) or to be confirmed."""
+
+    delivery_id: int
+    token: int
+    destination: str
+    form: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    digest: str
+    attempts: int
+    created_at: datetime
+    sent_at: datetime | None
+
+
+def destinations_due(session: Session, now: datetime) -> list[str]:
+    """Destinations that something is due for."""
+    return list(
+        session.scalars(
+            select(DeliveryRow.destination.distinct()).where(
+                DeliveryRow.state == DeliveryState.WAITING, DeliveryRow.due_at <= now
+            )
+        )
+    )
+
+
+def sop_classes_waiting(session: Session, destination: str) -> set[str]:
+    """SOP classes of what waits for a destination, so that one association can carry it all."""
+    return set(
+        session.scalars(
+            select(ResultObjectRow.sop_class_uid.distinct())
+            .join(DeliveryRow, DeliveryRow.result_object_id == ResultObjectRow.id)
+            .where(DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.WAITING)
+        )
+    )
+
+
+def lease_due(session: Session, destination: str, now: datetime, duration: timedelta) -> Delivery | None:
+    """The next due object. One that refers to another waits until that one was stored (SEG before SR)."""
+    earlier = aliased(DeliveryRow)
+    referred_waits = exists().where(
+        earlier.job_id == DeliveryRow.job_id,
+        earlier.destination == DeliveryRow.destination,
+        earlier.send_order < DeliveryRow.send_order,
+        earlier.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)),
+    )
+    row = session.execute(
+        _deliveries()
+        .where(
+            DeliveryRow.destination == destination,
+            DeliveryRow.state == DeliveryState.WAITING,
+            DeliveryRow.due_at <= now,
+            ~referred_waits,
+        )
+        .order_by(DeliveryRow.job_id, DeliveryRow.send_order)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=DeliveryRow)
+    ).first()
+    if row is None:
+        return None
+    delivery = _delivery(row)
+    _move(session, delivery.delivery_id, delivery.token, DeliveryState.WAITING, DeliveryState.SENDING,
+          token=delivery.token + 1, lease_until=now + duration, attempts=DeliveryRow.attempts + 1)
+    return _get(session, delivery.delivery_id)
+
+
+def sent(session: Session, delivery: Delivery, status: int, now: datetime) -> None:
+    """The destination answered Success or a warning. Raises :class:`DeliveryLost`."""
+    _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENDING, DeliveryState.SENT,
+          status=status, sent_at=now, confirm_at=now, reason="", lease_until=None)
+    _event(session, delivery, "result sent", {"status": f"0x{status:04X}"}, now)
+
+
+def retry(session: Session, delivery: Delivery, reason: str, due_at: datetime) -> None:
+    """Wait and send the same bytes again. Raises :class:`DeliveryLost`."""
+    _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENDING, DeliveryState.WAITING,
+          reason=reason, due_at=due_at, lease_until=None)
+
+
+def dead(session: Session, delivery: Delivery, reason: str, now: datetime) -> None:
+    """The destination will never take it; so will what refers to it only mislead. Raises :class:`DeliveryLost`."""
+    _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENDING, DeliveryState.DEAD,
+          reason=reason, lease_until=None)
+    _event(session, delivery, "result refused", {"reason": reason}, now)
+
+
+def confirmed(session: Session, delivery: Delivery, now: datetime, how: str) -> None:
+    """The object was found at the destination."""
+    changed = affected(
+        session,
+        update(DeliveryRow)
+        .where(DeliveryRow.id == delivery.delivery_id, DeliveryRow.state == DeliveryState.SENT)
+        .values(state=DeliveryState.CONFIRMED, confirmed_at=now, confirmed_how=how),
+    )
+    if changed:
+        _event(session, delivery, "result confirmed", {"how": how}, now)
+
+
+def postpone_confirmation(session: Session, delivery: Delivery, confirm_at: datetime) -> None:
+    """Ask again later."""
+    session.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.id == delivery.delivery_id, DeliveryRow.state == DeliveryState.SENT)
+        .values(confirm_at=confirm_at)
+    )
+
+
+def unconfirmed(session: Session, now: datetime, destinations: Sequence[str], limit: int) -> list[Delivery]:
+    """What was sent to these destinations and is due to be looked for there."""
+    rows = session.execute(
+        _deliveries()
+        .where(
+            DeliveryRow.state == DeliveryState.SENT,
+            DeliveryRow.confirm_at <= now,
+            DeliveryRow.destination.in_(destinations),
+        )
+        .order_by(DeliveryRow.confirm_at)
+        .limit(limit)
+    )
+    return [_delivery(row) for row in rows]
+
+
+def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> int:
+    """Send again what is dead, or what was sent and is not there: same object, same UID."""
+    return affected(
+        session,
+        update(DeliveryRow)
+        .where(
+            DeliveryRow.id.in_(delivery_ids),
+            DeliveryRow.state.in_((DeliveryState.DEAD, DeliveryState.SENT)),
+        )
+        .values(state=DeliveryState.WAITING, due_at=now, reason=""),
+    )
+
+
+def give_back(session: Session, now: datetime) -> int:
+    """Whatever was being sent waits again. Only for a process that has just started and alone holds the data folder."""
+    return _wait_again(session, now, DeliveryRow.state == DeliveryState.SENDING)
+
+
+def reap(session: Session, now: datetime) -> int:
+    """Sendings whose lease has ended wait again."""
+    return _wait_again(session, now, and_(DeliveryRow.state == DeliveryState.SENDING, DeliveryRow.lease_until < now))
+
+
+def _wait_again(session: Session, now: datetime, which: ColumnElement[bool]) -> int:
+    return affected(
+        session,
+        update(DeliveryRow).where(which).values(state=DeliveryState.WAITING, due_at=now, lease_until=None),
+    )
+
+
+def _move(
+    session: Session, delivery_id: int, expected_token: int, old: DeliveryState, new: DeliveryState, **values: Any
+) -> None:
+    changed = affected(
+        session,
+        update(DeliveryRow)
+        .where(DeliveryRow.id == delivery_id, DeliveryRow.state == old, DeliveryRow.token == expected_token)
+        .values(state=new, **values),
+    )
+    if changed != 1:
+        raise DeliveryLost(f"delivery {delivery_id} is not {old} under token {expected_token}")
+
+
+def _deliveries() -> Select[DeliveryRow, ResultObjectRow, str]:
+    return (
+        select(DeliveryRow, ResultObjectRow, StudyRow.study_instance_uid)
+        .join(ResultObjectRow, ResultObjectRow.id == DeliveryRow.result_object_id)
+        .join(JobRow, JobRow.id == DeliveryRow.job_id)
+        .join(StudyRow, StudyRow.id == JobRow.study_id)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _get(session: Session, delivery_id: int) -> Delivery:
+    return _delivery(session.execute(_deliveries().where(DeliveryRow.id == delivery_id)).one())
+
+
+def _delivery(row: Row[DeliveryRow, ResultObjectRow, str]) -> Delivery:
+    delivery, result_object, study_instance_uid = row
+    return Delivery(
+        delivery_id=delivery.id,
+        token=delivery.token,
+        destination=delivery.destination,
+        form=result_object.form,
+        sop_class_uid=result_object.sop_class_uid,
+        sop_instance_uid=result_object.sop_instance_uid,
+        series_instance_uid=result_object.series_instance_uid,
+        study_instance_uid=study_instance_uid,
+        digest=result_object.digest,
+        attempts=delivery.attempts,
+        created_at=delivery.created_at,
+        sent_at=delivery.sent_at,
+    )
+
+
+def _event(session: Session, delivery: Delivery, kind: str, detail: dict[str, Any], now: datetime) -> None:
+    job_id, study_id, series_id = session.execute(
+        select(JobRow.id, JobRow.study_id, JobRow.series_id)
+        .join(DeliveryRow, DeliveryRow.job_id == JobRow.id)
+        .where(DeliveryRow.id == delivery.delivery_id)
+    ).one()
+    detail = {"form": delivery.form, "destination": delivery.destination, **detail}
+    add_event(session, kind, detail=detail, now=now, study_id=study_id, series_id=series_id, job_id=job_id)

@@ -1,0 +1,268 @@
+"""Recording what was received: one transaction for whatever arrived together.
+
+    same bytes again                  no new row: `receptions` + 1                    (resend)
+    same SOP Instance UID, new bytes  a second row in CONFLICT, the first stays       (edited or recompressed)
+    SOP Instance UID in two series    a second row in CONFLICT
+    one study, two patients           the new instance in CONFLICT, the study marked
+    new instance of a decided series  the series is open again, one revision later
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from radnode.storage.ledger import InstanceState
+from radnode.storage.tables import EventRow, InstanceRow, LedgerEvent, SeriesRow, StudyRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Table
+    from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reception:
+    """One object as it arrived. source: the peer's name. digest: SHA-256 of the file's bytes."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    patient_id: str
+    transfer_syntax_uid: str
+    digest: str
+    size_bytes: int
+    source: str
+    association: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What became of a reception."""
+
+    instance_id: int
+    series_id: int
+    duplicate: bool = False
+    conflict: bool = False
+    reopened: bool = False
+
+
+@dataclass(slots=True)
+class _Series:
+    """A series row locked by this transaction, and how many new instances the batch brings it."""
+
+    series_id: int
+    study_id: int
+    state: str
+    last_at: datetime
+    fresh: int = 0
+
+
+# Written once as Core statements: this is the path of every image, and each statement built anew costs more than its
+# execution.
+_STUDIES = cast("Table", StudyRow.__table__)
+_SERIES = cast("Table", SeriesRow.__table__)
+_INSTANCES = cast("Table", InstanceRow.__table__)
+_INSERT_INSTANCE = insert(_INSTANCES).returning(_INSTANCES.c.id)
+_INSERT_JOURNAL = insert(cast("Table", LedgerEvent.__table__))
+_INSERT_EVENT = insert(cast("Table", EventRow.__table__))
+_FIND_KNOWN = (
+    select(_INSTANCES.c.sop_instance_uid, _INSTANCES.c.id, _INSTANCES.c.series_id, _INSTANCES.c.digest)
+    .where(_INSTANCES.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+    .order_by(_INSTANCES.c.id)
+)
+_COUNT_AGAIN = (
+    update(_INSTANCES)
+    .where(_INSTANCES.c.id == bindparam("instance_id"))
+    .values(receptions=_INSTANCES.c.receptions + 1)
+)
+_MARK_STUDY = update(_STUDIES).where(_STUDIES.c.id == bindparam("study_id")).values(conflict=bindparam("why"))
+_GROW = (
+    update(_SERIES)
+    .where(_SERIES.c.id == bindparam("series_id"))
+    .values(received=_SERIES.c.received + bindparam("fresh"))
+)
+_OPEN_AGAIN = (
+    update(_SERIES)
+    .where(_SERIES.c.id == bindparam("series_id"))
+    .values(state="OPEN", revision=_SERIES.c.revision + 1, reason="", queried_count=None)
+)
+
+
+def _upserts(dialect_insert: Any) -> tuple[Any, Any]:
+    study = dialect_insert(_STUDIES)
+    series = dialect_insert(_SERIES)
+    return (
+        study.on_conflict_do_update(
+            index_elements=["study_instance_uid"], set_={"last_received_at": study.excluded.last_received_at}
+        ).returning(_STUDIES.c.id, _STUDIES.c.patient_id),
+        series.on_conflict_do_update(
+            index_elements=["study_id", "series_instance_uid"],
+            set_={"last_received_at": series.excluded.last_received_at},
+        ).returning(_SERIES.c.id, _SERIES.c.state),
+    )
+
+
+_UPSERTS = {"sqlite": _upserts(sqlite.insert), "postgresql": _upserts(postgresql.insert)}
+
+
+def record(session: Session, receptions: Sequence[Reception]) -> list[Recorded]:
+    """Enter receptions into the catalog and the ledger; the answers are in the same order.
+
+    Upserting a series row locks it, so that two receivers, or a receiver and the closing of the series, take turns.
+    """
+    connection = session.connection()
+    studies = _upsert_studies(connection, receptions)
+    series = _upsert_series(connection, receptions, studies)
+    known = _known(connection, receptions)
+    answers = []
+    for reception in receptions:
+        study_id, patient_id = studies[reception.study_instance_uid]
+        owner = series[study_id, reception.series_instance_uid]
+        answers.append(_record_one(connection, reception, owner, known[reception.sop_instance_uid], patient_id))
+    reopened = {each.series_id for each in series.values() if _grow(connection, each)}
+    return [replace(each, reopened=not each.duplicate and each.series_id in reopened) for each in answers]
+
+
+def _record_one(
+    connection: Connection, reception: Reception, series: _Series, known: list[tuple[int, int, str]], patient_id: str
+) -> Recorded:
+    for instance_id, series_id, digest in known:
+        if series_id == series.series_id and digest == reception.digest:
+            connection.execute(_COUNT_AGAIN, {"instance_id": instance_id})
+            _journal(connection, instance_id, "received again", "", reception.received_at)
+            return Recorded(instance_id=instance_id, series_id=series_id, duplicate=True)
+    reason = _contradiction(reception, series, known, patient_id)
+    instance_id = _insert_instance(connection, reception, series, reason)
+    _journal(connection, instance_id, "acknowledged", "", reception.received_at)
+    if reason:
+        _journal(connection, instance_id, InstanceState.CONFLICT, reason, reception.received_at)
+    if reason == _TWO_PATIENTS:
+        connection.execute(_MARK_STUDY, {"study_id": series.study_id, "why": reason})
+    known.append((instance_id, series.series_id, reception.digest))
+    series.fresh += 1
+    series.last_at = reception.received_at
+    return Recorded(instance_id=instance_id, series_id=series.series_id, conflict=bool(reason))
+
+
+def _insert_instance(connection: Connection, reception: Reception, series: _Series, reason: str) -> int:
+    row = {
+        "series_id": series.series_id,
+        "sop_instance_uid": reception.sop_instance_uid,
+        "sop_class_uid": reception.sop_class_uid,
+        "transfer_syntax_uid": reception.transfer_syntax_uid,
+        "digest": reception.digest,
+        "size_bytes": reception.size_bytes,
+        "source": reception.source,
+        "association": reception.association,
+        "received_at": reception.received_at,
+        "receptions": 1,
+        "state": InstanceState.CONFLICT if reason else InstanceState.RECEIVED,
+        "reason": reason,
+        "indexed": False,
+    }
+    return int(connection.execute(_INSERT_INSTANCE, row).scalar_one())
+
+
+_TWO_PATIENTS = "the study has instances of two Patient IDs"
+
+
+def _contradiction(
+    reception: Reception, series: _Series, known: list[tuple[int, int, str]], patient_id: str
+) -> str:
+    if reception.patient_id != patient_id:
+        return _TWO_PATIENTS
+    if any(series_id != series.series_id for _, series_id, _ in known):
+        return "the SOP Instance UID belongs to another series as well"
+    if known:
+        return "the SOP Instance UID was received with other content"
+    return ""
+
+
+def _journal(connection: Connection, instance_id: int, kind: str, reason: str, now: datetime) -> None:
+    connection.execute(_INSERT_JOURNAL, {"instance_id": instance_id, "at": now, "kind": kind, "reason": reason})
+
+
+def _upsert_studies(connection: Connection, receptions: Sequence[Reception]) -> dict[str, tuple[int, str]]:
+    """Study Instance UID -> (id, Patient ID of its first instance)."""
+    upsert, _ = _UPSERTS[connection.dialect.name]
+    found = {}
+    # Sorted here and below, so that two transactions lock the same rows in the same order.
+    for uid, reception in sorted({each.study_instance_uid: each for each in reversed(receptions)}.items()):
+        row = connection.execute(
+            upsert,
+            {
+                "study_instance_uid": uid,
+                "patient_id": reception.patient_id,
+                "conflict": "",
+                "first_received_at": reception.received_at,
+                "last_received_at": reception.received_at,
+            },
+        ).one()
+        found[uid] = (row.id, row.patient_id)
+    return found
+
+
+def _upsert_series(
+    connection: Connection, receptions: Sequence[Reception], studies: dict[str, tuple[int, str]]
+) -> dict[tuple[int, str], _Series]:
+    _, upsert = _UPSERTS[connection.dialect.name]
+    wanted = {(studies[each.study_instance_uid][0], each.series_instance_uid): each for each in reversed(receptions)}
+    found = {}
+    for (study_id, uid), reception in sorted(wanted.items(), key=lambda item: item[0]):
+        row = connection.execute(
+            upsert,
+            {
+                "study_id": study_id,
+                "series_instance_uid": uid,
+                "source": reception.source,
+                "state": "OPEN",
+                "revision": 1,
+                "received": 0,
+                "reason": "",
+                "grounds": [],
+                "first_received_at": reception.received_at,
+                "last_received_at": reception.received_at,
+            },
+        ).one()
+        found[study_id, uid] = _Series(
+            series_id=row.id, study_id=study_id, state=row.state, last_at=reception.received_at
+        )
+    return found
+
+
+def _known(connection: Connection, receptions: Sequence[Reception]) -> dict[str, list[tuple[int, int, str]]]:
+    """SOP Instance UID -> (instance id, series id, digest) of what is held under it."""
+    known: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    for uid, *held in connection.execute(_FIND_KNOWN, {"uids": [each.sop_instance_uid for each in receptions]}):
+        known[uid].append((held[0], held[1], held[2]))
+    return known
+
+
+def _grow(connection: Connection, series: _Series) -> bool:
+    """Count the new instances; open a decided series again. True when that was so."""
+    if not series.fresh:
+        return False
+    connection.execute(_GROW, {"series_id": series.series_id, "fresh": series.fresh})
+    if series.state == "OPEN":
+        return False
+    connection.execute(_OPEN_AGAIN, {"series_id": series.series_id})
+    connection.execute(
+        _INSERT_EVENT,
+        {
+            "kind": "series opened again",
+            "at": series.last_at,
+            "study_id": series.study_id,
+            "series_id": series.series_id,
+            "detail": {"late_instances": series.fresh, "was": series.state},
+        },
+    )
+    return True

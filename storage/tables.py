@@ -1,0 +1,248 @@
+"""The tables. Typed rows, constraints and indexes; no behaviour."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+"""64 bits on either dialect; SQLite numbers rows by itself only for INTEGER."""
+
+
+class AwareDateTime(TypeDecorator[datetime]):
+    """Aware UTC datetimes on either dialect; a naive one is a mistake of the caller."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a datetime without timezone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From UTC, which SQLite returns without saying so."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """The schema."""
+
+    type_annotation_map = {datetime: AwareDateTime, dict[str, Any]: JSON, list[Any]: JSON}
+
+
+class StudyRow(Base):
+    """A study as received. `conflict` says why its instances contradict each other, empty if they do not."""
+
+    __tablename__ = "studies"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    patient_id: Mapped[str] = mapped_column(Text)
+    accession_number: Mapped[str | None] = mapped_column(Text)
+    study_date: Mapped[str | None] = mapped_column(Text)
+    description: Mapped[str | None] = mapped_column(Text)
+    conflict: Mapped[str] = mapped_column(Text, default="")
+    first_received_at: Mapped[datetime]
+    last_received_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SeriesRow(Base):
+    """A series, its state and the grounds on which it was last decided. A late instance raises `revision`."""
+
+    __tablename__ = "series"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(Text)
+    modality: Mapped[str | None] = mapped_column(Text)
+    description: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    revision: Mapped[int]
+    received: Mapped[int]
+    reason: Mapped[str] = mapped_column(Text, default="")
+    grounds: Mapped[list[Any]]
+    queried_count: Mapped[int | None]
+    queried_at: Mapped[datetime | None]
+    first_received_at: Mapped[datetime]
+    last_received_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
+
+
+class InstanceRow(Base):
+    """An acknowledged instance. `state` is its one state in the ledger; `receptions` counts identical arrivals."""
+
+    __tablename__ = "instances"
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"))
+    sop_instance_uid: Mapped[str] = mapped_column(String(64))
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str] = mapped_column(Text)
+    association: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime]
+    receptions: Mapped[int] = mapped_column(default=1)
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    indexed: Mapped[bool] = mapped_column(default=False)
+    __table_args__ = (
+        UniqueConstraint("series_id", "sop_instance_uid", "digest"),
+        Index("ix_instances_sop_instance_uid", "sop_instance_uid"),
+        Index("ix_instances_state", "state", "received_at"),
+        Index("ix_instances_indexed", "indexed", "id"),
+    )
+
+
+class HeaderRow(Base):
+    """The attributes of an instance, as read by the isolated header process."""
+
+    __tablename__ = "headers"
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"), primary_key=True)
+    attributes: Mapped[dict[str, Any]]
+
+
+class LedgerEvent(Base):
+    """Append-only: `acknowledged` once for each instance, then every change of its state."""
+
+    __tablename__ = "ledger_events"
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"))
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    __table_args__ = (
+        Index("ix_ledger_events_kind", "kind"),
+        Index("ix_ledger_events_instance_id", "instance_id"),
+    )
+
+
+class EventRow(Base):
+    """The timeline of a study. Append-only."""
+
+    __tablename__ = "events"
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
+    series_id: Mapped[int | None] = mapped_column(ForeignKey("series.id"))
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(40))
+    detail: Mapped[dict[str, Any]]
+
+
+class RoutingRow(Base):
+    """Why each route did or did not run for one revision of a series."""
+
+    __tablename__ = "routings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"))
+    revision: Mapped[int]
+    at: Mapped[datetime]
+    configuration_digest: Mapped[str] = mapped_column(String(64))
+    explanations: Mapped[list[Any]]
+    __table_args__ = (UniqueConstraint("series_id", "revision"),)
+
+
+class JobRow(Base):
+    """One pipeline over one frozen set of instances. `token` rises with every lease."""
+
+    __tablename__ = "jobs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    revision: Mapped[int]
+    pipeline: Mapped[str] = mapped_column(Text)
+    pipeline_version: Mapped[str] = mapped_column(Text)
+    route_names: Mapped[list[Any]]
+    destinations: Mapped[list[Any]]
+    priority: Mapped[int]
+    configuration_digest: Mapped[str] = mapped_column(String(64))
+    input_digest: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    token: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None] = mapped_column(Text)
+    lease_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
+    report: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_jobs_state", "state", "priority"),)
+
+
+class JobInputRow(Base):
+    """The frozen input of a job."""
+
+    __tablename__ = "job_inputs"
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"), primary_key=True, index=True)
+
+
+class ResultObjectRow(Base):
+    """One encoded result that passed the gate; its bytes lie under `digest` and never change."""
+
+    __tablename__ = "result_objects"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    form: Mapped[str] = mapped_column(Text)
+    send_order: Mapped[int]
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(64))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    references: Mapped[list[Any]]
+
+
+class DeliveryRow(Base):
+    """One result object on its way to one destination."""
+
+    __tablename__ = "deliveries"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    result_object_id: Mapped[int] = mapped_column(ForeignKey("result_objects.id"))
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    send_order: Mapped[int]
+    destination: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    token: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    status: Mapped[int | None]
+    sent_at: Mapped[datetime | None]
+    confirm_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]
+    confirmed_how: Mapped[str | None] = mapped_column(Text)
+    __table_args__ = (
+        UniqueConstraint("result_object_id", "destination"),
+        Index("ix_deliveries_state", "state", "destination", "due_at"),
+    )
