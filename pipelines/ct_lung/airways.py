@@ -52,9 +52,7 @@ def _small_sections(air: NDArray[np.bool_], coarse: Coarse, midline_mm: float) -
     for label in candidates[candidates > 0]:
         plane, rows, columns = boxes[label - 1]
         height, width = (rows.stop - rows.start) * row_mm, (columns.stop - columns.start) * column_mm
-        middle = np.array(
-            [[plane.start, (rows.start + rows.stop - 1) / 2, (columns.start + columns.stop - 1) / 2]]
-        )
+        middle = np.array([[plane.start, (rows.start + rows.stop - 1) / 2, (columns.start + columns.stop - 1) / 2]])
         kept[label] = (
             max(height, width) <= _WIDTH_MM
             and area[label] >= _FILLED * height * width
@@ -72,8 +70,7 @@ def _longest_tube(sections: NDArray[np.bool_], air: NDArray[np.bool_], coarse: C
     middle = np.average(planes, weights=air.sum(axis=(1, 2))[planes])
     boxes = ndimage.find_objects(labels)
     lengths = [
-        (box[0].stop - box[0].start) * coarse.spacing_mm[0] if box[0].stop - 1 >= middle else 0.0
-        for box in boxes
+        (box[0].stop - box[0].start) * coarse.spacing_mm[0] if box[0].stop - 1 >= middle else 0.0 for box in boxes
     ]
     best = int(np.argmax(lengths))
     if lengths[best] < _LENGTH_MM:

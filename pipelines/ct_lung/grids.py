@@ -95,19 +95,13 @@ def refine(
     core, reach = masks
     layers = np.flatnonzero(reach.any(axis=(1, 2)))
     factor = coarse.factors[0]
-    for first in range(
-        int(layers[0]) if layers.size else 0, int(layers[-1]) + 1 if layers.size else 0, _SLAB
-    ):
+    for first in range(int(layers[0]) if layers.size else 0, int(layers[-1]) + 1 if layers.size else 0, _SLAB):
         last = min(first + _SLAB, coarse.hu.shape[0])
         at = slice(first * factor, min(last * factor, hu.shape[0]))
-        fine_core, fine_reach = (
-            _enlarge(mask, first, last, coarse.factors, device) for mask in (core, reach)
-        )
+        fine_core, fine_reach = (_enlarge(mask, first, last, coarse.factors, device) for mask in (core, reach))
         block = _tensor(hu[at], device)
         rows, columns, depth = block.shape[1], block.shape[2], block.shape[0]
-        inside = fine_core[:depth, :rows, :columns] | (
-            (block < threshold_hu) & fine_reach[:depth, :rows, :columns]
-        )
+        inside = fine_core[:depth, :rows, :columns] | ((block < threshold_hu) & fine_reach[:depth, :rows, :columns])
         result[at] = inside.cpu().numpy()
     return orientation.back(result)
 

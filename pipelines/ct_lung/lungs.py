@@ -117,8 +117,7 @@ def _box(mask: NDArray[np.bool_], margin_mm: float, coarse: Coarse) -> tuple[sli
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     margins = [int(np.ceil(margin_mm / each)) + 1 for each in coarse.spacing_mm]
     return tuple(
-        slice(max(each.start - margin, 0), each.stop + margin)
-        for each, margin in zip(box, margins, strict=True)
+        slice(max(each.start - margin, 0), each.stop + margin) for each, margin in zip(box, margins, strict=True)
     )
 
 
@@ -138,9 +137,7 @@ def _pieces(air: NDArray[np.bool_], coarse: Coarse) -> list[_Piece]:
 
 def _is_gas(mask: NDArray[np.bool_], coarse: Coarse) -> bool:
     box = _box(mask, 0, coarse)
-    inner = (
-        ndimage.distance_transform_edt(np.pad(mask[box], 1), coarse.spacing_mm)[1:-1, 1:-1, 1:-1] > _BORDER_MM
-    )
+    inner = ndimage.distance_transform_edt(np.pad(mask[box], 1), coarse.spacing_mm)[1:-1, 1:-1, 1:-1] > _BORDER_MM
     values = coarse.hu[box][inner if inner.any() else mask[box]]
     return float((values < _GAS_HU).mean()) > _GAS_SHARE
 
@@ -159,9 +156,7 @@ def _choose(pieces: list[_Piece], coarse: Coarse, midline: float) -> list[NDArra
         if _is_beside(other, first, coarse):
             return [first.mask, other.mask]
     if smaller_side > 0.25:
-        raise NotProcessed(
-            "air-filled lung on both sides of the midline could not be parted into left and right"
-        )
+        raise NotProcessed("air-filled lung on both sides of the midline could not be parted into left and right")
     return [first.mask]
 
 
@@ -208,9 +203,7 @@ def _name(lungs: list[NDArray[np.bool_]], coarse: Coarse, midline: float) -> dic
             raise NotProcessed("one lung was found, in the middle of the body: left or right cannot be told")
         return {"left" if centres[0] > midline else "right": lungs[0]}
     if abs(centres[0] - centres[1]) < _APART_MM:
-        raise NotProcessed(
-            "two lungs were found that do not lie beside each other: left and right cannot be told"
-        )
+        raise NotProcessed("two lungs were found that do not lie beside each other: left and right cannot be told")
     left, right = (lungs[0], lungs[1]) if centres[0] > centres[1] else (lungs[1], lungs[0])
     return {"left": left, "right": right}
 
@@ -223,9 +216,7 @@ def _fill(lung: NDArray[np.bool_], keep_out: NDArray[np.bool_], coarse: Coarse) 
     box = _box(lung, _CLOSING_MM, coarse)
     inner = lung[box]
     grown = np.pad(ndimage.distance_transform_edt(~inner, coarse.spacing_mm) <= _CLOSING_MM, 1, mode="edge")
-    closed = (ndimage.distance_transform_edt(grown, coarse.spacing_mm) > _CLOSING_MM)[
-        1:-1, 1:-1, 1:-1
-    ] | inner
+    closed = (ndimage.distance_transform_edt(grown, coarse.spacing_mm) > _CLOSING_MM)[1:-1, 1:-1, 1:-1] | inner
     filled = np.zeros(lung.shape, np.bool_)
     filled[box] = ndimage.binary_fill_holes(closed)
     return (filled & ~keep_out) | lung

@@ -107,9 +107,7 @@ def chest_phantom(
     )
 
 
-def grid(
-    shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], axes: NDArray[np.float64]
-) -> Affine:
+def grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], axes: NDArray[np.float64]) -> Affine:
     """The affine of a grid around the middle of the chest; `axes` as in :func:`chest_phantom`."""
     affine = np.eye(4)
     affine[:3, :3] = axes * np.array(spacing_mm)
@@ -212,9 +210,7 @@ def _paint_emphysema(
     return mask
 
 
-def _paint_trees(
-    hu: NDArray[np.float32], affine: Affine, lungs: NDArray[np.bool_], rng: np.random.Generator
-) -> None:
+def _paint_trees(hu: NDArray[np.float32], affine: Affine, lungs: NDArray[np.bool_], rng: np.random.Generator) -> None:
     carina = np.array([0.0, 22.0, 12.0])
     hila = (np.array([-36.0, 22.0, -10.0]), np.array([42.0, 26.0, -14.0]))
     for hilum in hila:
@@ -251,9 +247,7 @@ def _branches(
     return tubes
 
 
-def _fill(
-    hu: NDArray[np.float32], affine: Affine, tube: _Tube, value: float, inside: NDArray[np.bool_] | None
-) -> None:
+def _fill(hu: NDArray[np.float32], affine: Affine, tube: _Tube, value: float, inside: NDArray[np.bool_] | None) -> None:
     box, squared = _distance(affine, hu.shape, tube)
     if squared.size:
         within = squared < tube.radius**2

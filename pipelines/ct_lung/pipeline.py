@@ -21,8 +21,7 @@ METHOD = (
     "are not included. Depth of inspiration was not checked."
 )
 NOTHING_FOUND = (
-    "No air-filled lung of at least 80 ml was found in these images. "
-    "That is no statement about the lungs' health."
+    "No air-filled lung of at least 80 ml was found in these images. That is no statement about the lungs' health."
 )
 _SHOWN = {"left": ("Left lung", LEFT, (90, 160, 220)), "right": ("Right lung", RIGHT, (230, 150, 80))}
 
@@ -37,9 +36,7 @@ class CtLung:
         volume = images.volume
         _refuse_other_units(volume)
         lungs = segment_lungs(volume, context.device, context.stage)
-        masks = {
-            side: mask for side, mask in (("left", lungs.left), ("right", lungs.right)) if mask is not None
-        }
+        masks = {side: mask for side, mask in (("left", lungs.left), ("right", lungs.right)) if mask is not None}
         if not masks:
             return Findings(volume=volume, segments=(), measurements=(), remarks=(NOTHING_FOUND,))
         context.stage("measuring")
@@ -50,9 +47,7 @@ class CtLung:
         return Findings(
             volume=volume,
             segments=tuple(_segment(side, mask) for side, mask in masks.items()),
-            measurements=tuple(
-                each for side, found in measures.items() for each in coded(f"{side}-lung", found)
-            ),
+            measurements=tuple(each for side, found in measures.items() for each in coded(f"{side}-lung", found)),
             remarks=tuple(said),
         )
 
@@ -82,6 +77,4 @@ def _refuse_other_units(volume: Volume) -> None:
         )
     dense = sample[sample > -300]
     if dense.size < 0.01 * sample.size or not -150 <= float(np.median(dense)) <= 250:
-        raise NotProcessed(
-            "the values do not look like Hounsfield units of a patient: no soft tissue at 0 to 100"
-        )
+        raise NotProcessed("the values do not look like Hounsfield units of a patient: no soft tissue at 0 to 100")

@@ -41,8 +41,7 @@ def refuse_contradiction(
     before, behind = _planes_with_bone(coarse, lungs)
     if behind < _SPINE_MISSING and before > _SPINE_COMPLETE:
         raise NotProcessed(
-            "the spine lies in front of the lungs: the images contradict the patient orientation that they "
-            "declare"
+            "the spine lies in front of the lungs: the images contradict the patient orientation that they declare"
         )
 
 
@@ -65,9 +64,7 @@ def _leaves_downwards(trachea: NDArray[np.bool_], lungs: NDArray[np.bool_], step
     below = float(np.average(lung_planes, weights=weights)) - float(planes.mean())
     shared = np.intersect1d(planes, lung_planes).size
     return (
-        below * step_mm > _BELOW_MM
-        and planes.size * step_mm >= _TRACHEA_MM
-        and shared * step_mm >= _BETWEEN_LUNGS_MM
+        below * step_mm > _BELOW_MM and planes.size * step_mm >= _TRACHEA_MM and shared * step_mm >= _BETWEEN_LUNGS_MM
     )
 
 

@@ -41,14 +41,12 @@ def on_what_was_found(lungs: Lungs, volume: Volume) -> list[str]:
     for side, mask in (("left", lungs.left), ("right", lungs.right)):
         if mask is None:
             remarks.append(
-                f"No {side} lung was found. This method finds only air-filled lung; it does not say why "
-                "there is none."
+                f"No {side} lung was found. This method finds only air-filled lung; it does not say why there is none."
             )
             continue
         for border in _cut_borders(mask, volume):
             remarks.append(
-                f"{_SIDES[side]} lung: cut off at the {border} border of the images; the numbers are of the "
-                "part shown."
+                f"{_SIDES[side]} lung: cut off at the {border} border of the images; the numbers are of the part shown."
             )
         if (empty := _empty_ml(mask, volume)) >= _EMPTY_ML:
             remarks.append(
@@ -59,8 +57,7 @@ def on_what_was_found(lungs: Lungs, volume: Volume) -> list[str]:
         remarks.append("Trachea and main bronchi were not recognised; a part of them may be counted as lung.")
     if lungs.uncounted_ml >= 5:
         remarks.append(
-            f"{lungs.uncounted_ml:.0f} ml of air near the lower lungs are not counted: they may be lung or "
-            "bowel."
+            f"{lungs.uncounted_ml:.0f} ml of air near the lower lungs are not counted: they may be lung or bowel."
         )
     return remarks
 
@@ -75,16 +72,25 @@ def on_the_numbers(measures: Mapping[str, LungMeasures], complete: bool) -> list
                 "(expiration, oedema, fibrosis, infiltrates?); denser parts may be missing from the segment."
             )
         if complete and not _PLAUSIBLE_ML[0] <= found.volume_ml <= _PLAUSIBLE_ML[1]:
-            remarks.append(
-                f"{_SIDES[side]} lung: {found.volume_ml:.0f} ml is an unusual volume for one adult lung."
-            )
+            remarks.append(f"{_SIDES[side]} lung: {found.volume_ml:.0f} ml is an unusual volume for one adult lung.")
     if len(measures) == 2:
         remarks += _on_asymmetry(measures["left"], measures["right"], complete)
     return remarks
 
 
 def on_the_images(acquisition: Mapping[str, str], slice_mm: float) -> list[str]:
-    """Why the emphysema index of these images must be read with care."""
+    """Why the emphysema index of these images must be read with care, and the sides in a rare posture."""
+    posture = acquisition.get("PatientPosition", "")
+    remarks = []
+    if posture and posture not in ("HFS", "FFS"):
+        remarks.append(
+            f"The patient was registered in position {_printable(posture)}. If that was not the true one, left and "
+            "right are exchanged."
+        )
+    return remarks + _on_emphysema_index(acquisition, slice_mm)
+
+
+def _on_emphysema_index(acquisition: Mapping[str, str], slice_mm: float) -> list[str]:
     reasons = []
     kernel = acquisition.get("ConvolutionKernel", "")
     if not kernel:
@@ -151,12 +157,7 @@ def _empty_ml(mask: NDArray[np.bool_], volume: Volume) -> float:
     labels, count = ndimage.label(whole & (means < _EMPTY_HU))
     if count == 0:
         return 0.0
-    return (
-        float(np.bincount(labels.ravel())[1:].max())
-        * volume.voxel_volume_mm3
-        * float(np.prod(factors))
-        / 1000
-    )
+    return float(np.bincount(labels.ravel())[1:].max()) * volume.voxel_volume_mm3 * float(np.prod(factors)) / 1000
 
 
 def _is_sharp(kernel: str) -> bool:

@@ -151,6 +151,14 @@ def test_images_that_spoil_the_emphysema_index_are_said(
     assert said in remark
 
 
+@pytest.mark.parametrize(("posture", "count"), [("HFS", 0), ("FFS", 0), ("HFP", 1), ("FFDL", 1)])
+def test_a_posture_other_than_supine_is_said(posture: str, count: int) -> None:
+    acquisition = {"ConvolutionKernel": "B31f", "PatientPosition": posture}
+    said = remarks.on_the_images(acquisition, 1.0)
+    assert len(said) == count
+    assert all(posture in each and "exchanged" in each for each in said)
+
+
 @pytest.mark.parametrize(
     "change",
     [lambda hu: hu + 1024, lambda hu: (hu + 1024) / 16, lambda hu: hu * 0, lambda hu: hu.astype(float) * 10],
@@ -167,6 +175,4 @@ def test_the_manifest_is_installed_and_names_the_code_that_makes_the_findings() 
     folder = Path(str(ct_lung.__file__)).parent
     algorithm = sorted(path for path in folder.glob("*.py") if path.name != "phantom.py")
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in algorithm)).hexdigest()
-    assert manifest.model_digest == digest, (
-        f"the algorithm changed: write model_digest: {digest}, raise the version"
-    )
+    assert manifest.model_digest == digest, f"the algorithm changed: write model_digest: {digest}, raise the version"
