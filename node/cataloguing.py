@@ -53,14 +53,15 @@ class Cataloguer:
         answers = list(
             self._reader.read([(each.instance_id, self._store.path(each.digest)) for each in batch])
         )
+        unreadable = [answer for answer in answers if isinstance(answer, HeaderFailure)]
+        read = [(answer.id, answer.attributes) for answer in answers if not isinstance(answer, HeaderFailure)]
         with self._database.begin() as session:
-            for answer in answers:
-                if isinstance(answer, HeaderFailure):
-                    catalog.reject_header(session, answer.id, answer.reason, self._now())
-                    self._metrics.headers_read.labels("unreadable").inc()
-                    log.error("instance.quarantined", instance=answer.id, reason=answer.reason)
-                else:
-                    catalog.store_header(session, answer.id, answer.attributes, self._now())
-                    self._metrics.headers_read.labels("read").inc()
+            catalog.store_headers(session, read)
+            for failure in unreadable:
+                catalog.reject_header(session, failure.id, failure.reason, self._now())
+        self._metrics.headers_read.labels("read").inc(len(read))
+        self._metrics.headers_read.labels("unreadable").inc(len(unreadable))
+        for failure in unreadable:
+            log.error("instance.quarantined", instance=failure.id, reason=failure.reason)
         self._on_catalogued()
         return len(batch) == BATCH

@@ -56,7 +56,8 @@ def check(config: Annotated[Path, typer.Argument(help="The file to check.")] = D
         err.print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
     if problems:
         raise typer.Exit(1)
-    out.print(f"{escape(str(config))}: {len(configuration.peers)} peers, {len(configuration.routes)} routes, no mistake")
+    found = f"{len(configuration.peers)} peers, {len(configuration.routes)} routes, no mistake"
+    out.print(f"{escape(str(config))}: {found}", soft_wrap=True)
 
 
 @app.command()
@@ -117,6 +118,20 @@ def ledger(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         raise typer.Exit(1)
 
 
+@app.command()
+def resend(
+    deliveries: Annotated[list[int], typer.Argument(help="Numbers of deliveries, as alarms and /api/studies name them.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Send result objects again that were refused for good: the same objects under the same UIDs."""
+    from radnode.node.service import resend as resend_deliveries
+
+    number = resend_deliveries(_load(config), deliveries)
+    out.print(f"{number} of {len(deliveries)} wait to be sent again")
+    if number != len(deliveries):
+        raise typer.Exit(1)
+
+
 @routes_app.command("explain")
 def explain(
     study_instance_uid: Annotated[str, typer.Argument(help="Study Instance UID.")],
@@ -164,7 +179,7 @@ class _explained:  # noqa: N801 - reads as a word at the call: `with _explained(
             raise typer.Exit(2) from error
 
 
-def _load(path: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _load(path: Path):  # type: ignore[no-untyped-def]
     from radnode.config.loading import ConfigError, load
 
     try:

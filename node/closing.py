@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from radnode.config.loading import Configuration
-    from radnode.node.completion import SeriesEvidence, Verdict
+    from radnode.node.completion import Verdict
     from radnode.node.intake.associations import Associations
     from radnode.node.observability import Metrics
     from radnode.node.routing import RouteExplanation
@@ -118,15 +118,19 @@ class SeriesCloser:
         configuration = self._configuration()
         settings = configuration.settings
         peer = configuration.peers.get(series.source)
-        evidence: SeriesEvidence = completion.evidence(
-            [header.attributes for header in headers],
+        with self._database.read() as session:
+            unreadable = catalog.unreadable(session, series.series_id)
+        attributes = [header.attributes for header in headers]
+        evidence = completion.SeriesEvidence(
             received=series.received,
             unindexed=series.unindexed,
+            unreadable=unreadable,
             associations_open=self._open(series),
-            associations_seen=len(series.associations),
+            associations_seen=series.associations_seen,
+            expected_by_tags=completion.expected_count(attributes),
             queried_count=series.queried_count,
             find_available=peer is not None and peer.answers_find,
-            geometry=geometry_of([header.attributes for header in headers]),
+            geometry=geometry_of(attributes),
         )
         policy = completion.Policy(
             quiet=timedelta(seconds=settings.quiet_time_s),
@@ -141,25 +145,21 @@ class SeriesCloser:
         now = self._now()
         with self._database.begin() as session:
             if conflict := _conflict(headers):
-                done = catalog.conflict_series(
-                    session, series.series_id, series.revision, reason=conflict, grounds=grounds, now=now
-                )
+                done = catalog.conflict_series(session, series, reason=conflict, grounds=grounds, now=now)
                 decision = "conflict"
             elif verdict.decision == "hold":
-                done = catalog.hold_series(
-                    session, series.series_id, series.revision, reason=verdict.reason, grounds=grounds, now=now
-                )
+                done = catalog.hold_series(session, series, reason=verdict.reason, grounds=grounds, now=now)
                 decision = "held"
             else:
-                done = catalog.close_series(session, series.series_id, series.revision, grounds=grounds, now=now)
+                done = catalog.close_series(session, series, grounds=grounds, now=now)
                 decision = "closed"
                 if done:
                     self._route(session, series, headers, now)
         if not done:
             return
         self._metrics.series_judged.labels(decision).inc()
-        log.info("series." + decision, series_instance_uid=series.series_instance_uid, revision=series.revision,
-                 instances=len(headers), grounds=[ground.text for ground in verdict.grounds])
+        log.info("series.judged", decision=decision, series_instance_uid=series.series_instance_uid,
+                 revision=series.revision, instances=len(headers), grounds=[ground.text for ground in verdict.grounds])
         self._on_jobs()
 
     def _route(
@@ -173,12 +173,14 @@ class SeriesCloser:
             configuration.routes, [header.attributes for header in foreign], {"source": series.source}
         )
         catalog.store_routing(
-            session, series.series_id, series.revision, explanations=routing.as_json(explanations),
-            configuration_digest=configuration.digest, now=now,
+            session,
+            series,
+            explanations=routing.as_json(explanations),
+            configuration_digest=configuration.digest,
+            now=now,
         )
         for job in self._jobs(series, foreign, explanations):
-            number = jobs.insert(session, job, now)
-            if number is None:
+            if jobs.insert_job(session, job, now) is None:
                 log.info("job.exists", pipeline=job.pipeline, key=job.key)
         unrouted = [
             header.instance_id
@@ -215,7 +217,6 @@ class SeriesCloser:
                     route_names=[route.name for route in asking],
                     destinations=list(dict.fromkeys(name for route in asking for name in route.send)),
                     priority=min(PRIORITIES[route.priority] for route in asking),
-                    parameters={},
                     configuration_digest=configuration.digest,
                     input_digest=_digest(inputs),
                     instance_ids=[header.instance_id for header in headers],

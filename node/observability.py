@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FORBIDDEN_FIELDS = ("patient", "birth", "accession", "physician", "person_name")
 LONGEST_VALUE = 512
+NAMESPACE = "radnode"
 
 
 def _refuse_patient_fields(
@@ -66,28 +67,33 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        make = {"registry": self.registry, "namespace": "radnode"}
-        self.associations = Counter("associations_total", "Associations by how they ended", ["ended"], **make)
-        self.associations_open = Gauge("associations_open", "Associations open now", **make)
-        self.instances_stored = Counter("instances_stored_total", "Instances acknowledged", ["source"], **make)
-        self.instances_refused = Counter(
-            "instances_refused_total", "Instances answered with a failure status", ["status"], **make
-        )
-        self.bytes_stored = Counter("bytes_stored_total", "Bytes of acknowledged instances", **make)
-        self.headers_read = Counter("headers_read_total", "Headers read, by outcome", ["outcome"], **make)
-        self.series_judged = Counter(
-            "series_judged_total", "Series closed, held or in conflict", ["decision"], **make
-        )
-        self.jobs = Counter("jobs_total", "Jobs ended, by pipeline and state", ["pipeline", "state"], **make)
+        self.associations = self._counter("associations", "Associations by how they ended", "ended")
+        self.associations_open = self._gauge("associations_open", "Associations open now")
+        self.instances_stored = self._counter("instances_stored", "Instances acknowledged", "source")
+        self.instances_refused = self._counter("instances_refused", "Instances answered with a failure", "status")
+        self.bytes_stored = self._counter("bytes_stored", "Bytes of acknowledged instances")
+        self.headers_read = self._counter("headers_read", "Headers read, by outcome", "outcome")
+        self.series_judged = self._counter("series_judged", "Series closed, held or in conflict", "decision")
+        self.jobs = self._counter("jobs", "Jobs ended, by pipeline and state", "pipeline", "state")
         self.job_seconds = Histogram(
-            "job_seconds", "Wall seconds of a job in the worker", ["pipeline"],
-            buckets=(1, 2, 5, 10, 20, 40, 80, 160, 320, 640), **make,
+            "job_seconds",
+            "Wall seconds of a job in the worker",
+            ["pipeline"],
+            namespace=NAMESPACE,
+            registry=self.registry,
+            buckets=(1, 2, 5, 10, 20, 40, 80, 160, 320, 640),
         )
-        self.deliveries = Counter(
-            "deliveries_total", "Delivery attempts by destination and outcome", ["destination", "outcome"], **make
+        self.deliveries = self._counter(
+            "deliveries", "Delivery attempts by destination and outcome", "destination", "outcome"
         )
-        self.ledger_difference = Gauge(
-            "ledger_difference", "Acknowledged instances minus the sum of all states; not 0 is an alarm", **make
+        self.ledger_difference = self._gauge(
+            "ledger_difference", "Acknowledged instances minus the sum of all states; not 0 is an alarm"
         )
-        self.disk_free_bytes = Gauge("disk_free_bytes", "Free bytes on the instance store", **make)
-        self.alarms = Gauge("alarms", "Alarms raised now", **make)
+        self.disk_free_bytes = self._gauge("disk_free_bytes", "Free bytes on the instance store")
+        self.alarms = self._gauge("alarms", "Alarms raised now")
+
+    def _counter(self, name: str, says: str, *labels: str) -> Counter:
+        return Counter(name, says, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _gauge(self, name: str, says: str) -> Gauge:
+        return Gauge(name, says, namespace=NAMESPACE, registry=self.registry)

@@ -66,7 +66,7 @@ class Activity:
     def _attempt(self) -> bool:
         try:
             again = self._step()
-        except Exception as error:  # noqa: BLE001 - the one broad catch of this thread; it records and goes on
+        except Exception as error:
             log.exception("activity.failed", activity=self.name)
             self._alarms.set(f"activity:{self.name}", f"{self.name} fails and is retried: {error}")
             self._ended.wait(PAUSE_AFTER_ERROR_S)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -23,23 +23,28 @@ from radnode.node.delivery.sender import Sender
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
 from radnode.node.indexing import HeaderReader
+from radnode.node.intake.admission import admit
 from radnode.node.intake.associations import Associations
-from radnode.node.intake.dimse import DicomReceiver
+from radnode.node.intake.dimse import DicomReceiver, ReceiverOptions
 from radnode.node.observability import Metrics
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
+from radnode.storage import jobs, outbox, receptions
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from radnode.config.loading import Configuration, Problem
     from radnode.config.peers import Peer
+    from radnode.config.settings import Settings
+    from radnode.node.intake.admission import Admission
     from radnode.pipelines.contract import Manifest
+    from radnode.storage.receptions import Reception, Recorded
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +64,16 @@ def utc_now() -> datetime:
 def check_configuration(configuration: Configuration) -> Sequence[Problem]:
     """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations."""
     return check_references(configuration, registry.installed().manifests.keys())
+
+
+def resend(configuration: Configuration, delivery_ids: Sequence[int]) -> int:
+    """Queue deliveries again, beside a running node; returns how many could be."""
+    database = Database(configuration.settings.effective_database_url)
+    try:
+        with database.begin() as session:
+            return outbox.resend(session, delivery_ids, utc_now())
+    finally:
+        database.close()
 
 
 class Node:
@@ -87,7 +102,7 @@ class Node:
         self.store.lock()
         self.store.self_test()
         self.database.upgrade()
-        self.store.sweep_spool()
+        self._take_over()
         for activity in self._activities:
             activity.start()
         self._clock.start()
@@ -128,12 +143,13 @@ class Node:
 
     def reload_if_changed(self) -> bool:
         """Take over peers and routes of a changed file; a broken file changes nothing and raises an alarm."""
-        latest = stamp(self._configuration.path)
-        if latest is None or latest == self._configuration_stamp:
+        path = self._configuration.path
+        latest = stamp(path)
+        if path is None or latest is None or latest == self._configuration_stamp:
             return False
         self._configuration_stamp = latest
         try:
-            changed = load(self._configuration.path)
+            changed = load(path)
         except ConfigError as error:
             self.alarms.set("configuration", f"the last good configuration is in force: {error}")
             return False
@@ -147,6 +163,16 @@ class Node:
         self.alarms.clear("configuration")
         log.info("configuration.loaded", digest=changed.digest, peers=len(changed.peers), routes=len(changed.routes))
         return False
+
+    def _take_over(self) -> None:
+        """Whatever an earlier process of this node was doing waits again: it is dead, or the lock were not ours."""
+        self.store.sweep_spool()
+        shutil.rmtree(self._configuration.settings.data / "work", ignore_errors=True)
+        with self.database.begin() as session:
+            given_back = jobs.give_back(session, utc_now(), self._owner)
+            sendings = outbox.give_back(session, utc_now())
+        if given_back or sendings:
+            log.warning("node.took_over", jobs=given_back, sendings=sendings)
 
     def _compose(self, configuration: Configuration) -> None:
         settings = configuration.settings
@@ -217,15 +243,47 @@ class Node:
         self._clock.every(UPKEEP_EVERY_S, caretaker)
         self._activities = [self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
                             *self._workers, heartbeat, caretaker, reloading]
-        self._receiver = self._make_receiver(configuration)
+        self._receiver = self._make_receiver(settings)
         self._http = HttpServer(
             create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
         )
 
-    def _make_receiver(self, configuration: Configuration) -> DicomReceiver:
-        raise NotImplementedError
+    def _make_receiver(self, settings: Settings) -> DicomReceiver:
+        options = ReceiverOptions(
+            host=settings.host,
+            port=settings.dicom_port,
+            max_associations=settings.max_associations,
+            max_associations_per_host=settings.max_associations_per_host,
+            largest_object=settings.max_object,
+            association_idle_s=settings.association_idle_s,
+        )
+        return DicomReceiver(
+            options,
+            admit=self._admit,
+            store=self.store,
+            record=self._record,
+            associations=self.associations,
+            now=utc_now,
+            metrics=self.metrics,
+            on_recorded=lambda: self._cataloguing.pulse(),
+        )
 
-    def _worker_step(self, slot: Slot):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _admit(self, calling: str, called: str, host: str) -> Admission:
+        settings = self._configuration.settings
+        return admit(
+            self._configuration.peers.values(),
+            own_ae_title=settings.ae_title,
+            accept_unknown=settings.accept_unknown_peers,
+            called=called,
+            calling=calling,
+            host=host,
+        )
+
+    def _record(self, received: Sequence[Reception]) -> list[Recorded]:
+        with self.database.begin() as session:
+            return receptions.record(session, received)
+
+    def _worker_step(self, slot: Slot) -> Callable[[], bool]:
         return lambda: self._dispatcher.run_next(slot)
 
     def _pulse_workers(self) -> None:
@@ -245,5 +303,3 @@ class Node:
     def _running(self) -> list[dict[str, object]]:
         return self._dispatcher.stages()
 
-
-_ = threading

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from radnode.node.delivery.sender import DEAD_ALARM
 from radnode.storage import jobs, ledger, outbox, retention
 from radnode.storage.errors import StorageError
 
@@ -50,6 +51,7 @@ class Upkeep:
         self._give_back_leases()
         self._check_ledger()
         self._check_disk()
+        self._check_deliveries()
         expired = retention.expire(
             self._database, self._store, self._now() - self._retention_time, self._now(), EXPIRE_AT_ONCE
         )
@@ -77,6 +79,15 @@ class Upkeep:
                 f"{balance.acknowledged} instances were acknowledged but the states sum up to "
                 f"{sum(balance.states.values())}: stop the node and compare its database with a back-up",
             )
+
+    def _check_deliveries(self) -> None:
+        with self._database.read() as session:
+            dead = outbox.dead_deliveries(session)
+        if dead:
+            numbers = " ".join(str(number) for number in dead[:20])
+            self._alarms.set(DEAD_ALARM, f"{len(dead)} not delivered; once cured: radnode resend {numbers}")
+        else:
+            self._alarms.clear(DEAD_ALARM)
 
     def _check_disk(self) -> None:
         self._metrics.disk_free_bytes.set(self._store.free_bytes())

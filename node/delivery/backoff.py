@@ -15,5 +15,5 @@ def next_wait(attempts: int, jitter: float) -> timedelta:
 
     jitter: uniform in [0, 1); spreads the return of many deliveries over the last quarter of the wait.
     """
-    doubled = FIRST_WAIT * 2 ** min(attempts - 1, 12)
+    doubled = FIRST_WAIT * (1 << min(attempts - 1, 12))
     return min(doubled, LONGEST_WAIT) * (0.75 + 0.25 * jitter)

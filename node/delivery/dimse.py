@@ -51,5 +51,8 @@ def store(association: Association, path: Path, sop_class_uid: str) -> Answer:
     """Send one object. Raises :class:`NotAccepted`."""
     if not any(context.abstract_syntax == sop_class_uid for context in association.accepted_contexts):
         raise NotAccepted(f"no presentation context accepted for SOP class {sop_class_uid}")
-    answer = association.send_c_store(pydicom.dcmread(path))
+    try:
+        answer = association.send_c_store(pydicom.dcmread(path))
+    except RuntimeError:  # the association ended between two objects
+        return Answer(status=None)
     return Answer(status=answer.get("Status"), comment=str(answer.get("ErrorComment", "")))

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(minutes=5)
-CONFIRM_FIRST_AFTER = timedelta(0)
 CONFIRM_AGAIN_AFTER = timedelta(seconds=5)
+DEAD_ALARM = "deliveries"
+"""Raised when a delivery dies, cleared by the upkeep when none is dead any more."""
 
 
 class Sender:
@@ -69,12 +70,14 @@ class Sender:
         """Send what is due, destination by destination. True when some of it could be sent and more may be due."""
         with self._database.read() as session:
             destinations = outbox.destinations_due(session, self._now())
-        return any([self._send_to(name) for name in destinations])
+        answered = [self._send_to(name) for name in destinations]
+        return any(answered)
 
     def confirm_sent(self) -> bool:
         """Ask each destination that answers C-FIND whether it really holds what it said it stored (R7)."""
+        answering = [name for name, peer in self._peers().items() if peer.answers_find]
         with self._database.read() as session:
-            sent = outbox.unconfirmed(session, self._now(), limit=100)
+            sent = outbox.unconfirmed(session, self._now(), answering, limit=100)
         for delivery in sent:
             self._confirm(delivery)
         return False
@@ -94,14 +97,11 @@ class Sender:
             classes = {delivery.sop_class_uid, *self._classes_waiting(destination)}
             with dimse.open_association(peer, self._own_ae_title, classes) as association:
                 self._alarms.clear(f"destination:{destination}")
-                while delivery is not None and association.is_established:
-                    self._send_one(association, delivery)
-                    delivery = self._lease(destination) if association.is_established else None
-                if delivery is not None:
-                    self._retry(delivery, "the association was lost")
+                self._send_one(association, delivery)
+                while association.is_established and (following := self._lease(destination)) is not None:
+                    self._send_one(association, following)
         except PeerUnreachable as unreachable:
-            if delivery is not None:
-                self._retry(delivery, str(unreachable))
+            self._retry(delivery, str(unreachable))
             self._postpone_others(destination, str(unreachable))
             self._alarms.set(f"destination:{destination}", f"{unreachable}; results wait and are sent again")
             return False
@@ -137,9 +137,7 @@ class Sender:
     def _sent(self, delivery: Delivery, status: int) -> None:
         now = self._now()
         with self._database.begin() as session:
-            outbox.sent(
-                session, delivery.delivery_id, delivery.token, status, now, confirm_at=now + CONFIRM_FIRST_AFTER
-            )
+            outbox.sent(session, delivery, status, now)
         self._metrics.deliveries.labels(delivery.destination, "sent").inc()
         log.info("delivery.sent", delivery=delivery.delivery_id, destination=delivery.destination,
                  form=delivery.form, sop_instance_uid=delivery.sop_instance_uid, status=f"0x{status:04X}")
@@ -152,7 +150,7 @@ class Sender:
             self._give_up(delivery, f"given up after {backoff.HORIZON}: {reason}")
             return
         with self._database.begin() as session:
-            outbox.retry(session, delivery.delivery_id, delivery.token, reason, now + wait)
+            outbox.retry(session, delivery, reason, now + wait)
         self._metrics.deliveries.labels(delivery.destination, "retried").inc()
         log.warning("delivery.postponed", delivery=delivery.delivery_id, destination=delivery.destination,
                     reason=reason, wait_s=round(wait.total_seconds(), 1))
@@ -164,15 +162,13 @@ class Sender:
 
     def _give_up(self, delivery: Delivery, reason: str) -> None:
         with self._database.begin() as session:
-            outbox.dead(session, delivery.delivery_id, delivery.token, reason, self._now())
+            outbox.dead(session, delivery, reason, self._now())
         self._metrics.deliveries.labels(delivery.destination, "dead").inc()
-        self._alarms.set(f"delivery:{delivery.delivery_id}", f"not delivered: {reason}; resend it once cured")
+        self._alarms.set(DEAD_ALARM, f"not delivered: {reason}; once cured: radnode resend {delivery.delivery_id}")
         log.error("delivery.dead", delivery=delivery.delivery_id, destination=delivery.destination, reason=reason)
 
     def _confirm(self, delivery: Delivery) -> None:
-        peer = self._peers().get(delivery.destination)
-        if peer is None or not peer.answers_find:
-            return
+        peer = self._peers()[delivery.destination]
         now = self._now()
         try:
             held = holds_instance(
@@ -185,15 +181,15 @@ class Sender:
         except PeerUnreachable as unreachable:
             log.warning("delivery.unconfirmed", delivery=delivery.delivery_id, reason=str(unreachable))
             with self._database.begin() as session:
-                outbox.postpone_confirmation(session, delivery.delivery_id, now + CONFIRM_AGAIN_AFTER)
+                outbox.postpone_confirmation(session, delivery, now + CONFIRM_AGAIN_AFTER)
             return
         with self._database.begin() as session:
             if held:
-                outbox.confirmed(session, delivery.delivery_id, now, how="C-FIND")
+                outbox.confirmed(session, delivery, now, how="C-FIND")
             elif delivery.sent_at is not None and now - delivery.sent_at > self._confirm_within:
                 outbox.resend(session, [delivery.delivery_id], now)
             else:
-                outbox.postpone_confirmation(session, delivery.delivery_id, now + CONFIRM_AGAIN_AFTER)
+                outbox.postpone_confirmation(session, delivery, now + CONFIRM_AGAIN_AFTER)
         if held:
             self._metrics.deliveries.labels(delivery.destination, "confirmed").inc()
             log.info("delivery.confirmed", delivery=delivery.delivery_id, destination=delivery.destination)

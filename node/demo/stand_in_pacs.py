@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -15,6 +14,9 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pynetdicom.transport import ThreadedAssociationServer
 
 SUCCESS = 0x0000
 PENDING = 0xFF00
@@ -33,17 +35,19 @@ class StandInPacs:
         self.stored_at: dict[str, float] = {}
         ae = AE(ae_title=ae_title)
         for context in AllStoragePresentationContexts:
-            ae.add_supported_context(context.abstract_syntax, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+            ae.add_supported_context(str(context.abstract_syntax), [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
         ae.add_supported_context(Verification)
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_C_FIND, self._find)]
         folder.mkdir(parents=True, exist_ok=True)
-        self._server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        self._server = cast(
+            "ThreadedAssociationServer", ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        )
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return int(self._server.socket.getsockname()[1])
+        return int(self._server.server_address[1])
 
     def files(self) -> list[Path]:
         """What it was sent by others, in order of arrival."""

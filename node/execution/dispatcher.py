@@ -128,8 +128,8 @@ class Dispatcher:
             report = self._executor.execute(slot.number, order, lambda stage: self._stage(slot.number, stage))
         except WorkerLost as lost:
             with self._database.begin() as session:
-                jobs.failed(session, job.job_id, job.token, str(lost), permanent=False, now=self._now(), crash=True)
-            log.error("job.worker_lost", job=job.job_id, pipeline=job.pipeline, reason=str(lost))
+                state = jobs.crashed(session, job.job_id, job.token, str(lost), self._now())
+            log.error("job.worker_lost", job=job.job_id, pipeline=job.pipeline, reason=str(lost), state=state)
             self._metrics.jobs.labels(job.pipeline, "worker lost").inc()
             return
         self._record(job, report)
@@ -179,14 +179,17 @@ class Dispatcher:
         if report.state in (RunState.FINDINGS, RunState.NOTHING_FOUND):
             objects = [self._keep(produced) for produced in report.objects]
             with self._database.begin() as session:
-                jobs.produced(session, job.job_id, job.token, objects, self._deliverable(job), summary, self._now())
+                jobs.produced(
+                    session, job.job_id, job.token,
+                    objects=objects, destinations=self._deliverable(job), report=summary, now=self._now(),
+                )
             self._on_produced()
             return
         with self._database.begin() as session:
             if report.state is RunState.NOT_PROCESSED:
                 jobs.not_processed(session, job.job_id, job.token, report.reason, summary, self._now())
             else:
-                jobs.failed(session, job.job_id, job.token, report.reason, permanent=True, now=self._now())
+                jobs.failed(session, job.job_id, job.token, report.reason, summary, self._now())
 
     def _deliverable(self, job: LeasedJob) -> dict[str, frozenset[str]]:
         """Destination -> the result forms it shows. A destination removed meanwhile keeps its deliveries (R16)."""

@@ -81,7 +81,7 @@ class WorkerProcess:
         self.stop()
         self._killed_because = ""
         self._lines = queue.SimpleQueue()
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, no received value
+        process = subprocess.Popen(
             [sys.executable, "-m", "radnode.pipelines.runner"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

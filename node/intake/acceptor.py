@@ -40,8 +40,6 @@ log = structlog.get_logger(__name__)
 NO_SEAT = (2, 3, 2)
 """Rejected transient, local limit exceeded (PS3.8 Table 9-21)."""
 
-_OTHER_VERSION = (1, 2, 2)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
@@ -119,13 +117,11 @@ class Acceptor:
         if kind is not PduType.ASSOCIATE_RQ:
             raise Violation(Violation.UNEXPECTED_PDU, f"{kind.name} before A-ASSOCIATE-RQ")
         titles = negotiation.titles(request)
-        if not negotiation.supports_protocol(request):
-            raise NotNegotiable(*_OTHER_VERSION, "another version of the upper layer protocol")
         admission = self._house.admit(titles.calling, titles.called, self._connection.host)
         if isinstance(admission, Rejected):
             raise NotNegotiable(
                 *admission.codes,
-                f"{admission.why}: {_shown(titles.calling)} calls {_shown(titles.called)}",
+                f"{admission.why}: {titles.calling!a} calls {titles.called!a}",
             )
         agreement = negotiation.negotiate(request)
         if not self._house.seats.take(self._connection.host):
@@ -142,7 +138,7 @@ class Acceptor:
         self._log = self._log.bind(source=origin.source)
         self._log.info("association.opened", contexts=len(agreement.contexts), refused_contexts=len(agreement.refused))
         for abstract_syntax in agreement.refused:
-            self._log.debug("context.refused", abstract_syntax=_shown(abstract_syntax))
+            self._log.debug("context.refused", abstract_syntax=ascii(abstract_syntax))
         end = _End("failed", pdus.abort(0, 0))
         try:
             end = self._until_the_end(agreement, origin)
@@ -274,8 +270,3 @@ class Acceptor:
         self._connection.close(word)
         if self._house.quiet.worth_saying(self._connection.host):
             self._log.warning("association.rejected", reason=str(refused))
-
-
-def _shown(text: str) -> str:
-    """A received string, fit for a log line."""
-    return ascii(text)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from radnode.config.peers import Peer
 
@@ -65,6 +65,6 @@ def admit(
     return Rejected(codes=CALLING_NOT_RECOGNIZED, why="no peer with this AE title that sends")
 
 
-def _within(host: str, networks: Iterable[object]) -> bool:
-    allowed = [ipaddress.ip_network(str(network)) for network in networks]
-    return not allowed or any(ipaddress.ip_address(host) in network for network in allowed)
+def _within(host: str, networks: Sequence[str]) -> bool:
+    address = ipaddress.ip_address(host)
+    return not networks or any(address in ipaddress.ip_network(network) for network in networks)

@@ -20,6 +20,7 @@ _KEEPALIVE = (
 """A peer that lost its power is noticed within 50 s, and within 30 s while an answer is on its way."""
 
 _HEADER = struct.Struct(">BxL")
+_STOPPING = "the node is stopping"
 _P_DATA_TOLERANCE = 6
 """Some senders count the maximum length without the PDV header."""
 
@@ -69,6 +70,8 @@ class Connection:
         Nothing is read, nor memory taken, for a PDU that is longer than agreed.
         Raises ConnectionLost, Silent, Violation.
         """
+        if self.stopping:  # a peer that keeps sending would never let us see the end
+            raise ConnectionLost(_STOPPING)
         self._fill(self._header[:1], time.monotonic() + within_s)
         deadline = time.monotonic() + self.deadlines.pdu
         try:
@@ -138,5 +141,5 @@ class Connection:
             except OSError as error:
                 raise ConnectionLost(str(error)) from error
             if not received:
-                raise ConnectionLost("the node is stopping" if self.stopping else "closed by the peer")
+                raise ConnectionLost(_STOPPING if self.stopping else "closed by the peer")
             view = view[received:]

@@ -128,7 +128,7 @@ class Listener:
                 self._welcome(accepted, _plain(address[0]))
             except (OSError, RuntimeError) as error:  # no descriptor or thread is left: this, too, passes
                 if not self._stopping.wait(_AGAIN_AFTER_S) and self._quiet.worth_saying(""):
-                    log.error("connection.failed", reason=str(error))  # noqa: TRY400 - a state of the machine
+                    log.error("connection.failed", reason=str(error))
 
     def _welcome(self, accepted: socket.socket, host: str) -> None:
         try:

@@ -1,39 +1,31 @@
-"""Association negotiation from the acceptor's side (PS3.7 D.3, PS3.8 9.3.2, 9.3.3), encoded by pynetdicom.
+"""Association negotiation from the acceptor's side (PS3.7 D.3, PS3.8 9.3.2 and 9.3.3).
 
 Big endian, deflated, JPIP, video and JPEG XL syntaxes are answered with result 4 (PS3.8 Table 9-18): the
 pipelines have no tested decoder for them, or inflating them has no bound. A sender then offers another syntax
 or shows the refusal.
+
+Received names stay bytes until they are found among our own: an invented UID is compared and refused, but never
+decoded, warned about or written anywhere.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pydicom.uid import UID
 from pynetdicom import AllStoragePresentationContexts
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    ImplementationVersionNameNotification,
-    MaximumLengthNotification,
-)
-from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
 import radnode
+from radnode.node.intake.header_walk import unpadded
 from radnode.node.intake.p10 import IMPLEMENTATION_CLASS_UID
 from radnode.node.intake.pdus import MAX_P_DATA, PduType, Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
-_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
-_SMALLEST_PEER_PDU = 1024
-_SHORTEST_REQUEST = 68
 
 TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.1",  # explicit VR little endian
@@ -70,6 +62,48 @@ RETIRED_STORAGE = (
 """
 
 
+_APPLICATION_CONTEXT = b"1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
+_SMALLEST_PEER_PDU = 1024
+_FIXED_PART = 68  # bytes of A-ASSOCIATE-RQ and -AC before their items
+
+# Item types, PS3.8 9.3.2 and PS3.7 D.3.3
+_APPLICATION_CONTEXT_ITEM = 0x10
+_PROPOSED_CONTEXT_ITEM = 0x20
+_ANSWERED_CONTEXT_ITEM = 0x21
+_ABSTRACT_SYNTAX_ITEM = 0x30
+_TRANSFER_SYNTAX_ITEM = 0x40
+_USER_INFORMATION_ITEM = 0x50
+_MAXIMUM_LENGTH_ITEM = 0x51
+_IMPLEMENTATION_CLASS_ITEM = 0x52
+_IMPLEMENTATION_VERSION_ITEM = 0x55
+
+# Results of a presentation context, PS3.8 Table 9-18
+_ACCEPTED = 0
+_ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
+_TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
+
+
+def _supported() -> dict[bytes, Sequence[str]]:
+    """Abstract syntax, as it is received, to the transfer syntaxes taken for it."""
+    storage = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
+    taken: dict[bytes, Sequence[str]] = {
+        abstract_syntax.encode(): TRANSFER_SYNTAXES for abstract_syntax in (*storage, *RETIRED_STORAGE)
+    }
+    taken[VERIFICATION.encode()] = TRANSFER_SYNTAXES[:2]
+    return taken
+
+
+_SUPPORTED = _supported()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Titles:
+    """The AE titles of an A-ASSOCIATE-RQ, unpadded, a byte a character. Labels, not identities."""
+
+    called: str
+    calling: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """An accepted presentation context (PS3.8 7.1.1.13)."""
@@ -80,64 +114,12 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Titles:
-    """The AE titles of an A-ASSOCIATE-RQ, without padding, every byte as one character. Labels, not
-    identities.
-    """
-
-    called: str
-    calling: str
-
-
-def titles(request: memoryview) -> Titles:
-    """Read before anything else, so that an unknown peer reaches no parser. Raises Violation."""
-    if len(request) < _SHORTEST_REQUEST:
-        raise Violation(Violation.INVALID_PARAMETER, "an A-ASSOCIATE-RQ without its fixed part")
-    called, calling = (bytes(request[at : at + 16]).strip(b" \0").decode("latin-1") for at in (4, 20))
-    return Titles(called=called, calling=calling)
-
-
-def supports_protocol(request: memoryview) -> bool:
-    """Version 1 of the upper layer protocol is bit 0 (PS3.8 9.3.2)."""
-    return bool(struct.unpack_from(">H", request)[0] & 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """What was agreed: the A-ASSOCIATE-AC to send, and the accepted contexts by id."""
+    """The A-ASSOCIATE-AC to send, the accepted contexts by id, and the abstract syntaxes of the others."""
 
     answer: bytes
     contexts: Mapping[int, Context]
-    refused: Sequence[str]
-
-
-def negotiate(request: memoryview) -> Agreement:
-    """Agree on contexts. Raises Violation for what is no request, NotNegotiable for one we do not serve."""
-    header = struct.pack(">BxL", PduType.ASSOCIATE_RQ, len(request))
-    try:
-        pdu = A_ASSOCIATE_RQ()
-        pdu.decode(header + bytes(request))
-        proposal = pdu.to_primitive()
-    except Exception as error:
-        raise Violation(Violation.INVALID_PARAMETER, f"an unreadable A-ASSOCIATE-RQ: {error!r}") from error
-    if proposal.application_context_name != _APPLICATION_CONTEXT:
-        raise NotNegotiable(1, 1, 2, "unknown application context")
-    if 0 < (proposal.maximum_length_received or 0) < _SMALLEST_PEER_PDU:
-        raise NotNegotiable(1, 1, 1, f"the peer takes only PDUs of {proposal.maximum_length_received} bytes")
-    results, _ = negotiate_as_acceptor(proposal.presentation_context_definition_list, _SUPPORTED)
-    return Agreement(
-        answer=_answer(proposal, results),
-        contexts={
-            each.context_id: Context(
-                context_id=each.context_id,
-                abstract_syntax=str(each.abstract_syntax),
-                transfer_syntax=str(each.transfer_syntax[0]),
-            )
-            for each in results
-            if each.result == 0 and each.context_id is not None
-        },
-        refused=tuple(str(each.abstract_syntax) for each in results if each.result != 0),
-    )
+    refused: Sequence[bytes]
 
 
 class NotNegotiable(Exception):
@@ -148,37 +130,115 @@ class NotNegotiable(Exception):
         self.codes = (result, source, reason)
 
 
-def _answer(proposal: A_ASSOCIATE, results: Sequence[PresentationContext]) -> bytes:
-    answer = A_ASSOCIATE()
-    answer.application_context_name = UID(_APPLICATION_CONTEXT)
-    answer.calling_ae_title = proposal.calling_ae_title
-    answer.called_ae_title = proposal.called_ae_title
-    answer.result = 0
-    answer.result_source = 1
-    answer.presentation_context_definition_results_list = list(results)
-    length = MaximumLengthNotification()
-    length.maximum_length_received = MAX_P_DATA
-    implementation = ImplementationClassUIDNotification()
-    implementation.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    version = ImplementationVersionNameNotification()
-    version.implementation_version_name = f"RADNODE_{radnode.__version__}"[:16]
-    answer.user_information = [length, implementation, version]
-    pdu = A_ASSOCIATE_AC()
-    pdu.from_primitive(answer)
-    encoded: bytes = pdu.encode()
-    return encoded
+@dataclass(slots=True)
+class _Proposal:
+    """What an A-ASSOCIATE-RQ asks for. contexts: (id, abstract syntax, transfer syntaxes). maximum_length 0: any."""
+
+    application_context: bytes = b""
+    maximum_length: int = 0
+    contexts: list[tuple[int, bytes, list[bytes]]] = field(default_factory=list)
 
 
-def _supported() -> list[PresentationContext]:
-    storage = {str(context.abstract_syntax) for context in AllStoragePresentationContexts} | set(RETIRED_STORAGE)
-    offers = [(VERIFICATION, TRANSFER_SYNTAXES[:2])] + [(each, TRANSFER_SYNTAXES) for each in sorted(storage)]
-    supported = []
-    for abstract_syntax, transfer_syntaxes in offers:
-        context = PresentationContext()
-        context.abstract_syntax = abstract_syntax
-        context.transfer_syntax = list(transfer_syntaxes)
-        supported.append(context)
-    return supported
+def titles(request: memoryview) -> Titles:
+    """Read before anything else: an unknown peer is turned away unread. Raises Violation."""
+    if len(request) < _FIXED_PART:
+        raise Violation(Violation.INVALID_PARAMETER, "an A-ASSOCIATE-RQ without its fixed part")
+    called, calling = (bytes(request[at : at + 16]).strip(b" \0").decode("latin-1") for at in (4, 20))
+    return Titles(called=called, calling=calling)
 
 
-_SUPPORTED = _supported()
+def negotiate(request: memoryview) -> Agreement:
+    """Agree on contexts. Raises Violation for what is no request, NotNegotiable for one we do not serve."""
+    if not struct.unpack_from(">H", request)[0] & 1:
+        raise NotNegotiable(1, 2, 2, "another version of the upper layer protocol")
+    proposal = _parse(request)
+    if proposal.application_context != _APPLICATION_CONTEXT:
+        raise NotNegotiable(1, 1, 2, "unknown application context")
+    if 0 < proposal.maximum_length < _SMALLEST_PEER_PDU:
+        raise NotNegotiable(1, 1, 1, f"the peer takes only PDUs of {proposal.maximum_length} bytes")
+    contexts, refused, items = {}, [], []
+    for context_id, abstract_syntax, transfer_syntaxes in proposal.contexts:
+        result, chosen = _choose(abstract_syntax, transfer_syntaxes)
+        if result == _ACCEPTED:
+            contexts[context_id] = Context(
+                context_id=context_id, abstract_syntax=abstract_syntax.decode("ascii"), transfer_syntax=chosen
+            )
+        else:
+            refused.append(abstract_syntax)
+        answered = struct.pack("BxBx", context_id, result) + _item(_TRANSFER_SYNTAX_ITEM, chosen.encode())
+        items.append(_item(_ANSWERED_CONTEXT_ITEM, answered))
+    return Agreement(answer=_answer(request, items), contexts=contexts, refused=refused)
+
+
+def _choose(abstract_syntax: bytes, offered: Sequence[bytes]) -> tuple[int, str]:
+    """Result and transfer syntax of a context; the latter means nothing in a refusal (PS3.8 9.3.3.2)."""
+    if abstract_syntax not in _SUPPORTED:
+        return _ABSTRACT_SYNTAX_NOT_SUPPORTED, IMPLICIT_VR_LITTLE_ENDIAN
+    for transfer_syntax in _SUPPORTED[abstract_syntax]:
+        if transfer_syntax.encode() in offered:
+            return _ACCEPTED, transfer_syntax
+    return _TRANSFER_SYNTAXES_NOT_SUPPORTED, IMPLICIT_VR_LITTLE_ENDIAN
+
+
+def _parse(request: memoryview) -> _Proposal:
+    proposal = _Proposal()
+    for kind, value in _items(request[_FIXED_PART:]):
+        if kind == _APPLICATION_CONTEXT_ITEM:
+            proposal.application_context = unpadded(bytes(value))
+        elif kind == _PROPOSED_CONTEXT_ITEM:
+            proposal.contexts.append(_parse_context(value))
+        elif kind == _USER_INFORMATION_ITEM:
+            for inner, information in _items(value):
+                if inner == _MAXIMUM_LENGTH_ITEM and len(information) == 4:
+                    proposal.maximum_length = struct.unpack(">L", information)[0]
+    ids = [context_id for context_id, _, _ in proposal.contexts]
+    if len(set(ids)) < len(ids) or not all(context_id % 2 for context_id in ids):
+        raise Violation(Violation.INVALID_PARAMETER, "presentation context ids that are even or repeated")
+    return proposal
+
+
+def _parse_context(value: memoryview) -> tuple[int, bytes, list[bytes]]:
+    names: dict[int, list[bytes]] = {_ABSTRACT_SYNTAX_ITEM: [], _TRANSFER_SYNTAX_ITEM: []}
+    for kind, name in _items(value[4:]):
+        if kind in names:
+            names[kind].append(unpadded(bytes(name)))
+    if len(value) < 4 or len(names[_ABSTRACT_SYNTAX_ITEM]) != 1:
+        raise Violation(Violation.INVALID_PARAMETER, "a presentation context without its abstract syntax")
+    return value[0], names[_ABSTRACT_SYNTAX_ITEM][0], names[_TRANSFER_SYNTAX_ITEM]
+
+
+def _items(body: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """(type, value) of each item, also of unknown ones, which are to be passed over (PS3.8 9.3.1)."""
+    position = 0
+    while position < len(body):
+        if position + 4 > len(body):
+            raise Violation(Violation.INVALID_PARAMETER, "an item is shorter than its header")
+        kind, length = struct.unpack_from(">BxH", body, position)
+        position += 4 + length
+        if position > len(body):
+            raise Violation(Violation.INVALID_PARAMETER, "an item is longer than what holds it")
+        yield kind, body[position - length : position]
+
+
+def _answer(request: memoryview, contexts: Sequence[bytes]) -> bytes:
+    """A-ASSOCIATE-AC; its fixed part repeats that of the request (PS3.8 Table 9-17)."""
+    information = b"".join(
+        (
+            _item(_MAXIMUM_LENGTH_ITEM, struct.pack(">L", MAX_P_DATA)),
+            _item(_IMPLEMENTATION_CLASS_ITEM, IMPLEMENTATION_CLASS_UID.encode()),
+            _item(_IMPLEMENTATION_VERSION_ITEM, f"RADNODE_{radnode.__version__}"[:16].encode()),
+        )
+    )
+    body = b"".join(
+        (
+            struct.pack(">H", 1) + request[2:_FIXED_PART],
+            _item(_APPLICATION_CONTEXT_ITEM, _APPLICATION_CONTEXT),
+            *contexts,
+            _item(_USER_INFORMATION_ITEM, information),
+        )
+    )
+    return struct.pack(">BxL", PduType.ASSOCIATE_AC, len(body)) + body
+
+
+def _item(kind: int, value: bytes) -> bytes:
+    return struct.pack(">BxH", kind, len(value)) + value

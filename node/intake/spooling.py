@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from radnode.storage.files import FileStore
 
-_BUFFER = 256 * 1024
 _LOOK_AT_DISK_EVERY = 64 * 1024 * 1024
 """Bytes of one object between two looks at the disk's reserve."""
 
@@ -36,8 +35,8 @@ class Spooled:
         self._checked_at = 0
         self._hash = hashlib.sha256(header)
         with self._storage_errors():
-            self._file = self.path.open("x+b", buffering=_BUFFER)
-            self._file.write(header)
+            self._file = self.path.open("x+b", buffering=0)  # fragments are large; a buffer would only copy them
+        self._append(memoryview(header))
 
     def write(self, fragment: memoryview) -> None:
         """Append a piece of the data set. Raises OverLimit."""
@@ -47,14 +46,12 @@ class Spooled:
         if self.size - self._checked_at > _LOOK_AT_DISK_EVERY:
             self._checked_at = self.size
             self._store.check_reserve()
-        with self._storage_errors():
-            self._file.write(fragment)
+        self._append(fragment)
         self._hash.update(fragment)
 
-    def seal(self) -> int:
-        """No more bytes come: give all to the system. Returns the descriptor, for reading."""
-        with self._storage_errors():
-            self._file.flush()
+    @property
+    def descriptor(self) -> int:
+        """The open file, for reading what is there so far."""
         return self._file.fileno()
 
     @property
@@ -73,6 +70,11 @@ class Spooled:
             self._file.close()
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
+
+    def _append(self, left: memoryview) -> None:
+        with self._storage_errors():
+            while left:
+                left = left[self._file.write(left) :]
 
     @contextlib.contextmanager
     def _storage_errors(self) -> Iterator[None]:

@@ -128,11 +128,10 @@ class Incoming:
         spooled = self._spooled
         if self._failure is not None or spooled is None:
             raise self._failure or StorageError("nothing was written")
-        descriptor = spooled.seal()
         if self._refusal is not None:
             raise self._refusal
         implicit_vr = self._context.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
-        identity = walk(descriptor, spooled.start, spooled.size, implicit_vr=implicit_vr)
+        identity = walk(spooled.descriptor, spooled.start, spooled.size, implicit_vr=implicit_vr)
         self._compare(identity)
         self._storage.associations.carried(self._origin.association, identity.series_instance_uid)
         spooled.close()

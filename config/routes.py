@@ -1,0 +1,199 @@
+"""Routes: when → run → send. Conditions are data; nothing of them is ever evaluated as code.
+
+    modality: CT                        is (ignores case and surrounding blanks)
+    body_part_examined: [CHEST, LUNG]   in
+    slice_thickness: {at_most: 3.0}     also at_least, is, in, contains, matches, exists; several must all hold
+    any: [...]   all: [...]   not: {...}
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+from pydicom.datadict import keyword_dict, tag_for_keyword
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+Scalar = str | int | float | bool
+Operator = Literal["is", "in", "matches", "contains", "at_least", "at_most", "exists"]
+Priority = Literal["urgent", "routine", "low"]
+OPERATORS: tuple[Operator, ...] = ("is", "in", "matches", "contains", "at_least", "at_most", "exists")
+PRIORITIES: tuple[Priority, ...] = ("urgent", "routine", "low")
+LONGEST_PATTERN = 200
+SOURCE = "source"
+
+_PRIVATE = re.compile(r"\(([0-9a-f]{3}[13579bdf]),([0-9a-f]{4}|xx[0-9a-f]{2})(?:,([^)]+))?\)", re.IGNORECASE)
+# A quantified group that itself ends in a quantifier can take exponential time on a text that almost matches.
+_NESTED_QUANTIFIER = re.compile(r"\([^()]*[*+}][^()]*\)\s*[*+{]")
+_SHORT_NAMES = {"body_part": "BodyPartExamined", "manufacturer_model": "ManufacturerModelName"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """One attribute against one operand. `attribute`: a DICOM keyword, a private tag, or `source`."""
+
+    attribute: str
+    operator: Operator
+    operand: Scalar | tuple[Scalar, ...]
+    written: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """all, any: of the members. not: of the one member."""
+
+    kind: Literal["all", "any", "not"]
+    members: tuple[Condition, ...]
+
+
+Condition = Test | Group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A named rule. `when`: its top-level conditions, which must all hold."""
+
+    name: str
+    when: tuple[Condition, ...]
+    run: tuple[str, ...]
+    send: tuple[str, ...]
+    priority: Priority = "routine"
+    enabled: bool = True
+
+
+def snake_case(keyword: str) -> str:
+    """SliceThickness -> slice_thickness; runs of capitals stay together (KVP -> kvp)."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", keyword).lower()
+
+
+_KEYWORDS = {snake_case(keyword): keyword for keyword in keyword_dict if keyword} | _SHORT_NAMES
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """A hint at the word that was probably meant, or nothing."""
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f'did you mean "{close[0]}"?' if close else ""
+
+
+class ConditionReader:
+    """Turns the mapping under `when` into conditions; `report` is told (path, what is wrong, what would be right)."""
+
+    def __init__(self, report: Callable[[Sequence[str | int], str, str], None]) -> None:
+        self._report = report
+
+    def read(self, when: object, path: Sequence[str | int]) -> tuple[Condition, ...]:
+        """The conditions of one mapping, which must all hold."""
+        if not isinstance(when, dict) or not when:
+            self._report(path, "conditions are missing", "write for example `modality: CT`")
+            return ()
+        found: list[Condition] = []
+        for key, value in when.items():
+            found += self._entry(str(key), value, [*path, key])
+        return tuple(found)
+
+    def _entry(self, key: str, value: object, path: Sequence[str | int]) -> list[Condition]:
+        if key in ("any", "all"):
+            return self._group(cast("Literal['any', 'all']", key), value, path)
+        if key == "not":
+            inner = self.read(value, path)
+            return [Group(kind="not", members=(Group(kind="all", members=inner),))] if inner else []
+        attribute = self._attribute(key, path)
+        if attribute is None:
+            return []
+        if isinstance(value, dict):
+            return [
+                test
+                for operator, operand in value.items()
+                if (test := self._test(attribute, key, str(operator), operand, [*path, operator])) is not None
+            ]
+        operator = "in" if isinstance(value, list) else "is"
+        test = self._test(attribute, key, operator, value, path)
+        return [] if test is None else [test]
+
+    def _group(self, kind: Literal["any", "all"], value: object, path: Sequence[str | int]) -> list[Condition]:
+        if not isinstance(value, list) or not value:
+            self._report(path, f"`{kind}` needs a list of conditions", f"write `{kind}: [{{modality: CT}}, …]`")
+            return []
+        members = [
+            Group(kind="all", members=inner)
+            for number, member in enumerate(value)
+            if (inner := self.read(member, [*path, number]))
+        ]
+        return [Group(kind=kind, members=tuple(members))]
+
+    def _attribute(self, key: str, path: Sequence[str | int]) -> str | None:
+        if key == SOURCE:
+            return SOURCE
+        if match := _PRIVATE.fullmatch(key):
+            group, element, creator = match.groups()
+            tag = f"{group},{element}".lower()
+            return f"({tag},{creator})" if creator else f"({tag})"
+        if key in _KEYWORDS:
+            return _KEYWORDS[key]
+        if tag_for_keyword(key) is not None:
+            self._report(path, f'unknown attribute "{key}"', f'write "{snake_case(key)}"')
+            return None
+        self._report(
+            path,
+            f'unknown attribute "{key}"',
+            nearest(key, [*_KEYWORDS, SOURCE, "any", "all", "not"])
+            or "use a DICOM keyword such as `slice_thickness`, a private tag such as `(0019,100c)`, or `source`",
+        )
+        return None
+
+    def _test(
+        self, attribute: str, key: str, operator: str, operand: object, path: Sequence[str | int]
+    ) -> Test | None:
+        if operator not in OPERATORS:
+            self._report(
+                path,
+                f'unknown operator "{operator}"',
+                nearest(operator, OPERATORS) or f"use one of {', '.join(OPERATORS)}",
+            )
+            return None
+        known = operator
+        wrong = _wrong_operand(known, operand)
+        if wrong:
+            self._report(path, f"`{key}: {{{operator}: …}}`: {wrong[0]}", wrong[1])
+            return None
+        value = tuple(operand) if isinstance(operand, list) else cast("Scalar", operand)
+        return Test(attribute=attribute, operator=known, operand=value, written=_written(key, known, value))
+
+
+def _wrong_operand(operator: Operator, operand: object) -> tuple[str, str] | None:
+    """(what is wrong, what would be right), None if nothing is."""
+    if operator == "in":
+        good = isinstance(operand, list) and bool(operand) and all(isinstance(each, Scalar) for each in operand)
+        return None if good else ("needs a list of values", "write for example [CHEST, LUNG]")
+    if not isinstance(operand, Scalar):
+        return "needs one value", "write a text or a number"
+    if operator in ("at_least", "at_most"):
+        number = isinstance(operand, (int, float)) and not isinstance(operand, bool)
+        return None if number else ("needs a number", "write for example 3.0")
+    if operator == "exists":
+        return None if isinstance(operand, bool) else ("needs true or false", "write true or false")
+    return _wrong_pattern(operand) if operator == "matches" else None
+
+
+def _wrong_pattern(operand: Scalar) -> tuple[str, str] | None:
+    pattern = str(operand)
+    if len(pattern) > LONGEST_PATTERN:
+        return f"the pattern has {len(pattern)} characters", f"use at most {LONGEST_PATTERN}"
+    if _NESTED_QUANTIFIER.search(pattern):
+        return "a repeated group that repeats inside can take for ever", "write it without one of the repetitions"
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return f"not a regular expression: {error}", 'write for example "(?i)lung|thorax"'
+    return None
+
+
+def _written(key: str, operator: Operator, operand: Scalar | tuple[Scalar, ...]) -> str:
+    if operator == "exists":
+        return f"{key} {'exists' if operand else 'does not exist'}"
+    words = f"[{', '.join(str(each) for each in operand)}]" if isinstance(operand, tuple) else str(operand)
+    return f"{key} {operator.replace('_', ' ')} {words}"

@@ -1,0 +1,85 @@
+"""The settings of a node. Each exists because an administrator may have to change it; `defaults/radnode.yaml` is
+the manual."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from radnode.config.peers import AETitle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?B?)\s*", re.IGNORECASE)
+
+
+def _bytes(value: object) -> object:
+    """A size such as "5 GB" in bytes (decimal units)."""
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value)
+        if match is None or match[2].upper() not in _UNITS:
+            raise ValueError('a size is written like "500 MB" or "5 GB"')
+        return int(float(match[1]) * _UNITS[match[2].upper()])
+    return value
+
+
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+ListeningPort = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Worker(BaseModel):
+    """One worker process: its torch device and its limits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    memory_limit: Size = 8 * 10**9
+    time_limit_s: Annotated[float, Field(ge=1, le=86_400)] = 600.0
+
+
+class Settings(BaseModel):
+    """The section `node` of a configuration. Sizes are bytes, `_s` seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ae_title: AETitle = "RADNODE"
+    host: str = "0.0.0.0"  # noqa: S104 - a PACS is on another machine
+    dicom_port: ListeningPort = 11112
+    http_host: str = "127.0.0.1"
+    http_port: ListeningPort = 8042
+    data: Path = Path("radnode-data")
+    database_url: str | None = None
+    disk_reserve: Size = 5 * 10**9
+    accept_unknown_peers: bool = False
+    max_associations: Annotated[int, Field(ge=1, le=1000)] = 50
+    max_associations_per_host: Annotated[int, Field(ge=1, le=1000)] = 25
+    max_object: Size = 4 * 10**9
+    association_idle_s: Annotated[float, Field(ge=10, le=86_400)] = 300.0
+    quiet_time_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    settle_time_s: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    hold_after_s: Annotated[float, Field(ge=1, le=86_400)] = 120.0
+    workers: Annotated[tuple[Worker, ...], Field(min_length=1)] = (Worker(),)
+    retention_days: Annotated[float, Field(ge=4, le=3650)] = 14.0
+    content_qualification: Literal["RESEARCH", "PRODUCT", "SERVICE"] = "RESEARCH"
+    confirm_within_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    json_logs: bool = False
+
+    @property
+    def effective_database_url(self) -> str:
+        """The configured database, or SQLite beside the images."""
+        return self.database_url or f"sqlite:///{self.data / 'radnode.db'}"
+
+
+def overridden(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The section with what the environment says instead: RADNODE_DATABASE_URL, RADNODE_DATA."""
+    changed = dict(section)
+    for variable, name in (("RADNODE_DATABASE_URL", "database_url"), ("RADNODE_DATA", "data")):
+        if value := os.environ.get(variable):
+            changed[name] = value
+    return changed

@@ -1,0 +1,244 @@
+"""What the node knows, as plain data: for the command line, the HTTP API and the demonstration. Reads only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import func, select
+
+from radnode.node import routing
+from radnode.storage import ledger
+from radnode.storage.database import Database
+from radnode.storage.errors import DatabaseUnavailable
+from radnode.storage.tables import (
+    DeliveryRow,
+    EventRow,
+    InstanceRow,
+    JobRow,
+    ResultObjectRow,
+    RoutingRow,
+    SeriesRow,
+    StudyRow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from radnode.config.loading import Configuration
+    from radnode.node.alarms import Alarms
+
+NEWEST = 500
+
+Row = TypeVar("Row", SeriesRow, EventRow)
+
+
+class Answers:
+    """Answers about one database; `running` tells what the workers of this process do."""
+
+    def __init__(
+        self, database: Database, alarms: Alarms | None, running: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        self._database = database
+        self._alarms = alarms
+        self._running = running
+
+    @classmethod
+    def open(cls, configuration: Configuration) -> Answers:
+        """For a command beside a running node: the same database, no alarms, no workers."""
+        return cls(Database(configuration.settings.effective_database_url), None, list)
+
+    def health(self) -> dict[str, Any]:
+        """`healthy` is False when the ledger does not balance or the database does not answer."""
+        alarms = self._alarm_list()
+        try:
+            balance = self.ledger()
+        except DatabaseUnavailable as error:
+            return {"healthy": False, "reason": str(error), "alarms": alarms}
+        return {"healthy": balance["holds"], "ledger": balance, "alarms": alarms}
+
+    def status(self) -> dict[str, Any]:
+        """Ledger, series, jobs and deliveries by state, what runs, alarms."""
+        with self._database.read() as session:
+            return {
+                "ledger": _balance(session),
+                "series": _by_state(session, SeriesRow),
+                "jobs": _by_state(session, JobRow),
+                "deliveries": _by_state(session, DeliveryRow),
+                "running": self._running(),
+                "alarms": self._alarm_list(),
+            }
+
+    def ledger(self) -> dict[str, Any]:
+        """Acknowledged instances and their states."""
+        with self._database.read() as session:
+            return _balance(session)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The newest jobs, newest first."""
+        with self._database.read() as session:
+            rows = session.execute(
+                select(JobRow, SeriesRow.series_instance_uid)
+                .join(SeriesRow, SeriesRow.id == JobRow.series_id)
+                .order_by(JobRow.id.desc())
+                .limit(NEWEST)
+            )
+            return [_job(job, series_instance_uid) for job, series_instance_uid in rows]
+
+    def study(self, study_instance_uid: str) -> dict[str, Any] | None:
+        """Everything that happened to a study; None when it was never received."""
+        with self._database.read() as session:
+            study = session.scalar(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid))
+            if study is None:
+                return None
+            return {
+                "study_instance_uid": study.study_instance_uid,
+                "conflict": study.conflict,
+                "first_received_at": _time(study.first_received_at),
+                "last_received_at": _time(study.last_received_at),
+                "series": [_series(session, row) for row in _of_study(session, SeriesRow, study.id)],
+                "jobs": [
+                    _job(job, series_instance_uid)
+                    for job, series_instance_uid in session.execute(
+                        select(JobRow, SeriesRow.series_instance_uid)
+                        .join(SeriesRow, SeriesRow.id == JobRow.series_id)
+                        .where(JobRow.study_id == study.id)
+                        .order_by(JobRow.id)
+                    )
+                ],
+                "deliveries": _deliveries(session, study.id),
+                "events": [
+                    {"at": _time(event.at), "kind": event.kind, "detail": event.detail}
+                    for event in _of_study(session, EventRow, study.id)
+                ],
+            }
+
+    def explain(self, study_instance_uid: str) -> str | None:
+        """Why each route did or did not run, for each series, in sentences; None for an unknown study."""
+        study = self.study(study_instance_uid)
+        if study is None:
+            return None
+        return "\n\n".join(_explain(series) for series in study["series"])
+
+    def _alarm_list(self) -> list[dict[str, Any]]:
+        raised = self._alarms.raised() if self._alarms else []
+        return [{"name": alarm.name, "text": alarm.text, "since": _time(alarm.since)} for alarm in raised]
+
+
+def _explain(series: dict[str, Any]) -> str:
+    lines = [
+        f"series {series['series_instance_uid']} ({series['modality'] or 'modality unknown'}), "
+        f"revision {series['revision']}, {series['instances']} instances: {series['state']}"
+    ]
+    if series["reason"]:
+        lines.append(f"  {series['reason']}")
+    lines += [f"  because {ground['text']}" for ground in series["grounds"]]
+    if series["routes"]:
+        lines.append(routing.render(series["routes"]))
+    elif series["state"] == "OPEN":
+        lines.append("  routes are asked once the series is complete")
+    return "\n".join(lines)
+
+
+def _balance(session: Session) -> dict[str, Any]:
+    balance = ledger.balance(session)
+    return {
+        "acknowledged": balance.acknowledged,
+        "receptions": balance.receptions,
+        "states": balance.states,
+        "difference": balance.difference,
+        "holds": balance.holds,
+    }
+
+
+def _by_state(session: Session, table: type[SeriesRow | JobRow | DeliveryRow]) -> dict[str, int]:
+    return dict(session.execute(select(table.state, func.count()).group_by(table.state)).tuples().all())
+
+
+def _of_study(session: Session, table: type[Row], study_id: int) -> list[Row]:
+    return list(session.scalars(select(table).where(table.study_id == study_id).order_by(table.id)))
+
+
+def _series(session: Session, series: SeriesRow) -> dict[str, Any]:
+    routing_row = session.scalar(
+        select(RoutingRow).where(RoutingRow.series_id == series.id).order_by(RoutingRow.revision.desc()).limit(1)
+    )
+    states = dict(
+        session.execute(
+            select(InstanceRow.state, func.count())
+            .where(InstanceRow.series_id == series.id)
+            .group_by(InstanceRow.state)
+        )
+        .tuples()
+        .all()
+    )
+    return {
+        "series_instance_uid": series.series_instance_uid,
+        "source": series.source,
+        "modality": series.modality,
+        "state": series.state,
+        "reason": series.reason,
+        "revision": series.revision,
+        "instances": series.received,
+        "instance_states": states,
+        "grounds": series.grounds,
+        "routes": routing_row.explanations if routing_row else [],
+        "queried_count": series.queried_count,
+        "first_received_at": _time(series.first_received_at),
+        "last_received_at": _time(series.last_received_at),
+        "closed_at": _time(series.closed_at),
+    }
+
+
+def _job(job: JobRow, series_instance_uid: str) -> dict[str, Any]:
+    return {
+        "job": job.id,
+        "key": job.key,
+        "pipeline": job.pipeline,
+        "pipeline_version": job.pipeline_version,
+        "state": job.state,
+        "reason": job.reason,
+        "revision": job.revision,
+        "series_instance_uid": series_instance_uid,
+        "routes": job.route_names,
+        "destinations": job.destinations,
+        "attempts": job.attempts,
+        "crashes": job.crashes,
+        "report": job.report,
+        "created_at": _time(job.created_at),
+        "started_at": _time(job.started_at),
+        "ended_at": _time(job.ended_at),
+    }
+
+
+def _deliveries(session: Session, study_id: int) -> list[dict[str, Any]]:
+    rows = session.execute(
+        select(DeliveryRow, ResultObjectRow)
+        .join(ResultObjectRow, ResultObjectRow.id == DeliveryRow.result_object_id)
+        .join(JobRow, JobRow.id == DeliveryRow.job_id)
+        .where(JobRow.study_id == study_id)
+        .order_by(DeliveryRow.id)
+    )
+    return [
+        {
+            "delivery": delivery.id,
+            "job": delivery.job_id,
+            "form": result_object.form,
+            "sop_instance_uid": result_object.sop_instance_uid,
+            "destination": delivery.destination,
+            "state": delivery.state,
+            "reason": delivery.reason,
+            "attempts": delivery.attempts,
+            "due_at": _time(delivery.due_at),
+            "sent_at": _time(delivery.sent_at),
+            "confirmed_at": _time(delivery.confirmed_at),
+            "confirmed_how": delivery.confirmed_how,
+        }
+        for delivery, result_object in rows
+    ]
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()

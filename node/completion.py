@@ -1,0 +1,184 @@
+"""Whether a series is whole, and on what grounds. Pure: clock and rows come in, a verdict goes out.
+
+In this order:
+
+1. A header is unread, or an association that carries the series is open and not idle: wait.
+2. A missing inner slice: never complete. Held after the quiet time and the time to hold.
+3. The source's own count (C-FIND): reached, complete at once; not reached, wait, and in the end hold.
+4. An expected count in the images, when all of them agree on it: reached, complete once released and settled.
+5. A regular stack with contiguous instance numbers: complete once released and settled. When the source answers
+   C-FIND, its count gets a chance first; when the series came over more than two associations (some senders open one
+   for each image), pauses between images are normal and only the quiet time counts.
+6. Nothing but quiet time.
+
+A stack cannot show that a slice is missing at its end; the grounds say so whenever no count was there to tell.
+"Released" alone is no ground: one study may come over several associations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from radnode.node.series_geometry import Geometry
+
+Decision = Literal["wait", "complete", "hold"]
+
+FEWEST_SLICES = 8
+"""Fewer slices are regular by chance."""
+MOST_ASSOCIATIONS = 2
+TIME_FOR_COUNT = timedelta(seconds=5)
+"""How long the source may take to answer C-FIND before the geometry decides without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """quiet: silence that ends a series by itself. settle: silence after which positive evidence is believed.
+    hold_after: how much longer than `quiet` an evidently incomplete series is waited for."""
+
+    quiet: timedelta
+    settle: timedelta
+    hold_after: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesEvidence:
+    """What is known of an open series. None: not known."""
+
+    received: int
+    unindexed: int
+    unreadable: int
+    associations_open: int
+    associations_seen: int
+    expected_by_tags: int | None
+    queried_count: int | None
+    find_available: bool
+    geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """One piece of evidence, in words, and whether it speaks for completeness (None: it cannot tell)."""
+
+    kind: str
+    text: str
+    holds: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What to do with the series. look_again_in: when a waiting one may be judged otherwise without news."""
+
+    decision: Decision
+    grounds: tuple[Ground, ...] = ()
+    reason: str = ""
+    look_again_in: timedelta | None = None
+
+
+def expected_count(headers: Sequence[Mapping[str, Any]]) -> int | None:
+    """The number of images that the images themselves announce, when all of them announce the same.
+
+    Images in Acquisition (0020,1002) and Number of Series Related Instances (0020,1209) are optional and often stale:
+    evidence for completeness when reached, no evidence against it.
+    """
+    for keyword in ("NumberOfSeriesRelatedInstances", "ImagesInAcquisition"):
+        announced = {header.get(keyword) for header in headers}
+        if len(announced) == 1:
+            number = announced.pop()
+            if isinstance(number, int) and number > 0:
+                return number
+    return None
+
+
+def judge(series: SeriesEvidence, policy: Policy, quiet_for: timedelta) -> Verdict:
+    """Decide. quiet_for: how long nothing new has arrived, by a monotonic clock."""
+    quiet = quiet_for >= policy.quiet
+    if series.unindexed or (series.associations_open and not quiet and not _counted(series)):
+        return Verdict(decision="wait", look_again_in=policy.quiet - quiet_for if not quiet else None)
+    if lack := _lack(series):
+        return _lacking(series, policy, quiet_for, lack)
+    if _counted(series):
+        return Verdict(decision="complete", grounds=(_count_ground(series), *_geometry_grounds(series)))
+    if quiet_for >= policy.settle:
+        if series.expected_by_tags is not None and series.received >= series.expected_by_tags:
+            text = f"{series.received} received, the images announce {series.expected_by_tags}"
+            ground = Ground(kind="count in the images", text=text, holds=True)
+            return Verdict(decision="complete", grounds=(ground, _released(series), *_geometry_grounds(series)))
+        if _is_whole_stack(series) and (not series.find_available or quiet_for >= policy.settle + TIME_FOR_COUNT):
+            return Verdict(decision="complete", grounds=(*_geometry_grounds(series), _released(series), _ends()))
+    if quiet:
+        text = f"nothing new for {quiet_for.total_seconds():.0f} s"
+        ground = Ground(kind="quiet time", text=text, holds=True)
+        return Verdict(decision="complete", grounds=(ground, *_geometry_grounds(series), _ends()))
+    return Verdict(decision="wait", look_again_in=_next_look(policy, quiet_for))
+
+
+def _counted(series: SeriesEvidence) -> bool:
+    return series.queried_count is not None and series.received >= series.queried_count
+
+
+def _lack(series: SeriesEvidence) -> Ground | None:
+    """What is evidently missing."""
+    if series.unreadable:
+        text = f"{series.unreadable} instances have a header that cannot be read; have the source send them again"
+        return Ground(kind="unreadable", text=text, holds=False)
+    if series.geometry.gaps:
+        places = ", ".join(f"{position:g}" for position in series.geometry.gaps[:10])
+        text = f"{len(series.geometry.gaps)} slices are missing inside the stack, at {places} mm along its normal"
+        return Ground(kind="geometry", text=text, holds=False)
+    if series.queried_count is not None and series.received < series.queried_count:
+        text = f"{series.received} received, the source holds {series.queried_count}"
+        return Ground(kind="count at the source", text=text, holds=False)
+    return None
+
+
+def _lacking(series: SeriesEvidence, policy: Policy, quiet_for: timedelta, lack: Ground) -> Verdict:
+    """Wait for what is missing, then hold. When the source itself has no more, waiting longer brings nothing."""
+    limit = policy.quiet if _counted(series) else policy.quiet + policy.hold_after
+    if quiet_for < limit:
+        return Verdict(decision="wait", look_again_in=limit - quiet_for)
+    grounds = (lack, _count_ground(series)) if _counted(series) else (lack,)
+    return Verdict(decision="hold", grounds=grounds, reason=lack.text)
+
+
+def _is_whole_stack(series: SeriesEvidence) -> bool:
+    geometry = series.geometry
+    return (
+        geometry.regular is True
+        and geometry.slices >= FEWEST_SLICES
+        and geometry.numbers_contiguous is not False
+        and series.associations_seen <= MOST_ASSOCIATIONS
+    )
+
+
+def _next_look(policy: Policy, quiet_for: timedelta) -> timedelta:
+    moments = (policy.settle, policy.settle + TIME_FOR_COUNT, policy.quiet)
+    return min((moment - quiet_for for moment in moments if moment > quiet_for), default=policy.quiet)
+
+
+def _count_ground(series: SeriesEvidence) -> Ground:
+    text = f"{series.received} received, the source holds {series.queried_count}"
+    return Ground(kind="count at the source", text=text, holds=True)
+
+
+def _released(series: SeriesEvidence) -> Ground:
+    number = series.associations_seen
+    return Ground(kind="associations", text=f"{number} association{'s' * (number != 1)} released", holds=True)
+
+
+def _ends() -> Ground:
+    return Ground(kind="ends", text="no count tells whether slices are missing at the ends", holds=None)
+
+
+def _geometry_grounds(series: SeriesEvidence) -> tuple[Ground, ...]:
+    geometry = series.geometry
+    if geometry.regular is None:
+        return ()
+    if geometry.regular:
+        text = f"{geometry.slices} slices at equal steps without a gap"
+        return (Ground(kind="geometry", text=text, holds=True),)
+    return (Ground(kind="geometry", text=f"{geometry.slices} slices at unequal steps", holds=None),)
