@@ -193,14 +193,23 @@ class Peer:
 
 
 def association_request(
-    *, contexts: Sequence[str] = (CTImageStorage, VERIFICATION), calling: str = "PEER", called: str = AE_TITLE
+    *,
+    contexts: Sequence[str | tuple[str, Sequence[str]]] = (CTImageStorage, VERIFICATION),
+    calling: str = "PEER",
+    called: str = AE_TITLE,
 ) -> bytes:
-    """An A-ASSOCIATE-RQ of another implementation, explicit VR little endian."""
+    """An A-ASSOCIATE-RQ of another implementation; a context is an abstract syntax, with transfer syntaxes or not.
+
+    Ids are 1, 3, 5 ...; without transfer syntaxes explicit VR little endian is proposed.
+    """
     request = A_ASSOCIATE()
     request.application_context_name = UID("1.2.840.10008.3.1.1.1")
     request.calling_ae_title = calling
     request.called_ae_title = called
-    proposed = [build_context(each, ExplicitVRLittleEndian) for each in contexts]
+    proposed = [
+        build_context(each, ExplicitVRLittleEndian) if isinstance(each, str) else build_context(*each)
+        for each in contexts
+    ]
     for number, context in enumerate(proposed):
         context.context_id = 2 * number + 1
     request.presentation_context_definition_list = proposed

@@ -58,9 +58,7 @@ def test_an_answer_is_read_by_another_implementation() -> None:
 
 
 def test_an_answer_does_not_repeat_what_is_no_uid() -> None:
-    request = Command(
-        field=1, message_id=1, has_data_set=True, sop_class_uid=b"", sop_instance_uid=b"../../etc/passwd"
-    )
+    request = Command(field=1, message_id=1, has_data_set=True, sop_class_uid=b"", sop_instance_uid=b"../../etc/passwd")
     assert b"passwd" not in commands.response(request, Status(0x0117, ""))
 
 

@@ -101,9 +101,7 @@ def sample(*, undefined: bool = False) -> Dataset:
 
 @pytest.mark.parametrize("implicit_vr", [True, False], ids=["implicit", "explicit"])
 @pytest.mark.parametrize("undefined", [True, False], ids=["undefined length", "defined length"])
-def test_the_identity_is_found_and_nested_uids_are_not_taken_for_it(
-    implicit_vr: bool, undefined: bool
-) -> None:
+def test_the_identity_is_found_and_nested_uids_are_not_taken_for_it(implicit_vr: bool, undefined: bool) -> None:
     found = walked(encoded(sample(undefined=undefined), implicit_vr=implicit_vr), implicit_vr=implicit_vr)
     assert found == Identity(
         sop_class_uid=CTImageStorage,

@@ -38,9 +38,7 @@ def test_the_group_length_covers_the_group() -> None:
 
 def test_the_header_of_an_object_never_changes() -> None:
     """Else an object that is sent again after an update would have another digest: a conflict."""
-    assert hashlib.sha256(_header()).hexdigest() == (
-        "b2931729aa36e2820f421bf734ce8da5e0bb5af4fb6eac2ba09db0cafe31be7a"
-    )
+    assert hashlib.sha256(_header()).hexdigest() == ("b2931729aa36e2820f421bf734ce8da5e0bb5af4fb6eac2ba09db0cafe31be7a")
 
 
 def test_received_and_produced_files_name_the_same_implementation() -> None:
