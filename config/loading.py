@@ -5,26 +5,23 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+from textwrap import shorten
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import AliasEvent
-from ruamel.yaml.tokens import TagToken
 
+from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.peers import Peer
-from radnode.config.routes import PRIORITIES, ConditionReader, Route, nearest
-from radnode.config.settings import Settings, overridden
+from radnode.config.routes import PRIORITIES, SOURCE, ConditionReader, Route, nearest, tests_of
+from radnode.config.settings import TAKEN_OVER, Settings, Worker, overridden
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-LARGEST_FILE = 1_000_000
+    from pydantic_core import ErrorDetails
+
 SECTIONS = ("node", "peers", "routes")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -67,14 +64,19 @@ class Configuration:
 def load(path: Path) -> Configuration:
     """Read a file. Raises :class:`ConfigError`."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ConfigError([Problem(file=str(path), line=1, message="the file is too large", cure="below 1 MB")])
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_TEXT + 1)
+        text = content.decode("utf-8")
     except FileNotFoundError as error:
         cure = "give the file with --config, or start from the commented defaults/radnode.yaml"
         raise ConfigError([Problem(file=str(path), line=1, message="there is no such file", cure=cure)]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(file=str(path), line=1, message=str(error), cure="save it as UTF-8")]) from error
+    except OSError as error:
+        message = error.strerror or str(error)
+        cure = "give a file that this account may read"
+        raise ConfigError([Problem(file=str(path), line=1, message=message, cure=cure)]) from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem(file=str(path), line=line, message="not UTF-8", cure="save it as UTF-8")]) from error
     return _Reader(text, str(path), path.resolve()).read()
 
 
@@ -95,8 +97,12 @@ def stamp(path: Path | None) -> tuple[int, int, int] | None:
 
 
 def needs_restart(old: Configuration, new: Configuration) -> list[str]:
-    """Names of changed settings; only peers and routes are taken over by a running node."""
-    return [name for name in Settings.model_fields if getattr(old.settings, name) != getattr(new.settings, name)]
+    """Names of changed settings that a running node does not take over."""
+    return [
+        name
+        for name in Settings.model_fields
+        if name not in TAKEN_OVER and getattr(old.settings, name) != getattr(new.settings, name)
+    ]
 
 
 def check_references(configuration: Configuration, pipelines: Collection[str]) -> list[Problem]:
@@ -136,14 +142,23 @@ class _Reader:
         self._lines: dict[tuple[str | int, ...], int] = {}
 
     def read(self) -> Configuration:
-        document = self._document()
+        try:
+            document, self._lines = read_document(self._text)
+        except NotReadable as error:
+            raise ConfigError(
+                [Problem(file=self._name, line=line, message=what, cure=cure) for line, what, cure in error.flaws]
+            ) from error
         for key in document:
             if key not in SECTIONS:
                 self._report([key], f'unknown section "{key}"', nearest(key, SECTIONS) or f"use {', '.join(SECTIONS)}")
-        settings = self._settings(document.get("node") or {})
-        peers = self._peers(document.get("peers") or {})
-        routes = self._routes(document.get("routes") or [])
-        self._cross_check(peers)
+        settings = self._settings(_given(document, "node", {}))
+        peers = self._peers(_given(document, "peers", {}))
+        routes = self._routes(_given(document, "routes", []))
+        if settings is not None:
+            self._cross_check_settings(settings)
+        self._cross_check_peers(peers)
+        if not self._problems and settings is not None and not settings.accept_unknown_peers:
+            self._check_sources(routes, peers)
         if self._problems or settings is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
@@ -155,62 +170,6 @@ class _Reader:
             name=self._name,
             lines=self._lines,
         )
-
-    def _document(self) -> dict[str, Any]:
-        self._refuse_tags_and_aliases()
-        try:
-            document = YAML(typ="rt").load(self._text)
-        except DuplicateKeyError as error:
-            raise self._broken(error, "a key stands twice", "keep one of them") from error
-        except MarkedYAMLError as error:
-            raise self._broken(error, error.problem or "not YAML", "check indentation and colons") from error
-        if document is None:
-            document = CommentedMap()
-        if not isinstance(document, CommentedMap):
-            raise ConfigError(
-                [Problem(file=self._name, line=1, message="not a mapping", cure=f"use {', '.join(SECTIONS)}")]
-            )
-        self._note_lines(document, ())
-        return _plain(document)  # type: ignore[no-any-return]
-
-    def _refuse_tags_and_aliases(self) -> None:
-        """Neither is needed here; the first can name code, the second can grow without bound (YAML 1.2, 3.2.2)."""
-        yaml = YAML(typ="rt")
-        try:
-            problems = [
-                (token.start_mark.line, "a YAML tag", "write the plain value")
-                for token in yaml.scan(self._text)
-                if isinstance(token, TagToken)
-            ] + [
-                (event.start_mark.line, "a YAML alias", "write the value again")
-                for event in YAML(typ="rt").parse(self._text)
-                if isinstance(event, AliasEvent)
-            ]
-        except MarkedYAMLError as error:
-            raise self._broken(error, error.problem or "not YAML", "check indentation and colons") from error
-        if problems:
-            raise ConfigError(
-                [
-                    Problem(file=self._name, line=line + 1, message=f"{what} is not used here", cure=cure)
-                    for line, what, cure in problems
-                ]
-            )
-
-    def _broken(self, error: MarkedYAMLError, message: str, cure: str) -> ConfigError:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark is not None else 1
-        message = " ".join(message.split()) if len(message) < 200 else message.split("\n", 1)[0]
-        return ConfigError([Problem(file=self._name, line=line, message=message, cure=cure)])
-
-    def _note_lines(self, node: object, path: tuple[str | int, ...]) -> None:
-        if isinstance(node, CommentedMap):
-            for key, value in node.items():
-                self._lines[*path, key] = node.lc.key(key)[0] + 1
-                self._note_lines(value, (*path, key))
-        elif isinstance(node, CommentedSeq):
-            for number, value in enumerate(node):
-                self._lines[*path, number] = node.lc.item(number)[0] + 1
-                self._note_lines(value, (*path, number))
 
     def _report(self, path: Sequence[str | int], message: str, cure: str) -> None:
         at = tuple(path)
@@ -247,12 +206,17 @@ class _Reader:
         if not isinstance(section, list):
             self._report(["routes"], "not a list", "begin each route with `- name: …`")
             return []
-        routes = [route for number, each in enumerate(section) if (route := self._route(number, each)) is not None]
+        routes = []
         seen: set[str] = set()
-        for number, route in enumerate(routes):
-            if route.name in seen:
-                self._report(["routes", number], f'a second route is named "{route.name}"', "give it its own name")
-            seen.add(route.name)
+        for number, each in enumerate(section):
+            name = each.get("name") if isinstance(each, dict) else None
+            if isinstance(name, str):
+                if name.strip() in seen:
+                    message = f'a second route is named "{name.strip()}"'
+                    self._report(["routes", number, "name"], message, "give it its own name")
+                seen.add(name.strip())
+            if (route := self._route(number, each)) is not None:
+                routes.append(route)
         return routes
 
     def _route(self, number: int, section: object) -> Route | None:
@@ -294,19 +258,53 @@ class _Reader:
         try:
             return model.model_validate(fields)
         except ValidationError as error:
-            for each in error.errors():
-                where = [*path, *each["loc"]]
-                if each["type"] == "extra_forbidden":
-                    names = [name for name in model.model_fields if name != "name"]
-                    cure = nearest(str(each["loc"][-1]), names) or f"use {', '.join(names)}"
-                    self._report(where, "unknown key", cure)
-                elif each["type"] == "missing":
-                    self._report(where, "missing", f"write `{each['loc'][-1]}: …`")
-                else:
-                    self._report(where, f"{each['input']!r} is wrong", each["msg"].removeprefix("Value error, "))
+            for each in error.errors(include_url=False):
+                self._report_invalid(each, model, path)
             return None
 
-    def _cross_check(self, peers: Mapping[str, Peer]) -> None:
+    def _report_invalid(self, each: ErrorDetails, model: type[BaseModel], path: Sequence[str | int]) -> None:
+        where, last = [*path, *each["loc"]], str(each["loc"][-1]) if each["loc"] else ""
+        if each["type"] == "extra_forbidden":
+            within = Worker if "workers" in each["loc"] else model
+            names = [name for name in within.model_fields if name != "name"]
+            self._report(where, f'unknown key "{last}"', nearest(last, names) or f"use {', '.join(names)}")
+        elif each["type"] == "missing":
+            self._report(where, "missing", f"write `{last}: …`")
+        elif each["type"] == "too_short":
+            self._report(where, "empty", "give at least one")
+        elif last == "database_url":  # it may hold a password
+            self._report(where, "not a database that is supported", each["msg"].removeprefix("Value error, "))
+        else:
+            self._report(where, f"{shorten(repr(each['input']), 80)} is wrong", each["msg"].removeprefix("Value error, "))
+
+    def _cross_check_settings(self, settings: Settings) -> None:
+        if settings.dicom_port == settings.http_port != 0:
+            self._report(
+                ["node", "http_port"], "the same port as dicom_port", f"write for example {settings.dicom_port + 1}"
+            )
+        stated = ("node", "max_associations_per_host") in self._lines
+        if stated and settings.max_associations_per_host > settings.max_associations:
+            self._report(
+                ["node", "max_associations_per_host"],
+                f"more than max_associations ({settings.max_associations})",
+                f"use at most {settings.max_associations}",
+            )
+
+    def _check_sources(self, routes: Sequence[Route], peers: Mapping[str, Peer]) -> None:
+        """A `source` that no peer can be would make a route that never matches."""
+        senders = [name for name, peer in peers.items() if peer.sends]
+        known = {name.casefold() for name in senders}
+        for number, route in enumerate(routes):
+            for test in tests_of(route.when):
+                if test.attribute != SOURCE or test.operator not in ("is", "in"):
+                    continue
+                for name in test.operand if isinstance(test.operand, tuple) else (test.operand,):
+                    if str(name).strip().casefold() not in known:
+                        cure = nearest(str(name), senders) or f"peers that send are {', '.join(senders) or 'none'}"
+                        message = f'source: no peer that sends is named "{name}"'
+                        self._report(["routes", number, "when", "source"], message, cure)
+
+    def _cross_check_peers(self, peers: Mapping[str, Peer]) -> None:
         """Two senders under one AE title must differ in address, or the ledger could not tell them apart."""
         senders = [peer for peer in peers.values() if peer.sends]
         for place, one in enumerate(senders):
@@ -326,16 +324,9 @@ def _overlap(one: Iterable[str], other: Iterable[str]) -> bool:
     return any(a.version == b.version and a.overlaps(b) for a in first for b in second)
 
 
-def _plain(node: object) -> Any:
-    """Plain dictionaries, lists and scalars of what the round-trip loader made."""
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(each) for each in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
+def _given(document: Mapping[str, Any], section: str, empty: object) -> object:
+    value = document.get(section)
+    return empty if value is None else value
 
 
 def _digest(document: Mapping[str, Any]) -> str:

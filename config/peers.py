@@ -32,7 +32,7 @@ class Peer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: str = Field(min_length=1)
     ae_title: AETitle
     host: str = Field(min_length=1)
     port: Port
@@ -40,4 +40,4 @@ class Peer(BaseModel):
     receives: bool = False
     hosts: tuple[Network, ...] = ()
     answers_find: bool = False
-    result_forms: tuple[ResultForm, ...] = ("SEG", "TID1500")
+    result_forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = ("SEG", "TID1500")

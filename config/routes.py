@@ -9,26 +9,26 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from pydicom.datadict import keyword_dict, tag_for_keyword
 
+from radnode.config.patterns import wrong_pattern
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 Scalar = str | int | float | bool
 Operator = Literal["is", "in", "matches", "contains", "at_least", "at_most", "exists"]
 Priority = Literal["urgent", "routine", "low"]
 OPERATORS: tuple[Operator, ...] = ("is", "in", "matches", "contains", "at_least", "at_most", "exists")
 PRIORITIES: tuple[Priority, ...] = ("urgent", "routine", "low")
-LONGEST_PATTERN = 200
 SOURCE = "source"
 
-_PRIVATE = re.compile(r"\(([0-9a-f]{3}[13579bdf]),([0-9a-f]{4}|xx[0-9a-f]{2})(?:,([^)]+))?\)", re.IGNORECASE)
-# A quantified group that itself ends in a quantifier can take exponential time on a text that almost matches.
-_NESTED_QUANTIFIER = re.compile(r"\([^()]*[*+}][^()]*\)\s*[*+{]")
+_PRIVATE = re.compile(r"\(([0-9a-f]{3}[13579bdf]),\s*([0-9a-f]{4}|xx[0-9a-f]{2}|[0-9a-f]{2}xx)(?:,\s*([^)]*[^)\s])\s*)?\)", re.IGNORECASE)
 _SHORT_NAMES = {"body_part": "BodyPartExamined", "manufacturer_model": "ManufacturerModelName"}
 
 
@@ -79,6 +79,15 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f'did you mean "{close[0]}"?' if close else ""
 
 
+def tests_of(conditions: Iterable[Condition]) -> Iterator[Test]:
+    """Every test at any depth."""
+    for condition in conditions:
+        if isinstance(condition, Test):
+            yield condition
+        else:
+            yield from tests_of(condition.members)
+
+
 class ConditionReader:
     """Turns the mapping under `when` into conditions; `report` is told (path, what is wrong, what would be right)."""
 
@@ -105,6 +114,10 @@ class ConditionReader:
         if attribute is None:
             return []
         if isinstance(value, dict):
+            if not value:
+                self._report(path, "no operator is given", f"write for example `{key}: {{exists: true}}`")
+            if _empty_range(value):
+                self._report(path, "at_least is above at_most, so nothing can match", "exchange them")
             return [
                 test
                 for operator, operand in value.items()
@@ -128,10 +141,8 @@ class ConditionReader:
     def _attribute(self, key: str, path: Sequence[str | int]) -> str | None:
         if key == SOURCE:
             return SOURCE
-        if match := _PRIVATE.fullmatch(key):
-            group, element, creator = match.groups()
-            tag = f"{group},{element}".lower()
-            return f"({tag},{creator})" if creator else f"({tag})"
+        if match := _PRIVATE.fullmatch(key.strip()):
+            return self._private(key, *match.groups(), path)
         if key in _KEYWORDS:
             return _KEYWORDS[key]
         if tag_for_keyword(key) is not None:
@@ -144,6 +155,22 @@ class ConditionReader:
             or "use a DICOM keyword such as `slice_thickness`, a private tag such as `(0019,100c)`, or `source`",
         )
         return None
+
+    def _private(
+        self, key: str, group: str, element: str, creator: str | None, path: Sequence[str | int]
+    ) -> str | None:
+        """With a creator the block is the sender's choice, and only the last two digits count (PS3.5 7.8.1)."""
+        wildcard = element[:2].lower() == "xx"
+        if element[2:].lower() == "xx" or (wildcard and not creator):
+            self._report(
+                path,
+                f'"{key}" does not name one element',
+                f"write ({group},1008), or with the private creator ({group},xx08,CREATOR)",
+            )
+            return None
+        if creator:
+            return f"({group},xx{element[2:]}".lower() + f",{creator.strip()})"
+        return f"({group},{element})".lower()
 
     def _test(
         self, attribute: str, key: str, operator: str, operand: object, path: Sequence[str | int]
@@ -164,6 +191,11 @@ class ConditionReader:
         return Test(attribute=attribute, operator=known, operand=value, written=_written(key, known, value))
 
 
+def _empty_range(tests: Mapping[str, object]) -> bool:
+    least, most = tests.get("at_least"), tests.get("at_most")
+    return isinstance(least, int | float) and isinstance(most, int | float) and least > most
+
+
 def _wrong_operand(operator: Operator, operand: object) -> tuple[str, str] | None:
     """(what is wrong, what would be right), None if nothing is."""
     if operator == "in":
@@ -172,24 +204,11 @@ def _wrong_operand(operator: Operator, operand: object) -> tuple[str, str] | Non
     if not isinstance(operand, Scalar):
         return "needs one value", "write a text or a number"
     if operator in ("at_least", "at_most"):
-        number = isinstance(operand, (int, float)) and not isinstance(operand, bool)
+        number = isinstance(operand, (int, float)) and not isinstance(operand, bool) and math.isfinite(operand)
         return None if number else ("needs a number", "write for example 3.0")
     if operator == "exists":
         return None if isinstance(operand, bool) else ("needs true or false", "write true or false")
-    return _wrong_pattern(operand) if operator == "matches" else None
-
-
-def _wrong_pattern(operand: Scalar) -> tuple[str, str] | None:
-    pattern = str(operand)
-    if len(pattern) > LONGEST_PATTERN:
-        return f"the pattern has {len(pattern)} characters", f"use at most {LONGEST_PATTERN}"
-    if _NESTED_QUANTIFIER.search(pattern):
-        return "a repeated group that repeats inside can take for ever", "write it without one of the repetitions"
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        return f"not a regular expression: {error}", 'write for example "(?i)lung|thorax"'
-    return None
+    return wrong_pattern(str(operand)) if operator == "matches" else None
 
 
 def _written(key: str, operator: Operator, operand: Scalar | tuple[Scalar, ...]) -> str:

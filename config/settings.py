@@ -8,15 +8,19 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from radnode.config.peers import AETitle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TAKEN_OVER = frozenset({"quiet_time_s", "settle_time_s", "hold_after_s", "accept_unknown_peers"})
+"""Settings that a running node takes over from a changed file; the others need a restart."""
+
+_DATABASES = ("sqlite:///", "postgresql+psycopg://")
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?B?)\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?B?)\s*", re.IGNORECASE)
 
 
 def _bytes(value: object) -> object:
@@ -30,6 +34,18 @@ def _bytes(value: object) -> object:
 
 
 Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+def _database_url(value: str | None) -> str | None:
+    if value is not None and not value.startswith(_DATABASES):
+        raise ValueError(f"it begins with {' or '.join(_DATABASES)}")
+    return value
+
+
+def _folder(value: object) -> object:
+    if value == "":
+        raise ValueError("write a folder, for example /var/lib/radnode")
+    return value
+
+
 ListeningPort = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -49,12 +65,36 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ae_title: AETitle = "RADNODE"
-    host: str = "0.0.0.0"  # noqa: S104 - a PACS is on another machine
-    dicom_port: ListeningPort = 11112
-    http_host: str = "127.0.0.1"
-    http_port: ListeningPort = 8042
-    data: Path = Path("radnode-data")
-    database_url: str | None = None
+    host: Annotated[str, Field(min_length=1)] = "0.0.0.0"  # noqa: S104 - a PACS is on another machine
+    dicom_port: def _database_url(value: str | None) -> str | None:
+    if value is not None and not value.startswith(_DATABASES):
+        raise ValueError(f"it begins with {' or '.join(_DATABASES)}")
+    return value
+
+
+def _folder(value: object) -> object:
+    if value == "":
+        raise ValueError("write a folder, for example /var/lib/radnode")
+    return value
+
+
+ListeningPort = 11112
+    http_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    http_port: def _database_url(value: str | None) -> str | None:
+    if value is not None and not value.startswith(_DATABASES):
+        raise ValueError(f"it begins with {' or '.join(_DATABASES)}")
+    return value
+
+
+def _folder(value: object) -> object:
+    if value == "":
+        raise ValueError("write a folder, for example /var/lib/radnode")
+    return value
+
+
+ListeningPort = 8042
+    data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")
+    database_url: Annotated[str | None, AfterValidator(_database_url), Field(repr=False)] = None
     disk_reserve: Size = 5 * 10**9
     accept_unknown_peers: bool = False
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 50

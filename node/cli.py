@@ -120,7 +120,7 @@ def ledger(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 
 @app.command()
 def resend(
-    deliveries: Annotated[list[int], typer.Argument(help="Numbers of deliveries, as alarms and /api/studies name them.")],
+    deliveries: Annotated[list[int], typer.Argument(help="Delivery numbers, as an alarm names them.")],
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Send result objects again that were refused for good: the same objects under the same UIDs."""

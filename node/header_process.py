@@ -79,7 +79,7 @@ def _add_private(dataset: Dataset, tag: Any, attributes: dict[str, Any]) -> None
     _add(dataset, tag, f"({tag.group:04x},{tag.element:04x})", attributes)
     if tag.is_private_creator or tag.element < 0x1000:
         return
-    creator = dataset.get((tag.group, tag.element >> 8))
+    creator: Any = dataset.get((tag.group, tag.element >> 8))
     value = attributes.get(f"({tag.group:04x},{tag.element:04x})")
     if creator is not None and value is not None:
         attributes[f"({tag.group:04x},xx{tag.element & 0xFF:02x},{str(creator.value).strip()})"] = value

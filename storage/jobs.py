@@ -198,6 +198,7 @@ def produced(
     session: Session,
     job_id: int,
     token: int,
+    *,
     objects: Iterable[NewResultObject],
     destinations: Mapping[str, Collection[str]],
     report: dict[str, Any],

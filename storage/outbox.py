@@ -57,7 +57,7 @@ def destinations_due(session: Session, now: datetime) -> list[str]:
     """Destinations that something is due for."""
     return list(
         session.scalars(
-            select(DeliveryRow.destination.distinct()).where(
+            select(DeliveryRow.destination).distinct().where(
                 DeliveryRow.state == DeliveryState.WAITING, DeliveryRow.due_at <= now
             )
         )
@@ -68,7 +68,7 @@ def sop_classes_waiting(session: Session, destination: str) -> set[str]:
     """SOP classes of what waits for a destination, so that one association can carry it all."""
     return set(
         session.scalars(
-            select(ResultObjectRow.sop_class_uid.distinct())
+            select(ResultObjectRow.sop_class_uid).distinct()
             .join(DeliveryRow, DeliveryRow.result_object_id == ResultObjectRow.id)
             .where(DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.WAITING)
         )
@@ -171,6 +171,11 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> int:
         )
         .values(state=DeliveryState.WAITING, due_at=now, reason=""),
     )
+
+
+def dead_deliveries(session: Session) -> list[int]:
+    """Ids of what was refused for good."""
+    return list(session.scalars(select(DeliveryRow.id).where(DeliveryRow.state == DeliveryState.DEAD)))
 
 
 def give_back(session: Session, now: datetime) -> int:

@@ -12,6 +12,7 @@ from support.network import free_port
 from support.node import archive, modality
 from support.orthanc import Target
 from support.pacs import Attempt, Cut, Fault, Refuse
+from support.published import with_uids
 from support.waiting import eventually, stays
 
 if TYPE_CHECKING:
@@ -63,9 +64,10 @@ def test_a_compressed_abdomen_from_orthanc_gets_an_honest_answer(
     start_node: Callable[..., NodeProcess],
     start_orthanc: Callable[..., Orthanc],
     real_data: Callable[[str], Path],
+    tmp_path: Path,
 ) -> None:
-    images = real_data("ct-abdomen/dicom")
-    files = sorted(images.glob("*.dcm"))
+    images = tmp_path / "images"
+    files = with_uids(real_data("ct-abdomen/dicom"), images)
     source = pydicom.dcmread(files[0], stop_before_pixels=True)
     target = Target(ae_title="RADNODE", port=free_port())
     orthanc = start_orthanc(node=target, forward="foreign")

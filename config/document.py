@@ -1,0 +1,106 @@
+"""A YAML text as plain data with the line of every key. Only what a configuration needs of YAML is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.tokens import AliasToken, AnchorToken, DirectiveToken, TagToken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LARGEST_TEXT = 2**20
+"""Bytes."""
+
+Where = tuple[str | int, ...]
+Flaw = tuple[int, str, str]
+"""Line, what is wrong, what would be right."""
+
+_REFUSED = (
+    (TagToken, "a YAML tag is not used here", "write the plain value"),
+    (AliasToken, "a YAML alias is not used here", "write the value again"),
+    (AnchorToken, "a YAML anchor is not used here", "leave it out and write the value wherever it is needed"),
+    (DirectiveToken, "a YAML directive is not used here", "leave it out"),
+)
+
+
+class NotReadable(Exception):
+    """The text is not the YAML of a configuration."""
+
+    def __init__(self, flaws: Sequence[Flaw]) -> None:
+        super().__init__(flaws)
+        self.flaws = tuple(flaws)
+
+
+def read_document(text: str) -> tuple[dict[str, Any], dict[Where, int]]:
+    """Plain data, and the 1-based line of each path in it. Raises :class:`NotReadable`.
+
+    Tags could name code and aliases grow without bound (YAML 1.2, 3.2.2); neither is needed, so neither is read.
+    """
+    if len(text.encode(errors="replace")) > LARGEST_TEXT:
+        raise NotReadable([(1, "the file is too large", f"stay below {LARGEST_TEXT} bytes")])
+    try:
+        if flaws := _refused(text):
+            raise NotReadable(flaws)
+        document = YAML(typ="rt", pure=True).load(text)
+        if document is None:
+            return {}, {}
+        if not isinstance(document, CommentedMap):
+            raise NotReadable([(1, "not a mapping", "begin with `node:`, `peers:` or `routes:`")])
+        lines: dict[Where, int] = {}
+        _note_lines(document, (), lines)
+        plain: dict[str, Any] = _plain(document)
+    except DuplicateKeyError as error:
+        raise NotReadable([(_line(error), "a key stands twice", "keep one of them")]) from error
+    except MarkedYAMLError as error:
+        said = " ".join((error.problem or "not YAML").split())
+        raise NotReadable([(_line(error), said, "check indentation, colons and quotes")]) from error
+    except (YAMLError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise NotReadable([(1, f"not YAML: {said}", "save it as plain UTF-8 text")]) from error
+    except RecursionError as error:
+        raise NotReadable([(1, "nested too deeply", "a configuration has a few levels")]) from error
+    return plain, lines
+
+
+def _refused(text: str) -> list[Flaw]:
+    return [
+        (token.start_mark.line + 1, message, cure)
+        for token in YAML(typ="rt", pure=True).scan(text)
+        for kind, message, cure in _REFUSED
+        if isinstance(token, kind)
+    ]
+
+
+def _line(error: MarkedYAMLError) -> int:
+    mark = error.problem_mark or error.context_mark
+    return mark.line + 1 if mark is not None else 1
+
+
+def _note_lines(node: object, path: Where, lines: dict[Where, int]) -> None:
+    if isinstance(node, CommentedMap):
+        for key, value in node.items():
+            here = (*path, str(key))
+            lines[here] = node.lc.key(key)[0] + 1
+            _note_lines(value, here, lines)
+    elif isinstance(node, CommentedSeq):
+        for number, value in enumerate(node):
+            here = (*path, number)
+            lines[here] = node.lc.item(number)[0] + 1
+            _note_lines(value, here, lines)
+
+
+def _plain(node: object) -> Any:
+    """Plain dictionaries, lists and scalars of what the round-trip loader made."""
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(each) for each in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node

@@ -1,0 +1,149 @@
+"""A series is complete by evidence, and the evidence is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radnode.node.completion import Policy, SeriesEvidence, Verdict, expected_count, judge
+from radnode.node.series_geometry import NOTHING, Geometry
+
+POLICY = Policy(quiet=timedelta(seconds=30), settle=timedelta(seconds=1), hold_after=timedelta(seconds=120))
+STACK = Geometry(slices=300, regular=True, gaps=(), duplicates=0, numbers_contiguous=True)
+GAP = replace(STACK, regular=False, gaps=(12.5,), numbers_contiguous=False)
+SERIES = SeriesEvidence(
+    received=300,
+    unindexed=0,
+    unreadable=0,
+    associations_open=0,
+    associations_seen=1,
+    expected_by_tags=None,
+    queried_count=None,
+    find_available=False,
+    geometry=STACK,
+)
+
+
+def after(seconds: float, **changes: object) -> Verdict:
+    return judge(replace(SERIES, **changes), POLICY, timedelta(seconds=seconds))
+
+
+def kinds(verdict: Verdict) -> list[str]:
+    return [ground.kind for ground in verdict.grounds]
+
+
+def test_the_count_of_the_source_completes_at_once() -> None:
+    verdict = after(0, queried_count=300, find_available=True)
+
+    assert verdict.decision == "complete"
+    assert kinds(verdict)[0] == "count at the source"
+
+
+def test_a_released_regular_stack_is_complete_after_it_has_settled_and_says_that_ends_are_unproven() -> None:
+    assert after(0.5).decision == "wait"
+    verdict = after(1.0)
+    assert verdict.decision == "complete"
+    assert kinds(verdict) == ["geometry", "associations", "ends"]
+
+
+def test_an_open_association_may_still_bring_more() -> None:
+    assert after(5, associations_open=1).decision == "wait"
+    assert after(30, associations_open=1).decision == "complete"
+
+
+def test_the_count_is_given_a_chance_before_the_geometry_decides() -> None:
+    assert after(2, find_available=True).decision == "wait"
+    assert after(6, find_available=True).decision == "complete"
+
+
+def test_one_association_for_each_image_is_not_taken_for_a_whole_stack() -> None:
+    assert after(5, associations_seen=40).decision == "wait"
+    assert kinds(after(30, associations_seen=40))[0] == "quiet time"
+
+
+def test_images_that_announce_their_number_are_believed_when_it_is_reached() -> None:
+    projections = {"geometry": NOTHING, "received": 4}
+    assert after(1, expected_by_tags=4, **projections).decision == "complete"
+    assert after(1, expected_by_tags=5, **projections).decision == "wait"
+    assert after(30, expected_by_tags=5, **projections).decision == "complete"
+
+
+def test_projections_wait_for_the_quiet_time() -> None:
+    assert after(29, geometry=NOTHING).decision == "wait"
+    assert kinds(after(30, geometry=NOTHING))[0] == "quiet time"
+
+
+def test_a_gap_is_held_with_its_position_and_never_completed() -> None:
+    assert after(149, geometry=GAP).decision == "wait"
+    verdict = after(150, geometry=GAP)
+    assert verdict.decision == "hold"
+    assert "12.5 mm" in verdict.reason
+
+
+def test_a_gap_that_the_source_has_as_well_is_held_after_the_quiet_time() -> None:
+    assert after(30, geometry=GAP, queried_count=300).decision == "hold"
+
+
+def test_fewer_than_the_source_holds_is_held_with_both_numbers() -> None:
+    assert after(149, queried_count=301).decision == "wait"
+    assert after(150, queried_count=301).reason == "300 received, the source holds 301"
+
+
+def test_an_unread_header_makes_every_judgement_wait() -> None:
+    assert after(1000, unindexed=1, queried_count=300).decision == "wait"
+
+
+def test_an_unreadable_instance_is_not_passed_over() -> None:
+    assert after(150, unreadable=1, queried_count=300).decision == "hold"
+
+
+evidence = st.builds(
+    SeriesEvidence,
+    received=st.integers(1, 500),
+    unindexed=st.integers(0, 2),
+    unreadable=st.just(0),
+    associations_open=st.integers(0, 2),
+    associations_seen=st.integers(1, 5),
+    expected_by_tags=st.none() | st.integers(1, 500),
+    queried_count=st.none() | st.integers(0, 500),
+    find_available=st.booleans(),
+    geometry=st.sampled_from([STACK, GAP, NOTHING]),
+)
+
+
+@given(evidence, st.floats(0, 10_000))
+def test_no_evidence_and_no_time_completes_over_a_gap_or_a_missing_count(series: SeriesEvidence, quiet: float) -> None:
+    verdict = judge(series, POLICY, timedelta(seconds=quiet))
+
+    if series.geometry.gaps or (series.queried_count or 0) > series.received:
+        assert verdict.decision != "complete"
+    if verdict.decision == "complete":
+        assert verdict.grounds
+
+
+@given(evidence)
+def test_every_series_is_decided_in_the_end(series: SeriesEvidence) -> None:
+    settled = replace(series, unindexed=0)
+
+    assert judge(settled, POLICY, timedelta(hours=1)).decision != "wait"
+
+
+@given(evidence, st.floats(0, 200))
+def test_a_wait_says_when_to_look_again(series: SeriesEvidence, quiet: float) -> None:
+    verdict = judge(replace(series, unindexed=0), POLICY, timedelta(seconds=quiet))
+
+    if verdict.decision == "wait":
+        assert verdict.look_again_in is not None
+        assert verdict.look_again_in > timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("announced", "expected"),
+    [([4, 4], 4), ([4, 5], None), ([None, 4], None), (["x", "x"], None), ([], None)],
+)
+def test_a_number_counts_only_when_all_images_announce_it(announced: list[object], expected: int | None) -> None:
+    assert expected_count([{"ImagesInAcquisition": number} for number in announced]) == expected

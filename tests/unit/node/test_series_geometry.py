@@ -1,0 +1,84 @@
+"""The positions of slices tell what is missing between them."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radnode.node.series_geometry import geometry_of
+
+AXIAL = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+TILTED = [1.0, 0.0, 0.0, 0.0, float(np.cos(0.3)), float(np.sin(0.3))]
+
+
+def slices(places: list[float], orientation: list[float] = AXIAL) -> list[dict[str, Any]]:
+    normal = np.cross(orientation[:3], orientation[3:])
+    return [
+        {
+            "ImagePositionPatient": [float(each) for each in normal * place],
+            "ImageOrientationPatient": orientation,
+            "Rows": 512,
+            "Columns": 512,
+            "InstanceNumber": number,
+        }
+        for number, place in enumerate(places, start=1)
+    ]
+
+
+@pytest.mark.parametrize("orientation", [AXIAL, TILTED], ids=["axial", "oblique"])
+def test_a_whole_stack_is_regular_in_any_order(orientation: list[float]) -> None:
+    stack = slices([2.5 * number for number in range(20)], orientation)
+    random.Random(1).shuffle(stack)
+
+    geometry = geometry_of(stack)
+
+    assert (geometry.slices, geometry.regular, geometry.gaps) == (20, True, ())
+    assert geometry.numbers_contiguous
+
+
+@given(st.integers(5, 60), st.data(), st.floats(0.5, 10.0))
+def test_every_missing_inner_slice_is_found_at_its_position(count: int, data: st.DataObject, step: float) -> None:
+    missing = data.draw(st.integers(1, count - 2))
+    places = [step * number for number in range(count) if number != missing]
+
+    geometry = geometry_of(slices(places))
+
+    assert geometry.gaps == pytest.approx((step * missing,), abs=0.01)
+
+
+def test_a_missing_end_slice_leaves_no_trace() -> None:
+    assert geometry_of(slices([float(number) for number in range(19)])).gaps == ()
+
+
+def test_a_localiser_beside_the_stack_does_not_disturb() -> None:
+    stack = slices([float(number) for number in range(10)])
+    localiser = slices([0.0], [0.0, 1.0, 0.0, 0.0, 0.0, -1.0])
+
+    assert geometry_of([*localiser, *stack]).slices == 10
+
+
+def test_duplicates_are_counted_and_are_no_gap() -> None:
+    geometry = geometry_of(slices([0.0, 1.0, 1.0, 2.0, 3.0]))
+
+    assert (geometry.slices, geometry.duplicates, geometry.gaps) == (4, 1, ())
+
+
+def test_a_protocol_with_two_spacings_is_irregular_but_shows_its_double_steps_as_gaps() -> None:
+    geometry = geometry_of(slices([0.0, 2.5, 5.0, 7.5, 10.0, 13.4, 16.8]))
+
+    assert geometry.regular is False
+    assert geometry.gaps == ()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[], [{"Modality": "MG"}], [{"ImagePositionPatient": ["x", 0, 0], "ImageOrientationPatient": AXIAL}]],
+    ids=["none", "projection", "nonsense"],
+)
+def test_without_positions_geometry_tells_nothing(headers: list[dict[str, Any]]) -> None:
+    assert geometry_of(headers).regular is None
