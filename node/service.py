@@ -182,6 +182,7 @@ class Node:
             executor=self._executor,
             peers=self._peers,
             installed=lambda: frozenset(self._installed.manifests),
+            wanted=self._wanted_pipelines,
             work_folder=settings.data / "work",
             content_qualification=settings.content_qualification,
             node_version=radnode.__version__,
@@ -299,6 +300,11 @@ class Node:
 
     def _manifests(self) -> Mapping[str, Manifest]:
         return self._installed.manifests
+
+    def _wanted_pipelines(self) -> list[str]:
+        """What the enabled routes run: workers load it before the first study comes."""
+        routes = [route for route in self._configuration.routes if route.enabled]
+        return sorted({name for route in routes for name in route.run})
 
     def _running(self) -> list[dict[str, object]]:
         return self._dispatcher.stages()

@@ -1,6 +1,6 @@
 """What a worker process does with one job, and the lines it speaks with the node.
 
-    stdin    one WorkOrder per line
+    stdin    one WorkOrder per line, or {"warm": [pipeline names]} to load what will soon be needed
     stdout   {"stage": name} as the run goes on, then one {"report": RunReport} per order
     stderr   everything else, also what libraries print
 
@@ -10,16 +10,18 @@ the error's kind and place, never its message, which may quote the header of a p
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
 import warnings
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
     from radnode.pipelines.results.normalise import SourceHeader
 
     Emit = Callable[[Mapping[str, Any]], None]
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 class Warm:
@@ -275,11 +280,27 @@ def main() -> int:
     def emit(message: Mapping[str, Any]) -> None:
         protocol.write(json.dumps(message) + "\n")
 
+    _end_with_parent()
     warm = Warm(registry.installed().manifests)
     for line in orders:
+        if names := json.loads(line).get("warm"):
+            _load(warm, names)
+            continue
         report = run(WorkOrder.from_json(line), warm, emit)
         emit({"report": json.loads(report.to_json())})
     return 0
+
+
+def _load(warm: Warm, names: Sequence[str]) -> None:
+    """Load pipelines before their first job; one that cannot be loaded says so when it is to run."""
+    for name in names:
+        with suppress(RunFailed):
+            warm.pipeline(name)
+
+
+def _end_with_parent() -> None:
+    """A node that was killed must not leave a worker behind that goes on computing (Linux, prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

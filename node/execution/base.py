@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from radnode.pipelines.contract import RunReport, WorkOrder
 
@@ -16,6 +16,10 @@ class WorkerLost(Exception):
 
 class Executor(Protocol):
     """Runs work orders on a number of slots, one at a time on each."""
+
+    def prepare(self, slot: int, pipelines: Sequence[str]) -> None:
+        """Have the slot's worker load these pipelines if it has not; returns at once."""
+        ...
 
     def execute(self, slot: int, order: WorkOrder, on_stage: Callable[[str], None]) -> RunReport:
         """Run the order and wait for its report. Raises :class:`WorkerLost`."""

@@ -18,7 +18,7 @@ from radnode.storage import jobs
 from radnode.storage.jobs import LeaseLost, NewResultObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from radnode.config.peers import Peer
@@ -54,6 +54,7 @@ class Dispatcher:
         executor: Executor,
         peers: Callable[[], Mapping[str, Peer]],
         installed: Callable[[], frozenset[str]],
+        wanted: Callable[[], Sequence[str]],
         work_folder: Path,
         content_qualification: str,
         node_version: str,
@@ -67,6 +68,7 @@ class Dispatcher:
         self._executor = executor
         self._peers = peers
         self._installed = installed
+        self._wanted = wanted
         self._work_folder = work_folder
         self._content_qualification = content_qualification
         self._node_version = node_version
@@ -79,7 +81,8 @@ class Dispatcher:
         self._stages: dict[int, str] = {}
 
     def run_next(self, slot: Slot) -> bool:
-        """Lease and run the job that is most urgent. False when nothing waits."""
+        """Lease and run the job that is most urgent. False when nothing waits; the worker is warm by then."""
+        self._executor.prepare(slot.number, self._wanted())
         with self._database.begin() as session:
             job = jobs.lease_next(
                 session, f"{self._worker_prefix}:{slot.number}", self._now(), LEASE, self._installed()

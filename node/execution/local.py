@@ -26,6 +26,10 @@ class LocalExecutor:
             for worker in workers
         ]
 
+    def prepare(self, slot: int, pipelines: Sequence[str]) -> None:
+        """Start the slot's process if there is none, and let it load these pipelines."""
+        self._processes[slot].prepare(pipelines)
+
     def execute(self, slot: int, order: WorkOrder, on_stage: Callable[[str], None]) -> RunReport:
         """Run the order on the slot's process. Raises :class:`~radnode.node.execution.base.WorkerLost`."""
         return self._processes[slot].execute(order, on_stage)

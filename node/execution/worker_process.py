@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -18,7 +19,7 @@ from radnode.node.execution.base import WorkerLost
 from radnode.pipelines.contract import RunReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from radnode.pipelines.contract import WorkOrder
 
@@ -38,13 +39,22 @@ class WorkerProcess:
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._killed_because = ""
+        self._prepared: set[str] = set()
+
+    def prepare(self, pipelines: Sequence[str]) -> None:
+        """Start the process if there is none and have it load pipelines; does not wait for it."""
+        process = self._ensure_running()
+        if fresh := [name for name in pipelines if name not in self._prepared]:
+            self._prepared.update(fresh)
+            with contextlib.suppress(WorkerLost):  # the next order finds it dead and starts another
+                _send(process, json.dumps({"warm": fresh}))
 
     def execute(self, order: WorkOrder, on_stage: Callable[[str], None]) -> RunReport:
         """Run one order; starts the process if there is none. Raises :class:`WorkerLost`, and then has no process."""
         process = self._ensure_running()
         deadline = time.monotonic() + self._time_limit_s
         try:
-            _send(process, order)
+            _send(process, order.to_json())
             while True:
                 line = self._next_line(process, deadline)
                 if line is None:
@@ -80,6 +90,7 @@ class WorkerProcess:
             return self._process
         self.stop()
         self._killed_because = ""
+        self._prepared = set()
         self._lines = queue.SimpleQueue()
         process = subprocess.Popen(
             [sys.executable, "-m", "radnode.pipelines.runner"],
@@ -115,14 +126,14 @@ class WorkerProcess:
             self.kill(f"more than the memory limit of {self._memory_limit_bytes / 1e9:.1f} GB")
 
 
-def _send(process: subprocess.Popen[str], order: WorkOrder) -> None:
+def _send(process: subprocess.Popen[str], line: str) -> None:
     if process.stdin is None:
         raise WorkerLost("the worker process has no input")
     try:
-        process.stdin.write(order.to_json() + "\n")
+        process.stdin.write(line + "\n")
         process.stdin.flush()
     except (BrokenPipeError, OSError) as error:
-        raise WorkerLost(f"the worker process did not take the order: {error}") from error
+        raise WorkerLost(f"the worker process takes no orders: {error}") from error
 
 
 def _pump(stdout: object, lines: queue.SimpleQueue[str | None]) -> None:
