@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-from textwrap import shorten
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -18,7 +18,7 @@ from radnode.config.routes import PRIORITIES, SOURCE, ConditionReader, Route, ne
 from radnode.config.settings import TAKEN_OVER, Settings, Worker, overridden
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -106,22 +106,50 @@ def needs_restart(old: Configuration, new: Configuration) -> list[str]:
 
 
 def check_references(configuration: Configuration, pipelines: Collection[str]) -> list[Problem]:
-    """Routes that run or send what does not exist here."""
-    problems = []
-    for number, route in enumerate(configuration.routes):
-        for name in route.run:
-            if name not in pipelines:
-                cure = nearest(name, pipelines) or f"installed are {', '.join(sorted(pipelines)) or 'none'}"
-                problems.append(_problem(configuration, number, "run", f'no pipeline "{name}" is installed', cure))
-        for name in route.send:
-            peer = configuration.peers.get(name)
-            if peer is None:
-                cure = nearest(name, configuration.peers) or f"peers are {', '.join(configuration.peers) or 'none'}"
-                problems.append(_problem(configuration, number, "send", f'no peer is named "{name}"', cure))
-            elif not peer.receives:
-                cure = f"set `receives: true` at peers.{name}"
-                problems.append(_problem(configuration, number, "send", f'peer "{name}" does not receive', cure))
-    return problems
+    """Routes that name what does not exist here: pipelines to run, peers to send to, peers that are the source."""
+    return [
+        problem
+        for number, route in enumerate(configuration.routes)
+        for problem in (
+            *_unknown_pipelines(configuration, number, route, pipelines),
+            *_unknown_destinations(configuration, number, route),
+            *_unknown_sources(configuration, number, route),
+        )
+    ]
+
+
+def _unknown_pipelines(
+    configuration: Configuration, number: int, route: Route, pipelines: Collection[str]
+) -> Iterator[Problem]:
+    for name in route.run:
+        if name not in pipelines:
+            cure = nearest(name, pipelines) or f"installed are {', '.join(sorted(pipelines)) or 'none'}"
+            yield _problem(configuration, number, "run", f'no pipeline "{name}" is installed', cure)
+
+
+def _unknown_destinations(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:
+    for name in route.send:
+        peer = configuration.peers.get(name)
+        if peer is None:
+            cure = nearest(name, configuration.peers) or f"peers are {', '.join(configuration.peers) or 'none'}"
+            yield _problem(configuration, number, "send", f'no peer is named "{name}"', cure)
+        elif not peer.receives:
+            cure = f"set `receives: true` at peers.{name}"
+            yield _problem(configuration, number, "send", f'peer "{name}" does not receive', cure)
+
+
+def _unknown_sources(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:
+    """A `source` that no sender can be would make a route that silently never matches."""
+    if configuration.settings.accept_unknown_peers:
+        return
+    senders = [name for name, peer in configuration.peers.items() if peer.sends]
+    known = {name.strip().casefold() for name in senders}
+    for test in tests_of(route.when):
+        if test.attribute == SOURCE and test.operator in ("is", "in"):
+            for name in test.operand if isinstance(test.operand, tuple) else (test.operand,):
+                if str(name).strip().casefold() not in known:
+                    cure = nearest(str(name), senders) or f"peers that send are {', '.join(senders) or 'none'}"
+                    yield _problem(configuration, number, "when", f'source: no peer that sends is named "{name}"', cure)
 
 
 def _problem(configuration: Configuration, route: int, key: str, message: str, cure: str) -> Problem:
@@ -157,8 +185,6 @@ class _Reader:
         if settings is not None:
             self._cross_check_settings(settings)
         self._cross_check_peers(peers)
-        if not self._problems and settings is not None and not settings.accept_unknown_peers:
-            self._check_sources(routes, peers)
         if self._problems or settings is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
@@ -267,7 +293,7 @@ class _Reader:
         if each["type"] == "extra_forbidden":
             within = Worker if "workers" in each["loc"] else model
             names = [name for name in within.model_fields if name != "name"]
-            self._report(where, f'unknown key "{last}"', nearest(last, names) or f"use {', '.join(names)}")
+            self._report(where, "unknown key", nearest(last, names) or f"use {', '.join(names)}")
         elif each["type"] == "missing":
             self._report(where, "missing", f"write `{last}: …`")
         elif each["type"] == "too_short":
@@ -275,7 +301,8 @@ class _Reader:
         elif last == "database_url":  # it may hold a password
             self._report(where, "not a database that is supported", each["msg"].removeprefix("Value error, "))
         else:
-            self._report(where, f"{shorten(repr(each['input']), 80)} is wrong", each["msg"].removeprefix("Value error, "))
+            given = shorten(repr(each["input"]), 80)
+            self._report(where, f"{given} is wrong", each["msg"].removeprefix("Value error, "))
 
     def _cross_check_settings(self, settings: Settings) -> None:
         if settings.dicom_port == settings.http_port != 0:
@@ -289,20 +316,6 @@ class _Reader:
                 f"more than max_associations ({settings.max_associations})",
                 f"use at most {settings.max_associations}",
             )
-
-    def _check_sources(self, routes: Sequence[Route], peers: Mapping[str, Peer]) -> None:
-        """A `source` that no peer can be would make a route that never matches."""
-        senders = [name for name, peer in peers.items() if peer.sends]
-        known = {name.casefold() for name in senders}
-        for number, route in enumerate(routes):
-            for test in tests_of(route.when):
-                if test.attribute != SOURCE or test.operator not in ("is", "in"):
-                    continue
-                for name in test.operand if isinstance(test.operand, tuple) else (test.operand,):
-                    if str(name).strip().casefold() not in known:
-                        cure = nearest(str(name), senders) or f"peers that send are {', '.join(senders) or 'none'}"
-                        message = f'source: no peer that sends is named "{name}"'
-                        self._report(["routes", number, "when", "source"], message, cure)
 
     def _cross_check_peers(self, peers: Mapping[str, Peer]) -> None:
         """Two senders under one AE title must differ in address, or the ledger could not tell them apart."""

@@ -28,7 +28,9 @@ OPERATORS: tuple[Operator, ...] = ("is", "in", "matches", "contains", "at_least"
 PRIORITIES: tuple[Priority, ...] = ("urgent", "routine", "low")
 SOURCE = "source"
 
-_PRIVATE = re.compile(r"\(([0-9a-f]{3}[13579bdf]),\s*([0-9a-f]{4}|xx[0-9a-f]{2}|[0-9a-f]{2}xx)(?:,\s*([^)]*[^)\s])\s*)?\)", re.IGNORECASE)
+_PRIVATE = re.compile(
+    r"\(([0-9a-f]{3}[13579bdf]),\s*([0-9a-f]{4}|xx[0-9a-f]{2}|[0-9a-f]{2}xx)(?:,\s*([^)]*[^)\s])\s*)?\)", re.IGNORECASE
+)
 _SHORT_NAMES = {"body_part": "BodyPartExamined", "manufacturer_model": "ManufacturerModelName"}
 
 
@@ -142,7 +144,7 @@ class ConditionReader:
         if key == SOURCE:
             return SOURCE
         if match := _PRIVATE.fullmatch(key.strip()):
-            return self._private(key, *match.groups(), path)
+            return self._private(key, match, path)
         if key in _KEYWORDS:
             return _KEYWORDS[key]
         if tag_for_keyword(key) is not None:
@@ -156,10 +158,9 @@ class ConditionReader:
         )
         return None
 
-    def _private(
-        self, key: str, group: str, element: str, creator: str | None, path: Sequence[str | int]
-    ) -> str | None:
+    def _private(self, key: str, match: re.Match[str], path: Sequence[str | int]) -> str | None:
         """With a creator the block is the sender's choice, and only the last two digits count (PS3.5 7.8.1)."""
+        group, element, creator = match.groups()
         wildcard = element[:2].lower() == "xx"
         if element[2:].lower() == "xx" or (wildcard and not creator):
             self._report(

@@ -66,33 +66,9 @@ class Settings(BaseModel):
 
     ae_title: AETitle = "RADNODE"
     host: Annotated[str, Field(min_length=1)] = "0.0.0.0"  # noqa: S104 - a PACS is on another machine
-    dicom_port: def _database_url(value: str | None) -> str | None:
-    if value is not None and not value.startswith(_DATABASES):
-        raise ValueError(f"it begins with {' or '.join(_DATABASES)}")
-    return value
-
-
-def _folder(value: object) -> object:
-    if value == "":
-        raise ValueError("write a folder, for example /var/lib/radnode")
-    return value
-
-
-ListeningPort = 11112
+    dicom_port: ListeningPort = 11112
     http_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    http_port: def _database_url(value: str | None) -> str | None:
-    if value is not None and not value.startswith(_DATABASES):
-        raise ValueError(f"it begins with {' or '.join(_DATABASES)}")
-    return value
-
-
-def _folder(value: object) -> object:
-    if value == "":
-        raise ValueError("write a folder, for example /var/lib/radnode")
-    return value
-
-
-ListeningPort = 8042
+    http_port: ListeningPort = 8042
     data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")
     database_url: Annotated[str | None, AfterValidator(_database_url), Field(repr=False)] = None
     disk_reserve: Size = 5 * 10**9
