@@ -56,15 +56,15 @@ def test_below_the_reserve_nothing_is_stored_but_an_echo_is_answered(tmp_path: P
 
 
 class _FailingFlush(SystemOps):
-    """The flush of the n-th file or folder fails, as a dying disk's does."""
+    """Once armed, the flush of the n-th file or folder fails, as a dying disk's does."""
 
-    def __init__(self, number: int, failure: int) -> None:
-        self.number = number
+    def __init__(self, failure: int) -> None:
+        self.left = 0
         self._failure = failure
 
     def fsync(self, path: Path) -> None:
-        self.number -= 1
-        if self.number == 0:
+        self.left -= 1
+        if self.left == 0:
             raise OSError(self._failure, "injected", str(path))
         super().fsync(path)
 
@@ -72,7 +72,9 @@ class _FailingFlush(SystemOps):
 @pytest.mark.parametrize("failure", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
 @pytest.mark.parametrize("flush", [1, 2, 4], ids=["the file", "a new folder", "the folder of the name"])
 def test_a_flush_that_fails_is_never_success(tmp_path: Path, failure: int, flush: int) -> None:
-    store = FileStore(tmp_path / "data", 0, _FailingFlush(flush, failure))
+    disk = _FailingFlush(failure)
+    store = FileStore(tmp_path / "data", 0, disk)
+    disk.left = flush
     with Receiver(tmp_path, store=store) as receiver, Peer(receiver.port) as peer:
         peer.associate()
         assert peer.store(*_object(1, 100)) == OUT_OF_RESOURCES
@@ -80,7 +82,9 @@ def test_a_flush_that_fails_is_never_success(tmp_path: Path, failure: int, flush
 
 
 def test_after_a_broken_flush_nothing_is_taken_until_the_disk_passes_its_test(tmp_path: Path) -> None:
-    store = FileStore(tmp_path / "data", 0, _FailingFlush(1, errno.EIO))
+    disk = _FailingFlush(errno.EIO)
+    store = FileStore(tmp_path / "data", 0, disk)
+    disk.left = 1
     with Receiver(tmp_path, store=store) as receiver, Peer(receiver.port) as peer:
         peer.associate()
         statuses = [peer.store(*_object(number, 100)) for number in range(3)]
