@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 SQLITE_WAIT_MS = 30_000
+_NOT_OUR_MISTAKE = ("OperationalError", "InterfaceError", "InternalError", "DatabaseError")
+"""Kinds of PEP 249 that speak of the server, the disk or the file; the others are mistakes in a statement or value."""
 MIGRATION_LOCK = 0x72616E64
 """Any number, the same in every node: the PostgreSQL advisory lock that lets one process migrate at a time."""
 
@@ -39,7 +42,9 @@ class Database:
         if self._is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
-        self._reading = self.engine.execution_options(radnode_reading=True)
+        # Counts that are compared with each other must be of one instant; SQLite reads a snapshot anyway.
+        snapshot: dict[str, Any] = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._reading = self.engine.execution_options(radnode_reading=True, **snapshot)
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[Session]:
@@ -99,7 +104,9 @@ def _begin_sqlite(connection: Connection) -> None:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except PoolExhausted as error:
+        raise DatabaseUnavailable("all connections to the database are in use") from error
     except DBAPIError as error:
-        if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
+        if error.connection_invalidated or type(error).__name__ in _NOT_OUR_MISTAKE:
             raise DatabaseUnavailable(f"the database does not answer: {error.orig}") from error
         raise

@@ -86,6 +86,8 @@ class FileStore:
         self._broken: StorageBroken | None = None
         self._lock_descriptor: int | None = None
         self._free_seen = (0, -1.0)
+        above = root.absolute()
+        self._unflushed = [folder.parent for folder in (above, *above.parents) if not folder.exists()]
         for name in ("spool", "instances", "results", "quarantine"):
             (root / name).mkdir(parents=True, exist_ok=True)
 
@@ -106,7 +108,10 @@ class FileStore:
             self._lock_descriptor = None
 
     def self_test(self) -> None:
-        """Write, flush, link and delete one file. Raises StorageError when the volume cannot do that."""
+        """Write, flush, link and delete one file, and flush the store's own folders; once before anything is kept.
+
+        Raises StorageError when the volume cannot do that.
+        """
         probe = self.new_spool_path()
         with self._translated(probe):
             probe.write_bytes(b"radnode")
@@ -116,6 +121,9 @@ class FileStore:
             self._ops.unlink(probe)
             self._ops.unlink(target)
             self._ops.fsync(self.root / "spool")
+            for folder in (self.root, *self._unflushed):
+                self._ops.fsync(folder)
+        self._unflushed = []
         self._broken = None
 
     def new_spool_path(self) -> Path:

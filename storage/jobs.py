@@ -1,22 +1,26 @@
 """Jobs: inserted once for each key, leased with a fencing token, ended by whoever holds the lease.
 
-    WAITING ──lease──▶ RUNNING ──▶ PRODUCED ──(a later revision produced)──▶ SUPERSEDED
-       ▲                  │ ├────▶ NOT_PROCESSED
-       └──lease ended─────┘ └────▶ FAILED
+    WAITING ──lease──▶ RUNNING ──▶ PRODUCED ──(a later revision has its answer)──▶ SUPERSEDED
+       ▲                  │ ├────▶ NOT_PROCESSED                                      ▲
+       └──lease ended─────┘ └────▶ FAILED                          WAITING ───────────┘
 
 Every transition is an UPDATE on the old state and the token, so that a worker whose lease has ended changes nothing.
+Whoever ends a job locks its series first: two jobs that end at the same moment see each other.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from radnode.storage import ledger
 from radnode.storage.catalog import add_event, affected
+from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import (
     DeliveryRow,
@@ -29,15 +33,15 @@ from radnode.storage.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
 MOST_CRASHES = 2
 """A second worker lost on the same inputs is no accident: such a job must not take the node's workers down for ever."""
 
-CANDIDATES = 200
-"""How many waiting jobs are weighed against each other at a lease."""
+PRIORITY_STEP = timedelta(minutes=1)
+"""What one step of priority is worth in waiting."""
 
 
 class LeaseLost(Exception):
@@ -66,7 +70,8 @@ ALLOWED: Mapping[JobState, frozenset[JobState]] = {
     JobState.SUPERSEDED: frozenset(),
 }
 
-# How a finished job leaves its instances; the worst answer of several jobs over one instance is the one to show.
+# How an ended job leaves its instances. Of several jobs over one instance the worst answer is the one to show: a
+# person has to look at it, and would not at PROCESSED.
 _OUTCOMES = {
     JobState.FAILED: InstanceState.FAILED,
     JobState.NOT_PROCESSED: InstanceState.NOT_PROCESSED,
@@ -136,10 +141,8 @@ class NewResultObject:
 
 def insert_job(session: Session, job: NewJob, now: datetime) -> int | None:
     """Insert a job and take its instances; None when the key is known, and then nothing changes."""
-    if session.scalar(select(JobRow.id).where(JobRow.key == job.key)) is not None:
-        return None
-    job_id = session.execute(
-        insert(JobRow)
+    job_id = session.scalar(
+        insert_for(session, JobRow)
         .values(
             key=job.key,
             study_id=job.study_id,
@@ -150,14 +153,18 @@ def insert_job(session: Session, job: NewJob, now: datetime) -> int | None:
             route_names=list(job.route_names),
             destinations=list(job.destinations),
             priority=job.priority,
+            turn_at=now + job.priority * PRIORITY_STEP,
             configuration_digest=job.configuration_digest,
             input_digest=job.input_digest,
             state=JobState.WAITING,
             report={},
             created_at=now,
         )
+        .on_conflict_do_nothing(index_elements=["key"])
         .returning(JobRow.id)
-    ).scalar_one()
+    )
+    if job_id is None:
+        return None
     session.execute(
         insert(JobInputRow), [{"job_id": job_id, "instance_id": each} for each in job.instance_ids]
     )
@@ -170,16 +177,15 @@ def lease_next(
     session: Session, worker: str, now: datetime, duration: timedelta, pipelines: Collection[str]
 ) -> LeasedJob | None:
     """The most urgent waiting job, leased. A minute of waiting weighs as much as one step of priority."""
-    candidates = session.execute(
-        select(JobRow.id, JobRow.priority, JobRow.created_at, JobRow.token)
+    chosen = session.execute(
+        select(JobRow.id, JobRow.token)
         .where(JobRow.state == JobState.WAITING, JobRow.pipeline.in_(pipelines))
-        .order_by(JobRow.priority, JobRow.created_at)
-        .limit(CANDIDATES)
+        .order_by(JobRow.turn_at, JobRow.id)
+        .limit(1)
         .with_for_update(skip_locked=True)
-    ).all()
-    if not candidates:
+    ).first()
+    if chosen is None:
         return None
-    chosen = min(candidates, key=lambda each: (_urgency(each.priority, each.created_at, now), each.id))
     _move(
         session, chosen.id, chosen.token, JobState.WAITING, JobState.RUNNING,
         token=chosen.token + 1, worker=worker, lease_until=now + duration, started_at=now,
@@ -208,6 +214,7 @@ def produced(
 
     destinations: name -> result forms. Raises :class:`LeaseLost`.
     """
+    _lock_series(session, job_id)
     _move(session, job_id, token, JobState.RUNNING, JobState.PRODUCED, report=report, ended_at=now, lease_until=None)
     for each in objects:
         result_object_id = session.execute(
@@ -236,6 +243,7 @@ def not_processed(
     session: Session, job_id: int, token: int, reason: str, report: dict[str, Any], now: datetime
 ) -> None:
     """End a job with a stated refusal. Raises :class:`LeaseLost`."""
+    _lock_series(session, job_id)
     _move(session, job_id, token, JobState.RUNNING, JobState.NOT_PROCESSED,
           reason=reason, report=report, ended_at=now, lease_until=None)
     _event(session, job_id, "job not processed", {"reason": reason}, now)
@@ -247,6 +255,7 @@ def failed(
     session: Session, job_id: int, token: int, reason: str, report: dict[str, Any], now: datetime
 ) -> None:
     """End a job that broke. Raises :class:`LeaseLost`."""
+    _lock_series(session, job_id)
     _move(session, job_id, token, JobState.RUNNING, JobState.FAILED,
           reason=reason, report=report, ended_at=now, lease_until=None)
     _event(session, job_id, "job failed", {"reason": reason}, now)
@@ -255,6 +264,7 @@ def failed(
 
 def crashed(session: Session, job_id: int, token: int, reason: str, now: datetime) -> JobState:
     """The worker was lost: the job waits again, or fails when it was not the first. Raises :class:`LeaseLost`."""
+    _lock_series(session, job_id)
     crashes = session.scalar(select(JobRow.crashes).where(JobRow.id == job_id)) or 0
     if crashes + 1 >= MOST_CRASHES:
         to, ended_at = JobState.FAILED, now
@@ -291,13 +301,21 @@ def reap(session: Session, now: datetime) -> list[int]:
     rows = session.execute(
         select(JobRow.id, JobRow.token).where(JobRow.state == JobState.RUNNING, JobRow.lease_until < now)
     ).all()
+    reaped = []
     for row in rows:
-        crashed(session, row.id, row.token, "the lease ended without a result", now)
-    return [row.id for row in rows]
+        with contextlib.suppress(LeaseLost):  # it ended between the two statements
+            crashed(session, row.id, row.token, "the lease ended without a result", now)
+            reaped.append(row.id)
+    return reaped
 
 
-def _urgency(priority: int, created_at: datetime, now: datetime) -> float:
-    return priority - (now - created_at).total_seconds() / 60
+def _lock_series(session: Session, job_id: int) -> None:
+    """Before any job of it is touched, so that all lock in one order."""
+    session.execute(
+        select(SeriesRow.id)
+        .where(SeriesRow.id == select(JobRow.series_id).where(JobRow.id == job_id).scalar_subquery())
+        .with_for_update(key_share=True)
+    )
 
 
 def _move(session: Session, job_id: int, expected_token: int, old: JobState, new: JobState, **values: Any) -> None:
@@ -341,23 +359,23 @@ def _leased(session: Session, job_id: int) -> LeasedJob:
 
 
 def _supersede(session: Session, job_id: int, now: datetime) -> None:
-    """The answer of a later revision replaces those of earlier ones; what was not sent yet is withdrawn."""
+    """The answer of the latest revision replaces earlier ones, this one too; what was not sent yet is withdrawn."""
     job = session.get_one(JobRow, job_id, populate_existing=True)
-    older = list(
-        session.scalars(
-            select(JobRow.id).where(
-                JobRow.series_id == job.series_id,
-                JobRow.pipeline == job.pipeline,
-                JobRow.revision < job.revision,
-                JobRow.state.in_((JobState.PRODUCED, JobState.WAITING)),
-            )
+    same_question = (JobRow.series_id == job.series_id, JobRow.pipeline == job.pipeline)
+    latest = session.scalar(
+        select(func.max(JobRow.revision)).where(
+            *same_question, JobRow.state.in_((JobState.PRODUCED, JobState.NOT_PROCESSED))
         )
     )
-    if not older:
-        return
-    reason = f"superseded by job {job_id}"
-    session.execute(
-        update(JobRow).where(JobRow.id.in_(older)).values(state=JobState.SUPERSEDED, reason=reason)
+    reason = f"revision {latest} has its answer"
+    older = list(
+        session.scalars(
+            update(JobRow)
+            .where(*same_question, JobRow.revision < latest, JobRow.state.in_((JobState.PRODUCED, JobState.WAITING)))
+            .values(state=JobState.SUPERSEDED, reason=reason, ended_at=func.coalesce(JobRow.ended_at, now))
+            .returning(JobRow.id)
+            .execution_options(synchronize_session=False)
+        )
     )
     session.execute(
         update(DeliveryRow)
@@ -365,32 +383,36 @@ def _supersede(session: Session, job_id: int, now: datetime) -> None:
         .values(state="WITHDRAWN", reason=reason)
     )
     for each in older:
-        _event(session, each, "job superseded", {"by": job_id}, now)
+        _event(session, each, "job superseded", {"by_revision": latest}, now)
+        _release(session, each, now)
 
 
 def _release(session: Session, job_id: int, now: datetime) -> None:
-    """Give the instances of an ended job their state, once no other job holds them."""
-    instance_ids = list(session.scalars(select(JobInputRow.instance_id).where(JobInputRow.job_id == job_id)))
-    states: dict[int, set[JobState]] = {}
-    for some in ledger.portions(instance_ids):
-        for instance_id, state in session.execute(
-            select(JobInputRow.instance_id, JobRow.state)
-            .join(JobRow, JobRow.id == JobInputRow.job_id)
-            .where(JobInputRow.instance_id.in_(some), JobRow.revision == _revision(session, job_id))
-        ):
-            states.setdefault(instance_id, set()).add(JobState(state))
+    """Give the instances of an ended job their state, once no other job holds them: the answer of the last revision."""
     by_outcome: dict[InstanceState, list[int]] = {}
-    for instance_id, found in states.items():
-        if found & {JobState.WAITING, JobState.RUNNING}:
+    for instance_id, found in _jobs_over_inputs(session, job_id).items():
+        if any(state in (JobState.WAITING, JobState.RUNNING) for _, state in found):
             continue
-        worst = next(state for state in _OUTCOMES if state in found)
+        latest = max(revision for revision, _ in found)
+        answers = {state for revision, state in found if revision == latest}
+        worst = next(state for state in _OUTCOMES if state in answers)
         by_outcome.setdefault(_OUTCOMES[worst], []).append(instance_id)
     for outcome, ids in by_outcome.items():
         ledger.move(session, ids, outcome, reason=f"job {job_id}", now=now)
 
 
-def _revision(session: Session, job_id: int) -> int:
-    return session.scalar(select(JobRow.revision).where(JobRow.id == job_id)) or 0
+def _jobs_over_inputs(session: Session, job_id: int) -> dict[int, list[tuple[int, JobState]]]:
+    """Instance id -> revision and state of every job over it, for the inputs of one job."""
+    instance_ids = session.scalars(select(JobInputRow.instance_id).where(JobInputRow.job_id == job_id))
+    found: dict[int, list[tuple[int, JobState]]] = {}
+    for some in ledger.portions(instance_ids):
+        for instance_id, revision, state in session.execute(
+            select(JobInputRow.instance_id, JobRow.revision, JobRow.state)
+            .join(JobRow, JobRow.id == JobInputRow.job_id)
+            .where(JobInputRow.instance_id.in_(some))
+        ):
+            found.setdefault(instance_id, []).append((revision, JobState(state)))
+    return found
 
 
 def _event(session: Session, job_id: int, kind: str, detail: dict[str, Any], now: datetime) -> None:

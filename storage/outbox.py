@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, exists, select, update
+from sqlalchemy import and_, case, exists, select, update
 from sqlalchemy.orm import aliased
 
 from radnode.storage.catalog import add_event, affected
+from radnode.storage.jobs import JobState
 from radnode.storage.tables import DeliveryRow, JobRow, ResultObjectRow, StudyRow
 
 if TYPE_CHECKING:
@@ -113,15 +114,16 @@ def sent(session: Session, delivery: Delivery, status: int, now: datetime) -> No
 
 def retry(session: Session, delivery: Delivery, reason: str, due_at: datetime) -> None:
     """Wait and send the same bytes again. Raises :class:`DeliveryLost`."""
-    _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENDING, DeliveryState.WAITING,
+    _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENDING, _waiting_or_withdrawn(),
           reason=reason, due_at=due_at, lease_until=None)
 
 
 def dead(session: Session, delivery: Delivery, reason: str, now: datetime) -> None:
-    """The destination will never take it; so will what refers to it only mislead. Raises :class:`DeliveryLost`."""
+    """The destination will never take it, nor then what refers to it (R9). Raises :class:`DeliveryLost`."""
     _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENDING, DeliveryState.DEAD,
           reason=reason, lease_until=None)
     _event(session, delivery, "result refused", {"reason": reason}, now)
+    _bury_what_refers_to(session, delivery, now)
 
 
 def confirmed(session: Session, delivery: Delivery, now: datetime, how: str) -> None:
@@ -161,15 +163,20 @@ def unconfirmed(session: Session, now: datetime, destinations: Sequence[str], li
 
 
 def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> int:
-    """Send again what is dead, or what was sent and is not there: same object, same UID."""
+    """Send again what is dead, or what was sent and is not there: same object, same UID; returns how many will be.
+
+    Its time begins anew, else what died of age would die again at the first failure. What a later revision replaced
+    stays where it is.
+    """
     return affected(
         session,
         update(DeliveryRow)
         .where(
             DeliveryRow.id.in_(delivery_ids),
             DeliveryRow.state.in_((DeliveryState.DEAD, DeliveryState.SENT)),
+            ~_superseded(),
         )
-        .values(state=DeliveryState.WAITING, due_at=now, reason=""),
+        .values(state=DeliveryState.WAITING, due_at=now, created_at=now, attempts=0, reason=""),
     )
 
 
@@ -191,12 +198,50 @@ def reap(session: Session, now: datetime) -> int:
 def _wait_again(session: Session, now: datetime, which: ColumnElement[bool]) -> int:
     return affected(
         session,
-        update(DeliveryRow).where(which).values(state=DeliveryState.WAITING, due_at=now, lease_until=None),
+        update(DeliveryRow).where(which).values(state=_waiting_or_withdrawn(), due_at=now, lease_until=None),
     )
 
 
+def _superseded() -> ColumnElement[bool]:
+    return exists().where(JobRow.id == DeliveryRow.job_id, JobRow.state == JobState.SUPERSEDED)
+
+
+def _waiting_or_withdrawn() -> ColumnElement[str]:
+    """Where a delivery goes that did not arrive: a later revision may have come while it was on its way."""
+    return case((_superseded(), DeliveryState.WITHDRAWN), else_=DeliveryState.WAITING)
+
+
+def _bury_what_refers_to(session: Session, dead_delivery: Delivery, now: datetime) -> None:
+    """A report on a segmentation that is not there misleads whoever opens it."""
+    job_id = select(DeliveryRow.job_id).where(DeliveryRow.id == dead_delivery.delivery_id).scalar_subquery()
+    later = session.execute(
+        _deliveries()
+        .where(
+            DeliveryRow.job_id == job_id,
+            DeliveryRow.destination == dead_delivery.destination,
+            DeliveryRow.state == DeliveryState.WAITING,
+        )
+        .order_by(DeliveryRow.send_order)
+    ).all()
+    buried = {dead_delivery.sop_instance_uid: dead_delivery.form}
+    for row in later:
+        _, result_object, _ = row
+        if not (missing := buried.keys() & set(result_object.references)):
+            continue
+        delivery = _delivery(row)
+        reason = f"it refers to the {buried[min(missing)]} object that {delivery.destination} does not have"
+        _move(session, delivery.delivery_id, delivery.token, DeliveryState.WAITING, DeliveryState.DEAD, reason=reason)
+        _event(session, delivery, "result refused", {"reason": reason}, now)
+        buried[delivery.sop_instance_uid] = delivery.form
+
+
 def _move(
-    session: Session, delivery_id: int, expected_token: int, old: DeliveryState, new: DeliveryState, **values: Any
+    session: Session,
+    delivery_id: int,
+    expected_token: int,
+    old: DeliveryState,
+    new: DeliveryState | ColumnElement[str],
+    **values: Any,
 ) -> None:
     changed = affected(
         session,

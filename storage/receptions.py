@@ -1,6 +1,7 @@
 """Recording what was received: one transaction for whatever arrived together.
 
     same bytes again                  no new row: `receptions` + 1                    (resend)
+    same bytes of what has expired    as above, and the file is to be removed again
     same SOP Instance UID, new bytes  a second row in CONFLICT, the first stays       (edited or recompressed)
     SOP Instance UID in two series    a second row in CONFLICT
     one study, two patients           the new instance in CONFLICT, the study marked
@@ -11,13 +12,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from radnode.storage.ledger import InstanceState
-from radnode.storage.tables import EventRow, InstanceRow, LedgerEvent, SeriesRow, StudyRow
+from radnode.storage.tables import EventRow, InstanceRow, LedgerEvent, RemovalRow, SeriesRow, StudyRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +57,15 @@ class Recorded:
     reopened: bool = False
 
 
+class _Held(NamedTuple):
+    """An instance that is known already."""
+
+    instance_id: int
+    series_id: int
+    digest: str
+    state: str
+
+
 @dataclass(slots=True)
 class _Series:
     """A series row locked by this transaction, and how many new instances the batch brings it."""
@@ -74,8 +85,11 @@ _INSTANCES = cast("Table", InstanceRow.__table__)
 _INSERT_INSTANCE = insert(_INSTANCES).returning(_INSTANCES.c.id)
 _INSERT_JOURNAL = insert(cast("Table", LedgerEvent.__table__))
 _INSERT_EVENT = insert(cast("Table", EventRow.__table__))
+_INSERT_REMOVAL = insert(cast("Table", RemovalRow.__table__))
 _FIND_KNOWN = (
-    select(_INSTANCES.c.sop_instance_uid, _INSTANCES.c.id, _INSTANCES.c.series_id, _INSTANCES.c.digest)
+    select(
+        _INSTANCES.c.sop_instance_uid, _INSTANCES.c.id, _INSTANCES.c.series_id, _INSTANCES.c.digest, _INSTANCES.c.state
+    )
     .where(_INSTANCES.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
     .order_by(_INSTANCES.c.id)
 )
@@ -120,6 +134,7 @@ def record(session: Session, receptions: Sequence[Reception]) -> list[Recorded]:
     Upserting a series row locks it, so that two receivers, or a receiver and the closing of the series, take turns.
     """
     connection = session.connection()
+    _lock_uids(connection, receptions)
     studies = _upsert_studies(connection, receptions)
     series = _upsert_series(connection, receptions, studies)
     known = _known(connection, receptions)
@@ -133,13 +148,15 @@ def record(session: Session, receptions: Sequence[Reception]) -> list[Recorded]:
 
 
 def _record_one(
-    connection: Connection, reception: Reception, series: _Series, known: list[tuple[int, int, str]], patient_id: str
+    connection: Connection, reception: Reception, series: _Series, known: list[_Held], patient_id: str
 ) -> Recorded:
-    for instance_id, series_id, digest in known:
-        if series_id == series.series_id and digest == reception.digest:
-            connection.execute(_COUNT_AGAIN, {"instance_id": instance_id})
-            _journal(connection, instance_id, "received again", "", reception.received_at)
-            return Recorded(instance_id=instance_id, series_id=series_id, duplicate=True)
+    for held in known:
+        if held.series_id == series.series_id and held.digest == reception.digest:
+            connection.execute(_COUNT_AGAIN, {"instance_id": held.instance_id})
+            _journal(connection, held.instance_id, "received again", "", reception.received_at)
+            if held.state == InstanceState.EXPIRED:
+                connection.execute(_INSERT_REMOVAL, {"instance_id": held.instance_id})
+            return Recorded(instance_id=held.instance_id, series_id=held.series_id, duplicate=True)
     reason = _contradiction(reception, series, known, patient_id)
     instance_id = _insert_instance(connection, reception, series, reason)
     _journal(connection, instance_id, "acknowledged", "", reception.received_at)
@@ -147,7 +164,7 @@ def _record_one(
         _journal(connection, instance_id, InstanceState.CONFLICT, reason, reception.received_at)
     if reason == _TWO_PATIENTS:
         connection.execute(_MARK_STUDY, {"study_id": series.study_id, "why": reason})
-    known.append((instance_id, series.series_id, reception.digest))
+    known.append(_Held(instance_id, series.series_id, reception.digest, InstanceState.RECEIVED))
     series.fresh += 1
     series.last_at = reception.received_at
     return Recorded(instance_id=instance_id, series_id=series.series_id, conflict=bool(reason))
@@ -175,12 +192,10 @@ def _insert_instance(connection: Connection, reception: Reception, series: _Seri
 _TWO_PATIENTS = "the study has instances of two Patient IDs"
 
 
-def _contradiction(
-    reception: Reception, series: _Series, known: list[tuple[int, int, str]], patient_id: str
-) -> str:
+def _contradiction(reception: Reception, series: _Series, known: list[_Held], patient_id: str) -> str:
     if reception.patient_id != patient_id:
         return _TWO_PATIENTS
-    if any(series_id != series.series_id for _, series_id, _ in known):
+    if any(held.series_id != series.series_id for held in known):
         return "the SOP Instance UID belongs to another series as well"
     if known:
         return "the SOP Instance UID was received with other content"
@@ -189,6 +204,23 @@ def _contradiction(
 
 def _journal(connection: Connection, instance_id: int, kind: str, reason: str, now: datetime) -> None:
     connection.execute(_INSERT_JOURNAL, {"instance_id": instance_id, "at": now, "kind": kind, "reason": reason})
+
+
+_LOCK_UIDS = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS key")
+
+
+def _lock_uids(connection: Connection, receptions: Sequence[Reception]) -> None:
+    """One SOP Instance UID under two studies at once: no row is common to both, and neither would see the other (U4).
+
+    SQLite has one writer at a time anyway. Two UIDs with one key only wait for each other.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    keys = {
+        int.from_bytes(blake2b(each.sop_instance_uid.encode(), digest_size=8).digest(), signed=True)
+        for each in receptions
+    }
+    connection.execute(_LOCK_UIDS, {"keys": sorted(keys)})
 
 
 def _upsert_studies(connection: Connection, receptions: Sequence[Reception]) -> dict[str, tuple[int, str]]:
@@ -239,11 +271,11 @@ def _upsert_series(
     return found
 
 
-def _known(connection: Connection, receptions: Sequence[Reception]) -> dict[str, list[tuple[int, int, str]]]:
-    """SOP Instance UID -> (instance id, series id, digest) of what is held under it."""
-    known: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+def _known(connection: Connection, receptions: Sequence[Reception]) -> dict[str, list[_Held]]:
+    """SOP Instance UID -> the instances that have it."""
+    known: dict[str, list[_Held]] = defaultdict(list)
     for uid, *held in connection.execute(_FIND_KNOWN, {"uids": [each.sop_instance_uid for each in receptions]}):
-        known[uid].append((held[0], held[1], held[2]))
+        known[uid].append(_Held(*held))
     return known
 
 

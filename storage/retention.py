@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, insert, select
+from sqlalchemy.orm import aliased
 
 from radnode.storage import ledger
 from radnode.storage.ledger import InstanceState
-from radnode.storage.tables import DeliveryRow, HeaderRow, InstanceRow, JobInputRow, JobRow, SeriesRow
+from radnode.storage.tables import DeliveryRow, HeaderRow, InstanceRow, JobInputRow, JobRow, RemovalRow, SeriesRow
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from sqlalchemy import Select
 
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
@@ -23,43 +26,66 @@ _LIVE_DELIVERIES = ("WAITING", "SENDING")
 def expire(database: Database, store: FileStore, older_than: datetime, now: datetime, limit: int) -> int:
     """Delete images received before `older_than` that no open series, job or delivery needs; returns how many.
 
-    The row says EXPIRED before the file goes: a crash in between leaves a file nobody needs, never a row without bytes.
-    Bytes that another instance shares stay. Results are kept: they are small, and a PACS may ask for a resend.
+    The row says EXPIRED before the file goes, and a note in the same transaction sees to it that the file does go: a
+    crash in between leaves neither a row without bytes nor a file for ever. Bytes that another instance shares stay.
+    Results are kept: they are small, and a PACS may ask for a resend.
     """
+    _remove_files(database, store)
     with database.begin() as session:
-        live_job = exists().where(
-            JobInputRow.instance_id == InstanceRow.id,
-            JobRow.id == JobInputRow.job_id,
-            JobRow.state.in_(_LIVE_JOBS),
+        ids = list(session.scalars(_settled(older_than).limit(limit)))
+        expired = ledger.move(session, ids, InstanceState.EXPIRED, reason="retention", now=now)
+        for some in ledger.portions(ids):
+            session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(some)))
+        if ids:
+            session.execute(insert(RemovalRow), [{"instance_id": each} for each in ids])
+    _remove_files(database, store)
+    return expired
+
+
+def _settled(older_than: datetime) -> Select[int]:
+    """Instances, oldest first, that nothing waits for. They stay locked until the transaction ends."""
+    live_job = exists().where(
+        JobInputRow.instance_id == InstanceRow.id,
+        JobRow.id == JobInputRow.job_id,
+        JobRow.state.in_(_LIVE_JOBS),
+    )
+    live_delivery = exists().where(
+        JobInputRow.instance_id == InstanceRow.id,
+        DeliveryRow.job_id == JobInputRow.job_id,
+        DeliveryRow.state.in_(_LIVE_DELIVERIES),
+    )
+    return (
+        select(InstanceRow.id)
+        .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
+        .where(
+            InstanceRow.state.in_(ledger.ALLOWED[InstanceState.EXPIRED]),
+            InstanceRow.received_at < older_than,
+            SeriesRow.state != "OPEN",
+            ~live_job,
+            ~live_delivery,
         )
-        live_delivery = exists().where(
-            JobInputRow.instance_id == InstanceRow.id,
-            DeliveryRow.job_id == JobInputRow.job_id,
-            DeliveryRow.state.in_(_LIVE_DELIVERIES),
-        )
-        rows = session.execute(
-            select(InstanceRow.id, InstanceRow.digest)
-            .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
-            .where(
-                InstanceRow.state.in_(ledger.ALLOWED[InstanceState.EXPIRED]),
-                InstanceRow.received_at < older_than,
-                SeriesRow.state != "OPEN",
-                ~live_job,
-                ~live_delivery,
-            )
-            .order_by(InstanceRow.received_at)
-            .limit(limit)
+        .order_by(InstanceRow.received_at)
+        .with_for_update(of=InstanceRow, skip_locked=True)
+    )
+
+
+def _remove_files(database: Database, store: FileStore) -> None:
+    """Delete what is noted for removal and no other instance needs; then forget the notes."""
+    other = aliased(InstanceRow)
+    needed = exists().where(
+        other.sop_instance_uid == InstanceRow.sop_instance_uid,  # part of the bytes, and it has an index
+        other.digest == InstanceRow.digest,
+        other.state != InstanceState.EXPIRED,
+    )
+    with database.read() as session:
+        notes = session.execute(
+            select(RemovalRow.id, InstanceRow.digest, needed)
+            .join(InstanceRow, InstanceRow.id == RemovalRow.instance_id)
         ).all()
-        ids = [row.id for row in rows]
-        ledger.move(session, ids, InstanceState.EXPIRED, reason="retention", now=now)
-        session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(ids)))
-    for row in rows:
-        with database.read() as session:
-            shared = session.scalar(
-                select(InstanceRow.id)
-                .where(InstanceRow.digest == row.digest, InstanceRow.state != InstanceState.EXPIRED)
-                .limit(1)
-            )
-        if shared is None:
-            store.remove(row.digest)
-    return len(rows)
+    for _, digest, is_needed in notes:
+        if not is_needed:
+            store.remove(digest)
+    if notes:
+        with database.begin() as session:
+            for some in ledger.portions(row.id for row in notes):
+                session.execute(delete(RemovalRow).where(RemovalRow.id.in_(some)))

@@ -140,6 +140,27 @@ class LedgerEvent(Base):
     )
 
 
+class RemovalRow(Base):
+    """The file of an expired instance may still be there; the row goes once the file is gone.
+
+    One row for each time the file may have come, so that ending one removal never forgets another.
+    """
+
+    __tablename__ = "removals"
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"))
+
+
+class NodeLease(Base):
+    """Who among several processes may do what only one may do (`name`), until when. `token` rises with every owner."""
+
+    __tablename__ = "node_leases"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(Text)
+    token: Mapped[int]
+    lease_until: Mapped[datetime]
+
+
 class EventRow(Base):
     """The timeline of a study. Append-only."""
 
@@ -167,7 +188,11 @@ class RoutingRow(Base):
 
 
 class JobRow(Base):
-    """One pipeline over one frozen set of instances. `token` rises with every lease."""
+    """One pipeline over one frozen set of instances. `token` rises with every lease.
+
+    turn_at: when it was inserted plus a minute for each step of its priority; the earliest is leased first. Urgent jobs
+    overtake by as many minutes as they are ahead in priority, so nothing that waits is overtaken for ever.
+    """
 
     __tablename__ = "jobs"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -180,6 +205,7 @@ class JobRow(Base):
     route_names: Mapped[list[Any]]
     destinations: Mapped[list[Any]]
     priority: Mapped[int]
+    turn_at: Mapped[datetime]
     configuration_digest: Mapped[str] = mapped_column(String(64))
     input_digest: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
@@ -193,7 +219,7 @@ class JobRow(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    __table_args__ = (Index("ix_jobs_state", "state", "priority"),)
+    __table_args__ = (Index("ix_jobs_state", "state", "turn_at"),)
 
 
 class JobInputRow(Base):

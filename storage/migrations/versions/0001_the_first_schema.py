@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.Column("route_names", sa.JSON(), nullable=False),
         sa.Column("destinations", sa.JSON(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("turn_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("configuration_digest", sa.String(length=64), nullable=False),
         sa.Column("input_digest", sa.String(length=64), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
@@ -115,8 +116,26 @@ def upgrade() -> None:
         sa.UniqueConstraint("key"),
     )
     op.create_index(op.f("ix_jobs_series_id"), "jobs", ["series_id"], unique=False)
-    op.create_index("ix_jobs_state", "jobs", ["state", "priority"], unique=False)
+    op.create_index("ix_jobs_state", "jobs", ["state", "turn_at"], unique=False)
     op.create_index(op.f("ix_jobs_study_id"), "jobs", ["study_id"], unique=False)
+    op.create_table(
+        "removals",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("instance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"],
+            ["instances.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "node_leases",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("token", sa.Integer(), nullable=False),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
     op.create_table(
         "routings",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -266,6 +285,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_events_study_id"), table_name="events")
     op.drop_table("events")
     op.drop_table("routings")
+    op.drop_table("node_leases")
+    op.drop_table("removals")
     op.drop_index(op.f("ix_jobs_study_id"), table_name="jobs")
     op.drop_index("ix_jobs_state", table_name="jobs")
     op.drop_index(op.f("ix_jobs_series_id"), table_name="jobs")
