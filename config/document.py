@@ -6,9 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.composer import ComposerError
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.tokens import AliasToken, AnchorToken, DirectiveToken, TagToken
+from ruamel.yaml.tokens import (
+    AliasToken,
+    AnchorToken,
+    BlockEndToken,
+    BlockMappingStartToken,
+    BlockSequenceStartToken,
+    DirectiveToken,
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+    TagToken,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +33,11 @@ Where = tuple[str | int, ...]
 Flaw = tuple[int, str, str]
 """Line, what is wrong, what would be right."""
 
+DEEPEST = 32
+"""Levels of mappings and lists."""
+
+_OPENING = (BlockMappingStartToken, BlockSequenceStartToken, FlowMappingStartToken, FlowSequenceStartToken)
+_CLOSING = (BlockEndToken, FlowMappingEndToken, FlowSequenceEndToken)
 _REFUSED = (
     (TagToken, "a YAML tag is not used here", "write the plain value"),
     (AliasToken, "a YAML alias is not used here", "write the value again"),
@@ -57,28 +75,34 @@ def read_document(text: str) -> tuple[dict[str, Any], dict[Where, int]]:
     except DuplicateKeyError as error:
         raise NotReadable([(_line(error), "a key stands twice", "keep one of them")]) from error
     except MarkedYAMLError as error:
-        said = " ".join((error.problem or "not YAML").split())
-        raise NotReadable([(_line(error), said, "check indentation, colons and quotes")]) from error
+        raise NotReadable([(_line(error), *_said(error))]) from error
     except (YAMLError, ValueError) as error:
         said = " ".join(str(error).split())
         raise NotReadable([(1, f"not YAML: {said}", "save it as plain UTF-8 text")]) from error
-    except RecursionError as error:
-        raise NotReadable([(1, "nested too deeply", "a configuration has a few levels")]) from error
     return plain, lines
 
 
 def _refused(text: str) -> list[Flaw]:
-    return [
-        (token.start_mark.line + 1, message, cure)
-        for token in YAML(typ="rt", pure=True).scan(text)
-        for kind, message, cure in _REFUSED
-        if isinstance(token, kind)
-    ]
+    flaws: list[Flaw] = []
+    depth = 0
+    for token in YAML(typ="rt", pure=True).scan(text):
+        line = token.start_mark.line + 1
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > DEEPEST:  # at once: the time to scan grows with the square of the depth
+            return [*flaws, (line, "nested too deeply", f"a configuration has at most {DEEPEST} levels")]
+        flaws += [(line, message, cure) for kind, message, cure in _REFUSED if isinstance(token, kind)]
+    return flaws
 
 
 def _line(error: MarkedYAMLError) -> int:
     mark = error.problem_mark or error.context_mark
     return mark.line + 1 if mark is not None else 1
+
+
+def _said(error: MarkedYAMLError) -> tuple[str, str]:
+    if isinstance(error, ComposerError):
+        return "a second document is not used here", "leave out the line `---`"
+    return " ".join((error.problem or "not YAML").split()), "check indentation, colons and quotes"
 
 
 def _note_lines(node: object, path: Where, lines: dict[Where, int]) -> None:

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 Outcome = Literal["met", "not met", "unknown"]
 
 LONGEST_TEXT = 256
-"""Characters of a value that a pattern is tried on. It bounds the time; a description has 64 (PS3.5 6.2, LO)."""
+"""Characters of a value that a pattern is tried on, which bounds its time; on a longer one the answer is unknown.
+
+A description has 64 (PS3.5 6.2, LO)."""
 MOST_SEEN = 5
-"""Distinct values shown for a condition."""
+"""Distinct values shown for a condition, and elements of one value."""
+LONGEST_SHOWN = 100
+"""Characters shown of a value."""
 
 _BY_TRUTH: dict[bool | None, Outcome] = {True: "met", False: "not met", None: "unknown"}
 
@@ -159,7 +163,7 @@ def _compare(test: Test, value: Any) -> bool | None:
     if test.operator == "contains":
         return _folded(operand) in _folded(value)
     if test.operator == "matches":
-        return _found(str(operand), str(value)[:LONGEST_TEXT])
+        return _found(str(operand), str(value)) if len(str(value)) <= LONGEST_TEXT else None
     number = _number(value)
     if number is None or isinstance(operand, (tuple, str)):
         return None
@@ -216,9 +220,10 @@ def _written(condition: Condition) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
-        return "\\".join(_shown(each) for each in value)
+        return "\\".join(_shown(each) for each in value[:MOST_SEEN]) + ("\\…" if len(value) > MOST_SEEN else "")
     if isinstance(value, dict):
         return str(value.get("CodeMeaning") or value.get("CodeValue") or "")
-    return str(value)
+    text = str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from radnode.config.loading import parse
 from radnode.node.routing import RouteExplanation, as_json, explain, render
 
-AXIAL = {"Modality": "CT", "SliceThickness": 1.5, "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "(0019,100c)": 7}
+AXIAL = {"Modality": "CT", "SliceThickness": 1.5, "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "(0019,100c)": 7,
+         "(0019,xx0c,SIEMENS MR HEADER)": 7, "PatientWeight": "nan", "PatientSex": "", "ImageComments": "x" * 9999,
+         "AnatomicRegionSequence": [{"CodeValue": "51185008", "CodingSchemeDesignator": "SCT", "CodeMeaning": "Chest"}],
+         }  # fmt: skip
 LOCALISER = {"Modality": "CT", "SliceThickness": 10.0, "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
 
 
@@ -38,6 +42,17 @@ def route(when: str, *instances: dict[str, Any], source: str = "PACS1", more: st
         ("any: [{modality: MR}, {body_part: CHEST}]", "unknown"),
         ("all: [{modality: MR}, {body_part: CHEST}]", "not met"),
         ("modality: {at_most: 3}", "unknown"),
+        ("'(0019,xx0c,SIEMENS MR HEADER)': 7", "met"),
+        ("'(0019,100C, SIEMENS MR HEADER)': 7", "met"),
+        ("'(0019,xx0c,OTHER)': 7", "unknown"),
+        ("patient_weight: {at_least: 1}", "unknown"),
+        ("not: {patient_weight: {at_least: 1}}", "unknown"),
+        ("image_comments: {matches: '^x'}", "unknown"),
+        ("image_comments: {contains: X}", "met"),
+        ("anatomic_region_sequence: chest", "met"),
+        ("patient_sex: {exists: true}", "not met"),
+        ("patient_sex: F", "unknown"),
+        ("slice_thickness: {at_least: 1, at_most: 2}", "met"),
     ],
 )
 def test_a_condition_is_met_not_met_or_unknown(when: str, outcome: str) -> None:
@@ -81,3 +96,35 @@ def test_the_explanation_names_condition_outcome_and_values_seen() -> None:
     assert "route r: did not match" in text
     assert "met      modality is CT   seen: CT (1 match)" in text
     assert "not met  slice_thickness at most 1.0   seen: 1.5 (0 match)" in text
+
+
+def test_many_and_long_values_are_shown_short() -> None:
+    images = [{"InstanceNumber": number, "ImageComments": "x" * 9999} for number in range(9)]
+
+    explanation = route("instance_number: {at_least: 3}, image_comments: {exists: true}", *images)
+
+    assert explanation.conditions[0].seen == ("0", "1", "2", "3", "4", "… 4 more")
+    assert len(explanation.conditions[1].seen[0]) == 101
+
+
+def test_a_source_that_is_not_known_makes_its_condition_unknown() -> None:
+    configuration = parse("routes:\n  - {name: r, when: {source: PACS1}, run: [p], send: [d]}\n", "a.yaml")
+
+    (explanation,) = explain(configuration.routes, [AXIAL], {})
+
+    assert explanation.conditions[0].outcome == "unknown"
+
+
+def test_no_image_is_no_match_and_no_route_is_said() -> None:
+    explanation = route("modality: CT")
+
+    assert (explanation.matched, explanation.conditions[0].outcome) == (False, "unknown")
+    assert "no route" in render([])
+
+
+def test_an_explanation_survives_storage_as_json() -> None:
+    stored = json.loads(json.dumps(as_json([route("modality: CT", AXIAL)])))
+
+    assert stored[0].keys() == {"route", "enabled", "matched", "instances", "matching", "conditions"}
+    assert stored[0]["conditions"] == [{"condition": "modality is CT", "outcome": "met", "seen": ["CT"], "matching": 1}]
+    assert "matched (1 of 1" in render(stored)
