@@ -78,7 +78,7 @@ class Settings(BaseModel):
     max_object: Size = 4 * 10**9
     association_idle_s: Annotated[float, Field(ge=10, le=86_400)] = 300.0
     quiet_time_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
-    settle_time_s: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    settle_time_s: Annotated[float, Field(ge=0.1, le=60)] = 0.5
     hold_after_s: Annotated[float, Field(ge=1, le=86_400)] = 120.0
     workers: Annotated[tuple[Worker, ...], Field(min_length=1)] = (Worker(),)
     retention_days: Annotated[float, Field(ge=4, le=3650)] = 14.0

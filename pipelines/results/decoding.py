@@ -7,7 +7,7 @@ here uses highdicom or pydicom's pixel handlers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian
@@ -84,18 +84,40 @@ def onto_grid(frames: Iterable[Frame], affine: Affine, shape: tuple[int, ...]) -
     """
     mask = np.zeros(shape, dtype=np.bool_)
     for frame in frames:
-        index = to_index(affine, frame.points())
-        nearest = np.rint(index)
-        if np.abs(index - nearest).max(initial=0.0) > GRID_TOLERANCE:
-            raise Misplaced("voxels lie between those of the images")
-        whole = nearest.astype(np.intp)
-        if ((whole < 0) | (whole >= np.array(shape))).any():
-            raise Misplaced("voxels lie outside the images")
-        place = tuple(whole.T)
-        if mask[place].any():
+        if (place := _whole_slice(frame, affine, shape)) is not None:
+            target: Any = place
+            values = frame.mask
+        else:
+            index = to_index(affine, frame.points())
+            nearest = np.rint(index)
+            if np.abs(index - nearest).max(initial=0.0) > GRID_TOLERANCE:
+                raise Misplaced("voxels lie between those of the images")
+            whole = nearest.astype(np.intp)
+            if ((whole < 0) | (whole >= np.array(shape))).any():
+                raise Misplaced("voxels lie outside the images")
+            target = tuple(whole.T)
+            values = np.ones(len(whole), np.bool_)
+        if (mask[target] & values).any():
             raise Misplaced("two frames of one segment lie on the same slice")
-        mask[place] = True
+        mask[target] |= values
     return mask
+
+
+def _whole_slice(frame: Frame, affine: Affine, shape: tuple[int, ...]) -> int | None:
+    """The slice of the grid whose pixels are exactly those of the frame; None when there is none.
+
+    Both are affine, so pixels that agree in three corners agree everywhere.
+    """
+    if frame.mask.shape != shape[1:]:
+        return None
+    rows, columns = frame.mask.shape
+    corners = np.array([[0, 0, 1], [rows - 1, 0, 1], [0, columns - 1, 1]], dtype=np.float64)
+    index = to_index(affine, corners @ frame.affine.T)
+    place = round(float(index[0, 0]))
+    meant = np.column_stack([np.full(3, place), corners[:, :2]])
+    if not 0 <= place < shape[0] or np.abs(index - meant).max() > GRID_TOLERANCE:
+        return None
+    return place
 
 
 def _bits(stored: NDArray[np.uint8], start: int, count: int) -> NDArray[np.bool_]:

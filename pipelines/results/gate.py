@@ -119,7 +119,7 @@ def _markings(result: Dataset, provenance: Provenance) -> Iterator[Fault]:
         yield "equipment", "the object does not say that radnode made it"
     if result.get("SpecificCharacterSet") != "ISO_IR 192":
         yield "character set", "not ISO_IR 192"
-    if any(element.tag.is_private for element in result.iterall()):
+    if any(tag.is_private for each in _nested(result) for tag in each.keys()):  # noqa: SIM118 - tags, not elements
         yield "private tags", "the object holds private elements"
 
 
@@ -127,8 +127,17 @@ def _references(result: Dataset, results: Mapping[str, Dataset], source: SourceH
     """Every instance and series named inside is an input of the job or a sibling result."""
     instances = set(source.instances) | {str(sibling.SOPInstanceUID) for sibling in results.values()}
     series = set(source.instances.values()) | {str(sibling.SeriesInstanceUID) for sibling in results.values()}
-    for element in result.iterall():
-        if element.keyword == "ReferencedSOPInstanceUID" and str(element.value) not in instances:
+    for each in _nested(result):
+        if "ReferencedSOPInstanceUID" in each and str(each.ReferencedSOPInstanceUID) not in instances:
             yield "reference", "an instance is named that is neither an input nor a result of this job"
-        if element.keyword == "SeriesInstanceUID" and str(element.value) not in series:
+        if "SeriesInstanceUID" in each and str(each.SeriesInstanceUID) not in series:
             yield "reference", "a series is named that is neither an input's nor a result's of this job"
+
+
+def _nested(dataset: Dataset) -> Iterator[Dataset]:
+    """The data set and every item in it; a SEG has tens of thousands of elements, so only sequences are decoded."""
+    yield dataset
+    for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset decodes every element
+        if dataset.get_item(tag).VR == "SQ":
+            for item in dataset[tag].value:
+                yield from _nested(item)

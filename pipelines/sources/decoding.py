@@ -84,7 +84,7 @@ def pixel_format(dataset: Dataset) -> PixelFormat:
     return found
 
 
-def decode(instance: SourceInstance, frames: Sequence[int], notes: list[str]) -> Iterator[NDArray[np.int64]]:
+def decode(instance: SourceInstance, frames: Sequence[int], notes: list[str]) -> Iterator[NDArray[np.signedinteger]]:
     """Stored values of the frames (1-based), each of shape (rows, columns).
 
     notes: gets a sentence for what was odd but readable. Raises IncompleteInput for pixels that are short or
@@ -119,7 +119,7 @@ def _uid(dataset: Dataset) -> str:
 
 def _native(
     data: bytes, form: PixelFormat, frames: Sequence[int], dataset: Dataset, notes: list[str]
-) -> list[NDArray[np.int64]]:
+) -> list[NDArray[np.signedinteger]]:
     expected = form.frame_bytes * form.frames
     if len(data) < expected:
         raise IncompleteInput(
@@ -143,7 +143,7 @@ def _checked(frame: int, form: PixelFormat, dataset: Dataset) -> int:
 
 def _compressed(
     dataset: Dataset, form: PixelFormat, frame: int, syntax: UID, notes: list[str]
-) -> NDArray[np.int64]:
+) -> NDArray[np.signedinteger]:
     index = _checked(frame, form, dataset)
     kind, plugin = CODECS[syntax]
     try:
@@ -178,9 +178,10 @@ def _compressed(
     return np.asarray(decoded, np.int64)
 
 
-def _stored_values(words: NDArray[np.unsignedinteger], form: PixelFormat) -> NDArray[np.int64]:
+def _stored_values(words: NDArray[np.unsignedinteger], form: PixelFormat) -> NDArray[np.signedinteger]:
     """Bits Stored below High Bit, sign-extended; overlays once lived in the other bits (PS3.5 8.1.1)."""
-    values = words.astype(np.int64) >> (form.high_bit + 1 - form.bits_stored)
+    values: NDArray[np.signedinteger] = words.astype(np.int32 if form.bits_allocated <= 16 else np.int64)
+    values >>= form.high_bit + 1 - form.bits_stored
     values &= (1 << form.bits_stored) - 1
     if form.signed:
         sign = 1 << (form.bits_stored - 1)

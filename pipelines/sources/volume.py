@@ -101,7 +101,7 @@ def _rescale(each: Slice) -> tuple[float, float]:
     return each.rescale
 
 
-def _decoded(slices: tuple[Slice, ...], notes: list[str]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def _decoded(slices: tuple[Slice, ...], notes: list[str]) -> Iterator[tuple[int, NDArray[np.signedinteger]]]:
     """Place in the stack and stored values; each file is opened once."""
     places: dict[str, list[int]] = {}
     for place, each in enumerate(slices):
@@ -111,7 +111,7 @@ def _decoded(slices: tuple[Slice, ...], notes: list[str]) -> Iterator[tuple[int,
         yield from zip(group, decode(slices[group[0]].instance, frames, notes), strict=True)
 
 
-def _padding(stored: NDArray[np.int64], each: Slice) -> NDArray[np.bool_]:
+def _padding(stored: NDArray[np.signedinteger], each: Slice) -> NDArray[np.bool_]:
     """Pixels between Pixel Padding Value and Pixel Padding Range Limit (PS3.3 C.7.5.1.1.2)."""
     dataset = each.instance.dataset
     first = _as_stored(numbers(dataset.get("PixelPaddingValue"), 1), each)
