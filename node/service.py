@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import structlog
 
 import radnode
 from radnode.config.loading import ConfigError, check_references, load, needs_restart, stamp
+from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
@@ -82,6 +84,7 @@ class Node:
     def __init__(self, configuration: Configuration) -> None:
         settings = configuration.settings
         self._configuration = configuration
+        self._started_with = configuration
         self._configuration_stamp = stamp(configuration.path)
         self._installed = registry.installed()
         self.alarms = Alarms(utc_now)
@@ -157,9 +160,12 @@ class Node:
             text = "; ".join(str(problem) for problem in problems)
             self.alarms.set("configuration", f"the last good configuration is in force: {text}")
             return False
-        if waiting := needs_restart(self._configuration, changed):
+        if waiting := needs_restart(self._started_with, changed):
             self.alarms.set("restart", f"changed settings take effect after a restart: {', '.join(waiting)}")
-        self._configuration = changed
+        else:
+            self.alarms.clear("restart")
+        live = {name: getattr(changed.settings, name) for name in TAKEN_OVER}
+        self._configuration = replace(changed, settings=self._started_with.settings.model_copy(update=live))
         self.alarms.clear("configuration")
         log.info("configuration.loaded", digest=changed.digest, peers=len(changed.peers), routes=len(changed.routes))
         return False
