@@ -88,7 +88,7 @@ def store_headers(session: Session, headers: Sequence[tuple[int, dict[str, Any]]
     )
     session.execute(update(InstanceRow).where(InstanceRow.id.in_(ids)).values(indexed=True))
     of_series = dict(
-        session.execute(select(InstanceRow.id, InstanceRow.series_id).where(InstanceRow.id.in_(ids))).tuples().all()
+        session.execute(select(InstanceRow.id, InstanceRow.series_id).where(InstanceRow.id.in_(ids))).all()
     )
     first = {of_series[number]: attributes for number, attributes in reversed(headers)}
     for series_id, attributes in first.items():
@@ -108,9 +108,7 @@ def open_series(session: Session) -> list[SeriesSnapshot]:
             select(InstanceRow.series_id, func.count())
             .where(InstanceRow.indexed.is_(False))
             .group_by(InstanceRow.series_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     rows = session.execute(
         select(SeriesRow, StudyRow.study_instance_uid, func.count(InstanceRow.association.distinct()))

@@ -104,18 +104,14 @@ def balance(session: Session) -> Balance:
     states = dict(
         session.execute(
             select(InstanceRow.state, func.count()).group_by(InstanceRow.state).order_by(InstanceRow.state)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     kinds = dict(
         session.execute(
             select(LedgerEvent.kind, func.count())
             .where(LedgerEvent.kind.in_(("acknowledged", "received again")))
             .group_by(LedgerEvent.kind)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     acknowledged = kinds.get("acknowledged", 0)
     return Balance(

@@ -1,0 +1,96 @@
+"""The two databases radnode runs on, each giving every test one of its own."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from radnode.storage.database import Database
+from support.postgres import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+
+class Databases(Protocol):
+    """`empty` lends the URL of a database without a schema, `migrated` one with the tables; both gone afterwards."""
+
+    def empty(self) -> AbstractContextManager[str]:
+        """The URL of a database with nothing in it."""
+        ...
+
+    def migrated(self) -> AbstractContextManager[str]:
+        """The URL of a database that was upgraded and has no row."""
+        ...
+
+
+class SqliteDatabases:
+    """Files in a folder. The schema is made once and copied."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made = 0
+        self._template = folder / "template.db"
+        _upgrade(f"sqlite:///{self._template}")
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """The URL of a database with nothing in it."""
+        yield f"sqlite:///{self._next()}"
+
+    @contextmanager
+    def migrated(self) -> Iterator[str]:
+        """The URL of a database that was upgraded and has no row."""
+        path = self._next()
+        shutil.copyfile(self._template, path)
+        yield f"sqlite:///{path}"
+
+    def _next(self) -> Path:
+        self._made += 1
+        return self._folder / f"{self._made}.db"
+
+
+class PostgresDatabases:
+    """Databases of one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._template = cluster.create()
+        _upgrade(cluster.url(self._template))
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """The URL of a database with nothing in it."""
+        with self._lent("template0") as url:
+            yield url
+
+    @contextmanager
+    def migrated(self) -> Iterator[str]:
+        """The URL of a database that was upgraded and has no row."""
+        with self._lent(self._template) as url:
+            yield url
+
+    @contextmanager
+    def _lent(self, template: str) -> Iterator[str]:
+        name = self.cluster.create(template)
+        yield self.cluster.url(name)
+        self.cluster.drop(name)
+
+
+@contextmanager
+def databases_of(dialect: str, folder: Path) -> Iterator[Databases]:
+    """Databases of "sqlite" or "postgresql"."""
+    if dialect == "sqlite":
+        yield SqliteDatabases(folder)
+        return
+    with Cluster() as cluster:
+        yield PostgresDatabases(cluster)
+
+
+def _upgrade(url: str) -> None:
+    database = Database(url)
+    database.upgrade()
+    database.close()
