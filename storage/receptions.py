@@ -19,7 +19,7 @@ from sqlalchemy import bindparam, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from radnode.storage.ledger import InstanceState
-from radnode.storage.tables import EventRow, InstanceRow, LedgerEvent, RemovalRow, SeriesRow, StudyRow
+from radnode.storage.tables import EventRow, InstanceRow, LedgerEvent, RemovalRow, SeriesRow, StudyRow, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,7 +193,7 @@ _TWO_PATIENTS = "the study has instances of two Patient IDs"
 
 
 def _contradiction(reception: Reception, series: _Series, known: list[_Held], patient_id: str) -> str:
-    if reception.patient_id != patient_id:
+    if plain(reception.patient_id) != patient_id:
         return _TWO_PATIENTS
     if any(held.series_id != series.series_id for held in known):
         return "the SOP Instance UID belongs to another series as well"

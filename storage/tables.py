@@ -47,6 +47,22 @@ class AwareDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def plain(text: str) -> str:
+    """Text that every database takes: PostgreSQL refuses NUL, both refuse what is not Unicode."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+class PlainText(TypeDecorator[str]):
+    """Text that a peer or a file may have written, see :func:`plain`: one bad value must not fail a whole batch."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Without what the database would refuse."""
+        return None if value is None else plain(value)
+
+
 class Base(DeclarativeBase):
     """The schema."""
 
@@ -59,10 +75,10 @@ class StudyRow(Base):
     __tablename__ = "studies"
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
-    patient_id: Mapped[str] = mapped_column(Text)
-    accession_number: Mapped[str | None] = mapped_column(Text)
-    study_date: Mapped[str | None] = mapped_column(Text)
-    description: Mapped[str | None] = mapped_column(Text)
+    patient_id: Mapped[str] = mapped_column(PlainText)
+    accession_number: Mapped[str | None] = mapped_column(PlainText)
+    study_date: Mapped[str | None] = mapped_column(PlainText)
+    description: Mapped[str | None] = mapped_column(PlainText)
     conflict: Mapped[str] = mapped_column(Text, default="")
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime] = mapped_column(index=True)
@@ -76,12 +92,12 @@ class SeriesRow(Base):
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     series_instance_uid: Mapped[str] = mapped_column(String(64))
     source: Mapped[str] = mapped_column(Text)
-    modality: Mapped[str | None] = mapped_column(Text)
-    description: Mapped[str | None] = mapped_column(Text)
+    modality: Mapped[str | None] = mapped_column(PlainText)
+    description: Mapped[str | None] = mapped_column(PlainText)
     state: Mapped[str] = mapped_column(String(16), index=True)
     revision: Mapped[int]
     received: Mapped[int]
-    reason: Mapped[str] = mapped_column(Text, default="")
+    reason: Mapped[str] = mapped_column(PlainText, default="")
     grounds: Mapped[list[Any]]
     queried_count: Mapped[int | None]
     queried_at: Mapped[datetime | None]
@@ -107,7 +123,7 @@ class InstanceRow(Base):
     received_at: Mapped[datetime]
     receptions: Mapped[int] = mapped_column(default=1)
     state: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str] = mapped_column(Text, default="")
+    reason: Mapped[str] = mapped_column(PlainText, default="")
     indexed: Mapped[bool] = mapped_column(default=False)
     __table_args__ = (
         UniqueConstraint("series_id", "sop_instance_uid", "digest"),
@@ -133,7 +149,7 @@ class LedgerEvent(Base):
     instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"))
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(String(20))
-    reason: Mapped[str] = mapped_column(Text, default="")
+    reason: Mapped[str] = mapped_column(PlainText, default="")
     __table_args__ = (
         Index("ix_ledger_events_kind", "kind"),
         Index("ix_ledger_events_instance_id", "instance_id"),
@@ -209,7 +225,7 @@ class JobRow(Base):
     configuration_digest: Mapped[str] = mapped_column(String(64))
     input_digest: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str] = mapped_column(Text, default="")
+    reason: Mapped[str] = mapped_column(PlainText, default="")
     token: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[datetime | None]
@@ -257,7 +273,7 @@ class DeliveryRow(Base):
     send_order: Mapped[int]
     destination: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str] = mapped_column(Text, default="")
+    reason: Mapped[str] = mapped_column(PlainText, default="")
     token: Mapped[int] = mapped_column(default=0)
     lease_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)

@@ -106,6 +106,15 @@ def test_one_study_of_two_patients_is_marked_and_the_newcomer_is_in_conflict(dat
         assert session.scalar(select(StudyRow.patient_id)) == "P1"
 
 
+@pytest.mark.parametrize("patient_id", ["A\0B", "A\udc80B", "x" * 100_000], ids=["NUL", "no Unicode", "long"])
+def test_a_patient_id_that_no_database_takes_harms_nobody(database: Database, patient_id: str) -> None:
+    odd = [replace(reception(number), patient_id=patient_id) for number in (1, 2)]
+    answers = receive(database, *odd, reception(3, study=2, series=2))
+    assert not any(answer.conflict for answer in answers)
+    (again,) = receive(database, odd[0])
+    assert again.duplicate
+
+
 def test_a_late_instance_opens_a_new_revision_once(database: Database) -> None:
     receive(database, reception(1))
     close_all(database)
