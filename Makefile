@@ -38,6 +38,9 @@ faults: setup
 	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} $(BIN)/python -m pytest tests/faults
 
 bench: setup
+	$(BIN)/python tests/bench/ingest.py --out bench-results
+	$(BIN)/python tests/bench/latency.py --out bench-results
+	$(BIN)/python tests/bench/ledger_balance.py
 	$(BIN)/python -m pytest tests/bench -s
 
 peers:

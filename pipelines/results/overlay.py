@@ -133,9 +133,10 @@ def _panel(
     panel = Image.new("RGB", (_PANEL, _PANEL), _PAPER)
     panel.paste(Image.fromarray(picture.astype(np.uint8)), ((_PANEL - size[0]) // 2, (_PANEL - size[1]) // 2))
     draw = ImageDraw.Draw(panel)
-    draw.text((6, _PANEL // 2), "R", fill=_INK, font=ImageFont.load_default(16))
-    draw.text((_PANEL - 16, _PANEL // 2), "L", fill=_INK, font=ImageFont.load_default(16))
-    draw.text((6, 4), text, fill=_INK, font=ImageFont.load_default(11))
+    for place, words, size_px in (((6, _PANEL // 2), "R", 16), ((_PANEL - 16, _PANEL // 2), "L", 16), ((6, 4), text, 11)):
+        # A dark rim: bone and soft tissue are as bright as the letters.
+        font = ImageFont.load_default(size_px)
+        draw.text(place, words, fill=_INK, font=font, stroke_width=2, stroke_fill=_PAPER)
     return panel
 
 
