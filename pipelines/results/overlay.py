@@ -133,7 +133,8 @@ def _panel(
     panel = Image.new("RGB", (_PANEL, _PANEL), _PAPER)
     panel.paste(Image.fromarray(picture.astype(np.uint8)), ((_PANEL - size[0]) // 2, (_PANEL - size[1]) // 2))
     draw = ImageDraw.Draw(panel)
-    for place, words, size_px in (((6, _PANEL // 2), "R", 16), ((_PANEL - 16, _PANEL // 2), "L", 16), ((6, 4), text, 11)):
+    middle = _PANEL // 2
+    for place, words, size_px in (((6, middle), "R", 16), ((_PANEL - 16, middle), "L", 16), ((6, 4), text, 11)):
         # A dark rim: bone and soft tissue are as bright as the letters.
         font = ImageFont.load_default(size_px)
         draw.text(place, words, fill=_INK, font=font, stroke_width=2, stroke_fill=_PAPER)
