@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
-import socket
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -34,12 +32,13 @@ from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
-from radnode.storage import jobs, outbox, receptions
+from radnode.storage import jobs, leases, outbox, receptions
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from radnode.config.loading import Configuration, Problem
     from radnode.config.peers import Peer
@@ -52,6 +51,8 @@ log = structlog.get_logger(__name__)
 
 UPKEEP_EVERY_S = 10.0
 LOOK_EVERY_S = 1.0
+DATABASE_LEASE = "node"
+DATABASE_LEASE_TIME = timedelta(seconds=60)
 
 
 class StartRefused(Exception):
@@ -61,6 +62,14 @@ class StartRefused(Exception):
 def utc_now() -> datetime:
     """The wall clock; with `time.monotonic` the only clock of the node."""
     return datetime.now(UTC)
+
+
+def _identity(folder: Path) -> str:
+    """What this node is called in the database: made once for its data folder."""
+    path = folder / "node-id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(8), encoding="ascii")
+    return path.read_text(encoding="ascii")
 
 
 def check_configuration(configuration: Configuration) -> Sequence[Problem]:
@@ -95,7 +104,9 @@ class Node:
         self.answers = Answers(self.database, self.alarms, self._running)
         self._reader = HeaderReader()
         self._executor = LocalExecutor(settings.workers)
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._identity = _identity(settings.data)
+        self._life = f"{self._identity}:{secrets.token_hex(4)}"
+        self._database_token = 0
         self._compose(configuration)
 
     def start(self) -> None:
@@ -105,6 +116,7 @@ class Node:
         self.store.lock()
         self.store.self_test()
         self.database.upgrade()
+        self._claim_database()
         self._take_over()
         for activity in self._activities:
             activity.start()
@@ -117,14 +129,16 @@ class Node:
             self.alarms.set(f"pipeline:{name}", f"pipeline {name} is not usable: {reason}")
 
     def stop(self) -> None:
-        """Finish what was begun and close. Jobs that run are given back when their lease ends."""
+        """Finish what was begun and close. Jobs that run are given back at the next start."""
         self._receiver.stop()
         self._clock.stop()
-        self._executor.close()
+        self._dispatcher.stop()
         for activity in self._activities:
             activity.stop()
         self._http.stop()
         self._reader.close()
+        with self.database.begin() as session:
+            leases.release(session, DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
         self.store.unlock()
         log.info("node.stopped")
@@ -170,12 +184,31 @@ class Node:
         log.info("configuration.loaded", digest=changed.digest, peers=len(changed.peers), routes=len(changed.routes))
         return False
 
+    def _claim_database(self) -> None:
+        """One node a database: two would give back each other's jobs. The same node may return at once."""
+        with self.database.begin() as session:
+            token = leases.acquire(session, DATABASE_LEASE, self._identity, utc_now(), DATABASE_LEASE_TIME)
+        if token is None:
+            raise StartRefused(
+                "another node works on this database; give this one its own `database_url`, or, if the other is gone, "
+                f"start again in {DATABASE_LEASE_TIME.total_seconds():.0f} s"
+            )
+        self._database_token = token
+
+    def _keep_claim(self) -> bool:
+        """Prolong all leases of this process."""
+        with self.database.begin() as session:
+            kept = leases.renew(session, DATABASE_LEASE, self._database_token, utc_now(), DATABASE_LEASE_TIME)
+        if not kept:
+            self._claim_database()
+        return self._dispatcher.heartbeat()
+
     def _take_over(self) -> None:
         """Whatever an earlier process of this node was doing waits again: it is dead, or the lock were not ours."""
         self.store.sweep_spool()
         shutil.rmtree(self._configuration.settings.data / "work", ignore_errors=True)
         with self.database.begin() as session:
-            given_back = jobs.give_back(session, utc_now(), self._owner)
+            given_back = jobs.give_back(session, utc_now(), self._life)
             sendings = outbox.give_back(session, utc_now())
         if given_back or sendings:
             log.warning("node.took_over", jobs=given_back, sendings=sendings)
@@ -195,7 +228,7 @@ class Node:
             now=utc_now,
             metrics=self.metrics,
             on_produced=lambda: self._sending.pulse(),
-            worker_prefix=self._owner,
+            worker_prefix=self._life,
         )
         sender = Sender(
             database=self.database,
@@ -239,7 +272,7 @@ class Node:
             Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
             for number, worker in enumerate(settings.workers)
         ]
-        heartbeat = Activity("heartbeat", self._dispatcher.heartbeat, self.alarms)
+        heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         self._clock = Clock()

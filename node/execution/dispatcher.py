@@ -76,12 +76,15 @@ class Dispatcher:
         self._metrics = metrics
         self._on_produced = on_produced
         self._worker_prefix = worker_prefix
+        self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[int, LeasedJob] = {}
         self._stages: dict[int, str] = {}
 
     def run_next(self, slot: Slot) -> bool:
         """Lease and run the job that is most urgent. False when nothing waits; the worker is warm by then."""
+        if self._stopping.is_set():
+            return False
         self._executor.prepare(slot.number, self._wanted())
         with self._database.begin() as session:
             job = jobs.lease_next(
@@ -116,6 +119,11 @@ class Dispatcher:
                 self._executor.cancel(slot, "the lease on the job was lost")
         return False
 
+    def stop(self) -> None:
+        """Lease no more, and end the workers."""
+        self._stopping.set()
+        self._executor.close()
+
     def stages(self) -> list[dict[str, Any]]:
         """What runs now: slot, job, pipeline and stage."""
         with self._lock:
@@ -130,6 +138,8 @@ class Dispatcher:
         try:
             report = self._executor.execute(slot.number, order, lambda stage: self._stage(slot.number, stage))
         except WorkerLost as lost:
+            if self._stopping.is_set():
+                return  # the job is given back at the next start: no fault of its own
             with self._database.begin() as session:
                 state = jobs.crashed(session, job.job_id, job.token, str(lost), self._now())
             log.error("job.worker_lost", job=job.job_id, pipeline=job.pipeline, reason=str(lost), state=state)

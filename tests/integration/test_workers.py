@@ -1,0 +1,126 @@
+"""A worker process dies alone: of its limits, of a signal, with its node."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pydicom
+import pytest
+from support.chest import write_chest
+from support.processes import alive
+from support.waiting import eventually
+
+from radnode.node.execution.base import WorkerLost
+from radnode.node.execution.worker_process import WorkerProcess
+from radnode.pipelines.contract import InputInstance, RunState, WorkOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+GENEROUS = 8_000_000_000
+
+
+@pytest.fixture
+def worker() -> Iterator[Callable[..., WorkerProcess]]:
+    made: list[WorkerProcess] = []
+
+    def make(*, memory: int = GENEROUS, seconds: float = 120) -> WorkerProcess:
+        made.append(WorkerProcess(device="cpu", memory_limit_bytes=memory, time_limit_s=seconds))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> WorkOrder:
+    series = write_chest(tmp_path / "ct", slices=24)
+    output = tmp_path / "out"
+    output.mkdir()
+    return WorkOrder(
+        job_key="0" * 64,
+        pipeline="ct-lung",
+        revision=1,
+        instances=tuple(_instance(path) for path in series.files),
+        input_digest="0" * 64,
+        configuration_digest="0" * 64,
+        forms=("SEG", "TID1500"),
+        content_qualification="RESEARCH",
+        output_folder=str(output),
+        device="cpu",
+        node_version="0",
+    )
+
+
+def _instance(path: Path) -> InputInstance:
+    header = pydicom.dcmread(path, stop_before_pixels=True)
+    return InputInstance(
+        sop_instance_uid=header.SOPInstanceUID,
+        series_instance_uid=header.SeriesInstanceUID,
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        path=str(path),
+    )
+
+
+def _pid(worker: WorkerProcess) -> int:
+    process = worker._process
+    assert process is not None
+    return process.pid
+
+
+def test_a_warm_worker_serves_one_order_after_the_other(
+    worker: Callable[..., WorkerProcess], order: WorkOrder
+) -> None:
+    one = worker()
+    one.prepare(["ct-lung"])
+    pid = _pid(one)
+    stages: list[str] = []
+
+    reports = [one.execute(order, stages.append) for _ in range(2)]
+
+    assert [report.state for report in reports] == [RunState.FINDINGS] * 2
+    assert {"select", "decode", "infer", "write", "gate"} <= set(stages)
+    assert _pid(one) == pid
+
+
+def test_a_worker_over_its_time_is_ended_and_replaced(worker: Callable[..., WorkerProcess], order: WorkOrder) -> None:
+    hasty = worker(seconds=0.01)
+
+    with pytest.raises(WorkerLost, match="time limit"):
+        hasty.execute(order, lambda _stage: None)
+
+
+def test_a_worker_over_its_memory_is_ended(worker: Callable[..., WorkerProcess], order: WorkOrder) -> None:
+    small = worker(memory=20_000_000)
+
+    with pytest.raises(WorkerLost, match="memory limit"):
+        small.execute(order, lambda _stage: None)
+
+
+def test_a_killed_worker_loses_its_order_and_the_next_one_runs(
+    worker: Callable[..., WorkerProcess], order: WorkOrder
+) -> None:
+    one = worker()
+    one.prepare(["ct-lung"])
+    victim = _pid(one)
+    threading.Timer(0.2, lambda: os.kill(victim, signal.SIGKILL)).start()
+
+    with pytest.raises(WorkerLost, match="signal 9"):
+        one.execute(order, lambda _stage: None)
+    assert one.execute(order, lambda _stage: None).state == RunState.FINDINGS
+
+
+def test_a_worker_ends_with_the_thread_that_keeps_it(worker: Callable[..., WorkerProcess], order: WorkOrder) -> None:
+    one = worker()
+    keeper = threading.Thread(target=one.execute, args=(order, lambda _stage: None))
+    keeper.start()
+    keeper.join()
+    pid = _pid(one)
+
+    eventually(lambda: not alive(pid), within=20, why=lambda: "the worker ended")
