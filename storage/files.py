@@ -16,6 +16,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import threading
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -83,9 +84,10 @@ class FileStore:
         self._reserve_bytes = reserve_bytes
         self._ops = ops or SystemOps()
         self._known_folders: set[Path] = set()
-        self._broken: StorageBroken | None = None
+        self._broken: int | None = None
         self._lock_descriptor: int | None = None
         self._free_seen = (0, -1.0)
+        self._quarantining = threading.Lock()
         above = root.absolute()
         self._unflushed = [folder.parent for folder in (above, *above.parents) if not folder.exists()]
         for name in ("spool", "instances", "results", "quarantine"):
@@ -142,7 +144,7 @@ class FileStore:
     def check_reserve(self) -> None:
         """Raise :class:`StorageFull` below the reserve, :class:`StorageBroken` after a failure of the volume."""
         if self._broken is not None:
-            raise self._broken
+            raise StorageBroken(self.root, self._broken)  # a new one: an error raised again keeps every traceback
         free = self.free_bytes()
         if free < self._reserve_bytes:
             raise StorageFull(self.root, free)
@@ -171,7 +173,7 @@ class FileStore:
     def quarantine(self, spooled: Path, name: str) -> None:
         """Move a refused object aside; the oldest give way when there are too many."""
         folder = self.root / "quarantine"
-        with self._translated(folder):
+        with self._translated(folder), self._quarantining:  # else one caller measures what another deletes
             spooled.replace(folder / f"{name}.dcm")
             held = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
             total = 0
@@ -210,7 +212,6 @@ class FileStore:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFull(path, 0) from error
-            broken = StorageBroken(path, error.errno or 0)
             if error.errno in (errno.EIO, errno.EROFS):
-                self._broken = broken
-            raise broken from error
+                self._broken = error.errno
+            raise StorageBroken(path, error.errno or 0) from error

@@ -166,13 +166,14 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> int:
     """Send again what is dead, or what was sent and is not there: same object, same UID; returns how many will be.
 
     Its time begins anew, else what died of age would die again at the first failure. What a later revision replaced
-    stays where it is.
+    stays where it is, and so does what refers to an object that is dead and not among these (R9).
     """
+    withheld = _refer_to_the_dead(session, delivery_ids)
     return affected(
         session,
         update(DeliveryRow)
         .where(
-            DeliveryRow.id.in_(delivery_ids),
+            DeliveryRow.id.in_(set(delivery_ids) - withheld),
             DeliveryRow.state.in_((DeliveryState.DEAD, DeliveryState.SENT)),
             ~_superseded(),
         )
@@ -233,6 +234,25 @@ def _bury_what_refers_to(session: Session, dead_delivery: Delivery, now: datetim
         _move(session, delivery.delivery_id, delivery.token, DeliveryState.WAITING, DeliveryState.DEAD, reason=reason)
         _event(session, delivery, "result refused", {"reason": reason}, now)
         buried[delivery.sop_instance_uid] = delivery.form
+
+
+def _refer_to_the_dead(session: Session, delivery_ids: Sequence[int]) -> set[int]:
+    """Those of the deliveries that refer to a dead object of the same job and destination, which stays dead."""
+    jobs = select(DeliveryRow.job_id).where(DeliveryRow.id.in_(delivery_ids))
+    rows = session.execute(
+        _deliveries().where(DeliveryRow.job_id.in_(jobs)).order_by(DeliveryRow.send_order)
+    ).all()
+    missing: set[tuple[int, str, str]] = set()
+    withheld = set()
+    for delivery, result_object, _ in rows:
+        if delivery.id in delivery_ids:
+            if any((delivery.job_id, delivery.destination, uid) in missing for uid in result_object.references):
+                withheld.add(delivery.id)
+            else:
+                continue
+        if delivery.state == DeliveryState.DEAD:
+            missing.add((delivery.job_id, delivery.destination, result_object.sop_instance_uid))
+    return withheld
 
 
 def _move(

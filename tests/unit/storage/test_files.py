@@ -201,6 +201,41 @@ def test_quarantine_is_bounded_and_the_oldest_give_way(tmp_path: Path, monkeypat
     assert {path.stem for path in (tmp_path / "quarantine").iterdir()} == {"2", "3", "4"}
 
 
+def test_peers_that_are_refused_at_once_all_reach_the_quarantine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radnode.storage.files.QUARANTINE_FILES", 5)
+    store = FileStore(tmp_path, 0)
+    spooled = [_spool(store, b"bad")[0] for _ in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda path: store.quarantine(path, path.stem), spooled))
+    assert len(list((tmp_path / "quarantine").iterdir())) == 5
+
+
+def test_a_quarantine_of_large_objects_keeps_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radnode.storage.files.QUARANTINE_BYTES", 8)
+    store = FileStore(tmp_path, 0)
+    for number in range(3):
+        spooled, _ = _spool(store, b"0123456789")
+        os.utime(spooled, (number, number))
+        store.quarantine(spooled, str(number))
+    assert [path.stem for path in (tmp_path / "quarantine").iterdir()] == ["2"]
+
+
+def test_refusing_for_hours_on_a_failed_volume_costs_no_memory(tmp_path: Path) -> None:
+    ops = SystemOps()
+    store = FileStore(tmp_path, 0, ops)
+    ops.fsync = _failing(errno.EIO)  # type: ignore[method-assign]
+    with pytest.raises(StorageBroken):
+        _keep(store, b"x")
+    depths = []
+    for _ in range(20):
+        with pytest.raises(StorageBroken) as refused:
+            store.check_reserve()
+        depths.append(len(refused.traceback))
+    assert len(set(depths)) == 1
+
+
 def _failing(number: int) -> Callable[..., None]:
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))

@@ -205,3 +205,24 @@ def test_senders_that_ask_at_once_never_get_the_same_object(database: Database) 
     with ThreadPoolExecutor(4) as pool:
         taken = [each.delivery_id for each in pool.map(lambda _: must_lease_delivery(database), range(8))]
     assert len(set(taken)) == 8
+
+
+def test_a_report_is_sent_again_by_hand_only_with_what_it_refers_to(queued: Database) -> None:
+    segmentation = must_lease_delivery(queued)
+    _dead(queued, segmentation)
+    with queued.begin() as session:
+        (report,) = set(outbox.dead_deliveries(session)) - {segmentation.delivery_id}
+        assert outbox.resend(session, [report], NOW) == 0
+    assert _states(queued) == {"1.1": "DEAD", "1.2": "DEAD"}
+    with queued.begin() as session:
+        assert outbox.resend(session, [report, segmentation.delivery_id], NOW) == 2
+    assert must_lease_delivery(queued).form == "SEG"
+
+
+def test_a_report_is_sent_again_by_hand_when_what_it_refers_to_arrived(queued: Database) -> None:
+    _sent(queued, must_lease_delivery(queued))
+    report = must_lease_delivery(queued)
+    _dead(queued, report)
+    with queued.begin() as session:
+        assert outbox.resend(session, [report.delivery_id], NOW) == 1
+    assert must_lease_delivery(queued).form == "TID1500"
