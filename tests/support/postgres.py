@@ -19,6 +19,7 @@ from support.processes import Program, missing, required
 from support.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 INSTALLED = Path("/usr/lib/postgresql")  # Debian keeps the server's programs out of PATH, by version
@@ -62,16 +63,27 @@ class Cluster:
         self._server.stop()
         shutil.rmtree(self._folder)
 
-    def create(self, template: str = "template0") -> str:
+    def create(self) -> str:
         """A database of its own; its name."""
         self._made += 1
         name = f"radnode_{self._made}"
-        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return name
 
     def drop(self, name: str) -> None:
         """Delete a database, whoever is connected to it."""
         self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def clear(self, name: str, tables: Sequence[str]) -> None:
+        """Delete the rows of these tables, in this order, and number from 1 again.
+
+        Faster than TRUNCATE, which makes new files. A test that left a transaction open fails here.
+        """
+        deletions = [sql.SQL("DELETE FROM {};").format(sql.Identifier(table)) for table in tables]
+        number_again = sql.SQL("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
+        self._execute(
+            sql.SQL("SET lock_timeout = '5s';") + sql.SQL("").join(deletions) + number_again, database=name
+        )
 
     def end_connections(self, name: str) -> None:
         """What a restart of the server does to whoever is connected."""
@@ -83,14 +95,19 @@ class Cluster:
         """For :class:`radnode.storage.database.Database`."""
         return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{name}"
 
-    def _execute(self, statement: sql.Composed) -> None:
-        with psycopg.connect(host="127.0.0.1", port=self.port, user=USER, dbname=USER, autocommit=True) as connection:
+    def _execute(self, statement: sql.Composed, database: str = USER) -> None:
+        with self._connected(database) as connection:
             connection.execute(statement)
+
+    def _connected(self, database: str = USER) -> psycopg.Connection:
+        return psycopg.connect(
+            host="127.0.0.1", port=self.port, user=USER, dbname=database, autocommit=True, connect_timeout=2
+        )
 
     def _answers(self) -> bool:
         assert self._server.ended is None, self._server.tail()
         try:
-            psycopg.connect(host="127.0.0.1", port=self.port, user=USER, dbname=USER, connect_timeout=2).close()
+            self._connected().close()
         except psycopg.OperationalError:
             return False
         return True

@@ -37,11 +37,14 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
         assert session.scalar(select(InstanceRow.receptions)) == 1
 
 
-def test_a_newer_schema_is_refused_by_name(database: Database) -> None:
+def test_a_newer_schema_is_refused_by_name(empty_url: str) -> None:
+    database = Database(empty_url)
+    database.upgrade()
     with database.begin() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaTooNew, match="9999"):
         database.upgrade()
+    database.close()
 
 
 def test_nodes_that_start_together_migrate_once(empty_url: str) -> None:

@@ -35,12 +35,12 @@ def test_every_move_is_in_the_journal_with_its_reason(database: Database) -> Non
     assert journal == [("acknowledged", ""), ("NOT_ROUTED", "no route matched")]
 
 
-def test_a_thousand_instances_move_at_once(database: Database) -> None:
-    recorded = receive(database, *(reception(number) for number in range(1200)))
+def test_more_instances_than_one_statement_takes_move_at_once(database: Database) -> None:
+    recorded = receive(database, *(reception(number) for number in range(600)))
     with database.begin() as session:
         ids = [each.instance_id for each in recorded]
-        assert ledger.move(session, ids, InstanceState.NOT_ROUTED, reason="", now=NOW) == 1200
-    assert states(database) == {"NOT_ROUTED": 1200}
+        assert ledger.move(session, ids, InstanceState.NOT_ROUTED, reason="", now=NOW) == 600
+    assert states(database) == {"NOT_ROUTED": 600}
 
 
 def test_nothing_to_move_is_nothing_moved(database: Database) -> None:
