@@ -144,7 +144,7 @@ class SeriesCloser:
         grounds = [asdict(ground) for ground in verdict.grounds]
         now = self._now()
         with self._database.begin() as session:
-            if conflict := _conflict(headers):
+            if conflict := series.study_conflict or _conflict(headers):
                 done = catalog.conflict_series(session, series, reason=conflict, grounds=grounds, now=now)
                 decision = "conflict"
             elif verdict.decision == "hold":
@@ -158,7 +158,8 @@ class SeriesCloser:
         if not done:
             return
         self._metrics.series_judged.labels(decision).inc()
-        log.info("series.judged", decision=decision, series_instance_uid=series.series_instance_uid,
+        say = log.info if decision == "closed" else log.warning
+        say("series.judged", decision=decision, series_instance_uid=series.series_instance_uid,
                  revision=series.revision, instances=len(headers), grounds=[ground.text for ground in verdict.grounds])
         self._on_jobs()
 

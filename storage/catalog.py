@@ -31,7 +31,10 @@ class SeriesState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesSnapshot:
-    """An open series as it is now. unindexed: instances whose header was not read yet."""
+    """An open series as it is now.
+
+    unindexed: instances whose header was not read yet. study_conflict: why its study is in doubt, empty if it is not.
+    """
 
     series_id: int
     study_id: int
@@ -44,6 +47,7 @@ class SeriesSnapshot:
     associations_seen: int
     queried_count: int | None
     last_received_at: datetime
+    study_conflict: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +115,16 @@ def open_series(session: Session) -> list[SeriesSnapshot]:
         ).all()
     )
     rows = session.execute(
-        select(SeriesRow, StudyRow.study_instance_uid, func.count(InstanceRow.association.distinct()))
+        select(
+            SeriesRow,
+            StudyRow.study_instance_uid,
+            StudyRow.conflict,
+            func.count(InstanceRow.association.distinct()),
+        )
         .join(StudyRow, StudyRow.id == SeriesRow.study_id)
         .join(InstanceRow, InstanceRow.series_id == SeriesRow.id)
         .where(SeriesRow.state == SeriesState.OPEN)
-        .group_by(SeriesRow.id, StudyRow.study_instance_uid)
+        .group_by(SeriesRow.id, StudyRow.study_instance_uid, StudyRow.conflict)
         .order_by(SeriesRow.id)
     )
     return [
@@ -131,8 +140,9 @@ def open_series(session: Session) -> list[SeriesSnapshot]:
             associations_seen=associations,
             queried_count=series.queried_count,
             last_received_at=series.last_received_at,
+            study_conflict=conflict,
         )
-        for series, study_instance_uid, associations in rows
+        for series, study_instance_uid, conflict, associations in rows
     ]
 
 

@@ -118,6 +118,22 @@ def test_two_patients_in_one_study_get_no_result_at_all(
     stays(lambda: pacs.attempts == [], during=4, why="nobody can say whose lungs these are")
 
 
+def test_a_second_patient_in_another_series_stops_the_whole_study(
+    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+) -> None:
+    node = start_node(peers=[archive(pacs.port), modality()], settings={"quiet_time_s": 6})
+    one = write_chest(tmp_path / "one", name="1", slices=6)
+    other = write_chest(tmp_path / "other", name="2", slices=6)
+    dcmtk.dcmodify(other.files, insert=[f"(0020,000d)={one.study_instance_uid}", "(0010,0020)=SOMEBODY-ELSE"])
+
+    dcmtk.dcmsend(node.port, tmp_path / "one", called=node.ae_title)
+    dcmtk.dcmsend(node.port, tmp_path / "other", called=node.ae_title)
+
+    node.wait_for_states(CONFLICT=12)
+    assert node.jobs() == []
+    assert pacs.attempts == []
+
+
 def test_a_result_says_what_made_it_and_is_marked_as_research(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
