@@ -5,7 +5,8 @@ In this order:
 1. A header is unread, or an association that carries the series is open and not idle: wait.
 2. A missing inner slice: never complete. Held after the quiet time and the time to hold.
 3. The source's own count (C-FIND): reached, complete at once; not reached, wait, and in the end hold.
-4. An expected count in the images, when all of them agree on it: reached, complete once released and settled.
+4. An expected count in the images, when all of them agree on it: reached, complete once released and settled; not
+   reached, only the quiet time counts, and the grounds name both numbers.
 5. A regular stack with contiguous instance numbers: complete once released and settled. When the source answers
    C-FIND, its count gets a chance first; when the series came over more than two associations (some senders open one
    for each image), pauses between images are normal and only the quiet time counts.
@@ -82,16 +83,25 @@ class Verdict:
 def expected_count(headers: Sequence[Mapping[str, Any]]) -> int | None:
     """The number of images that the images themselves announce, when all of them announce the same.
 
-    Images in Acquisition (0020,1002) and Number of Series Related Instances (0020,1209) are optional and often stale:
-    evidence for completeness when reached, no evidence against it.
+    Number of Series Related Instances (0020,1209), Images in Acquisition (0020,1002), and Number of Temporal Positions
+    (0020,0105) x Number of Slices (0054,0081) are optional and often stale: evidence for completeness when reached,
+    never a proof that something is missing. One acquisition is not the series: its number counts for each one seen.
     """
-    for keyword in ("NumberOfSeriesRelatedInstances", "ImagesInAcquisition"):
-        announced = {header.get(keyword) for header in headers}
-        if len(announced) == 1:
-            number = announced.pop()
-            if isinstance(number, int) and number > 0:
-                return number
-    return None
+    if (number := _announced(headers, "NumberOfSeriesRelatedInstances")) is not None:
+        return number
+    if (number := _announced(headers, "ImagesInAcquisition")) is not None:
+        return number * len({str(header.get("AcquisitionNumber")) for header in headers})
+    times, slices = _announced(headers, "NumberOfTemporalPositions"), _announced(headers, "NumberOfSlices")
+    return times * slices if times is not None and slices is not None else None
+
+
+def _announced(headers: Sequence[Mapping[str, Any]], keyword: str) -> int | None:
+    """The positive number that every header gives; a sender may have written text or a list."""
+    values = [header.get(keyword) for header in headers]
+    number = values[0] if values else None
+    if not isinstance(number, int) or number <= 0 or values.count(number) < len(values):
+        return None
+    return number
 
 
 def judge(series: SeriesEvidence, policy: Policy, quiet_for: timedelta) -> Verdict:
@@ -104,21 +114,25 @@ def judge(series: SeriesEvidence, policy: Policy, quiet_for: timedelta) -> Verdi
     if _counted(series):
         return Verdict(decision="complete", grounds=(_count_ground(series), *_geometry_grounds(series)))
     if quiet_for >= policy.settle:
-        if series.expected_by_tags is not None and series.received >= series.expected_by_tags:
-            text = f"{series.received} received, the images announce {series.expected_by_tags}"
-            ground = Ground(kind="count in the images", text=text, holds=True)
-            return Verdict(decision="complete", grounds=(ground, _released(series), *_geometry_grounds(series)))
+        if _announced_reached(series):
+            grounds = (*_announced_grounds(series), _released(series), *_geometry_grounds(series))
+            return Verdict(decision="complete", grounds=grounds)
         if _is_whole_stack(series) and (not series.find_available or quiet_for >= policy.settle + TIME_FOR_COUNT):
             return Verdict(decision="complete", grounds=(*_geometry_grounds(series), _released(series), _ends()))
     if quiet:
         text = f"nothing new for {quiet_for.total_seconds():.0f} s"
         ground = Ground(kind="quiet time", text=text, holds=True)
-        return Verdict(decision="complete", grounds=(ground, *_geometry_grounds(series), _ends()))
+        grounds = (ground, *_announced_grounds(series), *_geometry_grounds(series), _ends())
+        return Verdict(decision="complete", grounds=grounds)
     return Verdict(decision="wait", look_again_in=_next_look(policy, quiet_for))
 
 
 def _counted(series: SeriesEvidence) -> bool:
     return series.queried_count is not None and series.received >= series.queried_count
+
+
+def _announced_reached(series: SeriesEvidence) -> bool:
+    return series.expected_by_tags is not None and series.received >= series.expected_by_tags
 
 
 def _lack(series: SeriesEvidence) -> Ground | None:
@@ -152,6 +166,7 @@ def _is_whole_stack(series: SeriesEvidence) -> bool:
         and geometry.slices >= FEWEST_SLICES
         and geometry.numbers_contiguous is not False
         and series.associations_seen <= MOST_ASSOCIATIONS
+        and (series.expected_by_tags is None or _announced_reached(series))
     )
 
 
@@ -166,8 +181,18 @@ def _count_ground(series: SeriesEvidence) -> Ground:
 
 
 def _released(series: SeriesEvidence) -> Ground:
+    if series.associations_open:
+        text = f"{series.associations_open} of {series.associations_seen} associations open, but idle"
+        return Ground(kind="associations", text=text, holds=None)
     number = series.associations_seen
     return Ground(kind="associations", text=f"{number} association{'s' * (number != 1)} released", holds=True)
+
+
+def _announced_grounds(series: SeriesEvidence) -> tuple[Ground, ...]:
+    if series.expected_by_tags is None:
+        return ()
+    text = f"{series.received} received, the images announce {series.expected_by_tags}"
+    return (Ground(kind="count in the images", text=text, holds=_announced_reached(series)),)
 
 
 def _ends() -> Ground:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -49,7 +50,19 @@ class HeaderReader:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read(self, batch: Sequence[tuple[int, Path]]) -> Iterator[Header | HeaderFailure]:
-        """An answer for each (id, path), in order."""
+        """An answer for each (id, path), in order.
+
+        Whoever stops taking answers ends the process: what it still has to say must reach nobody else's question.
+        """
+        finished = False
+        try:
+            yield from self._all(batch)
+            finished = True
+        finally:
+            if not finished:
+                self.close()
+
+    def _all(self, batch: Sequence[tuple[int, Path]]) -> Iterator[Header | HeaderFailure]:
         waiting = list(batch)
         alone = 0
         while waiting:
@@ -78,7 +91,8 @@ class HeaderReader:
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    pipe.close()
+                    with contextlib.suppress(OSError):  # closing writes what a dead process never took
+                        pipe.close()
 
     def _ask(self, batch: Sequence[tuple[int, Path]]) -> Iterator[Header | HeaderFailure]:
         process = self._running()
@@ -97,7 +111,12 @@ class HeaderReader:
             raise _ProcessLost(f"the header was not read within {LONGEST_WAIT_S:.0f} s") from None
         if line is None:
             raise _ProcessLost("the header process died on this file")
-        answer = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            raise _ProcessLost("the header process died while it answered") from None
+        if answer["id"] != number:  # a header under another instance's name would route the wrong patient
+            raise _ProcessLost("the header process answered for another file")
         if "error" in answer:
             return HeaderFailure(id=number, reason=answer["error"])
         return Header(id=number, attributes=answer["attributes"])

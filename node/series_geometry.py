@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAME_POSITION_MM = 0.01
+FARTHEST_MM = 1e6
+"""What lies farther away is no position in a patient, and its products may pass the range of numbers."""
 IRREGULAR_PART = 0.05
 """A step that differs from the usual one by more than this part of it is irregular: tables and rounding stay below."""
 GAP_PART = 0.15
@@ -28,6 +30,7 @@ class Geometry:
     """The largest group of parallel slices of one size.
 
     slices: distinct positions in it. regular: equal steps; None when fewer than three slices tell nothing.
+    Multi-frame images take no part: their slices are inside them.
     gaps: positions at which a slice is missing. duplicates: instances beyond the first at a position.
     numbers_contiguous: instance numbers without a hole; None when there are none.
     """
@@ -90,21 +93,30 @@ def _is_regular(positions: NDArray[np.float64]) -> bool | None:
 
 
 def _contiguous(stack: Sequence[Mapping[str, Any]]) -> bool | None:
-    numbers = {header.get("InstanceNumber") for header in stack}
+    numbers = [header.get("InstanceNumber") for header in stack]
+    whole = {number for number in numbers if isinstance(number, int)}
     if not all(isinstance(number, int) for number in numbers):
         return None
-    whole = sorted(number for number in numbers if isinstance(number, int))
-    return whole[-1] - whole[0] + 1 == len(whole)
+    return max(whole) - min(whole) + 1 == len(whole)
 
 
 def _plane(header: Mapping[str, Any]) -> tuple[object, ...] | None:
-    """What the slices of one stack share, rounded; None for an image without a place in the patient."""
+    """What the slices of one stack share, rounded; None for an image without a place in the patient.
+
+    Values come as the sender wrote them: any attribute may be text or a list.
+    """
     orientation, position = header.get("ImageOrientationPatient"), header.get("ImagePositionPatient")
     if not _numbers(orientation, 6) or not _numbers(position, 3):
         return None
-    if not np.linalg.norm(_normal(header)) > 0.5:
+    if not np.linalg.norm(_normal(header)) > 0.5 or _frames(header) > 1:
         return None
-    return (*(round(value, 2) + 0.0 for value in orientation or ()), header.get("Rows"), header.get("Columns"))
+    size = (str(header.get("Rows")), str(header.get("Columns")))
+    return (*(round(value, 2) + 0.0 for value in orientation or ()), *size)
+
+
+def _frames(header: Mapping[str, Any]) -> int:
+    number = header.get("NumberOfFrames")
+    return number if isinstance(number, int) else 1
 
 
 def _normal(header: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -116,5 +128,5 @@ def _numbers(value: object, count: int) -> bool:
     return (
         isinstance(value, list)
         and len(value) == count
-        and all(isinstance(each, (int, float)) and np.isfinite(each) for each in value)
+        and all(isinstance(each, (int, float)) and abs(each) <= FARTHEST_MM for each in value)
     )

@@ -72,6 +72,22 @@ def test_images_that_announce_their_number_are_believed_when_it_is_reached() -> 
     assert after(30, expected_by_tags=5, **projections).decision == "complete"
 
 
+def test_images_that_announce_more_keep_the_stack_waiting_and_are_named_in_the_end() -> None:
+    assert after(29, expected_by_tags=301).decision == "wait"
+    verdict = after(30, expected_by_tags=301)
+    announced = next(ground for ground in verdict.grounds if ground.kind == "count in the images")
+    assert verdict.decision == "complete"
+    assert announced.text == "300 received, the images announce 301"
+    assert announced.holds is False
+
+
+def test_an_idle_association_is_not_called_released() -> None:
+    verdict = after(30, associations_open=1)
+    (association,) = (ground for ground in verdict.grounds if ground.kind == "associations")
+    assert association.text == "1 of 1 associations open, but idle"
+    assert association.holds is None
+
+
 def test_projections_wait_for_the_quiet_time() -> None:
     assert after(29, geometry=NOTHING).decision == "wait"
     assert kinds(after(30, geometry=NOTHING))[0] == "quiet time"
@@ -143,7 +159,28 @@ def test_a_wait_says_when_to_look_again(series: SeriesEvidence, quiet: float) ->
 
 @pytest.mark.parametrize(
     ("announced", "expected"),
-    [([4, 4], 4), ([4, 5], None), ([None, 4], None), (["x", "x"], None), ([], None)],
+    [
+        ([4, 4], 4),
+        ([4, 5], None),
+        ([None, 4], None),
+        (["x", "x"], None),
+        ([[4, 5], [4, 5]], None),
+        ([0, 0], None),
+        ([], None),
+    ],
 )
 def test_a_number_counts_only_when_all_images_announce_it(announced: list[object], expected: int | None) -> None:
     assert expected_count([{"ImagesInAcquisition": number} for number in announced]) == expected
+
+
+def test_the_number_of_one_acquisition_counts_for_each_acquisition_of_the_series() -> None:
+    headers = [{"ImagesInAcquisition": 50, "AcquisitionNumber": 1 + number // 50} for number in range(60)]
+
+    assert expected_count(headers) == 100
+
+
+def test_temporal_positions_multiply_the_slices() -> None:
+    headers = [{"NumberOfTemporalPositions": 5, "NumberOfSlices": 20}] * 3
+
+    assert expected_count(headers) == 100
+    assert expected_count([{"NumberOfTemporalPositions": 5}] * 3) is None

@@ -82,3 +82,36 @@ def test_a_protocol_with_two_spacings_is_irregular_but_shows_its_double_steps_as
 )
 def test_without_positions_geometry_tells_nothing(headers: list[dict[str, Any]]) -> None:
     assert geometry_of(headers).regular is None
+
+
+@pytest.mark.parametrize(
+    "oddity",
+    [
+        {"InstanceNumber": [1, 2]},
+        {"Rows": [512, 512]},
+        {"Columns": "many"},
+        {"NumberOfFrames": [1, 2]},
+        {"ImagePositionPatient": [10**30, 0, 0]},
+        {"ImagePositionPatient": [1e308, 1e308, 1e308]},
+        {"ImageOrientationPatient": [1e200, 0.0, 0.0, 0.0, 1e200, 0.0]},
+        {"ImagePositionPatient": [float("nan"), 0.0, 0.0]},
+    ],
+    ids=str,
+)
+def test_one_image_with_an_odd_value_harms_no_judgement(oddity: dict[str, Any]) -> None:
+    stack = slices([float(number) for number in range(10)])
+    odd = {**stack[0], **oddity}
+
+    assert geometry_of([*stack, odd]).slices == 10
+    assert geometry_of([odd] * 3).gaps == ()
+
+
+def test_multi_frame_images_are_no_stack_of_slices() -> None:
+    frames = [{**header, "NumberOfFrames": 30} for header in slices([0.0, 1.0, 2.0, 3.0])]
+
+    assert geometry_of(frames).regular is None
+
+
+@given(st.permutations(slices([0.0, 1.0, 2.0, 2.0, 4.0, 5.0, 6.0])))
+def test_the_order_of_arrival_changes_nothing(stack: list[dict[str, Any]]) -> None:
+    assert geometry_of(stack) == geometry_of(slices([0.0, 1.0, 2.0, 2.0, 4.0, 5.0, 6.0]))
