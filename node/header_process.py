@@ -1,7 +1,9 @@
 """The process that reads headers: `python -m radnode.node.header_process`, one JSON line in, one out.
 
-It imports pydicom and nothing of the node, has little memory, and may be killed at any time. Answers hold what routing
-and completion may ask for: short values only, no pixels, no binary data.
+It imports pydicom and nothing of the node, has little memory and time, and may be killed at any time. Answers hold what
+routing and completion may ask for: short values only, no pixels, no binary data.
+
+Images of one series mostly say the same, so a converted value is remembered by the bytes it came from.
 """
 
 from __future__ import annotations
@@ -15,74 +17,153 @@ import resource
 import signal
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pydicom
 from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import RawDataElement
+from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 MOST_MEMORY_BYTES = 1 << 30
+MOST_TIME_S = 3.0
+"""Of computing, for one header; an ordinary one takes a millisecond."""
 MOST_ELEMENTS = 10_000
+LARGEST_VALUE_BYTES = 1 << 16
+"""Longer values, such as private data of hundreds of megabytes, are passed over without being read."""
 LONGEST_TEXT = 256
 MOST_VALUES = 64
 MOST_ITEMS = 16
+_MOST_REMEMBERED = 4096
+_LONGEST_REMEMBERED_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_PIXEL_REPRESENTATION = 0x00280103
+_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+"""Float, Double Float and plain Pixel Data."""
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"})
 _NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _CODE = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 # pydicom 3.0 leaves the escape sequence of ISO 2022 IR 58 in the text.
 _ESCAPES = re.compile("\x1b[\\x20-\\x2f]*[\\x30-\\x7e]")
 
-
-class TooManyElements(ValueError):
-    """The header is longer than any image's."""
+_remembered: dict[tuple[object, ...], tuple[Any, bool]] = {}
 
 
-class NoInstance(ValueError):
-    """What can be read names no instance."""
+class HeaderRefused(Exception):
+    """The header is none that an image has; the message says why, in our words alone."""
+
+
+class _UntilPixels:
+    """Stops the parser at the pixels and notes whether there are any (PS3.5 7.1.1: an undefined length is some)."""
+
+    def __init__(self) -> None:
+        self.found = False
+        self._elements = 0
+
+    def __call__(self, tag: BaseTag, _vr: str | None, length: int) -> bool:
+        self._elements += 1
+        if self._elements > MOST_ELEMENTS:
+            raise HeaderRefused(f"it has more than {MOST_ELEMENTS} elements")
+        if tag in _PIXELS:
+            self.found = length > 0
+            return True
+        return False
 
 
 def read_attributes(path: str) -> dict[str, Any]:
-    """Keyword or private tag -> JSON value. Raises whatever pydicom raises for a broken file."""
-    dataset = pydicom.dcmread(path, stop_before_pixels=True)
-    if len(dataset) > MOST_ELEMENTS:
-        raise TooManyElements(f"more than {MOST_ELEMENTS} elements")
-    attributes: dict[str, Any] = {}
-    for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset decodes every element
-        if tag.is_private:
-            _add_private(dataset, tag, attributes)
-        elif keyword := keyword_for_tag(tag):
-            _add(dataset, tag, keyword, attributes)
+    """Keyword or private tag -> JSON value. Raises whatever pydicom raises for a broken file.
+
+    `PixelDataPresent` tells of an image, which has Rows, whether it has pixels. `undecodable` names attributes with
+    text that its character set does not hold, or with a value that could not be read.
+    """
+    until = _UntilPixels()
+    with Path(path).open("rb") as file:
+        dataset = read_partial(file, stop_when=until, defer_size=LARGEST_VALUE_BYTES)
+        attributes = _Attributes(dataset).collected()
     if "SOPInstanceUID" not in attributes:
-        raise NoInstance("no SOP Instance UID")
+        raise HeaderRefused("it has no SOP Instance UID")
+    if "Rows" in attributes:
+        attributes["PixelDataPresent"] = until.found
     return attributes
 
 
-def _add(dataset: Dataset, tag: Any, name: str, attributes: dict[str, Any]) -> None:
-    try:
-        element = dataset[tag]
+class _Attributes:
+    """The attributes of one data set."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._found: dict[str, Any] = {}
+        self._undecodable: list[str] = []
+        # What else than its own bytes decides how a value reads.
+        self._context = tuple(self._bytes(tag) for tag in (_SPECIFIC_CHARACTER_SET, _PIXEL_REPRESENTATION))
+
+    def collected(self) -> dict[str, Any]:
+        """Everything worth keeping."""
+        for tag in self._dataset.keys():  # noqa: SIM118 - iterating a Dataset decodes every element
+            if tag.is_private:
+                self._add_private(tag)
+            elif keyword := keyword_for_tag(tag):
+                self._add(tag, keyword)
+        if self._undecodable:
+            self._found["undecodable"] = self._undecodable
+        return self._found
+
+    def _bytes(self, tag: int) -> str | None:
+        element: Any = self._dataset.get_item(tag, keep_deferred=True)
+        return None if element is None else str(element.value)  # the parser may have made a list of it
+
+    def _add_private(self, tag: BaseTag) -> None:
+        """A private element under its tag and, when its creator is known, under (gggg,xxee,CREATOR) (PS3.5 7.8)."""
+        name = f"({tag.group:04x},{tag.element:04x})"
+        if tag.is_private_creator or tag.element < 0x1000:
+            self._add(tag, name)
+            return
+        creator: Any = self._dataset.get((tag.group, tag.element >> 8))
+        said = "" if creator is None else str(creator.value).strip()
+        self._add(tag, name, said)
+        if said and name in self._found:
+            self._found[f"({tag.group:04x},xx{tag.element & 0xFF:02x},{said})"] = self._found[name]
+
+    def _add(self, tag: BaseTag, name: str, creator: str = "") -> None:
+        try:
+            value, decodable = self._converted(tag, creator)
+        except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, RecursionError):
+            self._undecodable.append(name)
+            return
+        if value is not None:
+            self._found[name] = value
+        if not decodable:
+            self._undecodable.append(name)
+
+    def _converted(self, tag: BaseTag, creator: str) -> tuple[Any, bool]:
+        """The JSON value, None for what is not kept; and whether all of its text was in its character set."""
+        raw: Any = self._dataset.get_item(tag, keep_deferred=True)
+        if not isinstance(raw, RawDataElement):
+            return self._convert(tag)
+        if raw.value is None:
+            return None, True
+        if len(raw.value) > _LONGEST_REMEMBERED_BYTES:
+            return self._convert(tag)
+        key = (*self._context, creator, tag, raw.VR, raw.value, raw.is_implicit_VR, raw.is_little_endian)
+        if (known := _remembered.get(key)) is None:
+            known = self._convert(tag)
+            if len(_remembered) >= _MOST_REMEMBERED:
+                _remembered.clear()
+            _remembered[key] = known
+        return known
+
+    def _convert(self, tag: BaseTag) -> tuple[Any, bool]:
+        element = self._dataset[tag]
         value = _codes(element.value) if element.VR == "SQ" else _value(element.VR, element.value)
-    except (ValueError, TypeError, LookupError, NotImplementedError, RecursionError):
-        attributes.setdefault("undecodable", []).append(name)
-        return
-    if value is not None:
-        attributes[name] = value
-        if "\ufffd" in str(value):
-            attributes.setdefault("undecodable", []).append(name)
-
-
-def _add_private(dataset: Dataset, tag: Any, attributes: dict[str, Any]) -> None:
-    """A private element under its tag and, when its creator is known, under (gggg,xxee,CREATOR) (PS3.5 7.8)."""
-    _add(dataset, tag, f"({tag.group:04x},{tag.element:04x})", attributes)
-    if tag.is_private_creator or tag.element < 0x1000:
-        return
-    creator: Any = dataset.get((tag.group, tag.element >> 8))
-    value = attributes.get(f"({tag.group:04x},{tag.element:04x})")
-    if creator is not None and value is not None:
-        attributes[f"({tag.group:04x},xx{tag.element & 0xFF:02x},{str(creator.value).strip()})"] = value
+        return value, "\ufffd" not in str(value)
 
 
 def _value(vr: str, value: Any) -> Any:
@@ -122,8 +203,35 @@ def _confine() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGPROF, _give_up)
     warnings.simplefilter("ignore")
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
+
+def _give_up(_signal: int, _frame: object) -> None:
+    raise HeaderRefused(f"it takes more than {MOST_TIME_S:g} s to read")
+
+
+@contextlib.contextmanager
+def _limited_time() -> Iterator[None]:
+    """Ends what Python code computes for too long; the node ends this process when anything else hangs."""
+    signal.setitimer(signal.ITIMER_PROF, MOST_TIME_S, MOST_TIME_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _answer(path: str) -> dict[str, Any]:
+    try:
+        with _limited_time():
+            return {"attributes": read_attributes(path)}
+    except MemoryError:
+        return {"error": "the header needs more memory than a header may"}
+    except HeaderRefused as refused:
+        return {"error": f"the header cannot be read: {refused}"}
+    except Exception as error:  # noqa: BLE001 - whatever a broken file does to the parser is its answer
+        return {"error": f"the header cannot be read: {type(error).__name__}"}
 
 
 def main() -> None:
@@ -131,13 +239,7 @@ def main() -> None:
     _confine()
     for line in sys.stdin:
         order = json.loads(line)
-        try:
-            answer = {"id": order["id"], "attributes": read_attributes(order["path"])}
-        except MemoryError:
-            answer = {"id": order["id"], "error": "the header needs more memory than a header may"}
-        except Exception as error:  # noqa: BLE001 - whatever a broken file does to the parser is its answer
-            answer = {"id": order["id"], "error": f"the header cannot be read: {type(error).__name__}"}
-        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.write(json.dumps({"id": order["id"], **_answer(order["path"])}) + "\n")
         sys.stdout.flush()
 
 
