@@ -18,6 +18,7 @@ from radnode.node import completion, routing
 from radnode.node.own_results import is_own_result
 from radnode.node.series_geometry import geometry_of
 from radnode.storage import catalog, jobs, ledger
+from radnode.storage.errors import StorageError
 from radnode.storage.jobs import NewJob
 from radnode.storage.ledger import InstanceState
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from radnode.config.loading import Configuration
+    from radnode.node.alarms import Alarms
     from radnode.node.completion import Verdict
     from radnode.node.intake.associations import Associations
     from radnode.node.observability import Metrics
@@ -64,6 +66,7 @@ class SeriesCloser:
         now: Callable[[], datetime],
         monotonic_s: Callable[[], float],
         metrics: Metrics,
+        alarms: Alarms,
         on_jobs: Callable[[], None],
     ) -> None:
         self._database = database
@@ -73,6 +76,7 @@ class SeriesCloser:
         self._now = now
         self._monotonic_s = monotonic_s
         self._metrics = metrics
+        self._alarms = alarms
         self._on_jobs = on_jobs
         self._watches: dict[int, _Watch] = {}
 
@@ -83,7 +87,13 @@ class SeriesCloser:
         for gone in self._watches.keys() - {each.series_id for each in series}:
             del self._watches[gone]
         for each in series:
-            self._look_at(each)
+            try:
+                self._look_at(each)
+            except StorageError:
+                raise
+            except Exception:  # noqa: BLE001 - one odd series must not keep the others from being judged
+                log.exception("series.not_judged", series_instance_uid=each.series_instance_uid)
+                self._alarms.set(f"series:{each.series_id}", f"series {each.series_instance_uid} cannot be judged")
         return False
 
     def _look_at(self, series: SeriesSnapshot) -> None:

@@ -249,6 +249,7 @@ class Node:
             now=utc_now,
             monotonic_s=time.monotonic,
             metrics=self.metrics,
+            alarms=self.alarms,
             on_jobs=self._pulse_workers,
         )
         cataloguer = Cataloguer(

@@ -13,6 +13,7 @@ from support import charset_sources, result_samples
 from support.charset_sources import TEXTS, Text
 
 from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.results.charsets import TextReader
 from radnode.pipelines.results.normalise import normalise, read_source
 
 if TYPE_CHECKING:
@@ -159,3 +160,20 @@ def test_slices_follow_the_order_of_the_volume() -> None:
     assert [header.SOPInstanceUID for header in source.slices] == [
         frame.sop_instance_uid for frame in volume.frames
     ]
+
+
+@pytest.mark.parametrize(
+    ("declared", "written", "read"),
+    [
+        (["", "ISO 2022 IR 58"], "张^小东".encode("gb2312"), "张^小东"),
+        (["", "ISO 2022 IR 149"], "洪^吉洞".encode("euc_kr"), "洪^吉洞"),
+    ],
+    ids=["Chinese", "Korean"],
+)
+def test_an_extension_written_without_its_escape_is_read_and_reported(
+    declared: list[str], written: bytes, read: str
+) -> None:
+    reader = TextReader(declared)
+
+    assert reader.text(written.decode("latin-1")) == read
+    assert reader.guess
