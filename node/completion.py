@@ -3,24 +3,32 @@
 In this order:
 
 1. A header is unread, or an association that carries the series is open and not idle: wait.
-2. A missing inner slice: never complete. Held after the quiet time and the time to hold.
+2. A missing inner slice, or an image without pixels: never complete. Held after the quiet time and the time to hold.
 3. The source's own count (C-FIND): reached, complete at once; not reached, wait, and in the end hold.
 4. An expected count in the images, when all of them agree on it: reached, complete once released and settled; not
    reached, only the quiet time counts, and the grounds name both numbers.
-5. A regular stack with contiguous instance numbers: complete once released and settled. When the source answers
-   C-FIND, its count gets a chance first; when the series came over more than two associations (some senders open one
-   for each image), pauses between images are normal and only the quiet time counts.
-6. Nothing but quiet time.
+5. A regular stack with instance numbers from the first without a hole: complete once released and settled. When the
+   source answers C-FIND, its count gets a chance first. Several images at one position are echoes, phases or copies,
+   of which more may follow: then only the quiet time counts.
+6. Nothing but quiet time. Unequal steps do not block, but are said.
+
+When the series came over more than two associations, because its sender opens one for each image, pauses between
+images are normal, a count in the images may be that of one acquisition, and 4 and 5 do not apply.
 
 A stack cannot show that a slice is missing at its end; the grounds say so whenever no count was there to tell.
-"Released" alone is no ground: one study may come over several associations.
+"Released" alone is no ground: one study may come over several associations. An association may stay open for hours
+between studies, so an idle one counts as released after the quiet time. Silence is measured by a monotonic clock: a
+step of the wall clock closes nothing early and delays nothing.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
+
+from radnode.node.series_geometry import MOST_GAPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +40,7 @@ Decision = Literal["wait", "complete", "hold"]
 FEWEST_SLICES = 8
 """Fewer slices are regular by chance."""
 MOST_ASSOCIATIONS = 2
+TIMES_OF_SLICES = ("NumberOfTemporalPositions", "NumberOfTimeSlices", "NumberOfRRIntervals", "NumberOfTimeSlots")
 TIME_FOR_COUNT = timedelta(seconds=5)
 """How long the source may take to answer C-FIND before the geometry decides without it."""
 
@@ -83,16 +92,21 @@ class Verdict:
 def expected_count(headers: Sequence[Mapping[str, Any]]) -> int | None:
     """The number of images that the images themselves announce, when all of them announce the same.
 
-    Number of Series Related Instances (0020,1209), Images in Acquisition (0020,1002), and Number of Temporal Positions
-    (0020,0105) x Number of Slices (0054,0081) are optional and often stale: evidence for completeness when reached,
-    never a proof that something is missing. One acquisition is not the series: its number counts for each one seen.
+    Number of Series Related Instances (0020,1209), Images in Acquisition (0020,1002) and Number of Slices (0054,0081)
+    are optional and often stale: evidence for completeness when reached, never a proof that something is missing. One
+    acquisition is not the series: its number counts for each one seen, and for each temporal position. In PET, slices
+    count for each time slice, or R-R interval and time slot (PS3.3 C.8.9.1).
     """
     if (number := _announced(headers, "NumberOfSeriesRelatedInstances")) is not None:
         return number
+    times = _announced(headers, "NumberOfTemporalPositions")
     if (number := _announced(headers, "ImagesInAcquisition")) is not None:
-        return number * len({str(header.get("AcquisitionNumber")) for header in headers})
-    times, slices = _announced(headers, "NumberOfTemporalPositions"), _announced(headers, "NumberOfSlices")
-    return times * slices if times is not None and slices is not None else None
+        return number * (times or 1) * len({str(header.get("AcquisitionNumber")) for header in headers})
+    slices = _announced(headers, "NumberOfSlices")
+    pet = all(header.get("Modality") == "PT" for header in headers)
+    if slices is None or not (times or pet):
+        return None
+    return slices * math.prod(_announced(headers, keyword) or 1 for keyword in TIMES_OF_SLICES)
 
 
 def _announced(headers: Sequence[Mapping[str, Any]], keyword: str) -> int | None:
@@ -114,7 +128,7 @@ def judge(series: SeriesEvidence, policy: Policy, quiet_for: timedelta) -> Verdi
     if _counted(series):
         return Verdict(decision="complete", grounds=(_count_ground(series), *_geometry_grounds(series)))
     if quiet_for >= policy.settle:
-        if _announced_reached(series):
+        if _announced_reached(series) and series.associations_seen <= MOST_ASSOCIATIONS:
             grounds = (*_announced_grounds(series), _released(series), *_geometry_grounds(series))
             return Verdict(decision="complete", grounds=grounds)
         if _is_whole_stack(series) and (not series.find_available or quiet_for >= policy.settle + TIME_FOR_COUNT):
@@ -122,7 +136,7 @@ def judge(series: SeriesEvidence, policy: Policy, quiet_for: timedelta) -> Verdi
     if quiet:
         text = f"nothing new for {quiet_for.total_seconds():.0f} s"
         ground = Ground(kind="quiet time", text=text, holds=True)
-        grounds = (ground, *_announced_grounds(series), *_geometry_grounds(series), _ends())
+        grounds = (ground, *_announced_grounds(series), *_geometry_grounds(series), *_number_grounds(series), _ends())
         return Verdict(decision="complete", grounds=grounds)
     return Verdict(decision="wait", look_again_in=_next_look(policy, quiet_for))
 
@@ -140,9 +154,13 @@ def _lack(series: SeriesEvidence) -> Ground | None:
     if series.unreadable:
         text = f"{series.unreadable} instances have a header that cannot be read; have the source send them again"
         return Ground(kind="unreadable", text=text, holds=False)
-    if series.geometry.gaps:
-        places = ", ".join(f"{position:g}" for position in series.geometry.gaps[:10])
-        text = f"{len(series.geometry.gaps)} slices are missing inside the stack, at {places} mm along its normal"
+    if series.geometry.without_pixels:
+        text = f"{series.geometry.without_pixels} images have no pixels; have the source send them again"
+        return Ground(kind="pixels", text=text, holds=False)
+    if gaps := series.geometry.gaps:
+        places = ", ".join(f"{position:g}" for position in gaps[:10]) + (", …" if len(gaps) > 10 else "")
+        number = f"{len(gaps)} or more" if len(gaps) >= MOST_GAPS else str(len(gaps))
+        text = f"{number} slices are missing inside the stack, at {places} mm along its normal"
         return Ground(kind="geometry", text=text, holds=False)
     if series.queried_count is not None and series.received < series.queried_count:
         text = f"{series.received} received, the source holds {series.queried_count}"
@@ -164,7 +182,8 @@ def _is_whole_stack(series: SeriesEvidence) -> bool:
     return (
         geometry.regular is True
         and geometry.slices >= FEWEST_SLICES
-        and geometry.numbers_contiguous is not False
+        and not geometry.duplicates
+        and geometry.numbers_contiguous is True
         and series.associations_seen <= MOST_ASSOCIATIONS
         and (series.expected_by_tags is None or _announced_reached(series))
     )
@@ -203,7 +222,15 @@ def _geometry_grounds(series: SeriesEvidence) -> tuple[Ground, ...]:
     geometry = series.geometry
     if geometry.regular is None:
         return ()
+    more = f", {geometry.duplicates} more at the same positions" if geometry.duplicates else ""
     if geometry.regular:
-        text = f"{geometry.slices} slices at equal steps without a gap"
+        text = f"{geometry.slices} slices at equal steps without a gap{more}"
         return (Ground(kind="geometry", text=text, holds=True),)
-    return (Ground(kind="geometry", text=f"{geometry.slices} slices at unequal steps", holds=None),)
+    return (Ground(kind="geometry", text=f"{geometry.slices} slices at unequal steps{more}", holds=None),)
+
+
+def _number_grounds(series: SeriesEvidence) -> tuple[Ground, ...]:
+    if series.geometry.numbers_contiguous is not False:
+        return ()
+    text = "the instance numbers do not run from the first without a hole"
+    return (Ground(kind="instance numbers", text=text, holds=None),)

@@ -88,6 +88,45 @@ def test_an_idle_association_is_not_called_released() -> None:
     assert association.holds is None
 
 
+def test_a_count_of_one_acquisition_is_not_believed_between_associations_for_each_image() -> None:
+    assert after(5, expected_by_tags=300, associations_seen=40).decision == "wait"
+    assert after(30, expected_by_tags=300, associations_seen=40).decision == "complete"
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [{"duplicates": 1}, {"numbers_contiguous": False}, {"numbers_contiguous": None}, {"slices": 7}, {"regular": False}],
+    ids=["more images at one position", "a hole in the numbers", "no numbers", "few", "unequal"],
+)
+def test_a_stack_with_a_doubt_waits_for_the_quiet_time(doubt: dict[str, object]) -> None:
+    geometry = replace(STACK, **doubt)
+
+    assert after(29, geometry=geometry).decision == "wait"
+    assert kinds(after(30, geometry=geometry))[0] == "quiet time"
+
+
+def test_a_doubt_that_does_not_block_is_said() -> None:
+    verdict = after(30, geometry=replace(STACK, regular=False, duplicates=10, numbers_contiguous=False))
+
+    assert kinds(verdict) == ["quiet time", "geometry", "instance numbers", "ends"]
+    assert verdict.grounds[1].text == "300 slices at unequal steps, 10 more at the same positions"
+
+
+def test_an_image_without_pixels_is_waited_for_and_held() -> None:
+    blank = replace(STACK, without_pixels=2)
+
+    assert after(149, geometry=blank, queried_count=301).decision == "wait"
+    assert after(150, geometry=blank).reason == "2 images have no pixels; have the source send them again"
+
+
+def test_a_thousand_gaps_are_named_by_the_first_ten() -> None:
+    gaps = tuple(float(number) for number in range(1000))
+
+    assert after(150, geometry=replace(GAP, gaps=gaps)).reason == (
+        "1000 or more slices are missing inside the stack, at 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, … mm along its normal"
+    )
+
+
 def test_projections_wait_for_the_quiet_time() -> None:
     assert after(29, geometry=NOTHING).decision == "wait"
     assert kinds(after(30, geometry=NOTHING))[0] == "quiet time"
@@ -177,6 +216,19 @@ def test_the_number_of_one_acquisition_counts_for_each_acquisition_of_the_series
     headers = [{"ImagesInAcquisition": 50, "AcquisitionNumber": 1 + number // 50} for number in range(60)]
 
     assert expected_count(headers) == 100
+
+
+def test_the_number_of_one_acquisition_counts_for_each_temporal_position() -> None:
+    assert expected_count([{"ImagesInAcquisition": 20, "NumberOfTemporalPositions": 3}] * 20) == 60
+
+
+def test_in_pet_the_slices_count_for_each_time_and_elsewhere_say_nothing_alone() -> None:
+    slices = {"Modality": "PT", "NumberOfSlices": 47}
+
+    assert expected_count([slices] * 2) == 47
+    assert expected_count([{**slices, "NumberOfTimeSlices": 10}] * 2) == 470
+    assert expected_count([{**slices, "NumberOfRRIntervals": 2, "NumberOfTimeSlots": 8}] * 2) == 752
+    assert expected_count([{**slices, "Modality": "NM"}] * 2) is None
 
 
 def test_temporal_positions_multiply_the_slices() -> None:

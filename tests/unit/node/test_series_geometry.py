@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radnode.node.series_geometry import geometry_of
+from radnode.node.series_geometry import MOST_GAPS, geometry_of
 
 AXIAL = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 TILTED = [1.0, 0.0, 0.0, 0.0, float(np.cos(0.3)), float(np.sin(0.3))]
@@ -115,3 +115,50 @@ def test_multi_frame_images_are_no_stack_of_slices() -> None:
 @given(st.permutations(slices([0.0, 1.0, 2.0, 2.0, 4.0, 5.0, 6.0])))
 def test_the_order_of_arrival_changes_nothing(stack: list[dict[str, Any]]) -> None:
     assert geometry_of(stack) == geometry_of(slices([0.0, 1.0, 2.0, 2.0, 4.0, 5.0, 6.0]))
+
+
+def test_two_spacings_of_a_protocol_are_no_gap_where_the_instance_numbers_go_on() -> None:
+    places = [0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0]
+    lost = slices(places)
+    for header in lost[7:]:
+        header["InstanceNumber"] = 2 * header["InstanceNumber"]
+
+    assert (geometry_of(slices(places)).gaps, geometry_of(slices(places)).regular) == ((), False)
+    assert geometry_of(slices(places[::-1])).gaps == ()
+    assert geometry_of(lost).gaps == (35.0, 45.0, 55.0)
+    assert geometry_of(slices([0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0])).gaps == (25.0, 35.0)
+
+
+def test_a_far_slice_names_no_more_gaps_than_anybody_reads() -> None:
+    assert len(geometry_of(slices([0.0, 0.02, 0.04, 0.06, 0.08, 400_000.0, 800_000.0])).gaps) == MOST_GAPS
+
+
+def test_an_image_without_pixels_is_no_slice() -> None:
+    stack = slices([float(number) for number in range(10)])
+    stack[4]["PixelDataPresent"] = False
+
+    geometry = geometry_of(stack)
+
+    assert (geometry.slices, geometry.gaps, geometry.without_pixels) == (9, (4.0,), 1)
+    assert geometry_of([stack[4]]).without_pixels == 1
+
+
+@pytest.mark.parametrize(
+    ("numbers", "contiguous"),
+    [([1, 2, 3], True), ([0, 1, 2], True), ([2, 3, 4], False), ([1, 2, 4], False), ([1, 2, None], None)],
+    ids=["from one", "from zero", "first missing", "hole", "without"],
+)
+def test_instance_numbers_run_from_the_first(numbers: list[int | None], contiguous: bool | None) -> None:
+    stack = slices([0.0, 1.0, 2.0])
+    for header, number in zip(stack, numbers, strict=True):
+        header["InstanceNumber"] = number
+
+    assert geometry_of(stack).numbers_contiguous is contiguous
+
+
+def test_a_localiser_counts_in_the_instance_numbers() -> None:
+    localiser = slices([0.0], [0.0, 1.0, 0.0, 0.0, 0.0, -1.0])
+    stack = slices([float(number) for number in range(11)])[1:]
+
+    assert geometry_of(stack).numbers_contiguous is False
+    assert geometry_of([*localiser, *stack]).numbers_contiguous is True
