@@ -154,7 +154,7 @@ def _balance(session: Session) -> dict[str, Any]:
 
 
 def _by_state(session: Session, table: type[SeriesRow | JobRow | DeliveryRow]) -> dict[str, int]:
-    return dict(session.execute(select(table.state, func.count()).group_by(table.state)).tuples().all())
+    return dict(session.execute(select(table.state, func.count()).group_by(table.state)).all())
 
 
 def _of_study(session: Session, table: type[Row], study_id: int) -> list[Row]:
@@ -171,7 +171,6 @@ def _series(session: Session, series: SeriesRow) -> dict[str, Any]:
             .where(InstanceRow.series_id == series.id)
             .group_by(InstanceRow.state)
         )
-        .tuples()
         .all()
     )
     return {

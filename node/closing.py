@@ -91,7 +91,7 @@ class SeriesCloser:
                 self._look_at(each)
             except StorageError:
                 raise
-            except Exception:  # noqa: BLE001 - one odd series must not keep the others from being judged
+            except Exception:  # one odd series must not keep the others from being judged
                 log.exception("series.not_judged", series_instance_uid=each.series_instance_uid)
                 self._alarms.set(f"series:{each.series_id}", f"series {each.series_instance_uid} cannot be judged")
         return False

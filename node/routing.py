@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 Outcome = Literal["met", "not met", "unknown"]
 
-LONGEST_TEXT = 256
-"""Characters of a value that a pattern is tried on, which bounds its time; on a longer one the answer is unknown.
+LONGEST_TEXT = 128
+"""Characters of a value that a pattern is tried on, which bounds its time to a tenth of a second; on a longer one the
+answer is unknown.
 
 A description has 64 (PS3.5 6.2, LO)."""
 MOST_SEEN = 5
@@ -225,5 +226,3 @@ def _shown(value: Any) -> str:
         return str(value.get("CodeMeaning") or value.get("CodeValue") or "")
     text = str(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-
-

@@ -4,7 +4,6 @@
     ├── StorageFull          no space within the reserve: delete studies or lower `retention_days`
     ├── StorageBroken        the disk failed a write, flush or rename: look at the volume
     ├── StorageInUse         another process works on this data folder: stop it first
-    ├── DigestMismatch       a file is not what its name says: restore it from the sender
     ├── DatabaseUnavailable  the database did not answer or is full: it is tried again
     └── SchemaTooNew         a newer radnode wrote this database: run that version
 """
@@ -40,13 +39,6 @@ class StorageInUse(StorageError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is used by another process; stop it, or give this node a `data` folder of its own")
-
-
-class DigestMismatch(StorageError):
-    """The bytes changed after they were kept."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} does not have the digest it is named after; have the sender send it again")
 
 
 class DatabaseUnavailable(StorageError):

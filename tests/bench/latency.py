@@ -7,8 +7,8 @@ geometry  it does not: a gap-free stack on a released association is the evidenc
 quiet     neither: the series came over many associations, so only quiet time (5 s here) ends it
 
 300 slices of 512 x 512 through a whole node (`radnode serve`), its worker warm as in daily use: each case runs twice
-and the second run counts. The model's time is the pipeline's own stage; everything else, decoding and writing of results
-included, is the node's. Writes latency.json and latency.png.
+and the second run counts. The model's time is the pipeline's own stage; everything else is the node's, decoding and
+writing of results included. Writes latency.json and latency.png.
 """
 
 from __future__ import annotations

@@ -94,6 +94,14 @@ def test_a_good_file_says_what_it_means() -> None:
         ("run: [ct-lung]", "run: [ct-lung]\n    priority: soon", 'unknown priority "soon"'),
         ("run: [ct-lung]", "run: [ct-lung]\n    enabled: 1", "neither true nor false"),
         ("node:\n", "node: 5\nnodes:\n", "a.yaml:1: node: not a mapping"),
+        ("disk_reserve: 500 MB", "settle_time_s: 31", "a.yaml:3: node.settle_time_s: longer than quiet_time_s (30)"),
+        ("disk_reserve: 500 MB", "http_port: true", "a.yaml:3: node.http_port: True is wrong; write a number"),
+        ("disk_reserve: 500 MB", "workers: [{memory_limit: true}]", "node.workers.memory_limit: True is wrong"),
+        ("disk_reserve: 500 MB", "data: 5", "a.yaml:3: node.data: 5 is wrong; write a folder"),
+        ("host: 10.0.0.1", "host: 10.0.0.1:104", "a.yaml:7: peers.PACS1.host: '10.0.0.1:104' is wrong; write a host"),
+        ("host: 10.0.0.1", "host: http://pacs", "write a host name or an address alone"),
+        ("host: 10.0.0.1", "host: pacs\n    name: PACS", "a.yaml:8: peers.PACS1.name: unknown key; a peer is called by"),
+        ("modality: CT", "study_date: {at_least: 2026-01-31}", "write a date as DICOM does, 20260131"),
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_its_cure(wrong: str, right: str, expected: str) -> None:
@@ -117,13 +125,16 @@ def test_all_mistakes_are_reported_at_once() -> None:
         ("\nnode: &x {}\n", "a.yaml:2: a YAML anchor is not used here"),
         ("%YAML 1.1\n---\nnode: {json_logs: yes}\n", "a.yaml:1: a YAML directive is not used here"),
         ("node: {}\n---\nnode: {}\n", "a.yaml:2: a second document is not used here"),
+        ("node:\n  <<: {host: a}\n", "a.yaml:2: a YAML merge is not used here"),
+        ("peers:\n  1: {}\n  '1': {}\n", "a.yaml:3: a key stands twice"),
         ("node: {host: \x01}\n", "a.yaml:1: not YAML"),
         ("node: " + "[" * 9999 + "]" * 9999, "a.yaml:1: nested too deeply"),
         ("#" * 2**20 + "\n", "a.yaml:1: the file is too large"),
         ("node: [\n", "a.yaml:"),
         ("- 1\n", "a.yaml:1: not a mapping"),
     ],
-    ids=["duplicate key", "tag", "alias", "anchor", "directive", "two documents", "control character", "depth", "size",
+    ids=["duplicate key", "tag", "alias", "anchor", "directive", "two documents", "merge", "number and text",
+         "control character", "depth", "size",
          "broken", "list"],
 )
 def test_what_yaml_can_do_beyond_plain_values_is_refused(text: str, expected: str) -> None:
@@ -226,6 +237,20 @@ def test_any_value_in_any_place_is_used_or_refused(value: object) -> None:
 def test_the_digest_follows_the_meaning_not_the_layout() -> None:
     assert parse(GOOD, "a").digest == parse("# a comment\n" + GOOD.replace("[PACS1]", "[ PACS1 ]"), "b").digest
     assert parse(GOOD, "a").digest != parse(GOOD.replace("3.0", "2.0"), "a").digest
+
+
+def test_the_digest_is_the_same_wherever_the_node_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = parse(GOOD, "a").digest
+    assert parse(GOOD.replace("ae_title: NODE1", "ae_title: NODE1\n  http_port: 8042"), "a").digest == before
+
+    monkeypatch.setenv("RADNODE_DATA", str(tmp_path))
+    monkeypatch.setenv("RADNODE_DATABASE_URL", "postgresql+psycopg://radnode:secret@db/radnode")
+    assert parse(GOOD, "a").digest == before
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "pacs_1.radiology.example", "fe80::1", "localhost"])
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    assert parse(GOOD.replace("host: 10.0.0.1", f"host: '{host}'"), "a").peers["PACS1"].host == host
 
 
 def test_only_settings_need_a_restart() -> None:
