@@ -20,6 +20,7 @@ from ruamel.yaml.tokens import (
     FlowMappingStartToken,
     FlowSequenceEndToken,
     FlowSequenceStartToken,
+    ScalarToken,
     TagToken,
 )
 
@@ -91,6 +92,8 @@ def _refused(text: str) -> list[Flaw]:
         if depth > DEEPEST:  # at once: the time to scan grows with the square of the depth
             return [*flaws, (line, "nested too deeply", f"a configuration has at most {DEEPEST} levels")]
         flaws += [(line, message, cure) for kind, message, cure in _REFUSED if isinstance(token, kind)]
+        if isinstance(token, ScalarToken) and token.plain and token.value == "<<":
+            flaws.append((line, "a YAML merge is not used here", "write the keys themselves"))
     return flaws
 
 
@@ -109,6 +112,8 @@ def _note_lines(node: object, path: Where, lines: dict[Where, int]) -> None:
     if isinstance(node, CommentedMap):
         for key, value in node.items():
             here = (*path, str(key))
+            if here in lines:  # 1 and "1" are two keys to YAML
+                raise NotReadable([(node.lc.key(key)[0] + 1, "a key stands twice", "keep one of them")])
             lines[here] = node.lc.key(key)[0] + 1
             _note_lines(value, here, lines)
     elif isinstance(node, CommentedSeq):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,7 +50,11 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What an administrator wrote, checked. digest: SHA-256 of what it means, not of how it is laid out."""
+    """What an administrator wrote, checked.
+
+    digest: SHA-256 of what it means, not of how it is laid out; the same on another machine and in another folder.
+    lines: 1-based, by path.
+    """
 
     settings: Settings
     peers: Mapping[str, Peer]
@@ -191,7 +195,7 @@ class _Reader:
             settings=settings,
             peers=peers,
             routes=tuple(routes),
-            digest=_digest(document),
+            digest=_digest(settings, peers, routes),
             path=self._path,
             name=self._name,
             lines=self._lines,
@@ -224,6 +228,8 @@ class _Reader:
         for name, fields in section.items():
             if not isinstance(fields, dict):
                 self._report(["peers", name], "not a mapping", "write ae_title, host and port below the name")
+            elif "name" in fields:
+                self._report(["peers", name, "name"], "unknown key", "a peer is called by the key above it")
             elif (peer := self._model(Peer, {**fields, "name": str(name)}, ["peers", name])) is not None:
                 peers[str(name)] = peer
         return peers
@@ -309,6 +315,12 @@ class _Reader:
             self._report(
                 ["node", "http_port"], "the same port as dicom_port", f"write for example {settings.dicom_port + 1}"
             )
+        if settings.settle_time_s > settings.quiet_time_s:
+            self._report(
+                ["node", "settle_time_s"],
+                f"longer than quiet_time_s ({settings.quiet_time_s:g})",
+                "proof is believed after less silence than silence alone",
+            )
         stated = ("node", "max_associations_per_host") in self._lines
         if stated and settings.max_associations_per_host > settings.max_associations:
             self._report(
@@ -342,5 +354,10 @@ def _given(document: Mapping[str, Any], section: str, empty: object) -> object:
     return empty if value is None else value
 
 
-def _digest(document: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
+def _digest(settings: Settings, peers: Mapping[str, Peer], routes: Sequence[Route]) -> str:
+    meaning = {
+        "node": settings.model_dump(mode="json", exclude={"data", "database_url"}),  # where, not what; and a password
+        "peers": {name: peer.model_dump(mode="json") for name, peer in peers.items()},
+        "routes": [asdict(route) for route in routes],
+    }
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

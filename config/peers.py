@@ -1,11 +1,12 @@
-"""The other sides: who sends images to the node, and whom it sends results to."""
+"""The other sides: who sends images to the node, and whom it sends results to. And what every section shares."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 ResultForm = Literal["SEG", "TID1500"]
 
@@ -22,19 +23,42 @@ def _network(value: str) -> str:
     return str(ipaddress.ip_network(value, strict=False))
 
 
+def _host(value: str) -> str:
+    """RFC 1123 2.1, and underscores, which names inside a hospital have."""
+    if _HOST_NAME.fullmatch(value):
+        return value
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("write a host name or an address alone, for example 10.1.2.3") from None
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+Host = Annotated[str, AfterValidator(_host)]
 Network = Annotated[str, AfterValidator(_network)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Peer(BaseModel):
-    """A DICOM application that sends to the node (a source), receives from it (a destination), or both."""
+class Section(BaseModel):
+    """What is written is all that is meant: unknown keys are mistakes, and `true` is no number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("write a number or a text")
+        return value
+
+
+class Peer(Section):
+    """A DICOM application that sends to the node (a source), receives from it (a destination), or both."""
+
     name: str = Field(min_length=1)
     ae_title: AETitle
-    host: str = Field(min_length=1)
+    host: Host
     port: Port
     sends: bool = False
     receives: bool = False

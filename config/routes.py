@@ -12,6 +12,7 @@ import difflib
 import math
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Literal, cast
 
 from pydicom.datadict import keyword_dict, tag_for_keyword
@@ -202,6 +203,8 @@ def _wrong_operand(operator: Operator, operand: object) -> tuple[str, str] | Non
     if operator == "in":
         good = isinstance(operand, list) and bool(operand) and all(isinstance(each, Scalar) for each in operand)
         return None if good else ("needs a list of values", "write for example [CHEST, LUNG]")
+    if isinstance(operand, date):
+        return "needs one value", f"write a date as DICOM does, {operand:%Y%m%d}"
     if not isinstance(operand, Scalar):
         return "needs one value", "write a text or a number"
     if operator in ("at_least", "at_most"):

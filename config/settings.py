@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from radnode.config.peers import AETitle
+from radnode.config.peers import AETitle, Host, Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,6 @@ def _bytes(value: object) -> object:
     return value
 
 
-Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 def _database_url(value: str | None) -> str | None:
     if value is not None and not value.startswith(_DATABASES):
         raise ValueError(f"it begins with {' or '.join(_DATABASES)}")
@@ -41,33 +40,30 @@ def _database_url(value: str | None) -> str | None:
 
 
 def _folder(value: object) -> object:
-    if value == "":
+    if value == "" or not isinstance(value, str | Path):
         raise ValueError("write a folder, for example /var/lib/radnode")
     return value
 
 
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 ListeningPort = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Worker(BaseModel):
+class Worker(Section):
     """One worker process: its torch device and its limits."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
     memory_limit: Size = 8 * 10**9
     time_limit_s: Annotated[float, Field(ge=1, le=86_400)] = 600.0
 
 
-class Settings(BaseModel):
+class Settings(Section):
     """The section `node` of a configuration. Sizes are bytes, `_s` seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     ae_title: AETitle = "RADNODE"
-    host: Annotated[str, Field(min_length=1)] = "0.0.0.0"  # noqa: S104 - a PACS is on another machine
+    host: Host = "0.0.0.0"  # noqa: S104 - a PACS is on another machine
     dicom_port: ListeningPort = 11112
-    http_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    http_host: Host = "127.0.0.1"
     http_port: ListeningPort = 8042
     data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")
     database_url: Annotated[str | None, AfterValidator(_database_url), Field(repr=False)] = None

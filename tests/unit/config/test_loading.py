@@ -100,7 +100,7 @@ def test_a_good_file_says_what_it_means() -> None:
         ("disk_reserve: 500 MB", "data: 5", "a.yaml:3: node.data: 5 is wrong; write a folder"),
         ("host: 10.0.0.1", "host: 10.0.0.1:104", "a.yaml:7: peers.PACS1.host: '10.0.0.1:104' is wrong; write a host"),
         ("host: 10.0.0.1", "host: http://pacs", "write a host name or an address alone"),
-        ("host: 10.0.0.1", "host: pacs\n    name: PACS", "a.yaml:8: peers.PACS1.name: unknown key; a peer is called by"),
+        ("host: 10.0.0.1", "host: pacs\n    name: PACS", "a.yaml:8: peers.PACS1.name: unknown key; a peer is called"),
         ("modality: CT", "study_date: {at_least: 2026-01-31}", "write a date as DICOM does, 20260131"),
     ],
 )
