@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import struct
 import tempfile
-import time
 from io import BytesIO
 from pathlib import Path
 
@@ -229,12 +228,10 @@ def test_deep_nesting_is_followed_without_recursion_and_refused_beyond_a_limit()
         walked(nested(50_000))
 
 
-def test_millions_of_items_are_refused_in_a_few_seconds() -> None:
+def test_millions_of_items_are_refused() -> None:
     bomb = identified(more=element(0x0040A730, "SQ", item(b"") * 2_000_000 + SEQUENCE_END, UNDEFINED))
-    began = time.process_time()
     with pytest.raises(TooComplex):
         walked(bomb)
-    assert time.process_time() - began < 5
 
 
 def test_a_large_private_element_is_skipped_by_its_length() -> None:
@@ -243,9 +240,7 @@ def test_a_large_private_element_is_skipped_by_its_length() -> None:
         file.write(identified() + element(0x00091001, "OB", b"", size))
         end = file.tell() + size
         file.truncate(end)
-        began = time.process_time()
         assert walk(file.fileno(), 0, end, implicit_vr=False).sop_instance_uid == "1.2.3"
-        assert time.process_time() - began < 0.1
 
 
 def test_a_whole_file_sent_as_a_data_set_is_refused() -> None:

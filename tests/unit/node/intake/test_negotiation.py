@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 
 import pytest
 from hypothesis import given
@@ -57,12 +56,10 @@ def test_new_and_old_classes_are_taken(abstract_syntax: str) -> None:
     assert proposed((abstract_syntax, [IMPLICIT_VR_LITTLE_ENDIAN])).contexts[1].abstract_syntax == abstract_syntax
 
 
-def test_one_hundred_and_twenty_eight_contexts_are_answered_quickly() -> None:
-    began = time.process_time()
+def test_one_hundred_and_twenty_eight_contexts_are_answered_each() -> None:
     agreement = proposed(*[(CTImageStorage, [syntax]) for syntax in TRANSFER_SYNTAXES * 9][:126], (VERIFICATION, [
         IMPLICIT_VR_LITTLE_ENDIAN]), ("1.2.3", [IMPLICIT_VR_LITTLE_ENDIAN]))  # fmt: skip
     assert (len(agreement.contexts), len(agreement.refused)) == (127, 1)
-    assert time.process_time() - began < 0.1
 
 
 def test_the_answer_is_read_by_another_implementation() -> None:
@@ -107,11 +104,9 @@ def test_an_even_context_id_is_a_violation() -> None:
     ],
     ids=["empty contexts", "empty user information", "zeros", "repeated contexts"],
 )
-def test_a_request_full_of_nothing_is_refused_quickly(items: bytes) -> None:
-    began = time.process_time()
+def test_a_request_full_of_nothing_is_refused(items: bytes) -> None:
     with pytest.raises((Violation, NotNegotiable)):
         negotiate(memoryview(REQUEST[6:74] + items))
-    assert time.process_time() - began < 0.2
 
 
 def test_an_invented_uid_is_refused_like_an_unknown_one() -> None:
