@@ -17,6 +17,7 @@ import resource
 import signal
 import sys
 import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
+from pydicom.tag import Tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,13 +46,12 @@ MOST_ITEMS = 16
 _MOST_REMEMBERED = 4096
 _LONGEST_REMEMBERED_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
-_SPECIFIC_CHARACTER_SET = 0x00080005
-_PIXEL_REPRESENTATION = 0x00280103
+_CONTEXT = (Tag("SpecificCharacterSet"), Tag("PixelRepresentation"))
 _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 """Float, Double Float and plain Pixel Data."""
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"})
 _NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
-_CODE = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
+_CODE = {name: Tag(name) for name in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")}
 # pydicom 3.0 leaves the escape sequence of ISO 2022 IR 58 in the text.
 _ESCAPES = re.compile("\x1b[\\x20-\\x2f]*[\\x30-\\x7e]")
 
@@ -102,23 +103,18 @@ class _Attributes:
         self._dataset = dataset
         self._found: dict[str, Any] = {}
         self._undecodable: list[str] = []
-        # What else than its own bytes decides how a value reads.
-        self._context = tuple(self._bytes(tag) for tag in (_SPECIFIC_CHARACTER_SET, _PIXEL_REPRESENTATION))
+        self._context = _context(dataset)
 
     def collected(self) -> dict[str, Any]:
         """Everything worth keeping."""
         for tag in self._dataset.keys():  # noqa: SIM118 - iterating a Dataset decodes every element
             if tag.is_private:
                 self._add_private(tag)
-            elif keyword := keyword_for_tag(tag):
+            elif keyword := _keyword(int(tag)):
                 self._add(tag, keyword)
         if self._undecodable:
             self._found["undecodable"] = self._undecodable
         return self._found
-
-    def _bytes(self, tag: int) -> str | None:
-        element: Any = self._dataset.get_item(tag, keep_deferred=True)
-        return None if element is None else str(element.value)  # the parser may have made a list of it
 
     def _add_private(self, tag: BaseTag) -> None:
         """A private element under its tag and, when its creator is known, under (gggg,xxee,CREATOR) (PS3.5 7.8)."""
@@ -134,7 +130,7 @@ class _Attributes:
 
     def _add(self, tag: BaseTag, name: str, creator: str = "") -> None:
         try:
-            value, decodable = self._converted(tag, creator)
+            value, decodable = _converted(self._dataset, tag, self._context, creator)
         except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, RecursionError):
             self._undecodable.append(name)
             return
@@ -143,27 +139,41 @@ class _Attributes:
         if not decodable:
             self._undecodable.append(name)
 
-    def _converted(self, tag: BaseTag, creator: str) -> tuple[Any, bool]:
-        """The JSON value, None for what is not kept; and whether all of its text was in its character set."""
-        raw: Any = self._dataset.get_item(tag, keep_deferred=True)
-        if not isinstance(raw, RawDataElement):
-            return self._convert(tag)
-        if raw.value is None:
-            return None, True
-        if len(raw.value) > _LONGEST_REMEMBERED_BYTES:
-            return self._convert(tag)
-        key = (*self._context, creator, tag, raw.VR, raw.value, raw.is_implicit_VR, raw.is_little_endian)
-        if (known := _remembered.get(key)) is None:
-            known = self._convert(tag)
-            if len(_remembered) >= _MOST_REMEMBERED:
-                _remembered.clear()
-            _remembered[key] = known
-        return known
 
-    def _convert(self, tag: BaseTag) -> tuple[Any, bool]:
-        element = self._dataset[tag]
-        value = _codes(element.value) if element.VR == "SQ" else _value(element.VR, element.value)
-        return value, "\ufffd" not in str(value)
+def _context(dataset: Dataset) -> tuple[str | None, ...]:
+    """What else than its own bytes decides how a value reads."""
+    found: list[Any] = [dataset.get_item(tag, keep_deferred=True) for tag in _CONTEXT]
+    return tuple(None if each is None else str(each.value) for each in found)  # the parser may have made lists
+
+
+def _converted(dataset: Dataset, tag: BaseTag, context: tuple[str | None, ...], creator: str = "") -> tuple[Any, bool]:
+    """The JSON value, None for what is not kept; and whether all of its text was in its character set."""
+    raw: Any = dataset.get_item(tag, keep_deferred=True)
+    if not isinstance(raw, RawDataElement):
+        return _convert(dataset, tag, context)
+    if raw.value is None:
+        return None, True
+    if len(raw.value) > _LONGEST_REMEMBERED_BYTES:
+        return _convert(dataset, tag, context)
+    # An int, because comparing pydicom's tags costs more than all else here.
+    key = (*context, creator, int(tag), raw.VR, raw.value, raw.is_implicit_VR, raw.is_little_endian)
+    if (known := _remembered.get(key)) is None:
+        known = _convert(dataset, tag, context)
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[key] = known
+    return known
+
+
+def _convert(dataset: Dataset, tag: BaseTag, context: tuple[str | None, ...]) -> tuple[Any, bool]:
+    element = dataset[tag]
+    value = _codes(element.value, context) if element.VR == "SQ" else _value(element.VR, element.value)
+    return value, "\ufffd" not in str(value)
+
+
+@lru_cache(maxsize=MOST_ELEMENTS)
+def _keyword(tag: int) -> str:
+    return keyword_for_tag(tag)
 
 
 def _value(vr: str, value: Any) -> Any:
@@ -191,11 +201,18 @@ def _single(vr: str, value: Any) -> str | int | float | None:
     return text if 0 < len(text) <= LONGEST_TEXT else None
 
 
-def _codes(items: Any) -> list[dict[str, str]] | None:
-    """Code sequences, one level deep; other sequences are not kept."""
-    if not items or len(items) > MOST_ITEMS or "CodeMeaning" not in items[0]:
+def _codes(items: Any, context: tuple[str | None, ...]) -> list[dict[str, str]] | None:
+    """Code sequences, one level deep; other sequences are not kept. Items inherit the character set (PS3.5 6.1.2.3)."""
+    if not items or len(items) > MOST_ITEMS or _CODE["CodeMeaning"] not in items[0]:
         return None
-    return [{name: str(item.get(name, ""))[:LONGEST_TEXT] for name in _CODE} for item in items]
+    return [{name: _code(item, tag, context) for name, tag in _CODE.items()} for item in items]
+
+
+def _code(item: Dataset, tag: BaseTag, context: tuple[str | None, ...]) -> str:
+    if tag not in item:
+        return ""
+    value, _ = _converted(item, tag, (*context, *_context(item)))
+    return value if isinstance(value, str) else ""
 
 
 def _confine() -> None:

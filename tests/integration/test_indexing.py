@@ -108,6 +108,22 @@ def test_names_are_read_in_their_character_set(
     assert attributes(reader, path)["PatientName"] == text
 
 
+def test_a_code_is_read_in_the_character_set_of_its_data_set_or_of_its_item(
+    reader: HeaderReader, tmp_path: Path
+) -> None:
+    inherited, own = Dataset(), Dataset()
+    for code, charset in ((inherited, None), (own, "ISO_IR 101")):
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "99X", "Łydka"
+        if charset:
+            code.SpecificCharacterSet = charset
+    path = written(tmp_path / "a", SpecificCharacterSet="ISO_IR 192", AnatomicRegionSequence=[inherited, own])
+
+    found = attributes(reader, path)["AnatomicRegionSequence"]
+
+    assert isinstance(found, list)
+    assert [code["CodeMeaning"] for code in found] == ["Łydka", "Łydka"]
+
+
 def test_nonsense_in_a_number_stays_text_and_harms_nothing_else(reader: HeaderReader, tmp_path: Path) -> None:
     path = written(tmp_path / "a", Modality="CT")
     raw = path.read_bytes()
