@@ -84,7 +84,7 @@ def pixel_format(dataset: Dataset) -> PixelFormat:
     return found
 
 
-def decode(instance: SourceInstance, frames: Sequence[int], notes: list[str]) -> Iterator[NDArray[np.signedinteger]]:
+def decode(instance: SourceInstance, frames: Sequence[int], notes: list[str]) -> Iterator[NDArray[np.integer]]:
     """Stored values of the frames (1-based), each of shape (rows, columns).
 
     notes: gets a sentence for what was odd but readable. Raises IncompleteInput for pixels that are short or
@@ -119,7 +119,7 @@ def _uid(dataset: Dataset) -> str:
 
 def _native(
     data: bytes, form: PixelFormat, frames: Sequence[int], dataset: Dataset, notes: list[str]
-) -> list[NDArray[np.signedinteger]]:
+) -> list[NDArray[np.integer]]:
     expected = form.frame_bytes * form.frames
     if len(data) < expected:
         raise IncompleteInput(
@@ -143,7 +143,7 @@ def _checked(frame: int, form: PixelFormat, dataset: Dataset) -> int:
 
 def _compressed(
     dataset: Dataset, form: PixelFormat, frame: int, syntax: UID, notes: list[str]
-) -> NDArray[np.signedinteger]:
+) -> NDArray[np.integer]:
     index = _checked(frame, form, dataset)
     kind, plugin = CODECS[syntax]
     try:
@@ -178,12 +178,20 @@ def _compressed(
     return np.asarray(decoded, np.int64)
 
 
-def _stored_values(words: NDArray[np.unsignedinteger], form: PixelFormat) -> NDArray[np.signedinteger]:
-    """Bits Stored below High Bit, sign-extended; overlays once lived in the other bits (PS3.5 8.1.1)."""
-    values: NDArray[np.signedinteger] = words.astype(np.int32 if form.bits_allocated <= 16 else np.int64)
-    values >>= form.high_bit + 1 - form.bits_stored
-    values &= (1 << form.bits_stored) - 1
-    if form.signed:
-        sign = 1 << (form.bits_stored - 1)
-        values = (values ^ sign) - sign
-    return values
+def _stored_values(words: NDArray[np.unsignedinteger], form: PixelFormat) -> NDArray[np.integer]:
+    """Bits Stored below High Bit, sign-extended; overlays once lived in the other bits (PS3.5 8.1.1).
+
+    Stays in the width of the file: a series has a hundred million pixels, and each widening copies them.
+    """
+    values: NDArray[np.integer] = words.astype(words.dtype.newbyteorder("="), copy=False)
+    if shift := form.high_bit + 1 - form.bits_stored:
+        values = values >> shift
+    if form.bits_stored < form.bits_allocated:
+        values = values & ((1 << form.bits_stored) - 1)
+    if not form.signed:
+        return values
+    values = values.view(f"i{values.dtype.itemsize}")
+    if form.bits_stored == form.bits_allocated:
+        return values
+    sign = 1 << (form.bits_stored - 1)
+    return (values ^ sign) - sign

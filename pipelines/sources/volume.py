@@ -60,8 +60,12 @@ def read_volume(selection: Selection, notes: list[str] | None = None) -> Volume:
     found: list[str] = []
     for place, stored in _decoded(slices, found):
         slope, intercept = rescales[place]
-        voxels[place] = stored * slope + intercept
-        valid[place] = ~_padding(stored, slices[place])
+        if slope == 1.0:  # as almost always: exact in single precision, and one pass over the pixels
+            np.add(stored, np.float32(intercept), out=voxels[place], dtype=np.float32, casting="unsafe")
+        else:
+            voxels[place] = stored * np.float64(slope) + intercept
+        if (padding := _padding(stored, slices[place])) is not None:
+            valid[place] = ~padding
     if _modality(slices[0]) == "CT":
         valid &= voxels > UNDECLARED_PADDING_HU
     if notes is not None:
@@ -101,7 +105,7 @@ def _rescale(each: Slice) -> tuple[float, float]:
     return each.rescale
 
 
-def _decoded(slices: tuple[Slice, ...], notes: list[str]) -> Iterator[tuple[int, NDArray[np.signedinteger]]]:
+def _decoded(slices: tuple[Slice, ...], notes: list[str]) -> Iterator[tuple[int, NDArray[np.integer]]]:
     """Place in the stack and stored values; each file is opened once."""
     places: dict[str, list[int]] = {}
     for place, each in enumerate(slices):
@@ -111,13 +115,13 @@ def _decoded(slices: tuple[Slice, ...], notes: list[str]) -> Iterator[tuple[int,
         yield from zip(group, decode(slices[group[0]].instance, frames, notes), strict=True)
 
 
-def _padding(stored: NDArray[np.signedinteger], each: Slice) -> NDArray[np.bool_]:
-    """Pixels between Pixel Padding Value and Pixel Padding Range Limit (PS3.3 C.7.5.1.1.2)."""
+def _padding(stored: NDArray[np.integer], each: Slice) -> NDArray[np.bool_] | None:
+    """Pixels between Pixel Padding Value and Pixel Padding Range Limit (PS3.3 C.7.5.1.1.2); None without them."""
     dataset = each.instance.dataset
     first = _as_stored(numbers(dataset.get("PixelPaddingValue"), 1), each)
     last = _as_stored(numbers(dataset.get("PixelPaddingRangeLimit"), 1), each)
     if first is None:
-        return np.zeros(stored.shape, np.bool_)
+        return None
     low, high = sorted((first, first if last is None else last))
     return (stored >= low) & (stored <= high)
 
