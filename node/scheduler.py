@@ -8,7 +8,6 @@ remembered here: every activity asks the tables.
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -34,7 +33,6 @@ class Activity:
         self._pulse = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.last_ran_at = time.monotonic()
 
     def start(self) -> None:
         """Begin, with a first pulse: a restart picks up whatever was left."""
@@ -59,7 +57,6 @@ class Activity:
                 return
             self._pulse.clear()
             again = self._attempt()
-            self.last_ran_at = time.monotonic()
             if again:
                 self._pulse.set()
 
