@@ -129,7 +129,8 @@ class WorkOrder:
     """One job, as handed to a worker.
 
     input_digest: SHA-256 over the sorted input digests. output_folder: where result files are written.
-    forms: the result forms that any destination of this job shows.
+    forms: the names of the objects to write (:func:`radnode.pipelines.forms.plan`), for all destinations together.
+    findings: the file of what an earlier run of this job found; it is only written again. Empty to run the pipeline.
     """
 
     job_key: str
@@ -143,6 +144,7 @@ class WorkOrder:
     output_folder: str
     device: str
     node_version: str
+    findings: str = ""
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -170,10 +172,11 @@ class RunState(StrEnum):
 class ProducedObject:
     """One encoded result that passed the gate.
 
-    form: the result form. order: send order, objects that are referred to come first.
-    references: SOP Instance UIDs it refers to.
+    name: which object of the job (:mod:`radnode.pipelines.forms`); form: its result form.
+    order: send order, objects that are referred to come first. references: SOP Instance UIDs it refers to.
     """
 
+    name: str
     form: str
     order: int
     path: str
@@ -189,6 +192,7 @@ class RunReport:
     """What a worker answers to a work order.
 
     seconds: stage name -> wall seconds. measurements: what the findings say, for the page and the log.
+    findings: the file of the findings (:mod:`radnode.pipelines.findings_file`); empty if there are none.
     """
 
     job_key: str
@@ -200,6 +204,7 @@ class RunReport:
     excluded: Mapping[str, str] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    findings: str = ""
 
     def to_json(self) -> str:
         """One line of JSON."""

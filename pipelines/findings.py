@@ -1,16 +1,27 @@
-"""What a pipeline says about a study, in patient coordinates and coded terms; knows no DICOM encoding."""
+"""What a pipeline says about a study, in patient coordinates and coded terms; knows no DICOM encoding.
+
+Five kinds of finding (segment, detection, measurement, classification, map) about one volume or about projection
+images. "Nothing found" is an answer of its own (`Findings.nothing_found`), and so is "this part failed because"
+(:class:`Failure`); a run that could not read the study at all raises and has no findings.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-    from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.geometry import Projection, Volume
+
+STUDY = "study"
+"""What a classification is about when it is about the study as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,34 +33,134 @@ class Code:
     meaning: str
 
 
+class Rendering(StrEnum):
+    """Whether a workstation must show a detection (PS3.16 CID 6034)."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    NOT_SHOWN = "not shown"
+
+
+class Relation(StrEnum):
+    """What the members of a :class:`Composite` have in common (PS3.16 CID 6035)."""
+
+    SAME_PLACE = "same place"
+    OVER_TIME = "over time"
+    OPPOSITE_SIDE = "opposite side"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A region of a volume.
+    """A region of the volume, or of one projection image.
 
     key: short name, unique in the findings; measurements refer to it and UIDs are derived from it.
-    mask: bool, on the grid of the findings' volume, shape (slices, rows, columns); has at least one voxel.
-    category, type: CID 7150 and CID 7151. laterality: CID 244.
-    rgb: recommended display colour, 0-255 each.
+    voxels: a bool mask, or a label map that several segments share, of which this one is `value`. Shape (slices, rows,
+    columns) of the volume, or (rows, columns) of the projection `on` (its SOP Instance UID). At least one voxel is set.
+    category, type: CID 7150 and CID 7151. site: where it is, for what is no organ itself. laterality: CID 244.
+    rgb: recommended display colour, 0-255 each. certainty: 0 to 1.
     """
 
     key: str
     label: str
     category: Code
     type: Code
-    mask: NDArray[np.bool_]
+    voxels: NDArray[np.bool_] | NDArray[np.uint8] | NDArray[np.uint16]
     rgb: tuple[int, int, int]
+    value: int = 1
+    site: Code | None = None
     laterality: Code | None = None
+    certainty: float | None = None
+    on: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.mask.any():
+        _share(self.certainty, f"the certainty of {self.key}")
+        if self.voxels.dtype == np.bool_ and not self.voxels.any():
             raise ValueError(f"segment {self.key} has no voxel: say in a remark that it was not found")
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where the segment is, bool; the array itself if it is a mask."""
+        if self.voxels.dtype == np.bool_:
+            return self.voxels  # type: ignore[return-value]
+        return np.asarray(self.voxels == self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnImage:
+    """A place on one image, in pixel coordinates (column, row).
+
+    The top-left corner of the image is (0, 0), so the middle of its first pixel is (0.5, 0.5) (PS3.3 C.18.6.1.2).
+    outline: float64 (n, 2), n at least 3, closed without repeating the first point; None if only the centre is known.
+    """
+
+    sop_instance_uid: str
+    center: tuple[float, float]
+    outline: NDArray[np.float64] | None = None
+    frame_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InPatient:
+    """A place in the patient, LPS millimetres. extent_mm: side lengths of the box around it, along L, P and S."""
+
+    center_lps: tuple[float, float, float]
+    extent_mm: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """Something found at a place.
+
+    key: unique in the findings. type: what it is, for example (27925004, SCT, "Nodule"). certainty: 0 to 1.
+    site, laterality: where. descriptors: (concept name, value), such as margins or shape.
+    """
+
+    key: str
+    label: str
+    type: Code
+    at: OnImage | InPatient
+    certainty: float | None = None
+    site: Code | None = None
+    laterality: Code | None = None
+    descriptors: tuple[tuple[Code, Code], ...] = ()
+    rendering: Rendering = Rendering.REQUIRED
+
+    def __post_init__(self) -> None:
+        _share(self.certainty, f"the certainty of {self.key}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composite:
+    """Detections that are one finding: the same mass in two views, a lesion then and now. members: their keys."""
+
+    key: str
+    label: str
+    type: Code
+    members: tuple[str, ...]
+    relation: Relation
+    certainty: float | None = None
+    rendering: Rendering = Rendering.REQUIRED
+
+    def __post_init__(self) -> None:
+        _share(self.certainty, f"the certainty of {self.key}")
+        if len(set(self.members)) < 2:
+            raise ValueError(f"{self.key} has {len(set(self.members))} members, a composite has two or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """What a length was measured along: float64 (n, 2), (column, row) as in :class:`OnImage`, on one image."""
+
+    sop_instance_uid: str
+    points: NDArray[np.float64]
+    frame_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One number about one segment.
+    """One number about one segment, detection or composite.
 
-    of: key of the segment. unit: UCUM. method: how it was derived (CID 7464), if it matters.
+    of: its key. unit: UCUM. method: how it was derived (CID 7464), if it matters.
     """
 
     of: str
@@ -57,6 +168,7 @@ class Measurement:
     value: float
     unit: Code
     method: Code | None = None
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.value):
@@ -64,31 +176,155 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """One answer out of several about a whole.
+
+    of: `STUDY`, a Series or SOP Instance UID, or the key of another finding. laterality: CID 244, for one breast.
+    name: the question, value: the answer. certainty: 0 to 1.
+    """
+
+    key: str
+    name: Code
+    value: Code
+    of: str = STUDY
+    laterality: Code | None = None
+    certainty: float | None = None
+
+    def __post_init__(self) -> None:
+        _share(self.certainty, f"the certainty of {self.key}")
+
+
+class MapKind(StrEnum):
+    """What the numbers of a map are: a probability from 0 to 1, or a saliency of any scale."""
+
+    PROBABILITY = "probability"
+    SALIENCY = "saliency"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Map:
+    """A number for every voxel.
+
+    values: float32, shape of the volume, or of the projection `on`. category, type: what it is a map of, as in a
+    :class:`Segment`. quantity, unit: what the numbers mean.
+    """
+
+    key: str
+    label: str
+    kind: MapKind
+    category: Code
+    type: Code
+    quantity: Code
+    unit: Code
+    values: NDArray[np.float32]
+    rgb: tuple[int, int, int]
+    on: str | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.values).all():
+            raise ValueError(f"map {self.key} has values that are no numbers")
+        if self.kind is MapKind.PROBABILITY and (self.values.min() < 0 or self.values.max() > 1):
+            raise ValueError(f"map {self.key} has probabilities beyond 0 to 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A part of the run that gave no answer. what: what was looked for. reason: a sentence for a radiologist."""
+
+    what: Code
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """Everything one run says.
 
+    volume: what was read, or projections: the images that were read.
+    looked_for: what the run searched, found or not; without it "nothing found" would mean nothing.
     remarks: sentences a radiologist must read with the numbers (a limit of the method, an odd input, a part that
     was not found). Never empty in place of a doubt.
     """
 
-    volume: Volume
-    segments: tuple[Segment, ...]
-    measurements: tuple[Measurement, ...]
+    volume: Volume | None = None
+    projections: tuple[Projection, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    detections: tuple[Detection, ...] = ()
+    composites: tuple[Composite, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    classifications: tuple[Classification, ...] = ()
+    maps: tuple[Map, ...] = ()
+    looked_for: tuple[Code, ...] = ()
+    failures: tuple[Failure, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        keys = [segment.key for segment in self.segments]
+        if (self.volume is None) == (not self.projections):
+            raise ValueError("findings are about a volume or about projection images")
+        keys = [each.key for each in self._keyed()]
         if len(set(keys)) != len(keys):
-            raise ValueError(f"segment keys are not unique: {keys}")
-        for segment in self.segments:
-            if segment.mask.shape != self.volume.voxels.shape:
-                raise ValueError(f"segment {segment.key} has shape {segment.mask.shape}, "
-                                 f"the volume {self.volume.voxels.shape}")
-        unknown = {measurement.of for measurement in self.measurements} - set(keys)
-        if unknown:
-            raise ValueError(f"measurements of unknown segments: {sorted(unknown)}")
+            raise ValueError(f"keys are not unique: {sorted(key for key in keys if keys.count(key) > 1)}")
+        self._check_references(set(keys))
+        self._check_shapes()
+        self._check_label_maps()
+
+    @property
+    def grid(self) -> Volume:
+        """The volume. Raises ValueError for findings about projection images."""
+        if self.volume is None:
+            raise ValueError("these findings are about projection images, not about a volume")
+        return self.volume
 
     @property
     def nothing_found(self) -> bool:
         """True when the run succeeded and saw nothing: an answer, unlike a run that failed or was refused."""
-        return not self.segments
+        return not (self.segments or self.detections or self.classifications)
+
+    @property
+    def images_read(self) -> int:
+        """How many images, or frames of images, the run read."""
+        return len(self.projections) if self.volume is None else len(self.volume.frames)
+
+    def projection(self, sop_instance_uid: str) -> Projection:
+        """The projection image of that UID. Raises KeyError."""
+        for each in self.projections:
+            if each.source.sop_instance_uid == sop_instance_uid:
+                return each
+        raise KeyError(sop_instance_uid)
+
+    def _keyed(self) -> Iterator[Segment | Detection | Composite | Classification | Map]:
+        for kind in (self.segments, self.detections, self.composites, self.classifications, self.maps):
+            yield from kind
+
+    def _check_references(self, keys: set[str]) -> None:
+        unknown = {measurement.of for measurement in self.measurements} - keys
+        unknown |= {member for each in self.composites for member in each.members}
+        unknown -= keys
+        if unknown:
+            raise ValueError(f"measurements or composites of unknown findings: {sorted(unknown)}")
+        images = {frame.sop_instance_uid for frame in self.volume.frames} if self.volume else set()
+        images |= {each.source.sop_instance_uid for each in self.projections}
+        places = [each.at.sop_instance_uid for each in self.detections if isinstance(each.at, OnImage)]
+        places += [each.path.sop_instance_uid for each in self.measurements if each.path is not None]
+        if not set(places) <= images:
+            raise ValueError("a finding lies on an image that was not read")
+
+    def _check_shapes(self) -> None:
+        shaped = [(each.key, each.on, each.voxels.shape) for each in self.segments]
+        shaped += [(each.key, each.on, each.values.shape) for each in self.maps]
+        for key, on, shape in shaped:
+            expected = self.grid.voxels.shape if on is None else self.projection(on).pixels.shape
+            if shape != expected:
+                raise ValueError(f"{key} has shape {shape}, its images {expected}")
+
+    def _check_label_maps(self) -> None:
+        shared = {id(each.voxels): each.voxels for each in self.segments if each.voxels.dtype != np.bool_}
+        present = {place: np.bincount(labels.ravel()) for place, labels in shared.items()}
+        for each in self.segments:
+            counts = present.get(id(each.voxels))
+            if counts is not None and (each.value < 1 or each.value >= len(counts) or not counts[each.value]):
+                raise ValueError(f"segment {each.key} has no voxel: say in a remark that it was not found")
+
+
+def _share(value: float | None, what: str) -> None:
+    if value is not None and not 0 <= value <= 1:
+        raise ValueError(f"{what} is {value}, not between 0 and 1")

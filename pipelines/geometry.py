@@ -70,6 +70,25 @@ class Volume:
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """A projection image (mammogram, radiograph): pixels without a place in the patient.
+
+    pixels: float32, shape (rows, columns); larger is brighter on the screen (MONOCHROME1 is inverted).
+    spacing_mm: between rows, between columns, at the detector; None if the image does not say.
+    orientation: Patient Orientation (0020,0020), where a row and a column lead, as ("P", "F"); None if unknown.
+    laterality: "L", "R", "B" or "" (Image Laterality). view: View Position, "" if unknown.
+    """
+
+    pixels: NDArray[np.float32]
+    source: SourceFrame
+    series_instance_uid: str
+    spacing_mm: tuple[float, float] | None = None
+    orientation: tuple[str, str] | None = None
+    laterality: str = ""
+    view: str = ""
+
+
 def to_patient(affine: Affine, index: Points) -> Points:
     """Voxel centres in patient coordinates.
 

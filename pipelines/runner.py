@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom
 
-from radnode.pipelines import registry
+from radnode.pipelines import findings_file, registry
 from radnode.pipelines.contract import (
     IncompleteInput,
     NotProcessed,
@@ -41,6 +41,7 @@ from radnode.pipelines.contract import (
     RunState,
     WorkOrder,
 )
+from radnode.pipelines.forms import send_order
 from radnode.pipelines.results import gate, write
 from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
@@ -149,22 +150,35 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress) -> RunReport:
         images = read_images(selection, manifest.modality)
         source = read_source(headers, images.volume)
         progress.repairs = source.repairs
-    with progress.step("infer"):
-        context = RunContext(device=order.device, stage=progress.within)
-        findings = _with_input_remarks(warm.pipeline(order.pipeline).run(images, context), images)
+    findings = _findings(order, warm, images, progress)
     provenance = Provenance(manifest=manifest, order=order, started=started)
+    folder = Path(order.output_folder)
     with progress.step("write"):
         written = write(findings, source, provenance, order.forms)
-        files = {result.form: _write_file(result, Path(order.output_folder)) for result in written}
+        files = [_write_file(result, folder) for result in written]
     with progress.step("gate"):
-        _pass_gate(files, findings, source, provenance)
+        _pass_gate(written, files, findings, source, provenance)
+    with progress.step("keep"):
+        kept = folder / "findings.zip"
+        findings_file.save(findings, kept)
     state = RunState.NOTHING_FOUND if findings.nothing_found else RunState.FINDINGS
     return replace(
         _ended(order, progress, state, ""),
-        objects=tuple(_produced(result, files[result.form], written) for result in written),
+        objects=tuple(_produced(result, path) for result, path in zip(written, files, strict=True)),
         measurements=_measurements(findings),
         remarks=findings.remarks,
+        findings=str(kept),
     )
+
+
+def _findings(order: WorkOrder, warm: Warm, images: StudyImages, progress: _Progress) -> Findings:
+    """What the pipeline says, or what it said when it ran."""
+    if order.findings:
+        with progress.step("recall"):
+            return findings_file.load(Path(order.findings), images.volume)
+    with progress.step("infer"):
+        context = RunContext(device=order.device, stage=progress.within)
+        return _with_input_remarks(warm.pipeline(order.pipeline).run(images, context), images)
 
 
 def _read_header(instance: InputInstance) -> Dataset:
@@ -199,7 +213,7 @@ def _with_input_remarks(findings: Findings, images: StudyImages) -> Findings:
 def _write_file(result: Written, folder: Path) -> Path:
     """A result file is whole under its name or absent: a worker may be killed at any moment."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result.order}-{result.form}.dcm"
+    path = folder / f"{result.wanted.name}-{result.number}.dcm"
     partial = path.with_suffix(".part")
     with partial.open("wb") as file:
         result.dataset.save_as(file, enforce_file_format=True)
@@ -215,24 +229,28 @@ def _write_file(result: Written, folder: Path) -> Path:
 
 
 def _pass_gate(
-    files: Mapping[str, Path], findings: Findings, source: SourceHeader, provenance: Provenance
+    written: Sequence[Written], files: Sequence[Path], findings: Findings, source: SourceHeader, provenance: Provenance
 ) -> None:
+    objects: dict[str, list[Path]] = {}
+    for result, path in zip(written, files, strict=True):
+        objects.setdefault(result.wanted.name, []).append(path)
     try:
-        gate.check(files, findings, source, provenance)
+        gate.check(objects, findings, source, provenance)
     except gate.GateRefused:
-        for path in files.values():
+        for path in files:
             path.unlink()
         raise
 
 
-def _produced(result: Written, path: Path, written: Sequence[Written]) -> ProducedObject:
+def _produced(result: Written, path: Path) -> ProducedObject:
     dataset = result.dataset
     named = {
         str(element.value) for element in dataset.iterall() if element.keyword == "ReferencedSOPInstanceUID"
     }
     return ProducedObject(
-        form=result.form,
-        order=result.order,
+        name=result.wanted.name,
+        form=result.wanted.form,
+        order=send_order(result.wanted.name),
         path=str(path),
         sop_class_uid=str(dataset.SOPClassUID),
         sop_instance_uid=str(dataset.SOPInstanceUID),
@@ -244,8 +262,10 @@ def _produced(result: Written, path: Path, written: Sequence[Written]) -> Produc
 
 def _measurements(findings: Findings) -> tuple[dict[str, Any], ...]:
     labels = {segment.key: segment.label for segment in findings.segments}
+    labels |= {detection.key: detection.label for detection in findings.detections}
+    labels |= {composite.key: composite.label for composite in findings.composites}
     return tuple(
-        {"of": measurement.of, "label": labels[measurement.of], "name": measurement.name.meaning,
+        {"of": measurement.of, "label": labels.get(measurement.of, ""), "name": measurement.name.meaning,
          "value": measurement.value, "unit": measurement.unit.value,
          "method": measurement.method.meaning if measurement.method else ""}
         for measurement in findings.measurements

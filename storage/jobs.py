@@ -126,8 +126,9 @@ class LeasedJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewResultObject:
-    """A result object whose bytes are kept under `digest`. order: send order within the job."""
+    """A result object whose bytes are kept under `digest`. name: which object of the job; order: its send order."""
 
+    name: str
     form: str
     order: int
     sop_class_uid: str
@@ -210,9 +211,9 @@ def produced(
     report: dict[str, Any],
     now: datetime,
 ) -> None:
-    """End a job with its result objects, and queue each for the destinations that show its form.
+    """End a job with its result objects, and queue each for the destinations that get it.
 
-    destinations: name -> result forms. Raises :class:`LeaseLost`.
+    destinations: name -> names of the objects it gets. Raises :class:`LeaseLost`.
     """
     _lock_series(session, job_id)
     _move(session, job_id, token, JobState.RUNNING, JobState.PRODUCED, report=report, ended_at=now, lease_until=None)
@@ -227,7 +228,7 @@ def produced(
             )
             .returning(ResultObjectRow.id)
         ).scalar_one()
-        for destination in [name for name, forms in destinations.items() if each.form in forms]:
+        for destination in [name for name, wanted in destinations.items() if each.name in wanted]:
             session.execute(
                 insert(DeliveryRow).values(
                     result_object_id=result_object_id, job_id=job_id, send_order=each.order,

@@ -14,6 +14,7 @@ import structlog
 
 from radnode.node.execution.base import WorkerLost
 from radnode.pipelines.contract import InputInstance, RunReport, RunState, WorkOrder
+from radnode.pipelines.forms import plan
 from radnode.storage import jobs
 from radnode.storage.jobs import LeaseLost, NewResultObject
 
@@ -152,8 +153,7 @@ class Dispatcher:
                  reason=report.reason, seconds=dict(report.seconds), objects=len(report.objects))
 
     def _order(self, slot: Slot, job: LeasedJob, folder: Path) -> WorkOrder:
-        peers = self._peers()
-        forms = {form for name in job.destinations if name in peers for form in peers[name].result_forms}
+        wanted = {name for names in self._deliverable(job).values() for name in names}
         return WorkOrder(
             job_key=job.key,
             pipeline=job.pipeline,
@@ -169,7 +169,7 @@ class Dispatcher:
             ),
             input_digest=job.input_digest,
             configuration_digest=job.configuration_digest,
-            forms=tuple(sorted(forms)),
+            forms=tuple(sorted(wanted)),
             content_qualification=self._content_qualification,
             output_folder=str(folder),
             device=slot.device,
@@ -205,10 +205,11 @@ class Dispatcher:
                 jobs.failed(session, job.job_id, job.token, report.reason, summary, self._now())
 
     def _deliverable(self, job: LeasedJob) -> dict[str, frozenset[str]]:
-        """Destination -> the result forms it shows. A destination removed meanwhile keeps its deliveries (R16)."""
+        """Destination -> the objects it gets. A destination removed meanwhile keeps its deliveries (R16)."""
         peers = self._peers()
         return {
-            name: frozenset(peers[name].result_forms) if name in peers else frozenset() for name in job.destinations
+            name: frozenset(plan(peers[name].result_forms)) if name in peers else frozenset()
+            for name in job.destinations
         }
 
     def _keep(self, produced: ProducedObject) -> NewResultObject:
@@ -218,6 +219,7 @@ class Dispatcher:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._store.keep(path, digest, area="results")
         return NewResultObject(
+            name=produced.name,
             form=produced.form,
             order=produced.order,
             sop_class_uid=produced.sop_class_uid,

@@ -59,7 +59,7 @@ def _segment(side: str, mask: np.typing.NDArray[np.bool_]) -> Segment:
         label=label,
         category=ANATOMY,
         type=LUNG,
-        mask=mask,
+        voxels=mask,
         rgb=rgb,
         laterality=laterality,
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from radnode.pipelines import forms
 from radnode.pipelines.results import measurement_report, segmentation
+from radnode.pipelines.results.writing import Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Sequence
 
     from pydicom import Dataset
 
@@ -16,56 +18,40 @@ if TYPE_CHECKING:
     from radnode.pipelines.results.identity import Provenance
     from radnode.pipelines.results.normalise import SourceHeader
 
-    Write = Callable[[Findings, SourceHeader, Provenance, Mapping[str, Dataset]], Dataset | None]
-
-
-def _segmentation(
-    findings: Findings, source: SourceHeader, provenance: Provenance, written: Mapping[str, Dataset]
-) -> Dataset | None:
-    if findings.nothing_found:
-        # A segmentation without a segment is not valid; the report says that nothing was found.
-        return None
-    return segmentation.write_segmentation(findings, source, provenance)
-
-
-def _measurement_report(
-    findings: Findings, source: SourceHeader, provenance: Provenance, written: Mapping[str, Dataset]
-) -> Dataset:
-    return measurement_report.write_measurement_report(
-        findings, source, provenance, written.get(segmentation.FORM)
-    )
-
-
-# Result form -> its writer, in send order: what is referred to comes before what refers to it. A writer sees
-# what was written before it, and answers None when these findings have nothing to show in its form.
-WRITERS: dict[str, Write] = {
-    segmentation.FORM: _segmentation,
-    measurement_report.FORM: _measurement_report,
+# Result form -> its writer. A writer answers with no object when these findings have nothing to show in its form.
+WRITERS: dict[str, Callable[[Writing], Sequence[Dataset]]] = {
+    "SEG": segmentation.write,
+    "TID1500": measurement_report.write,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """One result object before it is a file. order: its place among the results of the job."""
+    """One result object before it is a file.
 
-    form: str
-    order: int
+    wanted: which object of the job. number: which instance of it, from 1; most have one.
+    """
+
+    wanted: forms.Wanted
+    number: int
     dataset: Dataset
 
 
 def write(
-    findings: Findings, source: SourceHeader, provenance: Provenance, forms: tuple[str, ...]
+    findings: Findings, source: SourceHeader, provenance: Provenance, names: Iterable[str]
 ) -> tuple[Written, ...]:
-    """Every form asked for, in send order. Raises ValueError for a form that nobody writes."""
-    unknown = set(forms) - set(WRITERS)
-    if unknown:
-        raise ValueError(f"no writer for {sorted(unknown)}; there are {list(WRITERS)}")
-    written: dict[str, Dataset] = {}
-    for form, writer in WRITERS.items():
-        dataset = writer(findings, source, provenance, written) if form in forms else None
-        if dataset is not None:
-            written[form] = dataset
-    places = {form: place for place, form in enumerate(WRITERS)}
+    """The named objects, in send order, with the segmentations that they go with.
+
+    names: as :func:`radnode.pipelines.forms.plan` gives them. Raises ValueError for a form that nobody writes.
+    """
+    chosen = sorted({forms.Wanted.parse(name) for name in names}, key=lambda each: forms.send_order(each.name))
+    written: dict[str, Sequence[Dataset]] = {}
+    for wanted in chosen:
+        beside = tuple(written.get(wanted.beside, ())) if wanted.beside else ()
+        writing = Writing(findings=findings, source=source, provenance=provenance, wanted=wanted, beside=beside)
+        written[wanted.name] = WRITERS[wanted.form](writing)
     return tuple(
-        Written(form=form, order=places[form], dataset=dataset) for form, dataset in written.items()
+        Written(wanted=wanted, number=number, dataset=dataset)
+        for wanted in chosen
+        for number, dataset in enumerate(written[wanted.name], 1)
     )

@@ -11,14 +11,15 @@ import warnings
 from typing import TYPE_CHECKING
 
 import pydicom
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
 from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.forms import Wanted
 from radnode.pipelines.results import gate_report, gate_segmentation
 from radnode.pipelines.results.normalise import IDENTITY
+from radnode.pipelines.results.writing import Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydicom import Dataset
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from radnode.pipelines.results.normalise import SourceHeader
 
 Fault = tuple[str, str]
+
+# Result form -> what is demanded of its objects besides what is demanded of all.
+CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
+    "SEG": gate_segmentation.faults,
+    "TID1500": gate_report.faults,
+}
+_SHOW_SEGMENTS = ("SEG", "LABELMAP")
 
 
 class GateRefused(RunFailed):
@@ -41,20 +49,26 @@ class GateRefused(RunFailed):
 
 
 def check(
-    objects: Mapping[str, Path], findings: Findings, source: SourceHeader, provenance: Provenance
+    objects: Mapping[str, Sequence[Path]], findings: Findings, source: SourceHeader, provenance: Provenance
 ) -> None:
     """Read every result again and refuse the whole job at the first fault.
 
-    objects: result form -> file. Raises GateRefused.
+    objects: name of the object (:mod:`radnode.pipelines.forms`) -> the files of its instances. Raises GateRefused.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        results = {form: _read(form, path) for form, path in objects.items()}
-        for form, result in results.items():
-            for name, detail in _faults(form, result, results, findings, source, provenance):
-                raise GateRefused(form, name, detail)
-    if "SEG" in provenance.order.forms and findings.segments and "SEG" not in results:
-        raise GateRefused("SEG", "missing", "segments were found and nothing shows them")
+        results = {name: tuple(_read(name, path) for path in paths) for name, paths in objects.items()}
+        for name, datasets in results.items():
+            wanted = Wanted.parse(name)
+            writing = Writing(
+                findings=findings, source=source, provenance=provenance, wanted=wanted,
+                beside=results.get(wanted.beside or "", ()),
+            )
+            for check_name, detail in _faults(datasets, writing):
+                raise GateRefused(name, check_name, detail)
+    for name in provenance.order.forms:
+        if name in _SHOW_SEGMENTS and findings.segments and not results.get(name):
+            raise GateRefused(name, "missing", "segments were found and nothing shows them")
 
 
 def _read(form: str, path: Path) -> Dataset:
@@ -64,22 +78,13 @@ def _read(form: str, path: Path) -> Dataset:
         raise GateRefused(form, "file", f"cannot be read back ({type(error).__name__})") from error
 
 
-def _faults(
-    form: str,
-    result: Dataset,
-    results: Mapping[str, Dataset],
-    findings: Findings,
-    source: SourceHeader,
-    provenance: Provenance,
-) -> Iterator[Fault]:
-    yield from _identity(result, source)
-    yield from _uids(form, result, provenance)
-    yield from _markings(result, provenance)
-    yield from _references(result, results, source)
-    if result.SOPClassUID == SegmentationStorage:
-        yield from gate_segmentation.faults(result, findings, provenance)
-    if result.SOPClassUID == Comprehensive3DSRStorage:
-        yield from gate_report.faults(result, findings, provenance, results.get("SEG"))
+def _faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
+    for number, result in enumerate(results, 1):
+        yield from _identity(result, writing.source)
+        yield from _uids(result, writing, number)
+        yield from _markings(result, writing.provenance)
+        yield from _references(result, (*results, *writing.beside), writing.source)
+    yield from CHECKS[writing.wanted.form](results, writing)
 
 
 def _identity(result: Dataset, source: SourceHeader) -> Iterator[Fault]:
@@ -100,10 +105,10 @@ def _plain(dataset: Dataset, keyword: str) -> str:
     return str(dataset.get(keyword) or "").strip().rstrip("^=")
 
 
-def _uids(form: str, result: Dataset, provenance: Provenance) -> Iterator[Fault]:
-    if str(result.SOPInstanceUID) != provenance.uid(form, "instance"):
+def _uids(result: Dataset, writing: Writing, number: int) -> Iterator[Fault]:
+    if str(result.SOPInstanceUID) != writing.uid("instance", number):
         yield "uid", "SOP Instance UID is not the one that this job gives"
-    if str(result.SeriesInstanceUID) != provenance.uid(form, "series"):
+    if str(result.SeriesInstanceUID) not in (writing.uid("series"), writing.uid("series", number)):
         yield "uid", "Series Instance UID is not the one that this job gives"
     meta = result.file_meta
     stored = (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID)
@@ -123,10 +128,10 @@ def _markings(result: Dataset, provenance: Provenance) -> Iterator[Fault]:
         yield "private tags", "the object holds private elements"
 
 
-def _references(result: Dataset, results: Mapping[str, Dataset], source: SourceHeader) -> Iterator[Fault]:
+def _references(result: Dataset, siblings: Sequence[Dataset], source: SourceHeader) -> Iterator[Fault]:
     """Every instance and series named inside is an input of the job or a sibling result."""
-    instances = set(source.instances) | {str(sibling.SOPInstanceUID) for sibling in results.values()}
-    series = set(source.instances.values()) | {str(sibling.SeriesInstanceUID) for sibling in results.values()}
+    instances = set(source.instances) | {str(sibling.SOPInstanceUID) for sibling in siblings}
+    series = set(source.instances.values()) | {str(sibling.SeriesInstanceUID) for sibling in siblings}
     for each in _nested(result):
         if "ReferencedSOPInstanceUID" in each and str(each.ReferencedSOPInstanceUID) not in instances:
             yield "reference", "an instance is named that is neither an input nor a result of this job"

@@ -6,12 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pydicom import Dataset
 
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.results.identity import Provenance
+    from radnode.pipelines.results.writing import Writing
 
 Fault = tuple[str, str]
 
@@ -24,10 +25,16 @@ _DERIVATION = "121401"
 _VOLUME = "118565006"
 
 
-def faults(
+def faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
+    """(check, what is wrong) for everything that is."""
+    segmentation = writing.beside[0] if writing.beside else None
+    for result in results:
+        yield from _faults(result, writing.findings, writing.provenance, segmentation)
+
+
+def _faults(
     result: Dataset, findings: Findings, provenance: Provenance, segmentation: Dataset | None
 ) -> Iterator[Fault]:
-    """(check, what is wrong) for everything that is."""
     items = list(_walk(result))
     if result.get("VerificationFlag") != "UNVERIFIED" or "VerifyingObserverSequence" in result:
         yield "verification", "the report calls itself verified; no person has seen it"
@@ -35,7 +42,7 @@ def faults(
     if outcomes != [_WITHOUT_FINDINGS if findings.nothing_found else _WITH_FINDINGS]:
         yield "outcome", f"the report says {outcomes}, nothing found is {findings.nothing_found}"
     texts = {str(item.TextValue) for item in items if item.get("ValueType") == "TEXT"}
-    said = [*findings.remarks, *provenance.statements(len(findings.volume.frames))]
+    said = [*findings.remarks, *provenance.statements(findings.images_read)]
     missing = [sentence for sentence in said if sentence not in texts]
     if missing:
         yield "remarks", f"{len(missing)} sentences a reader must see are not in the report"
@@ -83,7 +90,7 @@ def _numbers(group: Dataset, key: str, findings: Findings) -> Iterator[Fault]:
     )
     if not same:
         yield "measurements", f"the numbers of {key} are not those of the findings"
-    grid = findings.volume.voxel_volume_mm3 * findings.volume.voxels.size
+    grid = findings.grid.voxel_volume_mm3 * findings.grid.voxels.size
     for name, unit, _, value in said:
         if not _plausible(name, unit, value, grid):
             yield "plausibility", f"{key}: {value} {unit} is impossible"

@@ -11,21 +11,25 @@ from radnode.pipelines.geometry import to_index
 from radnode.pipelines.results.decoding import Frame, Misplaced, frames_of, onto_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pydicom import Dataset
 
     from radnode.pipelines.findings import Findings, Segment
     from radnode.pipelines.results.identity import Provenance
+    from radnode.pipelines.results.writing import Writing
 
 Fault = tuple[str, str]
 
 
-def faults(
-    result: Dataset, findings: Findings, provenance: Provenance
-) -> Iterator[Fault]:
+def faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
     """(check, what is wrong) for everything that is."""
-    if str(result.FrameOfReferenceUID) != findings.volume.frame_of_reference_uid:
+    for result in results:
+        yield from _faults(result, writing.findings, writing.provenance)
+
+
+def _faults(result: Dataset, findings: Findings, provenance: Provenance) -> Iterator[Fault]:
+    if str(result.FrameOfReferenceUID) != findings.grid.frame_of_reference_uid:
         yield "frame of reference", "differs from the images'"
     yield from _descriptions(result, findings, provenance)
     by_segment: dict[int, list[Frame]] = defaultdict(list)
@@ -69,7 +73,7 @@ def _laterality(item: Dataset) -> str | None:
 
 def _voxels(frames: list[Frame], segment: Segment, findings: Findings) -> Iterator[Fault]:
     try:
-        decoded = onto_grid(frames, findings.volume.affine, segment.mask.shape)
+        decoded = onto_grid(frames, findings.grid.affine, segment.mask.shape)
     except Misplaced as error:
         yield "geometry", f"segment {segment.key}: {error}"
         return
@@ -82,11 +86,11 @@ def _voxels(frames: list[Frame], segment: Segment, findings: Findings) -> Iterat
 def _derivation(frames: list[Frame], segment: Segment, findings: Findings) -> Iterator[Fault]:
     """Each frame names the image of its own slice as its source; viewers place it by that."""
     for frame in frames:
-        index = to_index(findings.volume.affine, frame.affine[:, 2][np.newaxis])[0]
+        index = to_index(findings.grid.affine, frame.affine[:, 2][np.newaxis])[0]
         slice_index = round(float(index[0]))
-        if not 0 <= slice_index < len(findings.volume.frames):
+        if not 0 <= slice_index < len(findings.grid.frames):
             continue  # already refused for its geometry
-        meant = findings.volume.frames[slice_index]
+        meant = findings.grid.frames[slice_index]
         if frame.sources != ((meant.sop_instance_uid, meant.frame_number),):
             yield "reference", f"segment {segment.key}: a frame does not name the image of its slice"
             return
@@ -97,9 +101,9 @@ def _referenced_series(result: Dataset, findings: Findings) -> Iterator[Fault]:
     listed = {
         str(instance.ReferencedSOPInstanceUID)
         for series in result.get("ReferencedSeriesSequence", [])
-        if str(series.SeriesInstanceUID) == findings.volume.series_instance_uid
+        if str(series.SeriesInstanceUID) == findings.grid.series_instance_uid
         for instance in series.ReferencedInstanceSequence
     }
-    needed = {frame.sop_instance_uid for frame in findings.volume.frames}
+    needed = {frame.sop_instance_uid for frame in findings.grid.frames}
     if not needed <= listed:
         yield "reference", f"{len(needed - listed)} images of the volume are not in the references"

@@ -36,18 +36,18 @@ def pydicom_code(code: Code) -> PydicomCode:
 
 
 def sop_common(
-    provenance: Provenance, source: SourceHeader, form: str, kind: str, offset: int
+    provenance: Provenance, source: SourceHeader, *, kind: str, offset: int, series_uid: str, instance_uid: str
 ) -> dict[str, Any]:
     """Constructor arguments that all builders share.
 
-    form: which UIDs. kind: the word in the Series Description. offset: added to the pipeline's series number,
-    so that each form has its own series (viewers show one instance of a series of segmentations or reports).
+    kind: the word in the Series Description. offset: added to the pipeline's series number, so that each form has
+    its own series (viewers show one instance of a series of segmentations or reports).
     """
     manifest, order = provenance.manifest, provenance.order
     started = local_time(provenance, source.common)
     return {
-        "series_instance_uid": provenance.uid(form, "series"),
-        "sop_instance_uid": provenance.uid(form, "instance"),
+        "series_instance_uid": series_uid,
+        "sop_instance_uid": instance_uid,
         "series_number": manifest.series_number + offset,
         "instance_number": 1,
         "manufacturer": MANUFACTURER,

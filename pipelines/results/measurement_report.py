@@ -15,7 +15,7 @@ from pydicom.sr.codedict import codes
 from radnode.pipelines.contract import ALGORITHM_FAMILIES, RunFailed
 from radnode.pipelines.findings import Code
 from radnode.pipelines.results.identity import MANUFACTURER
-from radnode.pipelines.results.marking import finish, pydicom_code, requests, sop_common
+from radnode.pipelines.results.marking import pydicom_code, requests
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from radnode.pipelines.findings import Findings, Measurement, Segment
     from radnode.pipelines.results.identity import Provenance
     from radnode.pipelines.results.normalise import SourceHeader
-
-FORM = "TID1500"
+    from radnode.pipelines.results.writing import Writing
 
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 _HAS_CONCEPT_MOD = sr.RelationshipTypeValues.HAS_CONCEPT_MOD
@@ -48,10 +47,10 @@ _PROCEDURES = {
 }
 
 
-def write_measurement_report(
-    findings: Findings, source: SourceHeader, provenance: Provenance, segmentation: Dataset | None
-) -> Dataset:
-    """One report; its groups refer to the segments of `segmentation`, when there is one."""
+def write(writing: Writing) -> tuple[Dataset, ...]:
+    """One report; its groups refer to the segments of the segmentation that is sent along, when there is one."""
+    findings, source, provenance = writing.findings, writing.source, writing.provenance
+    segmentation = writing.beside[0] if writing.beside else None
     evidence = [*source.slices] if segmentation is None else [*source.slices, segmentation]
     report = sr.Comprehensive3DSR(
         evidence=evidence,
@@ -61,10 +60,10 @@ def write_measurement_report(
         is_final=False,
         is_verified=False,
         requested_procedures=requests(source) or None,
-        **sop_common(provenance, source, FORM, "SR", 1),
+        **writing.common(),
     )
-    finish(report, provenance, source)
-    return report
+    writing.finish(report)
+    return (report,)
 
 
 def _document(
@@ -208,7 +207,7 @@ def _qualitative_evaluations(findings: Findings, provenance: Provenance) -> sr.C
     container.ContentSequence = sr.ContentSequence()
     outcome = _NOTHING if findings.nothing_found else _SOMETHING
     container.ContentSequence.append(_code(_SUMMARY, outcome, _CONTAINS))
-    said = [*findings.remarks, *provenance.statements(len(findings.volume.frames))]
+    said = [*findings.remarks, *provenance.statements(findings.images_read)]
     if findings.nothing_found:
         said.insert(0, f"Nothing found by {provenance.manifest.title} ({provenance.manifest.version}).")
     for sentence in said:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pydicom.tag import BaseTag
 
-    from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.geometry import Projection, Volume
 
 # Every image of a job must agree on these; a result can belong to one patient and one study only.
 IDENTITY = (
@@ -65,6 +65,9 @@ _SLICE = (
     "ContentDate", "ContentTime", "LossyImageCompression", "LossyImageCompressionRatio",
     "LossyImageCompressionMethod", "NumberOfFrames", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "DimensionOrganizationSequence",
+    # Projection images: how they lie, since they have no place in the patient.
+    "PatientOrientation", "Laterality", "ImageLaterality", "ViewPosition", "ViewCodeSequence", "ImagerPixelSpacing",
+    "PresentationIntentType", "SourceImageSequence", "StudyDate", "StudyTime",
 )
 
 # What scanners round direction cosines to.
@@ -79,8 +82,8 @@ class SourceHeader:
     """What results inherit from the images of one job.
 
     common: patient, study and equipment; UTF-8, nothing private, no pixels.
-    slices: for each slice of the volume, in its order, `common` and what places the slice; for a volume cut
-    from multi-frame images, each instance once.
+    slices: for each slice of the volume, or each projection, in its order, `common` and what places the image; for
+    a volume cut from multi-frame images, each instance once.
     instances: SOP Instance UID -> Series Instance UID of every input: all that a result may refer to.
     first: one header as it was received, for a check that does not trust this module.
     """
@@ -92,12 +95,21 @@ class SourceHeader:
     repairs: tuple[str, ...]
     repaired: frozenset[str]
 
+    def header(self, sop_instance_uid: str) -> Dataset:
+        """The one of `slices` with that SOP Instance UID. Raises KeyError."""
+        for each in self.slices:
+            if each.SOPInstanceUID == sop_instance_uid:
+                return each
+        raise KeyError(sop_instance_uid)
 
-def read_source(datasets: Sequence[Dataset], volume: Volume) -> SourceHeader:
+
+def read_source(
+    datasets: Sequence[Dataset], volume: Volume | None, projections: Sequence[Projection] = ()
+) -> SourceHeader:
     """Normalise the headers of a job's images.
 
-    datasets: every input of the job, headers without pixels. Raises RunFailed when they disagree on whose
-    they are.
+    datasets: every input of the job, headers without pixels. volume, projections: what was read of them. Raises
+    RunFailed when they disagree on whose they are.
     """
     with warnings.catch_warnings():
         # pydicom warns about values outside their VR; here each of them is judged and reported.
@@ -105,9 +117,11 @@ def read_source(datasets: Sequence[Dataset], volume: Volume) -> SourceHeader:
         _refuse_unnamed(datasets)
         common, repairs = normalise(datasets)
         by_uid = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
-        chosen = dict.fromkeys(frame.sop_instance_uid for frame in volume.frames)
+        frames = volume.frames if volume is not None else [each.source for each in projections]
+        chosen = dict.fromkeys(frame.sop_instance_uid for frame in frames)
         slices = tuple(_slice_header(by_uid[uid], common) for uid in chosen)
-        repairs += _straighten(slices, volume)
+        if volume is not None:
+            repairs += _straighten(slices, volume)
     return SourceHeader(
         common=common,
         slices=slices,

@@ -16,7 +16,7 @@ from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, Segmentation
 from radnode.pipelines.contract import ALGORITHM_FAMILIES
 from radnode.pipelines.findings import Code
 from radnode.pipelines.results.identity import MANUFACTURER
-from radnode.pipelines.results.marking import concept, finish, pydicom_code, sop_common
+from radnode.pipelines.results.marking import concept, pydicom_code
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from radnode.pipelines.findings import Findings, Segment
     from radnode.pipelines.results.identity import Provenance
     from radnode.pipelines.results.normalise import SourceHeader
+    from radnode.pipelines.results.writing import Writing
 
-FORM = "SEG"
 _ANATOMICAL_STRUCTURE = "91723000"
 
 
-def write_segmentation(findings: Findings, source: SourceHeader, provenance: Provenance) -> Dataset:
-    """All segments of the findings in one instance. The findings have at least one segment."""
+def write(writing: Writing) -> tuple[Dataset, ...]:
+    """All segments of the findings in one instance; none when nothing was found, the report says so."""
+    findings, source, provenance = writing.findings, writing.source, writing.provenance
+    if not findings.segments:
+        return ()
     result = Segmentation(
         source_images=list(source.slices),
         pixel_array=_pixels(findings, source),
@@ -40,17 +43,17 @@ def write_segmentation(findings: Findings, source: SourceHeader, provenance: Pro
             _description(number, segment, provenance) for number, segment in enumerate(findings.segments, 1)
         ],
         content_label="SEGMENTATION",
-        content_description=provenance.series_description(FORM),
+        content_description=provenance.series_description("SEG"),
         content_creator_name=f"AI^{provenance.manifest.name}",
-        **sop_common(provenance, source, FORM, FORM, 0),
+        **writing.common(),
     )
     if "RequestAttributesSequence" in source.common:
         result.RequestAttributesSequence = source.common.RequestAttributesSequence
     if "BodyPartExamined" in source.common:
         result.BodyPartExamined = source.common.BodyPartExamined
-    finish(result, provenance, source)
-    _fix_dimension_uid(result, provenance.uid(FORM, "dimensions"))
-    return result
+    writing.finish(result)
+    _fix_dimension_uid(result, writing.uid("dimensions"))
+    return (result,)
 
 
 def _pixels(findings: Findings, source: SourceHeader) -> NDArray[np.uint8]:
@@ -69,7 +72,7 @@ def _pixels(findings: Findings, source: SourceHeader) -> NDArray[np.uint8]:
 
 def _in_frame_order(mask: NDArray[np.bool_], findings: Findings, source: SourceHeader) -> NDArray[np.bool_]:
     """Planes of a volume cut from one multi-frame instance back at the places of their frames."""
-    numbers = [frame.frame_number for frame in findings.volume.frames]
+    numbers = [frame.frame_number for frame in findings.grid.frames]
     if numbers[0] is None:
         return mask
     planes = np.zeros((int(source.slices[0].NumberOfFrames), *mask.shape[1:]), dtype=np.bool_)

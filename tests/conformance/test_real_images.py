@@ -10,6 +10,7 @@ import pytest
 from support import result_samples as samples
 from support import validators
 
+from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import to_index
 from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import check
@@ -39,17 +40,18 @@ def test_results_over_a_real_series_are_accepted_voxel_for_voxel(
         (pydicom.dcmread(path, stop_before_pixels=True) for path in sources), key=_along_the_normal
     )
     sample = samples.sample(headers, samples.lungs(samples.volume_of(headers)))
-    results = {}
-    for result in write(sample.findings, sample.source, sample.provenance, ("SEG", "TID1500")):
-        results[result.form] = tmp_path / f"{result.form}.dcm"
-        result.dataset.save_as(results[result.form], enforce_file_format=True)
-        validators.dciodvfy(results[result.form])
-    check(results, sample.findings, sample.source, sample.provenance)
+    results, files = {}, {}
+    for result in write(sample.findings, sample.source, sample.provenance, plan(("SEG", "TID1500"))):
+        results[result.wanted.form] = tmp_path / f"{result.wanted.form}.dcm"
+        files[result.wanted.name] = [results[result.wanted.form]]
+        result.dataset.save_as(results[result.wanted.form], enforce_file_format=True)
+        validators.dciodvfy(results[result.wanted.form])
+    check(files, sample.findings, sample.source, sample.provenance)
     validators.dcentvfy(sources, results.values())
     validators.dsrdump(results["TID1500"])
     validators.pixelmed_report(results["TID1500"])
     validators.dcmqi_report(results["TID1500"], tmp_path)
     read = validators.dcmqi_segments(results["SEG"], tmp_path / "segments")
     for number, segment in enumerate(sample.findings.segments, 1):
-        index = np.rint(to_index(sample.findings.volume.affine, read[number]))
+        index = np.rint(to_index(sample.findings.grid.affine, read[number]))
         assert np.array_equal(np.unique(index, axis=0), np.argwhere(segment.mask))

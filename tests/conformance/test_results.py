@@ -39,11 +39,12 @@ def _study(folder: Path, sample: samples.Sample, contents: Sequence[bytes] = ())
     for number, content in enumerate(contents or map(samples.encoded, sample.headers)):
         sources.append(folder / f"source-{number:03d}.dcm")
         sources[-1].write_bytes(content + _pixel_data(2 * 24 * 32))
-    results = {}
+    results, files = {}, {}
     for result in write(sample.findings, sample.source, sample.provenance, sample.provenance.order.forms):
-        results[result.form] = folder / f"{result.form}.dcm"
-        result.dataset.save_as(results[result.form], enforce_file_format=True)
-    check(results, sample.findings, sample.source, sample.provenance)
+        results[result.wanted.form] = folder / f"{result.wanted.form}.dcm"
+        result.dataset.save_as(results[result.wanted.form], enforce_file_format=True)
+        files[result.wanted.name] = [results[result.wanted.form]]
+    check(files, sample.findings, sample.source, sample.provenance)
     return Study(sample=sample, sources=tuple(sources), results=results)
 
 
@@ -67,7 +68,7 @@ def _same_voxels(study: Study, folder: Path) -> None:
     findings = study.sample.findings
     assert sorted(read) == list(range(1, len(findings.segments) + 1))
     for number, segment in enumerate(findings.segments, 1):
-        index = to_index(findings.volume.affine, read[number])
+        index = to_index(findings.grid.affine, read[number])
         assert np.abs(index - np.rint(index)).max() < 0.001
         assert np.array_equal(np.unique(np.rint(index), axis=0), np.argwhere(segment.mask))
         assert len(index) == np.count_nonzero(segment.mask)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.peer
 
 def _broken(folder: Path, form: str, change: Callable[[Dataset], None]) -> Path:
     sample = samples.sample()
-    written = {each.form: each.dataset for each in write(
+    written = {each.wanted.form: each.dataset for each in write(
         sample.findings, sample.source, sample.provenance, sample.provenance.order.forms
     )}  # fmt: skip
     path = folder / f"{form}.dcm"

@@ -17,6 +17,7 @@ from support.waiting import eventually
 from radnode.node.execution.base import WorkerLost
 from radnode.node.execution.worker_process import WorkerProcess
 from radnode.pipelines.contract import InputInstance, RunState, WorkOrder
+from radnode.pipelines.forms import plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ def order(tmp_path: Path) -> WorkOrder:
         instances=tuple(_instance(path) for path in series.files),
         input_digest="0" * 64,
         configuration_digest="0" * 64,
-        forms=("SEG", "TID1500"),
+        forms=plan(("SEG", "TID1500")),
         content_qualification="RESEARCH",
         output_folder=str(output),
         device="cpu",

@@ -15,6 +15,7 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittle
 
 from radnode.pipelines.contract import InputInstance, Manifest, WorkOrder
 from radnode.pipelines.findings import Code, Findings, Measurement, Segment
+from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import SourceFrame, Volume
 from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import SourceHeader, read_source
@@ -160,7 +161,7 @@ def lungs(
             label="Right lung",
             category=ANATOMY,
             type=LUNG,
-            mask=right,
+            voxels=right,
             rgb=(90, 160, 220),
             laterality=RIGHT,
         ),
@@ -169,7 +170,7 @@ def lungs(
             label="Left lung",
             category=ANATOMY,
             type=LUNG,
-            mask=left,
+            voxels=left,
             rgb=(220, 160, 90),
             laterality=LEFT,
         ),
@@ -224,7 +225,7 @@ def order(headers: Sequence[Dataset], folder: Path | None = None, **changes: Any
         instances=tuple(instances),
         input_digest=hashlib.sha256("".join(sorted(i.digest for i in instances)).encode()).hexdigest(),
         configuration_digest="cd" * 32,
-        forms=("SEG", "TID1500"),
+        forms=plan(("SEG", "TID1500")),
         content_qualification="RESEARCH",
         output_folder="" if folder is None else str(folder / "out"),
         device="cpu",
@@ -251,7 +252,7 @@ def sample(
     return Sample(
         headers=headers,
         findings=findings,
-        source=read_source(headers, findings.volume),
+        source=read_source(headers, findings.grid),
         provenance=Provenance(manifest=MANIFEST, order=order(headers, **changes), started=STARTED),
     )
 

@@ -113,6 +113,7 @@ def must_lease(database: Database, now: datetime = NOW, worker: str = "w1") -> L
 def result(uid: str, order: int = 0, references: Sequence[str] = ()) -> NewResultObject:
     """A SEG, or what comes after it."""
     return NewResultObject(
+        name=FORMS[order],
         form=FORMS[order],
         order=order,
         sop_class_uid=f"1.2.840.10008.5.1.4.1.1.{order}",

@@ -44,7 +44,7 @@ class Sample:
 {extra}
         mask = np.zeros(volume.voxels.shape, dtype=bool)
         mask[1:4, 3:15, 2:9] = True
-        segment = Segment(key="box", label="Box", category=ANATOMY, type=LUNG, mask=mask, rgb=(90, 160, 220))
+        segment = Segment(key="box", label="Box", category=ANATOMY, type=LUNG, voxels=mask, rgb=(90, 160, 220))
         size = float(mask.sum()) * volume.voxel_volume_mm3
         measured = Measurement(of="box", name=VOLUME, unit=CUBIC_MM, value=size)
         remarks = ("A box is no organ.",)

@@ -24,7 +24,7 @@ from radnode.pipelines.results import identity
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STEPS = ["select", "decode", "infer", "write", "gate"]
+STEPS = ["select", "decode", "infer", "write", "gate", "keep"]
 
 
 def _order(folder: Path, **changes: Any) -> WorkOrder:
@@ -80,9 +80,11 @@ def test_a_run_ends_in_results_that_passed_the_gate(tmp_path: Path, monkeypatch:
     assert report.reason == ""
     assert report.state is RunState.FINDINGS
     assert [produced.form for produced in report.objects] == ["SEG", "TID1500"]
-    assert [produced.order for produced in report.objects] == [0, 1]
-    assert _files(order) == ["0-SEG.dcm", "1-TID1500.dcm"]
-    assert worker.stages == ["select", "decode", "infer", "infer: boxes", "write", "gate"]
+    assert [produced.name for produced in report.objects] == ["SEG", "TID1500+SEG"]
+    orders = [produced.order for produced in report.objects]
+    assert orders == sorted(set(orders))
+    assert _files(order) == ["SEG-1.dcm", "TID1500+SEG-1.dcm", "findings.zip"]
+    assert worker.stages == ["select", "decode", "infer", "infer: boxes", "write", "gate", "keep"]
     assert list(report.seconds) == STEPS
     assert report.measurements[0]["of"] == "box"
     assert report.remarks == ("A box is no organ.",)
@@ -115,7 +117,7 @@ def test_every_uid_of_a_repeated_result_is_the_same(tmp_path: Path, monkeypatch:
         worker.run(order)
         return [
             str(element.value)
-            for name in ("0-SEG.dcm", "1-TID1500.dcm")
+            for name in ("SEG-1.dcm", "TID1500+SEG-1.dcm")
             for element in pydicom.dcmread(Path(order.output_folder) / name).iterall()
             if element.VR == "UI"
         ]

@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 add_private_dict_entry("SAMPLE", 0x00990001, "LO", "Sample")
 
 
-def _written(sample: samples.Sample, folder: Path, **change: Callable[[Dataset], None]) -> dict[str, Path]:
+def _written(sample: samples.Sample, folder: Path, **change: Callable[[Dataset], None]) -> dict[str, list[Path]]:
     """Result files of a sample; `change` alters the objects of a form (SEG, TID1500) on their way to disk."""
     paths = {}
     for result in write(sample.findings, sample.source, sample.provenance, sample.provenance.order.forms):
-        paths[result.form] = folder / f"{result.form}.dcm"
-        result.dataset.save_as(paths[result.form], enforce_file_format=True)
-        if result.form in change:
-            again = pydicom.dcmread(paths[result.form])
-            change[result.form](again)
-            again.save_as(paths[result.form], enforce_file_format=True)
+        path = folder / f"{result.wanted.name}.dcm"
+        result.dataset.save_as(path, enforce_file_format=True)
+        if result.wanted.form in change:
+            again = pydicom.dcmread(path)
+            change[result.wanted.form](again)
+            again.save_as(path, enforce_file_format=True)
+        paths[result.wanted.name] = [path]
     return paths
 
 
@@ -60,7 +61,7 @@ def test_direction_cosines_that_are_no_unit_vectors_do_not_move_the_result(
     headers = samples.stack()
     for header in headers:
         header.ImageOrientationPatient = [1 + error, 0, 0, 0, 1, 0]
-    source = read_source(headers, sample.findings.volume)
+    source = read_source(headers, sample.findings.grid)
     assert bool(source.repairs) == (error > 1e-4)
     sample = replace(sample, source=source)
     check(_written(sample, tmp_path), sample.findings, sample.source, sample.provenance)
@@ -70,7 +71,7 @@ def test_the_report_of_an_empty_run_passes(tmp_path: Path) -> None:
     headers = samples.stack()
     sample = samples.sample(headers, samples.nothing(samples.volume_of(headers)))
     paths = _written(sample, tmp_path)
-    assert list(paths) == ["TID1500"]
+    assert [name for name in paths if paths[name]] == ["TID1500+SEG"]
     check(paths, sample.findings, sample.source, sample.provenance)
 
 
@@ -338,7 +339,7 @@ def test_segments_that_nothing_shows_are_refused(tmp_path: Path) -> None:
 def test_a_file_that_broke_on_its_way_to_disk_is_refused(tmp_path: Path) -> None:
     sample = samples.sample()
     paths = _written(sample, tmp_path)
-    paths["SEG"].write_bytes(b"no DICOM")
+    paths["SEG"][0].write_bytes(b"no DICOM")
     with pytest.raises(GateRefused) as refusal:
         check(paths, sample.findings, sample.source, sample.provenance)
     assert refusal.value.check == "file"
@@ -347,8 +348,8 @@ def test_a_file_that_broke_on_its_way_to_disk_is_refused(tmp_path: Path) -> None
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     sample = samples.sample()
     paths = _written(sample, tmp_path)
-    content = paths["SEG"].read_bytes()
-    paths["SEG"].write_bytes(content[: len(content) - 200])
+    content = paths["SEG"][0].read_bytes()
+    paths["SEG"][0].write_bytes(content[: len(content) - 200])
     with pytest.raises(GateRefused):
         check(paths, sample.findings, sample.source, sample.provenance)
 

@@ -1,0 +1,47 @@
+"""What a writer gets: the findings, the source, who made them, and which object of the job is to be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from radnode.pipelines.forms import FORMS, Wanted
+from radnode.pipelines.results.marking import finish, sop_common
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from radnode.pipelines.findings import Findings
+    from radnode.pipelines.results.identity import Provenance
+    from radnode.pipelines.results.normalise import SourceHeader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """One object to write, or to check.
+
+    wanted: its form, and the form of the segmentation it goes with. beside: that segmentation, one instance for the
+    volume or one for each projection; empty if there is none, and then nothing may be referred to but the images.
+    """
+
+    findings: Findings
+    source: SourceHeader
+    provenance: Provenance
+    wanted: Wanted
+    beside: tuple[Dataset, ...] = ()
+
+    def uid(self, part: str, number: int = 1) -> str:
+        """The UID of a part ("series", "instance") of the `number`-th instance, the same in every retry."""
+        return self.provenance.uid(self.wanted.name, part if number == 1 else f"{part} {number}")
+
+    def common(self, number: int = 1) -> dict[str, Any]:
+        """Constructor arguments that all of highdicom's builders share."""
+        form = FORMS[self.wanted.form]
+        return sop_common(
+            self.provenance, self.source, kind=form.kind, offset=form.offset,
+            series_uid=self.uid("series", number), instance_uid=self.uid("instance", number),
+        )
+
+    def finish(self, result: Dataset) -> None:
+        """What the builders leave to the clock, to chance or out."""
+        finish(result, self.provenance, self.source)
