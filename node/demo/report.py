@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from radnode.pipelines import registry
-from radnode.pipelines.results.decoding import frames_of, onto_grid
+from radnode.pipelines.results.decoding import masks
 from radnode.pipelines.results.overlay import Outline, overlay_png
 from radnode.pipelines.sources.select import read_instances, select_stack
 from radnode.pipelines.sources.volume import read_volume
@@ -148,21 +147,16 @@ def _is_segmentation(dataset: Dataset) -> bool:
 
 def _masks(segmentation: Dataset, affine: Affine, shape: tuple[int, ...]) -> dict[str, NDArray[np.bool_]]:
     """Segment label -> mask on a grid (slice, row, column)."""
-    frames = defaultdict(list)
-    for frame in frames_of(segmentation):
-        frames[frame.segment_number].append(frame)
-    return {
-        str(segment.SegmentLabel): onto_grid(frames[int(segment.SegmentNumber)], affine, shape)
-        for segment in segmentation.SegmentSequence
-    }
+    found = masks(segmentation, affine, shape)
+    return {str(segment.SegmentLabel): found[int(segment.SegmentNumber)] for segment in segmentation.SegmentSequence}
 
 
 def _agreement(segmentations: Sequence[Dataset], phantom: Phantom) -> dict[str, float]:
     """Dice coefficient of each lung against the phantom's truth; 0 for a lung that was not delivered."""
     found: dict[str, NDArray[np.bool_]] = {}
     for segmentation in segmentations:
-        masks = _masks(segmentation, phantom.affine, phantom.hu.shape)
-        found |= {label.lower(): mask for label, mask in masks.items()}
+        shown = _masks(segmentation, phantom.affine, phantom.hu.shape)
+        found |= {label.lower(): mask for label, mask in shown.items()}
     truth = {"left lung": phantom.left_mask, "right lung": phantom.right_mask}
     return {name: _dice(found.get(name, np.zeros_like(mask)), mask) for name, mask in truth.items()}
 

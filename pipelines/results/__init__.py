@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radnode.pipelines import forms
-from radnode.pipelines.results import measurement_report, segmentation
+from radnode.pipelines.results import measurement_report, ohif_report, segmentation
 from radnode.pipelines.results.writing import Writing
 
 if TYPE_CHECKING:
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 # Result form -> its writer. A writer answers with no object when these findings have nothing to show in its form.
 WRITERS: dict[str, Callable[[Writing], Sequence[Dataset]]] = {
-    "SEG": segmentation.write,
+    "LABELMAP": segmentation.write_label_map,
+    "SEG": segmentation.write_binary,
+    "FRACTIONAL": segmentation.write_fractional,
     "TID1500": measurement_report.write,
+    "OHIF": ohif_report.write,
 }
 
 

@@ -8,13 +8,14 @@ study.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pydicom
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.forms import Wanted
-from radnode.pipelines.results import gate_report, gate_segmentation
+from radnode.pipelines.results import columns, gate_ohif, gate_report, gate_segmentation
 from radnode.pipelines.results.normalise import IDENTITY
 from radnode.pipelines.results.writing import Writing
 
@@ -32,8 +33,11 @@ Fault = tuple[str, str]
 
 # Result form -> what is demanded of its objects besides what is demanded of all.
 CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
+    "LABELMAP": gate_segmentation.faults,
     "SEG": gate_segmentation.faults,
+    "FRACTIONAL": gate_segmentation.faults,
     "TID1500": gate_report.faults,
+    "OHIF": gate_ohif.faults,
 }
 _SHOW_SEGMENTS = ("SEG", "LABELMAP")
 
@@ -82,8 +86,9 @@ def _faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
     for number, result in enumerate(results, 1):
         yield from _identity(result, writing.source)
         yield from _uids(result, writing, number)
-        yield from _markings(result, writing.provenance)
-        yield from _references(result, (*results, *writing.beside), writing.source)
+        inside = _Inside.of(result)
+        yield from _markings(result, inside, writing.provenance)
+        yield from _references(inside, (result, *writing.beside), writing.source)
     yield from CHECKS[writing.wanted.form](results, writing)
 
 
@@ -116,7 +121,7 @@ def _uids(result: Dataset, writing: Writing, number: int) -> Iterator[Fault]:
         yield "uid", "the file meta information names another instance"
 
 
-def _markings(result: Dataset, provenance: Provenance) -> Iterator[Fault]:
+def _markings(result: Dataset, inside: _Inside, provenance: Provenance) -> Iterator[Fault]:
     if result.get("ContentQualification") != provenance.order.content_qualification:
         yield "qualification", f"{result.get('ContentQualification')} instead of " \
                                f"{provenance.order.content_qualification}"
@@ -124,25 +129,52 @@ def _markings(result: Dataset, provenance: Provenance) -> Iterator[Fault]:
         yield "equipment", "the object does not say that radnode made it"
     if result.get("SpecificCharacterSet") != "ISO_IR 192":
         yield "character set", "not ISO_IR 192"
-    if any(tag.is_private for each in _nested(result) for tag in each.keys()):  # noqa: SIM118 - tags, not elements
+    if any(tag >> 16 & 1 for tag in inside.tags):
         yield "private tags", "the object holds private elements"
 
 
-def _references(result: Dataset, siblings: Sequence[Dataset], source: SourceHeader) -> Iterator[Fault]:
+def _references(inside: _Inside, siblings: Sequence[Dataset], source: SourceHeader) -> Iterator[Fault]:
     """Every instance and series named inside is an input of the job or a sibling result."""
     instances = set(source.instances) | {str(sibling.SOPInstanceUID) for sibling in siblings}
     series = set(source.instances.values()) | {str(sibling.SeriesInstanceUID) for sibling in siblings}
-    for each in _nested(result):
-        if "ReferencedSOPInstanceUID" in each and str(each.ReferencedSOPInstanceUID) not in instances:
-            yield "reference", "an instance is named that is neither an input nor a result of this job"
-        if "SeriesInstanceUID" in each and str(each.SeriesInstanceUID) not in series:
-            yield "reference", "a series is named that is neither an input's nor a result's of this job"
+    if not inside.instances <= instances:
+        yield "reference", "an instance is named that is neither an input nor a result of this job"
+    if not inside.series <= series:
+        yield "reference", "a series is named that is neither an input's nor a result's of this job"
 
 
-def _nested(dataset: Dataset) -> Iterator[Dataset]:
-    """The data set and every item in it; a SEG has tens of thousands of elements, so only sequences are decoded."""
-    yield dataset
-    for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset decodes every element
-        if dataset.get_item(tag).VR == "SQ":
-            for item in dataset[tag].value:
-                yield from _nested(item)
+@dataclass(slots=True)
+class _Inside:
+    """What stands anywhere in an object: all tags, and the instances and series it names."""
+
+    tags: set[int] = field(default_factory=set)
+    instances: set[str] = field(default_factory=set)
+    series: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, result: Dataset) -> _Inside:
+        inside = cls()
+        inside._look(result)
+        return inside
+
+    def _look(self, dataset: Dataset) -> None:
+        for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset decodes every element
+            self.tags.add(int(tag))
+            element = dataset.get_item(tag)
+            if element.VR == "SQ" and element.is_raw and isinstance(element.value, bytes):
+                self._look_at_columns(element.value)
+            elif element.VR == "SQ":
+                for item in dataset[tag].value:
+                    self._look(item)
+        if "ReferencedSOPInstanceUID" in dataset:
+            self.instances.add(str(dataset.ReferencedSOPInstanceUID))
+        if "SeriesInstanceUID" in dataset:
+            self.series.add(str(dataset.SeriesInstanceUID))
+
+    def _look_at_columns(self, sequence: bytes) -> None:
+        """A segmentation has thousands of items; pydicom would take seconds for them."""
+        for table in columns.tables(sequence):
+            self.tags.update(tag for path in table.columns for tag in path)
+            for found, tag in ((self.instances, 0x00081155), (self.series, 0x0020000E)):
+                for values in table.every(tag):
+                    found.update(value.decode("ascii", "replace") for value in values)

@@ -156,7 +156,7 @@ def test_a_plane_shifted_off_the_grid_is_refused(tmp_path: Path) -> None:
 
 
 def test_planes_shifted_by_whole_voxels_are_refused(tmp_path: Path) -> None:
-    assert _refused(samples.sample(), tmp_path, SEG=_move(1.25, 0, 0)) == "voxels"
+    assert _refused(samples.sample(), tmp_path, SEG=_move(1.25, 0, 0)) == "geometry"
 
 
 def _other_spacing(segmentation: Dataset) -> None:
