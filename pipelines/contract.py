@@ -173,7 +173,8 @@ class ProducedObject:
     """One encoded result that passed the gate.
 
     name: which object of the job (:mod:`radnode.pipelines.forms`); form: its result form.
-    order: send order, objects that are referred to come first. references: SOP Instance UIDs it refers to.
+    order: send order, objects that are referred to come first. references: SOP Instance UIDs of the results it
+    refers to.
     """
 
     name: str

@@ -164,7 +164,7 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress) -> RunReport:
     state = RunState.NOTHING_FOUND if findings.nothing_found else RunState.FINDINGS
     return replace(
         _ended(order, progress, state, ""),
-        objects=tuple(_produced(result, path) for result, path in zip(written, files, strict=True)),
+        objects=tuple(_produced(result, path, written) for result, path in zip(written, files, strict=True)),
         measurements=_measurements(findings),
         remarks=findings.remarks,
         findings=str(kept),
@@ -242,11 +242,9 @@ def _pass_gate(
         raise
 
 
-def _produced(result: Written, path: Path) -> ProducedObject:
+def _produced(result: Written, path: Path, written: Sequence[Written]) -> ProducedObject:
     dataset = result.dataset
-    named = {
-        str(element.value) for element in dataset.iterall() if element.keyword == "ReferencedSOPInstanceUID"
-    }
+    beside = [str(other.dataset.SOPInstanceUID) for other in written if other.wanted.name == result.wanted.beside]
     return ProducedObject(
         name=result.wanted.name,
         form=result.wanted.form,
@@ -256,7 +254,7 @@ def _produced(result: Written, path: Path) -> ProducedObject:
         sop_instance_uid=str(dataset.SOPInstanceUID),
         series_instance_uid=str(dataset.SeriesInstanceUID),
         transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
-        references=tuple(sorted(named)),
+        references=tuple(beside),
     )
 
 
