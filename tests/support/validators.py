@@ -210,3 +210,16 @@ def dcmtk_text(path: Path, tag: str) -> str:
     if done.returncode != 0:
         raise Rejected(f"dcmdump {path.name}: {done.stderr}")
     return done.stdout
+
+
+def pixelmed_ohif_report(path: Path) -> None:
+    """As :func:`pixelmed_report`; TID 1501 may be extended, and OHIF takes a mark's text from a Comment."""
+    program = required("/usr/bin/DicomSRValidator")
+    limits = "-Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
+    done = _run(program, "-checkcontentitemorder", "-checktemplateid", path, JAVA_TOOL_OPTIONS=limits)
+    lines = _lines(done.stdout + "\n" + done.stderr)
+    if "IOD validation complete" not in lines:
+        raise Rejected(f"DicomSRValidator {path.name} did not come to an end: {lines}")
+    comment = (r'Warning: .*/CONTAINER \(125007,DCM,"Measurement Group"\)/TEXT \(121106,DCM,"Comment"\): '
+               r"Content Item not in template")
+    _judge("DicomSRValidator", path.name, lines, (*_PIXELMED_LINES, comment))

@@ -1,0 +1,163 @@
+"""Places and lengths as OHIF takes them over into its own tools (TID 1500 with TID 1501 groups).
+
+OHIF knows a measurement by its Tracking Identifier, "Cornerstone3DTools@^0.1.0:" and the name of a tool, and by
+coordinates that the first number is INFERRED FROM; which finding it is stands in the Tracking UID. It compares code
+meanings as strings. Groups that refer to a segment turn its screen black, together with every other group of the
+report, so they have no place here: they are in the TID1500.
+
+A mark becomes the reader's own measurement with one click, so its text says that a machine made it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from highdicom import sr
+from highdicom.sr import CodedConcept
+from pydicom.sr.codedict import codes
+
+from radnode.pipelines.findings import Composite
+from radnode.pipelines.results import measurement_report
+from radnode.pipelines.results.marking import pydicom_code, requests
+from radnode.pipelines.results.ohif_marks import Tool, marks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydicom import Dataset
+
+    from radnode.pipelines.findings import Code
+    from radnode.pipelines.results.ohif_marks import Mark, Number
+    from radnode.pipelines.results.writing import Writing
+
+_CONTAINS = sr.RelationshipTypeValues.CONTAINS
+_TOOLS = "Cornerstone3DTools@^0.1.0"
+_IMAGE_REGION = CodedConcept("111030", "DCM", "Image Region")
+_SOURCE = CodedConcept("260753009", "SCT", "Source")
+
+
+def write(writing: Writing) -> tuple[Dataset, ...]:
+    """One report of all marks; none when the findings have no place on an image that OHIF shows right."""
+    shown = marks(writing.findings)
+    if not shown:
+        return ()
+    images = {mark.image.sop_instance_uid: writing.source.header(mark.image.sop_instance_uid) for mark in shown}
+    report = sr.Comprehensive3DSR(
+        evidence=list(images.values()),
+        content=_document(shown, list(images.values()), writing),
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        requested_procedures=requests(writing.source) or None,
+        **writing.common(),
+    )
+    writing.finish(report)
+    return (report,)
+
+
+def _document(shown: Sequence[Mark], images: Sequence[Dataset], writing: Writing) -> sr.ContainerContentItem:
+    """TID 1500, row by row."""
+    root = sr.ContainerContentItem(name=codes.DCM.ImagingMeasurementReport, template_id="1500")
+    root.ContentSequence = sr.ContentSequence()
+    content = root.ContentSequence
+    content.extend(sr.LanguageOfContentItemAndDescendants(CodedConcept("en", "RFC5646", "English")))
+    content.extend(measurement_report._observer(writing.provenance))
+    content.append(measurement_report._code(
+        codes.DCM.ProcedureReported, measurement_report._procedure(writing.source),
+        sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
+    ))
+    content.append(_library(images))
+    container = sr.ContainerContentItem(name=codes.DCM.ImagingMeasurements, relationship_type=_CONTAINS)
+    container.ContentSequence = sr.ContentSequence()
+    container.ContentSequence.extend(measurement_report._algorithm(writing.provenance))
+    for mark in shown:
+        container.ContentSequence.extend(_group(mark, writing))
+    content.append(container)
+    content.append(measurement_report._qualitative_evaluations(writing.findings, writing.provenance))
+    return root
+
+
+def _library(images: Sequence[Dataset]) -> sr.ContainerContentItem:
+    """TID 1600: the images with marks, which OHIF looks up."""
+    library, group = (
+        sr.ContainerContentItem(name=name, relationship_type=_CONTAINS)
+        for name in (codes.DCM.ImageLibrary, codes.DCM.ImageLibraryGroup)
+    )
+    group.ContentSequence = sr.ContentSequence([
+        sr.ImageContentItem(
+            name=_SOURCE, referenced_sop_class_uid=image.SOPClassUID, referenced_sop_instance_uid=image.SOPInstanceUID,
+            relationship_type=_CONTAINS,
+        )
+        for image in images
+    ])
+    library.ContentSequence = sr.ContentSequence([group])
+    return library
+
+
+def _group(mark: Mark, writing: Writing) -> sr.ContentSequence:
+    """TID 1501, with the coordinates under its first number; under the group itself where there is no number."""
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        sr.TrackingIdentifier(
+            uid=writing.provenance.tracking_uid(mark.identity), identifier=f"{_TOOLS}:{mark.tool.value}"
+        ),
+        finding_type=pydicom_code(mark.finding.type),
+        finding_sites=_sites(mark),
+    )
+    content = group[0].ContentSequence
+    content.append(sr.TextContentItem(
+        name=codes.DCM.Comment, value=_text(mark, writing), relationship_type=_CONTAINS
+    ))
+    if not mark.numbers:
+        content.append(_region(mark))
+    for place, number in enumerate(mark.numbers):
+        content.extend(_number(number, mark if place == 0 else None))
+    return group
+
+
+def _text(mark: Mark, writing: Writing) -> str:
+    qualification = writing.provenance.order.content_qualification
+    return f"{mark.text} (AI)" if qualification == "PRODUCT" else f"{mark.text} (AI, {qualification})"
+
+
+def _sites(mark: Mark) -> list[sr.FindingSite]:
+    if isinstance(mark.finding, Composite) or mark.finding.site is None:
+        return []
+    laterality = pydicom_code(mark.finding.laterality) if mark.finding.laterality else None
+    return [sr.FindingSite(anatomic_location=pydicom_code(mark.finding.site), laterality=laterality)]
+
+
+def _number(number: Number, mark: Mark | None) -> sr.Measurement:
+    return sr.Measurement(
+        name=pydicom_code(number.name),
+        value=number.value,
+        unit=pydicom_code(number.unit),
+        derivation=_optional(number.method),
+        referenced_coordinates=None if mark is None else [sr.CoordinatesForMeasurement(
+            graphic_type=_graphic(mark), graphic_data=mark.points, source_image=_image(mark)
+        )],
+    )
+
+
+def _optional(code: Code | None) -> CodedConcept | None:
+    return None if code is None else CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def _region(mark: Mark) -> sr.ScoordContentItem:
+    region = sr.ScoordContentItem(
+        name=_IMAGE_REGION, graphic_type=_graphic(mark), graphic_data=mark.points, relationship_type=_CONTAINS
+    )
+    region.ContentSequence = sr.ContentSequence([_image(mark)])
+    return region
+
+
+def _graphic(mark: Mark) -> sr.GraphicTypeValues:
+    return sr.GraphicTypeValues.POINT if mark.tool is Tool.ARROW else sr.GraphicTypeValues.POLYLINE
+
+
+def _image(mark: Mark) -> sr.SourceImageForRegion:
+    frame = mark.image.frame_number
+    return sr.SourceImageForRegion(
+        referenced_sop_class_uid=mark.image.sop_class_uid,
+        referenced_sop_instance_uid=mark.image.sop_instance_uid,
+        referenced_frame_numbers=None if frame is None else [frame],
+    )
