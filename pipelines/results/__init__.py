@@ -24,6 +24,7 @@ WRITERS: dict[str, Callable[[Writing], Sequence[Dataset]]] = {
     "SEG": segmentation.write_binary,
     "FRACTIONAL": segmentation.write_fractional,
     "TID1500": measurement_report.write,
+    "COMPREHENSIVE": measurement_report.write_comprehensive,
     "OHIF": ohif_report.write,
 }
 

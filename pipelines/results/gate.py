@@ -37,6 +37,7 @@ CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
     "SEG": gate_segmentation.faults,
     "FRACTIONAL": gate_segmentation.faults,
     "TID1500": gate_report.faults,
+    "COMPREHENSIVE": gate_report.faults,
     "OHIF": gate_ohif.faults,
 }
 _SHOW_SEGMENTS = ("SEG", "LABELMAP")

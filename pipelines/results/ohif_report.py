@@ -17,12 +17,11 @@ from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
 from radnode.pipelines.findings import Composite
-from radnode.pipelines.results import measurement_report
-from radnode.pipelines.results.marking import pydicom_code, requests
+from radnode.pipelines.results.marking import pydicom_code
 from radnode.pipelines.results.ohif_marks import Tool, marks
+from radnode.pipelines.results.report_document import report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from pydicom import Dataset
 
@@ -42,56 +41,9 @@ def write(writing: Writing) -> tuple[Dataset, ...]:
     if not shown:
         return ()
     images = {mark.image.sop_instance_uid: writing.source.header(mark.image.sop_instance_uid) for mark in shown}
-    report = sr.Comprehensive3DSR(
-        evidence=list(images.values()),
-        content=_document(shown, list(images.values()), writing),
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        requested_procedures=requests(writing.source) or None,
-        **writing.common(),
-    )
-    writing.finish(report)
-    return (report,)
-
-
-def _document(shown: Sequence[Mark], images: Sequence[Dataset], writing: Writing) -> sr.ContainerContentItem:
-    """TID 1500, row by row."""
-    root = sr.ContainerContentItem(name=codes.DCM.ImagingMeasurementReport, template_id="1500")
-    root.ContentSequence = sr.ContentSequence()
-    content = root.ContentSequence
-    content.extend(sr.LanguageOfContentItemAndDescendants(CodedConcept("en", "RFC5646", "English")))
-    content.extend(measurement_report._observer(writing.provenance))
-    content.append(measurement_report._code(
-        codes.DCM.ProcedureReported, measurement_report._procedure(writing.source),
-        sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
-    ))
-    content.append(_library(images))
-    container = sr.ContainerContentItem(name=codes.DCM.ImagingMeasurements, relationship_type=_CONTAINS)
-    container.ContentSequence = sr.ContentSequence()
-    container.ContentSequence.extend(measurement_report._algorithm(writing.provenance))
-    for mark in shown:
-        container.ContentSequence.extend(_group(mark, writing))
-    content.append(container)
-    content.append(measurement_report._qualitative_evaluations(writing.findings, writing.provenance))
-    return root
-
-
-def _library(images: Sequence[Dataset]) -> sr.ContainerContentItem:
-    """TID 1600: the images with marks, which OHIF looks up."""
-    library, group = (
-        sr.ContainerContentItem(name=name, relationship_type=_CONTAINS)
-        for name in (codes.DCM.ImageLibrary, codes.DCM.ImageLibraryGroup)
-    )
-    group.ContentSequence = sr.ContentSequence([
-        sr.ImageContentItem(
-            name=_SOURCE, referenced_sop_class_uid=image.SOPClassUID, referenced_sop_instance_uid=image.SOPInstanceUID,
-            relationship_type=_CONTAINS,
-        )
-        for image in images
-    ])
-    library.ContentSequence = sr.ContentSequence([group])
-    return library
+    headers = list(images.values())
+    groups = (_group(mark, writing) for mark in shown)
+    return (report(writing, sr.Comprehensive3DSR, headers, groups, headers),)
 
 
 def _group(mark: Mark, writing: Writing) -> sr.ContentSequence:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # IHE AI Results wants the Device UID of the algorithm in Contributing Equipment; private codes have a private
 # scheme.
 _ALLOWED_DCIODVFY = (
-    r"Segmentation|Comprehensive3DSR",
+    r"Segmentation|LabelMapSegmentation|Comprehensive3DSR|ComprehensiveSR",
     # What the source lacks stays empty in the result.
     r"Warning - Missing attribute or value that would be needed to build DICOMDIR - Study (Date|Time|ID)",
     r"Warning - Attribute is not present in standard DICOM IOD - \(0x0018,0x1002\) UI Device UID",
@@ -53,10 +53,12 @@ _ALLOWED_PIXELMED = (
     r'Code \(121232,DCM,"Source Series for Segmentation"\) has different code meaning '
     r'\("Source Series for Segmentation"\) than code meaning in template concept name '
     r'\("Source series for segmentation"\)',
+    # Which questions a group answers is a parameter of TID 1410, 1411 and 1501; it does not know what it is bound to.
+    r'Warning: [\d.]+: /.*/CONTAINER \(125007,DCM,"Measurement Group"\)/CODE \([^)]*\): Content Item not in template',
 )
 _PIXELMED_LINES = (
     r"Picked up JAVA_TOOL_OPTIONS: .*",
-    r"Found Comprehensive3DSR IOD",
+    r"Found Comprehensive(3D)?SR IOD",
     r"Found Root Template TID_1500 \(MeasurementReport\)",
     r"Root Template Validation Complete",
     r"IOD validation complete",
@@ -71,7 +73,7 @@ def dciodvfy(path: Path) -> None:
     """David Clunie's validator of information objects."""
     done = _run(_in_environment("dciodvfy"), path)
     lines = _lines(done.stderr)
-    if not any(line in ("Segmentation", "Comprehensive3DSR") for line in lines):
+    if not any(line in ("Segmentation", "Comprehensive3DSR", "ComprehensiveSR") for line in lines):
         raise Rejected(f"dciodvfy did not recognise {path.name}: {lines}")
     _judge("dciodvfy", path.name, lines, _ALLOWED_DCIODVFY)
     if done.returncode != 0:
