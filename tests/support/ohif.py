@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from radnode.pipelines.geometry import Volume
+    from support.orthanc import Orthanc
 
 FOLDER = Path(__file__).resolve().parents[1] / "ohif"
 NODULE = Code("27925004", "SCT", "Nodule")
@@ -85,9 +86,28 @@ def imported(kind: str, result: Path, sources: Sequence[Path]) -> Any:
     return json.loads(done.stdout)
 
 
+def looked_at(orthanc: Orthanc, pictures: Path, **asked: Any) -> Any:
+    """What a browser shows of a study in OHIF; see browser.mjs."""
+    viewer = FOLDER / "viewer" / "dist"
+    if not viewer.is_dir():
+        missing("OHIF is not installed; run deploy/peers/install.sh")
+    asked |= {
+        "viewer": str(viewer),
+        "pacs": f"http://127.0.0.1:{orthanc.http_port}",
+        "credentials": "test:test",
+        "chromium": required("/usr/bin/chromium"),
+        "pictures": str(pictures),
+    }
+    done = subprocess.run(
+        [node(), FOLDER / "browser.mjs", json.dumps(asked)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr + orthanc.log()
+    return json.loads(done.stdout)
+
+
 def node() -> str:
     """Node with the modules of tests/ohif; without them the test skips at the desk and fails where CI=true."""
-    program = required("node")
-    if not (FOLDER / "node_modules").is_dir():
+    found = sorted((FOLDER / "node_modules").glob("node-linux-*/bin/node"))
+    if not found:
         missing("OHIF's modules are not installed; run deploy/peers/install.sh")
-    return program
+    return str(found[0])
