@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the real peers that radnode is tested against: a PACS, DICOM tools, a database, an SR validator.
+# Installs the real peers that radnode is tested against: a PACS, DICOM tools, a database, an SR validator, a viewer.
 # Debian 12 or newer. Installs only what is missing and starts no service; run it as often as you like.
 set -euo pipefail
 
@@ -9,7 +9,10 @@ packages=(
     postgresql                  # the second database; tests start their own cluster
     libpixelmed-java pixelmed-apps openjdk-17-jre-headless  # the SR template validator
     strace iproute2             # system-call faults; a private network for tests
+    chromium                    # the browser that OHIF is looked at in
 )
+# npm brings a Node of its own for the tests, newer than Debian's.
+command -v npm >/dev/null || packages+=(npm)
 
 missing=()
 for package in "${packages[@]}"; do
@@ -17,7 +20,30 @@ for package in "${packages[@]}"; do
         missing+=("$package")
     fi
 done
+
+# OHIF: its importer as a library, and the viewer itself, which lies built in its package. Its many dependencies are
+# for those who build it, so the package is unpacked and not installed.
+viewer=@ohif/app@3.13.2
+viewer_sha512=5997719a9986eeba85816f5924b71b82bdd70ad2e2d4a0cd3e831a798e4f3deea3e06e1f8c48e393271933a0ba664d85f3b04ac457e9abe8dde715d907d13c10
+install_ohif() {
+    cd "$(dirname "${BASH_SOURCE[0]}")/../../tests/ohif"
+    if ! cmp -s package-lock.json node_modules/.installed; then
+        npm ci --silent --ignore-scripts --no-audit --no-fund
+        cp package-lock.json node_modules/.installed
+    fi
+    if [ "$(cat viewer/.installed 2>/dev/null)" != "$viewer" ]; then
+        local packed
+        packed=$(npm pack --silent "$viewer")
+        echo "$viewer_sha512  $packed" | sha512sum --check --quiet
+        rm -rf viewer && mkdir viewer
+        tar -xzf "$packed" -C viewer --strip-components=1
+        rm "$packed"
+        echo "$viewer" >viewer/.installed
+    fi
+}
+
 if [ "${#missing[@]}" -eq 0 ]; then
+    install_ohif
     echo "peers: all installed"
     exit 0
 fi
@@ -39,4 +65,5 @@ echo "peers: installing ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+install_ohif
 echo "peers: installed"
