@@ -1,0 +1,233 @@
+"""Results made and looked at by hand: a saved findings file in any form, any result as text or as a picture."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydicom
+from highdicom.color import CIELabColor
+from PIL import Image
+from pydicom.uid import UID, SegmentationStorage
+
+from radnode.pipelines import registry
+from radnode.pipelines.contract import InputInstance, Manifest, PipelineError, RunFailed, WorkOrder
+from radnode.pipelines.forms import plan
+from radnode.pipelines.results.decoding import masks
+from radnode.pipelines.results.overlay import Outline, overlay_png
+from radnode.pipelines.results.segmentation import LABEL_MAP_STORAGE
+from radnode.pipelines.runner import Warm, run
+from radnode.pipelines.sources.select import SourceInstance, select_stack
+from radnode.pipelines.sources.volume import read_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydicom import Dataset
+
+    from radnode.pipelines.contract import RunReport
+    from radnode.pipelines.geometry import Volume
+
+_SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_STORAGE)
+# Newer than pydicom's dictionary.
+_NAMES = {LABEL_MAP_STORAGE: "Label Map Segmentation Storage"}
+_UNCOLOURED = (230, 200, 90)
+
+
+def make(findings: Path, images: Path, pipeline: str, forms: Sequence[str], folder: Path) -> RunReport:
+    """Write saved findings in these result forms, over the images they are about, through the gate.
+
+    The results are RESEARCH and carry UIDs of their own, derived from the findings file: they never pass for those
+    that the node sent. Raises ValueError for a form nobody writes, RunFailed for images that cannot be read.
+    """
+    instances = tuple(_inputs(images))
+    digest = hashlib.sha256("".join(sorted(each.digest for each in instances)).encode()).hexdigest()
+    order = WorkOrder(
+        job_key=f"by hand {hashlib.sha256(findings.read_bytes()).hexdigest()}",
+        pipeline=pipeline,
+        revision=1,
+        instances=instances,
+        input_digest=digest,
+        configuration_digest="none: made by hand",
+        forms=plan(forms),
+        content_qualification="RESEARCH",
+        output_folder=str(folder),
+        device="cpu",
+        node_version="by hand",
+        findings=str(findings),
+    )
+    return run(order, Warm(registry.installed().manifests), lambda _: None)
+
+
+def describe(path: Path) -> list[str]:
+    """A result object as lines of text: what it is, whose, and what it says."""
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
+    lines = [
+        f"{_kind(dataset)}, series {dataset.get('SeriesNumber')}: "
+        f"{dataset.get('SeriesDescription', '')}",
+        f"patient {dataset.get('PatientID', '')}, {dataset.get('PatientName', '')}; "
+        f"study {dataset.get('StudyDate', '')} {dataset.get('AccessionNumber', '')}; "
+        f"qualification {dataset.get('ContentQualification', 'not stated')}",
+    ]
+    if "SegmentSequence" in dataset:
+        lines += list(_segments(dataset))
+    if "StructureSetROISequence" in dataset:
+        lines += [f"  {item.ROINumber}: {item.ROIName} ({item.ROIGenerationAlgorithm})"
+                  for item in dataset.StructureSetROISequence]
+    if "ContentSequence" in dataset:
+        lines += list(_tree(dataset, 1))
+    return lines
+
+
+def picture(path: Path, images: Path | None, target: Path) -> None:
+    """A result object as a PNG: a segmentation over its images, or the pixels of an image.
+
+    Raises RunFailed for a kind of object that has no picture, or a segmentation whose images are not given.
+    """
+    dataset = pydicom.dcmread(path)
+    if dataset.SOPClassUID in _SEGMENTATIONS:
+        if images is None:
+            raise RunFailed("name the folder of the images that the segmentation lies on (--images)")
+        _overlay(dataset, images, target)
+    elif "PixelData" in dataset and int(dataset.get("BitsAllocated", 0)) == 8:
+        pixels = dataset.pixel_array
+        Image.fromarray(pixels[0] if int(dataset.get("NumberOfFrames", 1)) > 1 else pixels).save(target, format="PNG")
+    else:
+        raise RunFailed(f"{_kind(dataset)} has no picture of its own")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one validator said. passed: None if it is not installed."""
+
+    validator: str
+    passed: bool | None
+    lines: tuple[str, ...] = ()
+
+
+def validate(path: Path) -> tuple[Verdict, ...]:
+    """Ask every validator on this machine that knows this kind of object."""
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
+    verdicts = [_ask("dciodvfy", path, "Error")]
+    if "ContentSequence" in dataset:
+        verdicts.append(_ask("dsrdump", path, "E: ", "F: "))
+    if dataset.get("Modality") == "PR":
+        verdicts.append(_ask("dcmpschk", path, "E: ", "F: ", "Test failed"))
+    return tuple(verdicts)
+
+
+def _ask(name: str, path: Path, *faults: str) -> Verdict:
+    beside = Path(sys.executable).with_name(name)
+    program = str(beside) if beside.exists() else shutil.which(name)
+    if program is None:
+        return Verdict(validator=name, passed=None)
+    # A name on the command line that begins with a hyphen would be an option.
+    done = subprocess.run(  # noqa: S603 - a known program, no shell
+        [program, str(path.resolve())], capture_output=True, check=False, timeout=120
+    )
+    said = (done.stderr if name != "dcmpschk" else done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
+    lines = tuple(line for line in said if line.startswith(faults))
+    return Verdict(validator=name, passed=done.returncode == 0 and not lines, lines=lines)
+
+
+def _kind(dataset: Dataset) -> str:
+    return _NAMES.get(str(dataset.SOPClassUID), UID(dataset.SOPClassUID).name)
+
+
+def _inputs(folder: Path) -> Iterator[InputInstance]:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            header = pydicom.dcmread(path, specific_tags=["SOPInstanceUID", "SeriesInstanceUID"])
+        except pydicom.errors.InvalidDicomError:
+            continue
+        yield InputInstance(
+            sop_instance_uid=str(header.SOPInstanceUID),
+            series_instance_uid=str(header.SeriesInstanceUID),
+            digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+            path=str(path),
+        )
+
+
+def _segments(dataset: Dataset) -> Iterator[str]:
+    for item in dataset.SegmentSequence:
+        kind = item.SegmentedPropertyTypeCodeSequence[0]
+        side = [code.CodeMeaning for code in kind.get("SegmentedPropertyTypeModifierCodeSequence", [])]
+        named = ", ".join([f"{kind.CodeMeaning} ({kind.CodeValue}, {kind.CodingSchemeDesignator})", *side])
+        yield f"  {item.SegmentNumber}: {item.SegmentLabel}: {named}"
+
+
+def _tree(item: Dataset, depth: int) -> Iterator[str]:
+    for child in item.get("ContentSequence", []):
+        names = child.get("ConceptNameCodeSequence")
+        name = str(names[0].CodeMeaning) if names else ""
+        said = _said(child)
+        line = f"{name} = {said}" if name and said else name or said
+        yield f"{'  ' * depth}{child.get('RelationshipType', '')}: {line}"
+        yield from _tree(child, depth + 1)
+
+
+def _said(item: Dataset) -> str:
+    """The value of one content item, in a line."""
+    kind = item.get("ValueType", "by reference")
+    if kind == "CODE":
+        return str(item.ConceptCodeSequence[0].CodeMeaning)
+    if kind == "NUM" and item.get("MeasuredValueSequence"):
+        value = item.MeasuredValueSequence[0]
+        return f"{value.NumericValue} {value.MeasurementUnitsCodeSequence[0].CodeValue}"
+    if kind in ("IMAGE", "COMPOSITE"):
+        reference = item.ReferencedSOPSequence[0]
+        parts = [str(reference.ReferencedSOPInstanceUID)]
+        parts += [f"{word} {reference[keyword].value}" for word, keyword in
+                  (("frame", "ReferencedFrameNumber"), ("segment", "ReferencedSegmentNumber")) if keyword in reference]
+        return " ".join(parts)
+    if kind in ("SCOORD", "SCOORD3D"):
+        return f"{item.GraphicType} {' '.join(f'{value:g}' for value in item.GraphicData)}"
+    for keyword in ("TextValue", "UID", "PersonName", "Date", "Time", "DateTime"):
+        if keyword in item:
+            return str(item[keyword].value)
+    reference_to: Any = item.get("ReferencedContentItemIdentifier")
+    return "" if reference_to is None else f"see item {'.'.join(map(str, reference_to))}"
+
+
+def _overlay(segmentation: Dataset, images: Path, target: Path) -> None:
+    volume = _volume(images)
+    found = masks(segmentation, volume.affine, volume.voxels.shape)
+    outlines = [
+        Outline(label=str(item.SegmentLabel), mask=found[int(item.SegmentNumber)], rgb=_colour(item))
+        for item in segmentation.SegmentSequence if int(item.SegmentNumber) in found
+    ]
+    overlay_png(volume, outlines, target, title=str(segmentation.get("SeriesDescription", "")))
+
+
+def _colour(segment: Dataset) -> tuple[int, int, int]:
+    """The colour that the object recommends, so that the picture looks as it does in a viewer."""
+    if "RecommendedDisplayCIELabValue" not in segment:
+        return _UNCOLOURED
+    return CIELabColor.from_dicom_value(list(segment.RecommendedDisplayCIELabValue)).to_rgb(clip=True)
+
+
+def _volume(folder: Path) -> Volume:
+    """The stack in a folder, chosen as for a pipeline that takes any."""
+    headers = []
+    for each in _inputs(folder):
+        path = Path(each.path)
+        headers.append(SourceInstance(path=path, dataset=pydicom.dcmread(path, stop_before_pixels=True)))
+    if not headers:
+        raise RunFailed(f"no DICOM file in {folder}")
+    try:
+        return read_images(select_stack(headers, _any_stack(headers[0].dataset)), "").volume
+    except PipelineError as error:
+        raise RunFailed(f"the images are no stack: {error}") from error
+
+
+def _any_stack(header: Dataset) -> Manifest:
+    return Manifest(
+        name="show", version="0", title="show", entry="", modality=str(header.get("Modality", "")), sheared=True,
+        min_slices=2, intended_use="", licence="", device_memory_mb=0, algorithm_family="", model_digest="",
+        series_number=1,
+    )
