@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from radnode.pipelines.findings import InPatient, OnImage, Rendering
+from radnode.pipelines.results.report_document import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,8 +131,7 @@ def _document(result: Dataset, items: list[Dataset], writing: Writing) -> Iterat
     if result.get("VerificationFlag") != "UNVERIFIED" or "VerifyingObserverSequence" in result:
         yield "verification", "the report calls itself verified; no person has seen it"
     texts = {str(item.TextValue) for item in items if item.get("ValueType") == "TEXT"}
-    said = (*writing.findings.remarks, *writing.provenance.statements(writing.findings.images_read))
-    if not texts.issuperset(said):
+    if not texts.issuperset(sentences(writing)):
         yield "remarks", "a sentence that a reader must see is not in the report"
     for item in items:
         meaning = _MEANINGS.get(_name(item) or "")

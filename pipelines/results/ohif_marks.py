@@ -6,16 +6,14 @@ other images nothing is marked: a mark beside the lesion is worse than none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.findings import Code, Composite, Detection, InPatient, Rendering, Segment
-from radnode.pipelines.geometry import to_index
+from radnode.pipelines.results import placing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radnode.pipelines.findings import Findings, Measurement
-    from radnode.pipelines.geometry import SourceFrame, Volume
+    from radnode.pipelines.geometry import SourceFrame
 
 Finding = Segment | Detection | Composite
 
@@ -98,30 +96,24 @@ def _pixels_are_square(findings: Findings, image: SourceFrame) -> bool:
 
 
 def _detection(found: Detection, findings: Findings) -> Mark:
+    placed = placing.place(found, findings)
     said = tuple(_said(found, findings))
-    if isinstance(found.at, InPatient):
-        image, points, tool = _in_volume(found.key, found.at, findings.grid)
-        return _mark(found, tool, image, points, said)
-    image = _image(findings, found.at.sop_instance_uid, found.at.frame_number)
-    if found.at.outline is None:
-        return _mark(found, Tool.ARROW, image, np.array([found.at.center]), said)
-    outline = np.vstack([found.at.outline, found.at.outline[:1]])
-    if _is_box(outline):
-        return _mark(found, Tool.BOX, image, outline, said)
-    spacing = spacing_mm(findings, image)
+    spacing = spacing_mm(findings, placed.image)
+    if placed.is_point:
+        return _mark(found, Tool.ARROW, placed, said)
+    if isinstance(found.at, InPatient) or _is_box(placed.points):
+        return _mark(found, Tool.BOX, placed, said)
     if spacing is None:
         # OHIF's outline shows an area, and there is none in millimetres.
-        return _mark(found, Tool.ARROW, image, np.array([found.at.center]), said)
-    area = Number(name=AREA, value=_area(outline) * spacing[0] * spacing[1], unit=_SQUARE_MM)
-    return _mark(found, Tool.OUTLINE, image, outline, (area, *(each for each in said if each.name != AREA)))
+        return _mark(found, Tool.ARROW, replace(placed, points=np.array([found.at.center])), said)
+    area = Number(name=AREA, value=_area(placed.points) * spacing[0] * spacing[1], unit=_SQUARE_MM)
+    return _mark(found, Tool.OUTLINE, placed, (area, *(each for each in said if each.name != AREA)))
 
 
-def _mark(
-    found: Detection, tool: Tool, image: SourceFrame, points: NDArray[np.float64], numbers: tuple[Number, ...]
-) -> Mark:
+def _mark(found: Detection, tool: Tool, placed: placing.Placed, numbers: tuple[Number, ...]) -> Mark:
     certainty = "" if found.certainty is None else f", {found.certainty:.0%}"
-    return Mark(tool=tool, identity=found.key, finding=found, text=f"{found.label}{certainty}", image=image,
-                points=points, numbers=numbers)
+    return Mark(tool=tool, identity=found.key, finding=found, text=f"{found.label}{certainty}", image=placed.image,
+                points=placed.points, numbers=numbers)
 
 
 def _said(found: Detection, findings: Findings) -> Iterator[Number]:
@@ -131,35 +123,6 @@ def _said(found: Detection, findings: Findings) -> Iterator[Number]:
     for each in findings.measurements:
         if each.of == found.key and each.path is None:
             yield Number(name=each.name, value=each.value, unit=each.unit, method=each.method)
-
-
-def _in_volume(key: str, place: InPatient, volume: Volume) -> tuple[SourceFrame, NDArray[np.float64], Tool]:
-    """A place in the patient on the slice nearest to it: its box's shadow as a rectangle of whole rows and columns.
-
-    The shadow falls at right angles to the slice. Of an axial box on an axial slice it is the box's own section; on an
-    oblique slice it holds the section and is larger. It ends where the image ends.
-    """
-    center = np.array(place.center_lps)
-    shape = np.array(volume.voxels.shape)
-    index = to_index(volume.affine, center[np.newaxis])[0]
-    if not ((index > -0.5) & (index < shape - 0.5)).all():
-        raise RunFailed(f"{key} lies outside the images it was found in")
-    nearest = int(np.clip(np.rint(index[0]), 0, shape[0] - 1))
-    image = volume.frames[nearest]
-    if place.extent_mm is None:
-        return image, _shadow(volume, nearest, center[np.newaxis]), Tool.ARROW
-    corners = center + np.array(list(product((-0.5, 0.5), repeat=3))) * np.array(place.extent_mm)
-    cast = np.clip(_shadow(volume, nearest, corners), 0, shape[[2, 1]])
-    (left, top), (right, bottom) = cast.min(axis=0), cast.max(axis=0)
-    points = np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
-    return image, points, Tool.BOX
-
-
-def _shadow(volume: Volume, slice_index: int, points_lps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points at right angles onto a slice: (n, 3) LPS millimetres to (n, 2) (column, row) pixel coordinates."""
-    origin = volume.affine[:3, 3] + slice_index * volume.affine[:3, 0]
-    in_plane, *_ = np.linalg.lstsq(volume.affine[:3, [2, 1]], (points_lps - origin).T, rcond=None)
-    return np.asarray(in_plane.T + 0.5)
 
 
 def _is_box(closed: NDArray[np.float64]) -> bool:
@@ -189,7 +152,7 @@ def _lengths(findings: Findings, marked: set[str]) -> Iterator[Mark]:
         value = Number(name=measured.name, value=measured.value, unit=measured.unit, method=measured.method)
         yield Mark(
             tool=Tool.LENGTH, identity=identity, finding=found, text=f"{found.label}: {measured.name.meaning}",
-            image=_image(findings, measured.path.sop_instance_uid, measured.path.frame_number),
+            image=placing.frame_of(findings, measured.path),
             points=measured.path.points, numbers=(value,),
         )
 
@@ -198,14 +161,9 @@ def _is_line(measured: Measurement, findings: Findings) -> bool:
     """Whether a measurement is the length of a straight line on an image with square pixels of known size."""
     if measured.path is None or len(measured.path.points) != 2 or measured.unit.value not in _LENGTH_UNITS:
         return False
-    image = _image(findings, measured.path.sop_instance_uid, measured.path.frame_number)
+    image = placing.frame_of(findings, measured.path)
     spacing = spacing_mm(findings, image)
     if spacing is None or not _pixels_are_square(findings, image):
         return False
     length = float(np.hypot(*((measured.path.points[1] - measured.path.points[0]) * spacing[::-1])))
     return abs(measured.value * _LENGTH_UNITS[measured.unit.value] - length) <= _SAME_LENGTH * length
-
-
-def _image(findings: Findings, uid: str, frame_number: int | None) -> SourceFrame:
-    frames = findings.volume.frames if findings.volume is not None else [each.source for each in findings.projections]
-    return next(each for each in frames if each.sop_instance_uid == uid and each.frame_number == frame_number)

@@ -22,17 +22,14 @@ from radnode.pipelines.results.ohif_marks import Tool, marks
 from radnode.pipelines.results.report_document import report
 
 if TYPE_CHECKING:
-
     from pydicom import Dataset
 
-    from radnode.pipelines.findings import Code
     from radnode.pipelines.results.ohif_marks import Mark, Number
     from radnode.pipelines.results.writing import Writing
 
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 _TOOLS = "Cornerstone3DTools@^0.1.0"
 _IMAGE_REGION = CodedConcept("111030", "DCM", "Image Region")
-_SOURCE = CodedConcept("260753009", "SCT", "Source")
 
 
 def write(writing: Writing) -> tuple[Dataset, ...]:
@@ -83,15 +80,11 @@ def _number(number: Number, mark: Mark | None) -> sr.Measurement:
         name=pydicom_code(number.name),
         value=number.value,
         unit=pydicom_code(number.unit),
-        derivation=_optional(number.method),
+        derivation=pydicom_code(number.method) if number.method else None,
         referenced_coordinates=None if mark is None else [sr.CoordinatesForMeasurement(
             graphic_type=_graphic(mark), graphic_data=mark.points, source_image=_image(mark)
         )],
     )
-
-
-def _optional(code: Code | None) -> CodedConcept | None:
-    return None if code is None else CodedConcept(code.value, code.scheme, code.meaning)
 
 
 def _region(mark: Mark) -> sr.ScoordContentItem:

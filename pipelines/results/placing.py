@@ -18,7 +18,7 @@ from radnode.pipelines.geometry import to_index
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from radnode.pipelines.findings import Detection, Findings
+    from radnode.pipelines.findings import Detection, Findings, Path
     from radnode.pipelines.geometry import SourceFrame, Volume
 
 
@@ -45,8 +45,8 @@ def place(detection: Detection, findings: Findings) -> Placed:
     return Placed(image=image, points=np.vstack([detection.at.outline, detection.at.outline[:1]]))
 
 
-def frame_of(findings: Findings, at: OnImage) -> SourceFrame:
-    """The image, or the frame of one, that a place is on."""
+def frame_of(findings: Findings, at: OnImage | Path) -> SourceFrame:
+    """The image, or the frame of one, that a place or a path is on."""
     frames = findings.volume.frames if findings.volume is not None else [each.source for each in findings.projections]
     return next(
         each for each in frames
