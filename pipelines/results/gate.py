@@ -15,7 +15,7 @@ import pydicom
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.forms import Wanted
-from radnode.pipelines.results import columns, gate_ohif, gate_report, gate_segmentation
+from radnode.pipelines.results import columns, gate_findings, gate_ohif, gate_report, gate_segmentation
 from radnode.pipelines.results.normalise import IDENTITY
 from radnode.pipelines.results.writing import Writing
 
@@ -60,6 +60,8 @@ def check(
 
     objects: name of the object (:mod:`radnode.pipelines.forms`) -> the files of its instances. Raises GateRefused.
     """
+    for check_name, detail in gate_findings.faults(findings):
+        raise GateRefused("findings", check_name, detail)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = {name: tuple(_read(name, path) for path in paths) for name, paths in objects.items()}

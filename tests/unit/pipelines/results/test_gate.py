@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from radnode.pipelines.findings import Findings
+
 add_private_dict_entry("SAMPLE", 0x00990001, "LO", "Sample")
 
 
@@ -73,6 +75,31 @@ def test_the_report_of_an_empty_run_passes(tmp_path: Path) -> None:
     paths = _written(sample, tmp_path)
     assert [name for name in paths if paths[name]] == ["TID1500+SEG"]
     check(paths, sample.findings, sample.source, sample.provenance)
+
+
+def _exchanged(findings: Findings) -> Findings:
+    """Left is called right and right left, consistently."""
+    right, left = findings.segments
+    return replace(findings, segments=(
+        replace(right, laterality=left.laterality), replace(left, laterality=right.laterality),
+    ))
+
+
+def _other_code(field: str) -> Callable[[Findings], Findings]:
+    return lambda findings: replace(
+        findings, segments=(replace(findings.segments[0], **{field: samples.LUNG}), findings.segments[1])
+    )
+
+
+@pytest.mark.parametrize(("change", "name"), [
+    (_exchanged, "laterality"), (_other_code("laterality"), "codes"), (_other_code("category"), "codes"),
+])
+def test_findings_that_every_form_would_repeat_wrongly_are_refused(
+    change: Callable[[Findings], Findings], name: str, tmp_path: Path
+) -> None:
+    headers = samples.stack()
+    sample = samples.sample(headers, change(samples.lungs(samples.volume_of(headers))))
+    assert _refused(sample, tmp_path) == name
 
 
 def _pixels(segmentation: Dataset) -> np.ndarray[Any, Any]:
