@@ -30,9 +30,10 @@ _STRIDE = (2, 4, 4)
 def context_group(number: int) -> frozenset[tuple[str, str]]:
     """(code value, coding scheme) of a context group of PS3.16, from pydicom's tables. Raises KeyError."""
     groups: Any = cid_concepts[number]
+    tables: Any = concepts
     return frozenset(
         (value, scheme) for scheme, keywords in groups.items() for keyword in keywords
-        for value in concepts[scheme][keyword]
+        for value in tables[scheme][keyword]
     )
 
 
