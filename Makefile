@@ -40,6 +40,7 @@ faults: setup
 bench: setup
 	$(BIN)/python tests/bench/ingest.py --out bench-results
 	$(BIN)/python tests/bench/latency.py --out bench-results
+	$(BIN)/python tests/bench/segmentation.py --out bench-results
 	$(BIN)/python tests/bench/ledger_balance.py
 	$(BIN)/python -m pytest tests/bench -s
 
