@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 _TOOLS = "Cornerstone3DTools@^0.1.0"
-_IMAGE_REGION = CodedConcept("111030", "DCM", "Image Region")
+# Not "Image Region": by that name a validator takes all groups of the report for TID 1410.
+_CENTER, _OUTLINE = CodedConcept("111010", "DCM", "Center"), CodedConcept("111041", "DCM", "Outline")
 
 
 def write(writing: Writing) -> tuple[Dataset, ...]:
@@ -89,7 +90,8 @@ def _number(number: Number, mark: Mark | None) -> sr.Measurement:
 
 def _region(mark: Mark) -> sr.ScoordContentItem:
     region = sr.ScoordContentItem(
-        name=_IMAGE_REGION, graphic_type=_graphic(mark), graphic_data=mark.points, relationship_type=_CONTAINS
+        name=_CENTER if mark.tool is Tool.ARROW else _OUTLINE, graphic_type=_graphic(mark), graphic_data=mark.points,
+        relationship_type=_CONTAINS,
     )
     region.ContentSequence = sr.ContentSequence([_image(mark)])
     return region

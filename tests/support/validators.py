@@ -215,13 +215,16 @@ def dcmtk_text(path: Path, tag: str) -> str:
 
 
 def pixelmed_ohif_report(path: Path) -> None:
-    """As :func:`pixelmed_report`; TID 1501 may be extended, and OHIF takes a mark's text from a Comment."""
+    """As :func:`pixelmed_report`; TID 1501 may be extended, and OHIF takes a mark's text from a Comment, and its place
+    from coordinates in the group where no number has them.
+    """
     program = required("/usr/bin/DicomSRValidator")
     limits = "-Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
     done = _run(program, "-checkcontentitemorder", "-checktemplateid", path, JAVA_TOOL_OPTIONS=limits)
     lines = _lines(done.stdout + "\n" + done.stderr)
     if "IOD validation complete" not in lines:
         raise Rejected(f"DicomSRValidator {path.name} did not come to an end: {lines}")
-    comment = (r'Warning: .*/CONTAINER \(125007,DCM,"Measurement Group"\)/TEXT \(121106,DCM,"Comment"\): '
-               r"Content Item not in template")
-    _judge("DicomSRValidator", path.name, lines, (*_PIXELMED_LINES, comment))
+    more = (r'Warning: .*/CONTAINER \(125007,DCM,"Measurement Group"\)/'
+            r'(TEXT \(121106,DCM,"Comment"\)|SCOORD \((111010,DCM,"Center"|111041,DCM,"Outline")\)'
+            r'(/IMAGE \(260753009,SCT,"Source"\))?): Content Item not in template')
+    _judge("DicomSRValidator", path.name, lines, (*_PIXELMED_LINES, more))
