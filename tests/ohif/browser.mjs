@@ -2,7 +2,7 @@
 //
 //     node browser.mjs '{"viewer": folder, "pacs": URL, "credentials": "name:password", "study": UID, "slices": number,
 //                        "chromium": path, "pictures": folder, "instance": Instance Number to show,
-//                        "segmentation": series description, "report": series description}'
+//                        "segmentation": series description, if any, "report": series description}'
 //
 // The viewer's files and the PACS's DICOMweb have one origin here, as behind a hospital's reverse proxy.
 import { createReadStream, existsSync, statSync } from 'node:fs';
@@ -31,7 +31,7 @@ const browser = await chromium.launch({
 });
 const seen = { errors: [] };
 try {
-  await segmentation();
+  if (asked.segmentation) await segmentation();
   await measurements();
 } finally {
   await browser.close();
@@ -71,7 +71,7 @@ async function opened(mode) {
   page.on('pageerror', error => seen.errors.push(`${mode}: ${error.message}`));
   await page.goto(`${origin}/${mode}?StudyInstanceUIDs=${asked.study}`);
   await page.locator('[data-cy="viewport-pane"] canvas').first().waitFor({ timeout: 60000 });
-  await page.getByText(`(1/${asked.slices})`).waitFor({ timeout: 60000 });
+  while (!(await number(page)).includes(`1/${asked.slices}`)) await page.waitForTimeout(200);
   await page.getByText('Skip all', { exact: true }).click({ timeout: 5000 }).catch(() => {}); // the tour, not always there
   return page;
 }
