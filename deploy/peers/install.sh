@@ -8,6 +8,7 @@ packages=(
     dcmtk                       # storescu, dcmsend, dcmdump, dsrdump: independent senders and readers
     postgresql                  # the second database; tests start their own cluster
     libpixelmed-java pixelmed-apps openjdk-17-jre-headless  # the SR template validator
+    plastimatch                 # the reader of radiotherapy structure sets
     strace iproute2             # system-call faults; a private network for tests
     chromium                    # the browser that OHIF is looked at in
 )

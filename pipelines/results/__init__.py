@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radnode.pipelines import forms
-from radnode.pipelines.results import measurement_report, ohif_report, segmentation
+from radnode.pipelines.results import measurement_report, ohif_report, rtstruct, segmentation
 from radnode.pipelines.results.writing import Writing
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ WRITERS: dict[str, Callable[[Writing], Sequence[Dataset]]] = {
     "LABELMAP": segmentation.write_label_map,
     "SEG": segmentation.write_binary,
     "FRACTIONAL": segmentation.write_fractional,
+    "RTSTRUCT": rtstruct.write,
     "TID1500": measurement_report.write,
     "COMPREHENSIVE": measurement_report.write_comprehensive,
     "OHIF": ohif_report.write,

@@ -15,7 +15,7 @@ import pydicom
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.forms import Wanted
-from radnode.pipelines.results import columns, gate_findings, gate_ohif, gate_report, gate_segmentation
+from radnode.pipelines.results import columns, gate_findings, gate_ohif, gate_report, gate_rtstruct, gate_segmentation
 from radnode.pipelines.results.normalise import IDENTITY
 from radnode.pipelines.results.writing import Writing
 
@@ -36,6 +36,7 @@ CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
     "LABELMAP": gate_segmentation.faults,
     "SEG": gate_segmentation.faults,
     "FRACTIONAL": gate_segmentation.faults,
+    "RTSTRUCT": gate_rtstruct.faults,
     "TID1500": gate_report.faults,
     "COMPREHENSIVE": gate_report.faults,
     "OHIF": gate_ohif.faults,
@@ -139,6 +140,7 @@ def _markings(result: Dataset, inside: _Inside, provenance: Provenance) -> Itera
 def _references(inside: _Inside, siblings: Sequence[Dataset], source: SourceHeader) -> Iterator[Fault]:
     """Every instance and series named inside is an input of the job or a sibling result."""
     instances = set(source.instances) | {str(sibling.SOPInstanceUID) for sibling in siblings}
+    instances.add(str(source.common.StudyInstanceUID))  # structure sets name the study as an instance
     series = set(source.instances.values()) | {str(sibling.SeriesInstanceUID) for sibling in siblings}
     if not inside.instances <= instances:
         yield "reference", "an instance is named that is neither an input nor a result of this job"
@@ -166,7 +168,7 @@ class _Inside:
             element = dataset.get_item(tag)
             if element.VR == "SQ" and element.is_raw and isinstance(element.value, bytes):
                 self._look_at_columns(element.value)
-            elif element.VR == "SQ":
+            elif (element.VR or dataset[tag].VR) == "SQ":  # implicit VR: only the dictionary knows
                 for item in dataset[tag].value:
                     self._look(item)
         if "ReferencedSOPInstanceUID" in dataset:

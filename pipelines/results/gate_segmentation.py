@@ -70,7 +70,7 @@ def _descriptions(result: Dataset, shown: Sequence[Segment | Map], provenance: P
     described = [
         (int(item.SegmentNumber), str(item.get("TrackingUID")), str(item.SegmentLabel),
          str(item.SegmentedPropertyTypeCodeSequence[0].CodeValue), _laterality(item))
-        for item in result.SegmentSequence if item.SegmentNumber != 0  # the background of a label map
+        for item in result.SegmentSequence
     ]
     expected = [
         (number, provenance.tracking_uid(each.key), each.label[:64], each.type.value,

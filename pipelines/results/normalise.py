@@ -41,7 +41,7 @@ _TYPE_2 = (
     "ReferringPhysicianName", "AccessionNumber",
 )
 
-_STUDY = {
+STUDY = {
     "StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber",
     "IssuerOfAccessionNumberSequence", "ReferringPhysicianName", "ReferringPhysicianIdentificationSequence",
     "ConsultingPhysicianName", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy",
@@ -165,7 +165,7 @@ def _refuse_disagreement(identities: Sequence[Mapping[str, str]]) -> None:
 
 def _is_common(tag: BaseTag) -> bool:
     """Patient (0010), clinical trial (0012), and the study and equipment attributes named above."""
-    return tag.group in (0x0010, 0x0012) or keyword_for_tag(tag) in _STUDY | _SERIES
+    return tag.group in (0x0010, 0x0012) or keyword_for_tag(tag) in STUDY | _SERIES
 
 
 def _slice_header(dataset: Dataset, common: Dataset) -> Dataset:

@@ -91,6 +91,8 @@ def write_label_map(writing: Writing) -> tuple[Dataset, ...]:
     result = _header(writing, SegmentationTypeValues.LABELMAP, _descriptions(segments, writing.provenance))
     result.pop("DimensionOrganizationType", None)
     result["PixelPaddingValue"].VR = "US"
+    # highdicom describes the background as segment 0; OHIF 3.13 then takes each segment's colour from its neighbour.
+    result.SegmentSequence = [item for item in result.SegmentSequence if item.SegmentNumber != 0]
     planes = frames.label_planes(segments, shown, writing.findings.grid.voxels.shape[1:])
     _set_frames(
         result, writing, [(places[index], None) for index in shown], frames.run_length_encoded(planes), compressed=True

