@@ -41,10 +41,11 @@ from radnode.pipelines.contract import (
     RunState,
     WorkOrder,
 )
-from radnode.pipelines.forms import send_order
-from radnode.pipelines.results import gate, write
+from radnode.pipelines.forms import Wanted, send_order
+from radnode.pipelines.results import Written, gate, not_processed, write
 from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
+from radnode.pipelines.results.writing import Making
 from radnode.pipelines.sources.select import SourceInstance, select_stack
 from radnode.pipelines.sources.volume import read_images
 
@@ -55,13 +56,13 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.contract import InputInstance, Manifest, Pipeline, StudyImages
     from radnode.pipelines.findings import Findings
-    from radnode.pipelines.results import Written
     from radnode.pipelines.results.normalise import SourceHeader
 
     Emit = Callable[[Mapping[str, Any]], None]
 
 
 _PR_SET_PDEATHSIG = 1
+_REFUSAL = "NOT-PROCESSED"
 
 
 class Warm:
@@ -98,6 +99,7 @@ class _Progress:
     emit: Emit
     stage: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    headers: Sequence[Dataset] = ()
     excluded: Mapping[str, str] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
 
@@ -119,8 +121,16 @@ class _Progress:
 def run(order: WorkOrder, warm: Warm, emit: Emit) -> RunReport:
     """One job from its files to result files that passed the gate. Never raises."""
     progress = _Progress(emit=emit)
+    started = datetime.now(UTC)
+    report = _attempt(order, warm, progress, started)
+    if report.state in (RunState.NOT_PROCESSED, RunState.FAILED) and _REFUSAL in order.forms and progress.headers:
+        return _with_refusal(report, order, warm, progress, started)
+    return report
+
+
+def _attempt(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime) -> RunReport:
     try:
-        return _steps(order, warm, progress)
+        return _steps(order, warm, progress, started)
     except NotProcessed as error:
         return _ended(order, progress, RunState.NOT_PROCESSED, str(error))
     except PipelineError as error:
@@ -135,11 +145,10 @@ def run(order: WorkOrder, warm: Warm, emit: Emit) -> RunReport:
         return _ended(order, progress, RunState.FAILED, reason)
 
 
-def _steps(order: WorkOrder, warm: Warm, progress: _Progress) -> RunReport:
-    started = datetime.now(UTC)
+def _steps(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime) -> RunReport:
     manifest = warm.manifest(order.pipeline)
     with progress.step("select"):
-        headers = [_read_header(instance) for instance in order.instances]
+        headers = progress.headers = [_read_header(instance) for instance in order.instances]
         selection = select_stack(
             [SourceInstance(path=Path(instance.path), dataset=header)
              for instance, header in zip(order.instances, headers, strict=True)],
@@ -169,6 +178,30 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress) -> RunReport:
         remarks=findings.remarks,
         findings=str(kept),
     )
+
+
+def _with_refusal(
+    report: RunReport, order: WorkOrder, warm: Warm, progress: _Progress, started: datetime
+) -> RunReport:
+    """Tell the radiologist as well. Where even that cannot be said of one patient and study, nothing is sent."""
+    failed = report.state is RunState.FAILED
+    try:
+        with progress.step("refuse"):
+            making = Making(
+                source=read_source(progress.headers, None),
+                provenance=Provenance(manifest=warm.manifest(order.pipeline), order=order, started=started),
+                wanted=Wanted(_REFUSAL),
+            )
+            written = Written(wanted=making.wanted, number=1,
+                              dataset=not_processed.write_refusal(making, report.reason, failed=failed))
+            path = _write_file(written, Path(order.output_folder))
+            gate.check_refusal(path, making, report.reason, failed=failed)
+    except PipelineError as error:
+        return replace(report, reason=f"{report.reason}; the radiologist was not told: {error}")
+    except Exception as error:  # noqa: BLE001 - headers that broke the run may break this too
+        traceback.print_tb(error.__traceback__)
+        return replace(report, reason=f"{report.reason}; the radiologist was not told: {type(error).__name__}")
+    return replace(report, objects=(_produced(written, path, ()),), seconds=dict(progress.seconds))
 
 
 def _findings(order: WorkOrder, warm: Warm, images: StudyImages, progress: _Progress) -> Findings:

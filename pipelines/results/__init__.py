@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radnode.pipelines import forms
-from radnode.pipelines.results import measurement_report, ohif_report, rtstruct, segmentation
+from radnode.pipelines.results import measurement_report, not_processed, ohif_report, rtstruct, segmentation
 from radnode.pipelines.results.writing import Writing
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ WRITERS: dict[str, Callable[[Writing], Sequence[Dataset]]] = {
     "RTSTRUCT": rtstruct.write,
     "TID1500": measurement_report.write,
     "COMPREHENSIVE": measurement_report.write_comprehensive,
+    "NOT-PROCESSED": not_processed.write,
     "OHIF": ohif_report.write,
 }
 

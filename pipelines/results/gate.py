@@ -15,9 +15,17 @@ import pydicom
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.forms import Wanted
-from radnode.pipelines.results import columns, gate_findings, gate_ohif, gate_report, gate_rtstruct, gate_segmentation
+from radnode.pipelines.results import (
+    columns,
+    gate_findings,
+    gate_not_processed,
+    gate_ohif,
+    gate_report,
+    gate_rtstruct,
+    gate_segmentation,
+)
 from radnode.pipelines.results.normalise import IDENTITY
-from radnode.pipelines.results.writing import Writing
+from radnode.pipelines.results.writing import Making, Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,6 +47,7 @@ CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
     "RTSTRUCT": gate_rtstruct.faults,
     "TID1500": gate_report.faults,
     "COMPREHENSIVE": gate_report.faults,
+    "NOT-PROCESSED": gate_not_processed.faults,
     "OHIF": gate_ohif.faults,
 }
 _SHOW_SEGMENTS = ("SEG", "LABELMAP")
@@ -79,6 +88,19 @@ def check(
             raise GateRefused(name, "missing", "segments were found and nothing shows them")
 
 
+def check_refusal(path: Path, making: Making, reason: str, *, failed: bool) -> None:
+    """As :func:`check`, for the report that a study was not processed. Raises GateRefused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        name = making.wanted.name
+        result = _read(name, path)
+        common = _common_faults(result, making, 1, (result,))
+        for check_name, detail in (
+            *common, *gate_not_processed.faults_of_refusal(result, making, reason, failed=failed)
+        ):
+            raise GateRefused(name, check_name, detail)
+
+
 def _read(form: str, path: Path) -> Dataset:
     try:
         return pydicom.dcmread(path)
@@ -88,12 +110,16 @@ def _read(form: str, path: Path) -> Dataset:
 
 def _faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
     for number, result in enumerate(results, 1):
-        yield from _identity(result, writing.source)
-        yield from _uids(result, writing, number)
-        inside = _Inside.of(result)
-        yield from _markings(result, inside, writing.provenance)
-        yield from _references(inside, (result, *writing.beside), writing.source)
+        yield from _common_faults(result, writing, number, (result, *writing.beside))
     yield from CHECKS[writing.wanted.form](results, writing)
+
+
+def _common_faults(result: Dataset, making: Making, number: int, siblings: Sequence[Dataset]) -> Iterator[Fault]:
+    yield from _identity(result, making.source)
+    yield from _uids(result, making, number)
+    inside = _Inside.of(result)
+    yield from _markings(result, inside, making.provenance)
+    yield from _references(inside, siblings, making.source)
 
 
 def _identity(result: Dataset, source: SourceHeader) -> Iterator[Fault]:
@@ -114,10 +140,10 @@ def _plain(dataset: Dataset, keyword: str) -> str:
     return str(dataset.get(keyword) or "").strip().rstrip("^=")
 
 
-def _uids(result: Dataset, writing: Writing, number: int) -> Iterator[Fault]:
-    if str(result.SOPInstanceUID) != writing.uid("instance", number):
+def _uids(result: Dataset, making: Making, number: int) -> Iterator[Fault]:
+    if str(result.SOPInstanceUID) != making.uid("instance", number):
         yield "uid", "SOP Instance UID is not the one that this job gives"
-    if str(result.SeriesInstanceUID) not in (writing.uid("series"), writing.uid("series", number)):
+    if str(result.SeriesInstanceUID) not in (making.uid("series"), making.uid("series", number)):
         yield "uid", "Series Instance UID is not the one that this job gives"
     meta = result.file_meta
     stored = (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID)

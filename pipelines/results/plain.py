@@ -11,16 +11,16 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from radnode.pipelines.results.normalise import STUDY
 
 if TYPE_CHECKING:
-    from radnode.pipelines.results.writing import Writing
+    from radnode.pipelines.results.writing import Making
 
 
 def base(
-    writing: Writing, sop_class_uid: str, modality: str, *, number: int = 1, syntax: str = ExplicitVRLittleEndian
+    making: Making, sop_class_uid: str, modality: str, *, number: int = 1, syntax: str = ExplicitVRLittleEndian
 ) -> Dataset:
     """Patient, study, series, equipment and SOP common modules of the `number`-th instance; finished."""
-    common = writing.common(number)
+    common = making.common(number)
     result = Dataset()
-    for element in writing.source.common:
+    for element in making.source.common:
         if element.tag.group in (0x0010, 0x0012) or keyword_for_tag(element.tag) in STUDY:
             result.add(element)
     result.pop("RequestAttributesSequence", None)
@@ -42,7 +42,7 @@ def base(
     result.file_meta.TransferSyntaxUID = UID(syntax)
     result.file_meta.MediaStorageSOPClassUID = UID(sop_class_uid)
     result.file_meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
-    writing.finish(result)
+    making.finish(result)
     return result
 
 

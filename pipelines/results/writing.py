@@ -17,18 +17,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writing:
-    """One object to write, or to check.
+class Making:
+    """One object to make: whose it is, who makes it, and which object of the job it is."""
 
-    wanted: its form, and the form of the segmentation it goes with. beside: that segmentation, one instance for the
-    volume or one for each projection; empty if there is none, and then nothing may be referred to but the images.
-    """
-
-    findings: Findings
     source: SourceHeader
     provenance: Provenance
     wanted: Wanted
-    beside: tuple[Dataset, ...] = ()
 
     def uid(self, part: str, number: int = 1) -> str:
         """The UID of a part ("series", "instance") of the `number`-th instance, the same in every retry."""
@@ -46,3 +40,15 @@ class Writing:
     def finish(self, result: Dataset) -> None:
         """What the builders leave to the clock, to chance or out."""
         finish(result, self.provenance, self.source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing(Making):
+    """Findings to write, or to check.
+
+    beside: the segmentation that goes to the same destinations, one instance for the volume or one for each
+    projection; empty if there is none, and then nothing may be referred to but the images.
+    """
+
+    findings: Findings
+    beside: tuple[Dataset, ...] = ()

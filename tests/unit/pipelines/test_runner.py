@@ -19,6 +19,7 @@ from support import sample_pipelines
 
 from radnode.pipelines import registry, runner
 from radnode.pipelines.contract import InputInstance, RunReport, RunState, WorkOrder
+from radnode.pipelines.forms import plan
 from radnode.pipelines.results import identity
 
 if TYPE_CHECKING:
@@ -282,3 +283,57 @@ def test_a_worker_speaks_its_lines_whatever_a_library_prints(tmp_path: Path) -> 
     assert [each["stage"] for each in messages if "stage" in each][:3] == STEPS[:3]
     assert "from python" in said
     assert "from C" in said
+
+
+def test_a_radiologist_is_told_that_a_study_was_not_processed_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = _Worker(tmp_path, monkeypatch, "raise NotProcessed('these images show no chest')")
+    report = worker.run(_order(tmp_path / "in", forms=plan(("SEG", "TID1500", "NOT-PROCESSED"))))
+    assert (report.state, report.reason) == (RunState.NOT_PROCESSED, "these images show no chest")
+    (produced,) = report.objects
+    said = pydicom.dcmread(produced.path)
+    texts = [str(item.TextValue) for item in said.ContentSequence if item.ValueType == "TEXT"]
+    assert "These images were NOT analysed by Sample of a pipeline (sample 1.2.3)." in texts
+    assert "This study is outside what it reads: these images show no chest." in texts
+    assert said.PatientID == "PAT-1"
+
+
+def test_a_failed_run_is_told_apart_from_a_refused_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = _Worker(tmp_path, monkeypatch, "raise RuntimeError('MÜLLER^ÄNNE')")
+    report = worker.run(_order(tmp_path / "in", forms=plan(("TID1500", "NOT-PROCESSED"))))
+    assert report.state is RunState.FAILED
+    content = pydicom.dcmread(report.objects[0].path).ContentSequence
+    said = " ".join(str(item.TextValue) for item in content if item.ValueType == "TEXT")
+    assert "The analysis failed: RuntimeError in the step infer" in said
+    assert "MÜLLER^ÄNNE" not in said
+
+
+def test_nobody_is_told_of_images_that_do_not_belong_to_one_patient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = _order(tmp_path / "in", forms=plan(("NOT-PROCESSED",)))
+    path = Path(order.instances[0].path)
+    other = pydicom.dcmread(path)
+    other.PatientID = "PAT-2"
+    other.save_as(path)
+    changed = replace(order.instances[0], digest=hashlib.sha256(path.read_bytes()).hexdigest())
+    report = _Worker(tmp_path, monkeypatch).run(replace(order, instances=(changed, *order.instances[1:])))
+    assert report.state is RunState.FAILED
+    assert "disagree on PatientID" in report.reason
+    assert "the radiologist was not told" in report.reason
+    assert report.objects == ()
+
+
+def test_findings_are_written_again_without_running_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = _Worker(tmp_path, monkeypatch)
+    first = worker.run(_order(tmp_path / "in", forms=plan(("LABELMAP", "TID1500"))))
+    worker.said.clear()
+    again = worker.run(_order(tmp_path / "in", forms=plan(("SEG", "TID1500")), findings=first.findings,
+                              output_folder=str(tmp_path / "again")))
+    assert again.reason == ""
+    assert worker.stages == ["select", "decode", "recall", "write", "gate", "keep"]
+    assert [produced.name for produced in again.objects] == ["SEG", "TID1500+SEG"]
+    assert again.measurements == first.measurements
