@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-ResultForm = Literal["SEG", "TID1500"]
+from radnode.config.destinations import PROFILES, Profile, ResultForm
 
 
 def _ae_title(value: str) -> str:
@@ -64,4 +65,22 @@ class Peer(Section):
     receives: bool = False
     hosts: tuple[Network, ...] = ()
     answers_find: bool = False
+    profile: Profile | None = None
     result_forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = ("SEG", "TID1500")
+
+    @field_validator("result_forms")
+    @classmethod
+    def _one_or_the_other(cls, value: tuple[ResultForm, ...], info: ValidationInfo) -> tuple[ResultForm, ...]:
+        if info.data.get("profile") is not None:
+            raise ValueError("a profile names the result forms already; write one of the two")
+        return value
+
+    @property
+    def forms(self) -> tuple[ResultForm, ...]:
+        """The result forms it shows."""
+        return self.result_forms if self.profile is None else PROFILES[self.profile]
+
+    @property
+    def digest(self) -> str:
+        """Changes with any change of the peer's configuration."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

@@ -224,6 +224,7 @@ def _deliveries(session: Session, study_id: int) -> list[dict[str, Any]]:
         {
             "delivery": delivery.id,
             "job": delivery.job_id,
+            "name": result_object.name,
             "form": result_object.form,
             "sop_instance_uid": result_object.sop_instance_uid,
             "destination": delivery.destination,

@@ -135,6 +135,20 @@ def resend(
         raise typer.Exit(1)
 
 
+@app.command("offer-again")
+def offer_again(
+    destination: Annotated[str, typer.Argument(help="A peer's name, as the alarm names it.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Offer a destination again the result forms that it refused."""
+    from radnode.node.service import offer_again as forget
+
+    number = forget(_load(config), destination)
+    out.print(f"{number} refused forms of {escape(destination)} are offered again")
+    if not number:
+        raise typer.Exit(1)
+
+
 @routes_app.command("explain")
 def explain(
     study_instance_uid: Annotated[str, typer.Argument(help="Study Instance UID.")],

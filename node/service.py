@@ -19,9 +19,12 @@ from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
+from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.sender import Sender
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
+from radnode.node.execution.rewriting import Rewriter
+from radnode.node.execution.worker_process import WorkerProcess
 from radnode.node.indexing import HeaderReader
 from radnode.node.intake.admission import admit
 from radnode.node.intake.associations import Associations
@@ -32,7 +35,7 @@ from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
-from radnode.storage import jobs, leases, outbox, receptions
+from radnode.storage import jobs, leases, outbox, receptions, results
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -87,6 +90,16 @@ def resend(configuration: Configuration, delivery_ids: Sequence[int]) -> int:
         database.close()
 
 
+def offer_again(configuration: Configuration, destination: str) -> int:
+    """Forget which result forms a destination refused, beside a running node; returns how many."""
+    database = Database(configuration.settings.effective_database_url)
+    try:
+        with database.begin() as session:
+            return results.forget_refusals(session, destination)
+    finally:
+        database.close()
+
+
 class Node:
     """A node on one configuration. `start` opens the sockets, `stop` closes them; nothing is lost by neither."""
 
@@ -133,6 +146,7 @@ class Node:
         self._receiver.stop()
         self._clock.stop()
         self._dispatcher.stop()
+        self._rewriter.stop()
         for activity in self._activities:
             activity.stop()
         self._http.stop()
@@ -230,9 +244,26 @@ class Node:
             on_produced=lambda: self._sending.pulse(),
             worker_prefix=self._life,
         )
+        self._rewriter = Rewriter(
+            database=self.database,
+            store=self.store,
+            worker=WorkerProcess(
+                device="cpu", memory_limit_bytes=settings.workers[0].memory_limit,
+                time_limit_s=settings.workers[0].time_limit_s,
+            ),
+            work_folder=settings.data / "work",
+            content_qualification=settings.content_qualification,
+            node_version=radnode.__version__,
+            now=utc_now,
+            on_rewritten=lambda: self._sending.pulse(),
+        )
+        fallback = Fallback(
+            database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: self._rewriting.pulse()
+        )
         sender = Sender(
             database=self.database,
             store=self.store,
+            fallback=fallback,
             own_ae_title=settings.ae_title,
             peers=self._peers,
             confirm_within=timedelta(seconds=settings.confirm_within_s),
@@ -269,6 +300,7 @@ class Node:
         self._counting = Activity("counting", counter.step, self.alarms)
         self._sending = Activity("sending", sender.send_due, self.alarms)
         self._confirming = Activity("confirming", sender.confirm_sent, self.alarms)
+        self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
         self._workers = [
             Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
             for number, worker in enumerate(settings.workers)
@@ -278,12 +310,12 @@ class Node:
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         self._clock = Clock()
         for activity in (self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                         reloading, *self._workers):
+                         self._rewriting, reloading, *self._workers):
             self._clock.every(LOOK_EVERY_S, activity)
         self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
         self._clock.every(UPKEEP_EVERY_S, caretaker)
         self._activities = [self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                            *self._workers, heartbeat, caretaker, reloading]
+                            self._rewriting, *self._workers, heartbeat, caretaker, reloading]
         self._receiver = self._make_receiver(settings)
         self._http = HttpServer(
             create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port

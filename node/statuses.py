@@ -77,6 +77,19 @@ _TRANSIENT = frozenset(
 )
 
 
+def refuses_the_class(status: int) -> bool:
+    """Whether no object of this SOP class will ever be taken (PS3.7 C.5.8, no such SOP class)."""
+    return status in (0x0118, 0x0122)
+
+
+def refuses_the_object(status: int) -> bool:
+    """Whether the destination cannot make anything of this object, so that another form of it may do better.
+
+    PS3.4 Table B.2-1: data set does not match SOP class, cannot understand.
+    """
+    return refuses_the_class(status) or status & 0xFF00 == 0xA900 or status & 0xF000 == 0xC000
+
+
 def judge_c_store(status: int) -> Outcome:
     """Stored, worth another attempt with the same object, or not (PS3.4 Table B.2-1, PS3.7 Annex C)."""
     if status == SUCCESS:

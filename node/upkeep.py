@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node.delivery.sender import DEAD_ALARM
-from radnode.storage import jobs, ledger, outbox, retention
+from radnode.storage import jobs, ledger, outbox, results, retention
 from radnode.storage.errors import StorageError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Upkeep:
         self._metrics = metrics
         self._retention_time = retention_time
         self._on_jobs = on_jobs
+        self._known_refusals: set[str] = set()
 
     def step(self) -> bool:
         """One round; True while expired images are left to delete."""
@@ -52,6 +53,7 @@ class Upkeep:
         self._check_ledger()
         self._check_disk()
         self._check_deliveries()
+        self._check_forms()
         expired = retention.expire(
             self._database, self._store, self._now() - self._retention_time, self._now(), EXPIRE_AT_ONCE
         )
@@ -88,6 +90,20 @@ class Upkeep:
             self._alarms.set(DEAD_ALARM, f"{len(dead)} not delivered; once cured: radnode resend {numbers}")
         else:
             self._alarms.clear(DEAD_ALARM)
+
+    def _check_forms(self) -> None:
+        """After a restart, too, an administrator sees which destinations get something else than was configured."""
+        with self._database.read() as session:
+            refused = {f"form:{each.destination}:{each.form}": each for each in results.all_refusals(session)}
+        for name, each in refused.items():
+            if name not in self._known_refusals:
+                self._alarms.set(
+                    name, f"{each.destination} refused {each.form} ({each.reason}) and gets another form instead; once "
+                          f"it takes it: radnode offer-again {each.destination}",
+                )
+        for name in self._known_refusals - refused.keys():
+            self._alarms.clear(name)
+        self._known_refusals = set(refused)
 
     def _check_disk(self) -> None:
         self._metrics.disk_free_bytes.set(self._store.free_bytes())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select, update
 
-from radnode.storage import ledger
+from radnode.storage import ledger, results
 from radnode.storage.catalog import add_event, affected
 from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState
@@ -27,7 +27,6 @@ from radnode.storage.tables import (
     InstanceRow,
     JobInputRow,
     JobRow,
-    ResultObjectRow,
     SeriesRow,
 )
 
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.orm import Session
+
+    from radnode.storage.results import NewResultObject
 
 MOST_CRASHES = 2
 """A second worker lost on the same inputs is no accident: such a job must not take the node's workers down for ever."""
@@ -122,22 +123,7 @@ class LeasedJob:
     inputs: tuple[JobInput, ...]
     input_digest: str
     configuration_digest: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewResultObject:
-    """A result object whose bytes are kept under `digest`. name: which object of the job; order: its send order."""
-
-    name: str
-    form: str
-    order: int
-    sop_class_uid: str
-    sop_instance_uid: str
-    series_instance_uid: str
-    transfer_syntax_uid: str
-    digest: str
-    size_bytes: int
-    references: Sequence[str]
+    findings_digest: str | None = None
 
 
 def insert_job(session: Session, job: NewJob, now: datetime) -> int | None:
@@ -210,55 +196,45 @@ def produced(
     destinations: Mapping[str, Collection[str]],
     report: dict[str, Any],
     now: datetime,
+    findings_digest: str | None = None,
 ) -> None:
     """End a job with its result objects, and queue each for the destinations that get it.
 
-    destinations: name -> names of the objects it gets. Raises :class:`LeaseLost`.
+    destinations: name -> names of the objects it gets. findings_digest: the kept file of what was found. Raises
+    :class:`LeaseLost`.
     """
     _lock_series(session, job_id)
-    _move(session, job_id, token, JobState.RUNNING, JobState.PRODUCED, report=report, ended_at=now, lease_until=None)
-    for each in objects:
-        result_object_id = session.execute(
-            insert(ResultObjectRow)
-            .values(
-                job_id=job_id, form=each.form, send_order=each.order, sop_class_uid=each.sop_class_uid,
-                sop_instance_uid=each.sop_instance_uid, series_instance_uid=each.series_instance_uid,
-                transfer_syntax_uid=each.transfer_syntax_uid, digest=each.digest, size_bytes=each.size_bytes,
-                references=list(each.references),
-            )
-            .returning(ResultObjectRow.id)
-        ).scalar_one()
-        for destination in [name for name, wanted in destinations.items() if each.name in wanted]:
-            session.execute(
-                insert(DeliveryRow).values(
-                    result_object_id=result_object_id, job_id=job_id, send_order=each.order,
-                    destination=destination, state="WAITING", due_at=now, created_at=now,
-                )
-            )
+    _move(session, job_id, token, JobState.RUNNING, JobState.PRODUCED,
+          report=report, findings_digest=findings_digest, ended_at=now, lease_until=None)
+    results.record(session, job_id, objects, destinations, now)
     _event(session, job_id, "job produced", {"state": report.get("state")}, now)
     _supersede(session, job_id, now)
     _release(session, job_id, now)
 
 
 def not_processed(
-    session: Session, job_id: int, token: int, reason: str, report: dict[str, Any], now: datetime
+    session: Session, job_id: int, token: int, reason: str, report: dict[str, Any], now: datetime, *,
+    objects: Iterable[NewResultObject] = (), destinations: Mapping[str, Collection[str]] | None = None,
 ) -> None:
-    """End a job with a stated refusal. Raises :class:`LeaseLost`."""
+    """End a job with a stated refusal, and with the objects that say so. Raises :class:`LeaseLost`."""
     _lock_series(session, job_id)
     _move(session, job_id, token, JobState.RUNNING, JobState.NOT_PROCESSED,
           reason=reason, report=report, ended_at=now, lease_until=None)
+    results.record(session, job_id, objects, destinations or {}, now)
     _event(session, job_id, "job not processed", {"reason": reason}, now)
     _supersede(session, job_id, now)
     _release(session, job_id, now)
 
 
 def failed(
-    session: Session, job_id: int, token: int, reason: str, report: dict[str, Any], now: datetime
+    session: Session, job_id: int, token: int, reason: str, report: dict[str, Any], now: datetime, *,
+    objects: Iterable[NewResultObject] = (), destinations: Mapping[str, Collection[str]] | None = None,
 ) -> None:
-    """End a job that broke. Raises :class:`LeaseLost`."""
+    """End a job that broke, with the objects that say so. Raises :class:`LeaseLost`."""
     _lock_series(session, job_id)
     _move(session, job_id, token, JobState.RUNNING, JobState.FAILED,
           reason=reason, report=report, ended_at=now, lease_until=None)
+    results.record(session, job_id, objects, destinations or {}, now)
     _event(session, job_id, "job failed", {"reason": reason}, now)
     _release(session, job_id, now)
 
@@ -332,6 +308,11 @@ def _move(session: Session, job_id: int, expected_token: int, old: JobState, new
         raise LeaseLost(f"job {job_id} is not {old} under token {expected_token}")
 
 
+def get(session: Session, job_id: int) -> LeasedJob:
+    """A job as it would be leased, whatever its state."""
+    return _leased(session, job_id)
+
+
 def _leased(session: Session, job_id: int) -> LeasedJob:
     job = session.get_one(JobRow, job_id, populate_existing=True)
     inputs = session.execute(
@@ -356,6 +337,7 @@ def _leased(session: Session, job_id: int) -> LeasedJob:
         ),
         input_digest=job.input_digest,
         configuration_digest=job.configuration_digest,
+        findings_digest=job.findings_digest,
     )
 
 

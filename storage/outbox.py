@@ -26,7 +26,10 @@ class DeliveryLost(Exception):
 
 
 class DeliveryState(StrEnum):
-    """SENT: the destination said Success. CONFIRMED: it was found there. DEAD: refused for good, resend by hand."""
+    """SENT: the destination said Success. CONFIRMED: it was found there. DEAD: refused for good, resend by hand.
+
+    REPLACED: refused, and sent in another form instead.
+    """
 
     WAITING = "WAITING"
     SENDING = "SENDING"
@@ -34,6 +37,7 @@ class DeliveryState(StrEnum):
     CONFIRMED = "CONFIRMED"
     DEAD = "DEAD"
     WITHDRAWN = "WITHDRAWN"
+    REPLACED = "REPLACED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +45,12 @@ class Delivery:
     """One object for one destination, leased (`token`) or to be confirmed."""
 
     delivery_id: int
+    job_id: int
     token: int
     destination: str
     form: str
     sop_class_uid: str
+    transfer_syntax_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     study_instance_uid: str
@@ -65,15 +71,14 @@ def destinations_due(session: Session, now: datetime) -> list[str]:
     )
 
 
-def sop_classes_waiting(session: Session, destination: str) -> set[str]:
-    """SOP classes of what waits for a destination, so that one association can carry it all."""
-    return set(
-        session.scalars(
-            select(ResultObjectRow.sop_class_uid).distinct()
-            .join(DeliveryRow, DeliveryRow.result_object_id == ResultObjectRow.id)
-            .where(DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.WAITING)
-        )
+def encodings_waiting(session: Session, destination: str) -> set[tuple[str, str]]:
+    """(SOP class, transfer syntax) of what waits for a destination, so that one association can carry it all."""
+    rows = session.execute(
+        select(ResultObjectRow.sop_class_uid, ResultObjectRow.transfer_syntax_uid).distinct()
+        .join(DeliveryRow, DeliveryRow.result_object_id == ResultObjectRow.id)
+        .where(DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.WAITING)
     )
+    return {(sop_class_uid, transfer_syntax_uid) for sop_class_uid, transfer_syntax_uid in rows}
 
 
 def lease_due(session: Session, destination: str, now: datetime, duration: timedelta) -> Delivery | None:
@@ -124,6 +129,14 @@ def dead(session: Session, delivery: Delivery, reason: str, now: datetime) -> No
           reason=reason, lease_until=None)
     _event(session, delivery, "result refused", {"reason": reason}, now)
     _bury_what_refers_to(session, delivery, now)
+
+
+def replaced(session: Session, delivery: Delivery, status: int, reason: str) -> None:
+    """The destination does not take this form and gets another. status: 0 if none was given. Raises
+    :class:`DeliveryLost`.
+    """
+    _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENDING, DeliveryState.REPLACED,
+          status=status, reason=reason, lease_until=None)
 
 
 def confirmed(session: Session, delivery: Delivery, now: datetime, how: str) -> None:
@@ -291,10 +304,12 @@ def _delivery(row: Row[DeliveryRow, ResultObjectRow, str]) -> Delivery:
     delivery, result_object, study_instance_uid = row
     return Delivery(
         delivery_id=delivery.id,
+        job_id=delivery.job_id,
         token=delivery.token,
         destination=delivery.destination,
         form=result_object.form,
         sop_class_uid=result_object.sop_class_uid,
+        transfer_syntax_uid=result_object.transfer_syntax_uid,
         sop_instance_uid=result_object.sop_instance_uid,
         series_instance_uid=result_object.series_instance_uid,
         study_instance_uid=study_instance_uid,

@@ -9,7 +9,16 @@ from sqlalchemy.orm import aliased
 
 from radnode.storage import ledger
 from radnode.storage.ledger import InstanceState
-from radnode.storage.tables import DeliveryRow, HeaderRow, InstanceRow, JobInputRow, JobRow, RemovalRow, SeriesRow
+from radnode.storage.tables import (
+    DeliveryRow,
+    HeaderRow,
+    InstanceRow,
+    JobInputRow,
+    JobRow,
+    RemovalRow,
+    RewriteRow,
+    SeriesRow,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,6 +63,11 @@ def _settled(older_than: datetime) -> Select[int]:
         DeliveryRow.job_id == JobInputRow.job_id,
         DeliveryRow.state.in_(_LIVE_DELIVERIES),
     )
+    live_rewrite = exists().where(
+        JobInputRow.instance_id == InstanceRow.id,
+        RewriteRow.job_id == JobInputRow.job_id,
+        RewriteRow.state == "WAITING",
+    )
     return (
         select(InstanceRow.id)
         .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
@@ -63,6 +77,7 @@ def _settled(older_than: datetime) -> Select[int]:
             SeriesRow.state != "OPEN",
             ~live_job,
             ~live_delivery,
+            ~live_rewrite,
         )
         .order_by(InstanceRow.received_at)
         .with_for_update(of=InstanceRow, skip_locked=True)

@@ -206,6 +206,8 @@ class RoutingRow(Base):
 class JobRow(Base):
     """One pipeline over one frozen set of instances. `token` rises with every lease.
 
+    findings_digest: the kept file of what was found, so that it can be written in another form.
+
     turn_at: when it was inserted plus a minute for each step of its priority; the earliest is leased first. Urgent jobs
     overtake by as many minutes as they are ahead in priority, so nothing that waits is overtaken for ever.
     """
@@ -232,6 +234,7 @@ class JobRow(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     crashes: Mapped[int] = mapped_column(default=0)
     report: Mapped[dict[str, Any]]
+    findings_digest: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -252,6 +255,7 @@ class ResultObjectRow(Base):
     __tablename__ = "result_objects"
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    name: Mapped[str] = mapped_column(Text)
     form: Mapped[str] = mapped_column(Text)
     send_order: Mapped[int]
     sop_class_uid: Mapped[str] = mapped_column(String(64))
@@ -261,6 +265,31 @@ class ResultObjectRow(Base):
     digest: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     references: Mapped[list[Any]]
+
+
+class RefusedFormRow(Base):
+    """A result form that a destination does not take. It holds as long as the peer is configured as it was then."""
+
+    __tablename__ = "refused_forms"
+    destination: Mapped[str] = mapped_column(Text, primary_key=True)
+    form: Mapped[str] = mapped_column(Text, primary_key=True)
+    peer_digest: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(PlainText)
+    refused_at: Mapped[datetime]
+
+
+class RewriteRow(Base):
+    """The kept findings of a job, to be written as these objects for one destination that refused others."""
+
+    __tablename__ = "rewrites"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    destination: Mapped[str] = mapped_column(Text)
+    names: Mapped[list[Any]]
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str] = mapped_column(PlainText, default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
 
 
 class DeliveryRow(Base):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from radnode.config.peers import Peer
     from radnode.node.alarms import Alarms
+    from radnode.node.delivery.fallback import Fallback
     from radnode.node.observability import Metrics
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
@@ -48,6 +49,7 @@ class Sender:
         *,
         database: Database,
         store: FileStore,
+        fallback: Fallback,
         own_ae_title: str,
         peers: Callable[[], Mapping[str, Peer]],
         confirm_within: timedelta,
@@ -58,6 +60,7 @@ class Sender:
     ) -> None:
         self._database = database
         self._store = store
+        self._fallback = fallback
         self._own_ae_title = own_ae_title
         self._peers = peers
         self._confirm_within = confirm_within
@@ -94,12 +97,12 @@ class Sender:
         if delivery is None:
             return False
         try:
-            classes = {delivery.sop_class_uid, *self._classes_waiting(destination)}
-            with dimse.open_association(peer, self._own_ae_title, classes) as association:
+            encodings = {(delivery.sop_class_uid, delivery.transfer_syntax_uid), *self._encodings_waiting(destination)}
+            with dimse.open_association(peer, self._own_ae_title, encodings) as association:
                 self._alarms.clear(f"destination:{destination}")
-                self._send_one(association, delivery)
+                self._send_one(association, delivery, peer)
                 while association.is_established and (following := self._lease(destination)) is not None:
-                    self._send_one(association, following)
+                    self._send_one(association, following, peer)
         except PeerUnreachable as unreachable:
             self._retry(delivery, str(unreachable))
             self._postpone_others(destination, str(unreachable))
@@ -111,15 +114,19 @@ class Sender:
         with self._database.begin() as session:
             return outbox.lease_due(session, destination, self._now(), LEASE)
 
-    def _classes_waiting(self, destination: str) -> set[str]:
+    def _encodings_waiting(self, destination: str) -> set[tuple[str, str]]:
         with self._database.read() as session:
-            return outbox.sop_classes_waiting(session, destination)
+            return outbox.encodings_waiting(session, destination)
 
-    def _send_one(self, association: Association, delivery: Delivery) -> None:
+    def _send_one(self, association: Association, delivery: Delivery, peer: Peer) -> None:
         try:
-            answer = dimse.store(association, self._store.path(delivery.digest, "results"), delivery.sop_class_uid)
+            answer = dimse.store(
+                association, self._store.path(delivery.digest, "results"), delivery.sop_class_uid,
+                delivery.transfer_syntax_uid,
+            )
         except dimse.NotAccepted as refused:
-            self._give_up(delivery, f"{delivery.destination}: {refused}")
+            if not self._fallback.replace(delivery, peer, None, str(refused), for_ever=True):
+                self._give_up(delivery, f"{delivery.destination}: {refused}")
             return
         if answer.status is None:
             self._retry(delivery, "no answer to C-STORE")
@@ -130,9 +137,16 @@ class Sender:
             case statuses.Outcome.TRANSIENT:
                 self._retry(delivery, f"status 0x{answer.status:04X} {answer.comment}".strip())
             case statuses.Outcome.PERMANENT:
-                self._give_up(
-                    delivery, f"{delivery.destination} refused: status 0x{answer.status:04X} {answer.comment}".strip()
-                )
+                self._refused(delivery, peer, answer.status, answer.comment)
+
+    def _refused(self, delivery: Delivery, peer: Peer, status: int, comment: str) -> None:
+        reason = f"status 0x{status:04X} {comment}".strip()
+        for_ever = statuses.refuses_the_class(status)
+        if statuses.refuses_the_object(status) and self._fallback.replace(
+            delivery, peer, status, reason, for_ever=for_ever
+        ):
+            return
+        self._give_up(delivery, f"{delivery.destination} refused: {reason}")
 
     def _sent(self, delivery: Delivery, status: int) -> None:
         now = self._now()

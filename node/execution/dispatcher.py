@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 from dataclasses import dataclass
@@ -12,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from radnode.node.delivery.fallback import forms_for
 from radnode.node.execution.base import WorkerLost
-from radnode.pipelines.contract import InputInstance, RunReport, RunState, WorkOrder
+from radnode.node.execution.orders import keep_file, keep_object, work_order
+from radnode.pipelines.contract import RunReport, RunState
 from radnode.pipelines.forms import plan
 from radnode.storage import jobs
-from radnode.storage.jobs import LeaseLost, NewResultObject
+from radnode.storage.jobs import LeaseLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from radnode.config.peers import Peer
     from radnode.node.execution.base import Executor
     from radnode.node.observability import Metrics
-    from radnode.pipelines.contract import ProducedObject
+    from radnode.pipelines.contract import WorkOrder
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
     from radnode.storage.jobs import LeasedJob
@@ -153,26 +154,9 @@ class Dispatcher:
                  reason=report.reason, seconds=dict(report.seconds), objects=len(report.objects))
 
     def _order(self, slot: Slot, job: LeasedJob, folder: Path) -> WorkOrder:
-        wanted = {name for names in self._deliverable(job).values() for name in names}
-        return WorkOrder(
-            job_key=job.key,
-            pipeline=job.pipeline,
-            revision=job.revision,
-            instances=tuple(
-                InputInstance(
-                    sop_instance_uid=each.sop_instance_uid,
-                    series_instance_uid=each.series_instance_uid,
-                    digest=each.digest,
-                    path=str(self._store.path(each.digest)),
-                )
-                for each in job.inputs
-            ),
-            input_digest=job.input_digest,
-            configuration_digest=job.configuration_digest,
-            forms=tuple(sorted(wanted)),
-            content_qualification=self._content_qualification,
-            output_folder=str(folder),
-            device=slot.device,
+        return work_order(
+            job, self._store, (name for names in self._deliverable(job).values() for name in names),
+            folder=folder, device=slot.device, content_qualification=self._content_qualification,
             node_version=self._node_version,
         )
 
@@ -189,44 +173,28 @@ class Dispatcher:
             "repairs": list(report.repairs),
             "seconds": dict(report.seconds),
         }
+        objects = [keep_object(self._store, produced) for produced in report.objects]
+        destinations = self._deliverable(job)
         if report.state in (RunState.FINDINGS, RunState.NOTHING_FOUND):
-            objects = [self._keep(produced) for produced in report.objects]
+            findings_digest = keep_file(self._store, Path(report.findings)) if report.findings else None
             with self._database.begin() as session:
                 jobs.produced(
-                    session, job.job_id, job.token,
-                    objects=objects, destinations=self._deliverable(job), report=summary, now=self._now(),
+                    session, job.job_id, job.token, objects=objects, destinations=destinations, report=summary,
+                    now=self._now(), findings_digest=findings_digest,
                 )
+        else:
+            end = jobs.not_processed if report.state is RunState.NOT_PROCESSED else jobs.failed
+            with self._database.begin() as session:
+                end(session, job.job_id, job.token, report.reason, summary, self._now(),
+                    objects=objects, destinations=destinations)
+        if objects:
             self._on_produced()
-            return
-        with self._database.begin() as session:
-            if report.state is RunState.NOT_PROCESSED:
-                jobs.not_processed(session, job.job_id, job.token, report.reason, summary, self._now())
-            else:
-                jobs.failed(session, job.job_id, job.token, report.reason, summary, self._now())
 
     def _deliverable(self, job: LeasedJob) -> dict[str, frozenset[str]]:
         """Destination -> the objects it gets. A destination removed meanwhile keeps its deliveries (R16)."""
         peers = self._peers()
-        return {
-            name: frozenset(plan(peers[name].result_forms)) if name in peers else frozenset()
-            for name in job.destinations
-        }
-
-    def _keep(self, produced: ProducedObject) -> NewResultObject:
-        path = Path(produced.path)
-        size_bytes = path.stat().st_size
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self._store.keep(path, digest, area="results")
-        return NewResultObject(
-            name=produced.name,
-            form=produced.form,
-            order=produced.order,
-            sop_class_uid=produced.sop_class_uid,
-            sop_instance_uid=produced.sop_instance_uid,
-            series_instance_uid=produced.series_instance_uid,
-            transfer_syntax_uid=produced.transfer_syntax_uid,
-            digest=digest,
-            size_bytes=size_bytes,
-            references=list(produced.references),
-        )
+        with self._database.read() as session:
+            return {
+                name: frozenset(plan(forms_for(session, peers[name]))) if name in peers else frozenset()
+                for name in job.destinations
+            }

@@ -70,6 +70,7 @@ class Orthanc:
         node: Target | None = None,
         forward: Forwarding = "nothing",
         stable_age_s: int = 2,
+        unknown_classes: bool = True,
     ) -> None:
         self.folder = folder
         self.ae_title = ae_title
@@ -78,6 +79,7 @@ class Orthanc:
         self._node = node
         self._forward = forward
         self._stable_age_s = stable_age_s
+        self._unknown_classes = unknown_classes
         self._program: Program | None = None
 
     def __enter__(self) -> Orthanc:
@@ -172,7 +174,7 @@ class Orthanc:
             "RegisteredUsers": {"test": "test"},
             "StableAge": self._stable_age_s,
             "OverwriteInstances": False,
-            "UnknownSopClassAccepted": True,
+            "UnknownSopClassAccepted": self._unknown_classes,
             "DicomModalities": modalities,
             "DicomAlwaysAllowFind": True,
             "DicomAlwaysAllowGet": True,

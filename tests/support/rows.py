@@ -7,8 +7,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from radnode.storage import catalog, jobs, ledger, outbox, receptions
-from radnode.storage.jobs import NewJob, NewResultObject
+from radnode.storage.jobs import NewJob
 from radnode.storage.receptions import Reception
+from radnode.storage.results import NewResultObject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,7 +25,9 @@ def test_the_manual_shows_every_setting_with_its_default() -> None:
 def test_the_manual_shows_every_key_of_a_peer_a_worker_and_a_route() -> None:
     written = YAML(typ="safe").load(MANUAL)
 
-    assert written["peers"]["PACS1"].keys() == Peer.model_fields.keys() - {"name"}
+    # A profile stands for result_forms, so the manual can only mention it.
+    assert written["peers"]["PACS1"].keys() == Peer.model_fields.keys() - {"name", "profile"}
+    assert "#   profile: ohif" in MANUAL.read_text()
     assert written["node"]["workers"][0].keys() == Worker.model_fields.keys()
     assert written["routes"][0].keys() == {"name", "when", "run", "send", "priority", "enabled"}
 

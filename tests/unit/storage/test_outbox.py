@@ -105,8 +105,8 @@ def test_nothing_is_sent_before_it_is_due(queued: Database) -> None:
     assert lease_delivery(queued) is None
     with queued.read() as session:
         assert outbox.destinations_due(session, NOW) == ["PACS"]  # the report is due, but waits for the segmentation
-        assert outbox.sop_classes_waiting(session, "PACS") == {
-            "1.2.840.10008.5.1.4.1.1.0", "1.2.840.10008.5.1.4.1.1.1",
+        assert outbox.encodings_waiting(session, "PACS") == {
+            ("1.2.840.10008.5.1.4.1.1.0", "1.2.840.10008.1.2.1"), ("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.1.2.1"),
         }  # fmt: skip
     again = must_lease_delivery(queued, now=NOW + MINUTE)
     assert (again.sop_instance_uid, again.digest, again.attempts) == ("1.1", delivery.digest, 2)

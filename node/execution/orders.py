@@ -1,0 +1,80 @@
+"""What passes between the node and a worker: orders out of rows, kept files out of reports."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from radnode.pipelines.contract import InputInstance, WorkOrder
+from radnode.storage.results import NewResultObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from radnode.pipelines.contract import ProducedObject
+    from radnode.storage.files import FileStore
+    from radnode.storage.jobs import LeasedJob
+
+RESULTS: Final = "results"
+
+
+def work_order(
+    job: LeasedJob,
+    store: FileStore,
+    names: Iterable[str],
+    *,
+    folder: Path,
+    device: str,
+    content_qualification: str,
+    node_version: str,
+    findings: str = "",
+) -> WorkOrder:
+    """A job as a worker reads it. names: the objects to write; findings: the kept file to write them from."""
+    return WorkOrder(
+        job_key=job.key,
+        pipeline=job.pipeline,
+        revision=job.revision,
+        instances=tuple(
+            InputInstance(
+                sop_instance_uid=each.sop_instance_uid,
+                series_instance_uid=each.series_instance_uid,
+                digest=each.digest,
+                path=str(store.path(each.digest)),
+            )
+            for each in job.inputs
+        ),
+        input_digest=job.input_digest,
+        configuration_digest=job.configuration_digest,
+        forms=tuple(sorted(set(names))),
+        content_qualification=content_qualification,
+        output_folder=str(folder),
+        device=device,
+        node_version=node_version,
+        findings=findings,
+    )
+
+
+def keep_object(store: FileStore, produced: ProducedObject) -> NewResultObject:
+    """Move a result file into the store."""
+    size_bytes = Path(produced.path).stat().st_size
+    return NewResultObject(
+        name=produced.name,
+        form=produced.form,
+        order=produced.order,
+        sop_class_uid=produced.sop_class_uid,
+        sop_instance_uid=produced.sop_instance_uid,
+        series_instance_uid=produced.series_instance_uid,
+        transfer_syntax_uid=produced.transfer_syntax_uid,
+        digest=keep_file(store, Path(produced.path)),
+        size_bytes=size_bytes,
+        references=list(produced.references),
+    )
+
+
+def keep_file(store: FileStore, path: Path) -> str:
+    """Move a file of a run into the store; returns the digest it is found under."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    store.keep(path, digest, area=RESULTS)
+    return digest

@@ -1,0 +1,145 @@
+"""Every result form in a real PACS, or what it takes instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pydicom
+import pytest
+from support import dcmtk
+from support.chest import write_chest
+from support.network import free_port
+from support.node import archive, modality
+from support.orthanc import Target
+from support.pacs import Attempt, Fault, Refuse
+from support.waiting import eventually, stays
+
+from radnode.pipelines.results import WRITERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.chest import Series
+    from support.node import NodeProcess
+    from support.orthanc import Orthanc
+    from support.pacs import StandInPacs
+
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
+
+LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+
+
+def _deliveries(node: NodeProcess, series: Series) -> list[dict[str, Any]]:
+    return list(node.timeline(series.study_instance_uid)["deliveries"])
+
+
+def _settled(node: NodeProcess, series: Series) -> bool:
+    """Every delivery of the study has come to its end, and nothing is being written again."""
+    found = _deliveries(node, series)
+    names = {each["name"] for each in found}
+    return bool(found) and all(each["state"] not in ("WAITING", "SENDING", "SENT") for each in found) and (
+        "LABELMAP" not in names or "TID1500+SEG" in names
+    )
+
+
+def test_orthanc_takes_every_form_or_gets_another_and_a_resend_is_harmless(
+    start_node: Callable[..., NodeProcess], start_orthanc: Callable[..., Orthanc], tmp_path: Path
+) -> None:
+    """As it comes, Orthanc 1.10 refuses Label Map Segmentations, which are newer."""
+    series = write_chest(tmp_path / "ct", slices=20)
+    target = Target(ae_title="RADNODE", port=free_port())
+    orthanc = start_orthanc(node=target, forward="foreign", unknown_classes=False)
+    node = start_node(port=target.port, peers=[
+        archive(orthanc.port, ae_title="ORTHANC", result_forms=list(WRITERS), answers_find=True), modality(),
+    ])
+    dcmtk.dcmsend(node.port, tmp_path / "ct", called="RADNODE")
+    eventually(lambda: _settled(node, series), within=120, why=lambda: f"all delivered: {_deliveries(node, series)}")
+    states = {each["name"]: each["state"] for each in _deliveries(node, series)}
+    assert states.pop("LABELMAP") == "REPLACED"
+    assert states.pop("TID1500+LABELMAP") == "REPLACED"
+    assert {name for name in states if states[name] == "REPLACED"} <= {"COMPREHENSIVE+LABELMAP"}
+    kept = {name for name, state in states.items() if state == "CONFIRMED"}
+    assert {"SEG", "TID1500+SEG", "RTSTRUCT"} <= kept
+    assert set(states.values()) <= {"CONFIRMED", "REPLACED"}
+    assert "PACS refused LABELMAP" in node.alarms()
+    before = len(orthanc.instances(series.study_instance_uid))
+    for path in sorted((node.data / "results").rglob("*")):
+        if path.is_file() and pydicom.misc.is_dicom(path):
+            dcmtk.storescu(orthanc.port, path, called="ORTHANC", check=False)
+    assert len(orthanc.instances(series.study_instance_uid)) == before
+    node.command("offer-again", "PACS", "--config", node.config)
+
+
+def test_a_destination_that_takes_no_label_map_gets_binary_segments_at_once_the_next_time(
+    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+) -> None:
+    pacs.plan = lambda attempt: Refuse(0x0122) if attempt.sop_class_uid == LABEL_MAP else None
+    node = start_node(peers=[archive(pacs.port, result_forms=["LABELMAP", "TID1500"]), modality()])
+    for number in (1, 2):
+        write_chest(tmp_path / str(number), name=str(number), slices=20)
+        dcmtk.dcmsend(node.port, tmp_path / str(number), called="RADNODE")
+        eventually(
+            lambda expected=number: len(pacs.stored(Modality="SEG")) == len(pacs.stored(Modality="SR")) == expected,
+            within=120, why=lambda: f"{node.jobs()}",
+        )
+    offered = [attempt.sop_class_uid for attempt in pacs.attempts]
+    assert offered.count(LABEL_MAP) == 1
+    assert offered.count(SEGMENTATION) == 2
+    for report in pacs.stored(Modality="SR"):
+        segmentations = {str(each.SOPInstanceUID) for each in pacs.stored(Modality="SEG")}
+        assert any(uid in str(report) for uid in segmentations)
+
+
+def test_one_object_that_is_not_understood_is_replaced_and_the_next_label_map_is_offered_again(
+    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+) -> None:
+    refused: list[str] = []
+
+    def first_label_map(attempt: Attempt) -> Fault | None:
+        if attempt.sop_class_uid == LABEL_MAP and not refused:
+            refused.append(attempt.sop_instance_uid)
+            return Refuse(0xC000)
+        return None
+
+    pacs.plan = first_label_map
+    node = start_node(peers=[archive(pacs.port, result_forms=["LABELMAP"]), modality()])
+    for number, wanted in ((1, SEGMENTATION), (2, LABEL_MAP)):
+        write_chest(tmp_path / str(number), name=str(number), slices=20)
+        dcmtk.dcmsend(node.port, tmp_path / str(number), called="RADNODE")
+        eventually(
+            lambda expected=number: len(pacs.stored(Modality="SEG")) == expected, within=120,
+            why=lambda: f"{node.jobs()}",
+        )
+        assert pacs.attempts[-1].sop_class_uid == wanted
+
+
+def test_a_rewrite_survives_the_death_of_the_node(
+    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+) -> None:
+    pacs.plan = lambda attempt: Refuse(0x0122) if attempt.sop_class_uid == LABEL_MAP else None
+    node = start_node(peers=[archive(pacs.port, result_forms=["LABELMAP", "TID1500"]), modality()])
+    series = write_chest(tmp_path / "ct", slices=20)
+    dcmtk.dcmsend(node.port, tmp_path / "ct", called="RADNODE")
+    eventually(
+        lambda: any(each["state"] == "REPLACED" for each in _deliveries(node, series)), within=120,
+        why=lambda: f"{node.jobs()}",
+    )
+    node.kill()
+    node.start()
+    eventually(lambda: len(pacs.stored(Modality="SR")) == 1, within=120, why=lambda: f"{node.jobs()}")
+    assert len(pacs.stored(Modality="SEG")) == 1
+    stays(lambda: len(pacs.stored()) == 2, during=3, why="nothing is sent twice")
+
+
+def test_a_study_that_is_not_read_is_answered_with_a_report_that_says_so(
+    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+) -> None:
+    node = start_node(peers=[archive(pacs.port, profile="any-pacs"), modality()])
+    write_chest(tmp_path / "ct", slices=6)
+    dcmtk.dcmsend(node.port, tmp_path / "ct", called="RADNODE")
+    eventually(lambda: len(pacs.stored(Modality="SR")) == 1, within=120, why=lambda: f"{node.jobs()}")
+    (report,) = pacs.stored(Modality="SR")
+    assert "NOT analysed" in " ".join(str(item.get("TextValue", "")) for item in report.ContentSequence)
+    assert [job["state"] for job in node.jobs()] == ["NOT_PROCESSED"]
