@@ -44,7 +44,7 @@ FORMS: dict[str, Form] = {
         Form(name="SC", kind="SC", offset=6),
         Form(name="GSPS", kind="PR", offset=7, fallback="SC"),
         Form(name="TID1500", kind="SR", offset=1, refers_to=_SEGMENTATIONS, fallback="COMPREHENSIVE"),
-        Form(name="COMPREHENSIVE", kind="SR", offset=8, refers_to=_SEGMENTATIONS, fallback="PDF"),
+        Form(name="COMPREHENSIVE", kind="SR", offset=8, refers_to=_SEGMENTATIONS, fallback="SC"),
         Form(name="OHIF", kind="SR tools", offset=9, refers_to=_SEGMENTATIONS),
         Form(name="MAMMOGRAPHY-CAD", kind="CAD SR", offset=10, fallback="TID1500"),
         Form(name="CHEST-CAD", kind="CAD SR", offset=11, fallback="TID1500"),

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radnode.pipelines import forms
-from radnode.pipelines.results import measurement_report, not_processed, ohif_report, rtstruct, segmentation
+from radnode.pipelines.results import (
+    measurement_report,
+    not_processed,
+    ohif_report,
+    rtstruct,
+    secondary_capture,
+    segmentation,
+)
 from radnode.pipelines.results.writing import Writing
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ WRITERS: dict[str, Callable[[Writing], Sequence[Dataset]]] = {
     "SEG": segmentation.write_binary,
     "FRACTIONAL": segmentation.write_fractional,
     "RTSTRUCT": rtstruct.write,
+    "SC": secondary_capture.write,
     "TID1500": measurement_report.write,
     "COMPREHENSIVE": measurement_report.write_comprehensive,
     "NOT-PROCESSED": not_processed.write,

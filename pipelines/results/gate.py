@@ -22,6 +22,7 @@ from radnode.pipelines.results import (
     gate_ohif,
     gate_report,
     gate_rtstruct,
+    gate_secondary_capture,
     gate_segmentation,
 )
 from radnode.pipelines.results.normalise import IDENTITY
@@ -45,6 +46,7 @@ CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
     "SEG": gate_segmentation.faults,
     "FRACTIONAL": gate_segmentation.faults,
     "RTSTRUCT": gate_rtstruct.faults,
+    "SC": gate_secondary_capture.faults,
     "TID1500": gate_report.faults,
     "COMPREHENSIVE": gate_report.faults,
     "NOT-PROCESSED": gate_not_processed.faults,

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def base(
-    making: Making, sop_class_uid: str, modality: str, *, number: int = 1, syntax: str = ExplicitVRLittleEndian
+    making: Making, sop_class_uid: str, modality: str, *, number: int = 1, own_series: bool = True,
+    syntax: str = ExplicitVRLittleEndian,
 ) -> Dataset:
-    """Patient, study, series, equipment and SOP common modules of the `number`-th instance; finished."""
+    """Patient, study, series, equipment and SOP common modules of the `number`-th instance; finished.
+
+    own_series: whether each instance is a series of its own, or all are one.
+    """
     common = making.common(number)
     result = Dataset()
     for element in making.source.common:
@@ -29,6 +33,9 @@ def base(
     result.Modality = modality
     result.SeriesInstanceUID, result.SeriesNumber = common["series_instance_uid"], common["series_number"]
     result.SeriesDescription = common["series_description"]
+    if not own_series:
+        first = making.common()
+        result.SeriesInstanceUID, result.SeriesDescription = first["series_instance_uid"], first["series_description"]
     result.SeriesDate = common["series_date"].strftime("%Y%m%d")
     result.SeriesTime = common["series_time"].strftime("%H%M%S.%f")
     result.InstanceNumber = common["instance_number"]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom
+from PIL import Image
 
 from support.processes import missing, required
 
@@ -34,6 +35,8 @@ _ALLOWED_DCIODVFY = (
     r"Warning - Attribute is not present in standard DICOM IOD - \(0x0018,0x1002\) UI Device UID",
     r"Warning - Dicom dataset contains attributes not present in standard DICOM IOD - "
     r"this is a Standard Extended SOP Class",
+    # Pictures and maps of a whole region; which side is in the codes of the findings.
+    r"Warning - is only permitted to be empty when actually unknown; .* - attribute <Laterality>",
     # The name as the source has it.
     r"Warning - Value dubious for this VR - \(0x[0-9a-f]{4},0x[0-9a-f]{4}\) PN .* - Retired Person Name form",
     r"Warning - Unrecognized defined term <99RADNODE> for value 1 of attribute <Coding Scheme Designator>",
@@ -248,3 +251,12 @@ def plastimatch(structure_set: Path, images: Path, folder: Path) -> dict[str, ND
     if done.returncode != 0 or not written:
         raise Rejected(f"plastimatch: {done.stdout} {done.stderr}")
     return {path.stem: _nrrd(path)[0].astype(np.bool_) for path in written}
+
+
+def dcmtk_picture(path: Path, target: Path) -> NDArray[np.uint8]:
+    """The pixels of an image as DCMTK shows them, uint8 (rows, columns, 3)."""
+    done = _run(required("/usr/bin/dcm2pnm"), "--write-raw-pnm", path, target)
+    if done.returncode != 0:
+        raise Rejected(f"dcm2pnm {path.name}: {done.stderr}")
+    with Image.open(target) as picture:
+        return np.asarray(picture.convert("RGB"))
