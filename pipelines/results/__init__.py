@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from radnode.pipelines import forms
 from radnode.pipelines.results import (
+    chest_cad,
+    mammography_cad,
     measurement_report,
     not_processed,
     ohif_report,
@@ -35,6 +37,8 @@ WRITERS: dict[str, Callable[[Writing], Sequence[Dataset]]] = {
     "TID1500": measurement_report.write,
     "COMPREHENSIVE": measurement_report.write_comprehensive,
     "NOT-PROCESSED": not_processed.write,
+    "MAMMOGRAPHY-CAD": mammography_cad.write,
+    "CHEST-CAD": chest_cad.write,
     "OHIF": ohif_report.write,
 }
 

@@ -17,6 +17,7 @@ from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.forms import Wanted
 from radnode.pipelines.results import (
     columns,
+    gate_cad,
     gate_findings,
     gate_not_processed,
     gate_ohif,
@@ -50,6 +51,8 @@ CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
     "TID1500": gate_report.faults,
     "COMPREHENSIVE": gate_report.faults,
     "NOT-PROCESSED": gate_not_processed.faults,
+    "MAMMOGRAPHY-CAD": gate_cad.mammography,
+    "CHEST-CAD": gate_cad.chest,
     "OHIF": gate_ohif.faults,
 }
 _SHOW_SEGMENTS = ("SEG", "LABELMAP")
