@@ -234,7 +234,7 @@ class Node:
             store=self.store,
             executor=self._executor,
             peers=self._peers,
-            installed=lambda: frozenset(self._installed.manifests),
+            manifests=self._manifests,
             wanted=self._wanted_pipelines,
             work_folder=settings.data / "work",
             content_qualification=settings.content_qualification,
@@ -252,6 +252,7 @@ class Node:
                 time_limit_s=settings.workers[0].time_limit_s,
             ),
             work_folder=settings.data / "work",
+            manifests=self._manifests,
             content_qualification=settings.content_qualification,
             node_version=radnode.__version__,
             now=utc_now,
@@ -293,7 +294,7 @@ class Node:
         )
         upkeep = Upkeep(
             database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
-            retention_time=timedelta(days=settings.retention_days), on_jobs=self._pulse_workers,
+            retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
         )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)

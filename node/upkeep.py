@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from radnode.node.delivery.fallback import FORM_ALARMS, alarm_name, alarm_text
 from radnode.node.delivery.sender import DEAD_ALARM
 from radnode.storage import jobs, ledger, outbox, results, retention
 from radnode.storage.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
 
+    from radnode.config.peers import Peer
     from radnode.node.alarms import Alarms
     from radnode.node.observability import Metrics
     from radnode.storage.database import Database
@@ -36,6 +38,7 @@ class Upkeep:
         alarms: Alarms,
         metrics: Metrics,
         retention_time: timedelta,
+        peers: Callable[[], Mapping[str, Peer]],
         on_jobs: Callable[[], None],
     ) -> None:
         self._database = database
@@ -44,8 +47,8 @@ class Upkeep:
         self._alarms = alarms
         self._metrics = metrics
         self._retention_time = retention_time
+        self._peers = peers
         self._on_jobs = on_jobs
-        self._known_refusals: set[str] = set()
 
     def step(self) -> bool:
         """One round; True while expired images are left to delete."""
@@ -92,18 +95,25 @@ class Upkeep:
             self._alarms.clear(DEAD_ALARM)
 
     def _check_forms(self) -> None:
-        """After a restart, too, an administrator sees which destinations get something else than was configured."""
-        with self._database.read() as session:
-            refused = {f"form:{each.destination}:{each.form}": each for each in results.all_refusals(session)}
-        for name, each in refused.items():
-            if name not in self._known_refusals:
-                self._alarms.set(
-                    name, f"{each.destination} refused {each.form} ({each.reason}) and gets another form instead; once "
-                          f"it takes it: radnode offer-again {each.destination}",
-                )
-        for name in self._known_refusals - refused.keys():
-            self._alarms.clear(name)
-        self._known_refusals = set(refused)
+        """An administrator sees which destinations get something else than was configured; also after a restart."""
+        with self._database.begin() as session:
+            forgotten = results.forget_outdated_refusals(
+                session, {name: peer.digest for name, peer in self._peers().items()}
+            )
+            remembered = results.all_refusals(session)
+        if forgotten:
+            log.info("refusals.forgotten", number=forgotten)
+        texts = {}
+        for each in remembered:
+            refused = {other.form for other in remembered if other.destination == each.destination}
+            texts[alarm_name(each.destination, each.form)] = alarm_text(
+                each.destination, each.form, each.reason, refused
+            )
+        for name, text in texts.items():
+            self._alarms.set(name, text)
+        for alarm in self._alarms.raised():
+            if alarm.name.startswith(FORM_ALARMS) and alarm.name not in texts:
+                self._alarms.clear(alarm.name)
 
     def _check_disk(self) -> None:
         self._metrics.disk_free_bytes.set(self._store.free_bytes())

@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, delete, func, insert, select, update
 
 from radnode.storage import ledger
 from radnode.storage.ledger import InstanceState
-from radnode.storage.tables import EventRow, HeaderRow, InstanceRow, RoutingRow, SeriesRow, StudyRow
+from radnode.storage.tables import EventRow, HeaderRow, InstanceRow, JobRow, RoutingRow, SeriesRow, StudyRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -244,6 +244,15 @@ def add_event(
         insert(EventRow).values(
             kind=kind, detail=detail, at=now, study_id=study_id, series_id=series_id, job_id=job_id
         )
+    )
+
+
+def lock_series_of(session: Session, job_id: int) -> None:
+    """Before a job or a delivery of this series is touched, so that all lock in one order."""
+    session.execute(
+        select(SeriesRow.id)
+        .where(SeriesRow.id == select(JobRow.series_id).where(JobRow.id == job_id).scalar_subquery())
+        .with_for_update(key_share=True)
     )
 
 

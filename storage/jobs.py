@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select, update
 
 from radnode.storage import ledger, results
-from radnode.storage.catalog import add_event, affected
+from radnode.storage.catalog import add_event, affected, lock_series_of
 from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import (
@@ -123,7 +123,8 @@ class LeasedJob:
     inputs: tuple[JobInput, ...]
     input_digest: str
     configuration_digest: str
-    findings_digest: str | None = None
+    report: Mapping[str, Any]
+    findings_digest: str | None
 
 
 def insert_job(session: Session, job: NewJob, now: datetime) -> int | None:
@@ -203,7 +204,7 @@ def produced(
     destinations: name -> names of the objects it gets. findings_digest: the kept file of what was found. Raises
     :class:`LeaseLost`.
     """
-    _lock_series(session, job_id)
+    lock_series_of(session, job_id)
     _move(session, job_id, token, JobState.RUNNING, JobState.PRODUCED,
           report=report, findings_digest=findings_digest, ended_at=now, lease_until=None)
     results.record(session, job_id, objects, destinations, now)
@@ -217,7 +218,7 @@ def not_processed(
     objects: Iterable[NewResultObject] = (), destinations: Mapping[str, Collection[str]] | None = None,
 ) -> None:
     """End a job with a stated refusal, and with the objects that say so. Raises :class:`LeaseLost`."""
-    _lock_series(session, job_id)
+    lock_series_of(session, job_id)
     _move(session, job_id, token, JobState.RUNNING, JobState.NOT_PROCESSED,
           reason=reason, report=report, ended_at=now, lease_until=None)
     results.record(session, job_id, objects, destinations or {}, now)
@@ -231,7 +232,7 @@ def failed(
     objects: Iterable[NewResultObject] = (), destinations: Mapping[str, Collection[str]] | None = None,
 ) -> None:
     """End a job that broke, with the objects that say so. Raises :class:`LeaseLost`."""
-    _lock_series(session, job_id)
+    lock_series_of(session, job_id)
     _move(session, job_id, token, JobState.RUNNING, JobState.FAILED,
           reason=reason, report=report, ended_at=now, lease_until=None)
     results.record(session, job_id, objects, destinations or {}, now)
@@ -241,7 +242,7 @@ def failed(
 
 def crashed(session: Session, job_id: int, token: int, reason: str, now: datetime) -> JobState:
     """The worker was lost: the job waits again, or fails when it was not the first. Raises :class:`LeaseLost`."""
-    _lock_series(session, job_id)
+    lock_series_of(session, job_id)
     crashes = session.scalar(select(JobRow.crashes).where(JobRow.id == job_id)) or 0
     if crashes + 1 >= MOST_CRASHES:
         to, ended_at = JobState.FAILED, now
@@ -286,15 +287,6 @@ def reap(session: Session, now: datetime) -> list[int]:
     return reaped
 
 
-def _lock_series(session: Session, job_id: int) -> None:
-    """Before any job of it is touched, so that all lock in one order."""
-    session.execute(
-        select(SeriesRow.id)
-        .where(SeriesRow.id == select(JobRow.series_id).where(JobRow.id == job_id).scalar_subquery())
-        .with_for_update(key_share=True)
-    )
-
-
 def _move(session: Session, job_id: int, expected_token: int, old: JobState, new: JobState, **values: Any) -> None:
     if new is not old and new not in ALLOWED[old]:
         raise ValueError(f"job {job_id}: {old} never becomes {new}")
@@ -337,6 +329,7 @@ def _leased(session: Session, job_id: int) -> LeasedJob:
         ),
         input_digest=job.input_digest,
         configuration_digest=job.configuration_digest,
+        report=job.report,
         findings_digest=job.findings_digest,
     )
 

@@ -131,9 +131,10 @@ def dead(session: Session, delivery: Delivery, reason: str, now: datetime) -> No
     _bury_what_refers_to(session, delivery, now)
 
 
-def replaced(session: Session, delivery: Delivery, status: int, reason: str) -> None:
-    """The destination does not take this form and gets another. status: 0 if none was given. Raises
-    :class:`DeliveryLost`.
+def replaced(session: Session, delivery: Delivery, status: int | None, reason: str) -> None:
+    """The destination does not take this form and gets another. status: None if none was answered.
+
+    Raises :class:`DeliveryLost`.
     """
     _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENDING, DeliveryState.REPLACED,
           status=status, reason=reason, lease_until=None)

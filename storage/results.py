@@ -1,30 +1,25 @@
-"""Result objects: recorded with their deliveries, and written again in another form where a destination refused one.
+"""Result objects recorded with their deliveries, and the forms that destinations do not take.
 
-A destination that takes no Label Map Segmentation gets a BINARY one. The findings of a job are kept, so nothing is
-computed again; what it gets instead is written from them (:class:`Rewrite`). A form refused by its presentation
-context is remembered as long as the peer is configured as it was: later jobs are written for it rightly at once.
+A form refused by its SOP class is remembered as long as the peer is configured as it was: later jobs are written for it
+rightly at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import and_, delete, false, insert, or_, select
 
-from radnode.storage.catalog import add_event, affected
+from radnode.storage.catalog import affected
 from radnode.storage.dialects import insert_for
-from radnode.storage.tables import DeliveryRow, JobRow, RefusedFormRow, ResultObjectRow, RewriteRow
+from radnode.storage.tables import DeliveryRow, RefusedFormRow, ResultObjectRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
-
-MOST_ATTEMPTS = 2
-"""A rewrite whose worker is lost twice is given up."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewResultObject:
@@ -50,16 +45,6 @@ class Refusal:
     form: str
     reason: str
     refused_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewrite:
-    """Objects to write from the kept findings of a job, for one destination."""
-
-    rewrite_id: int
-    job_id: int
-    destination: str
-    names: tuple[str, ...]
 
 
 def record(
@@ -135,94 +120,20 @@ def remember_refusal(
     )
 
 
+def forget_outdated_refusals(session: Session, peer_digests: Mapping[str, str]) -> int:
+    """Forget what destinations refused that are configured otherwise now, or not at all; returns how many forms."""
+    outdated = [
+        RefusedFormRow.destination == destination
+        for destination in session.scalars(select(RefusedFormRow.destination).distinct())
+        if destination not in peer_digests
+    ]
+    outdated += [
+        and_(RefusedFormRow.destination == destination, RefusedFormRow.peer_digest != digest)
+        for destination, digest in peer_digests.items()
+    ]
+    return affected(session, delete(RefusedFormRow).where(or_(false(), *outdated)))
+
+
 def forget_refusals(session: Session, destination: str) -> int:
     """Offer everything again; returns how many forms were remembered."""
     return affected(session, delete(RefusedFormRow).where(RefusedFormRow.destination == destination))
-
-
-def refused_of_job(session: Session, job_id: int, destination: str) -> frozenset[str]:
-    """The forms of a job's objects that this destination did not take and that were replaced."""
-    return frozenset(
-        session.scalars(
-            select(ResultObjectRow.form)
-            .join(DeliveryRow, DeliveryRow.result_object_id == ResultObjectRow.id)
-            .where(
-                DeliveryRow.job_id == job_id, DeliveryRow.destination == destination,
-                DeliveryRow.state == "REPLACED", DeliveryRow.status.is_not(None),
-            )
-        )
-    )
-
-
-def replace(
-    session: Session, job_id: int, destination: str, names: Sequence[str], reason: str, now: datetime
-) -> bool:
-    """Have the job's findings written as these objects, and withdraw what waits under other names.
-
-    False when the findings are not kept, or a later revision has its answer: then nothing is changed.
-    """
-    job = session.get_one(JobRow, job_id, populate_existing=True)
-    if job.findings_digest is None or job.state != "PRODUCED":
-        return False
-    other = select(ResultObjectRow.id).where(
-        ResultObjectRow.job_id == job_id, ResultObjectRow.name.not_in(list(names))
-    )
-    session.execute(
-        update(DeliveryRow)
-        .where(
-            DeliveryRow.job_id == job_id, DeliveryRow.destination == destination, DeliveryRow.state == "WAITING",
-            DeliveryRow.result_object_id.in_(other),
-        )
-        .values(state="REPLACED", reason=reason)
-    )
-    session.execute(
-        insert(RewriteRow).values(
-            job_id=job_id, destination=destination, names=list(names), state="WAITING", reason=reason, attempts=0,
-            created_at=now,
-        )
-    )
-    detail = {"destination": destination, "objects": list(names), "reason": reason}
-    _event(session, job_id, "result replaced", detail, now)
-    return True
-
-
-def next_rewrite(session: Session) -> Rewrite | None:
-    """The oldest that waits, counted as one more attempt."""
-    row = session.scalars(select(RewriteRow).where(RewriteRow.state == "WAITING").order_by(RewriteRow.id)).first()
-    if row is None:
-        return None
-    session.execute(update(RewriteRow).where(RewriteRow.id == row.id).values(attempts=RewriteRow.attempts + 1))
-    return Rewrite(rewrite_id=row.id, job_id=row.job_id, destination=row.destination, names=tuple(row.names))
-
-
-def rewritten(session: Session, rewrite: Rewrite, objects: Iterable[NewResultObject], now: datetime) -> None:
-    """Record what was written and send it; nothing if a later revision came meanwhile."""
-    job = session.get_one(JobRow, rewrite.job_id, populate_existing=True)
-    state = "DONE" if job.state == "PRODUCED" else "WITHDRAWN"
-    if state == "DONE":
-        record(session, rewrite.job_id, objects, {rewrite.destination: rewrite.names}, now)
-    session.execute(update(RewriteRow).where(RewriteRow.id == rewrite.rewrite_id).values(state=state))
-
-
-def not_rewritten(session: Session, rewrite: Rewrite, reason: str, now: datetime, *, again: bool) -> None:
-    """It could not be written. again: a worker was lost, which may be an accident. What was replaced is dead then."""
-    row = session.get_one(RewriteRow, rewrite.rewrite_id, populate_existing=True)
-    if again and row.attempts < MOST_ATTEMPTS:
-        return
-    session.execute(
-        update(RewriteRow).where(RewriteRow.id == rewrite.rewrite_id).values(state="FAILED", reason=reason)
-    )
-    session.execute(
-        update(DeliveryRow)
-        .where(
-            DeliveryRow.job_id == rewrite.job_id, DeliveryRow.destination == rewrite.destination,
-            DeliveryRow.state == "REPLACED",
-        )
-        .values(state="DEAD", reason=f"refused, and could not be written in another form: {reason}")
-    )
-    _event(session, rewrite.job_id, "result not replaced", {"destination": rewrite.destination, "reason": reason}, now)
-
-
-def _event(session: Session, job_id: int, kind: str, detail: dict[str, Any], now: datetime) -> None:
-    job = session.get_one(JobRow, job_id)
-    add_event(session, kind, detail=detail, now=now, study_id=job.study_id, series_id=job.series_id, job_id=job_id)

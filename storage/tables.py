@@ -279,16 +279,22 @@ class RefusedFormRow(Base):
 
 
 class RewriteRow(Base):
-    """The kept findings of a job, to be written as these objects for one destination that refused others."""
+    """The kept findings of a job, to be written as these objects for the destination that refused one.
+
+    delivery_id: what was refused. referring: the deliveries that referred to it. instead: the form that says the same.
+    """
 
     __tablename__ = "rewrites"
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
     destination: Mapped[str] = mapped_column(Text)
     names: Mapped[list[Any]]
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"))
+    referring: Mapped[list[Any]]
+    instead: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(16), index=True)
     reason: Mapped[str] = mapped_column(PlainText, default="")
-    attempts: Mapped[int] = mapped_column(default=0)
+    losses: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
 
 

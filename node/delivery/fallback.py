@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.pipelines.forms import plan, without
-from radnode.storage import outbox, results
+from radnode.storage import results, rewrites
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -22,10 +22,27 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+FORM_ALARMS = "form:"
+"""How the names of the alarms about remembered refusals begin; the upkeep clears those that hold no more."""
+
 
 def forms_for(session: Session, peer: Peer) -> tuple[str, ...]:
     """The forms to write for a destination: those it lists, but for those it is known to refuse."""
     return without(peer.forms, results.refusals(session, peer.name, peer.digest))
+
+
+def alarm_name(destination: str, form: str) -> str:
+    """What the alarm about a remembered refusal is called."""
+    return f"{FORM_ALARMS}{destination}:{form}"
+
+
+def alarm_text(destination: str, form: str, reason: str, refused: Collection[str]) -> str:
+    """What an administrator reads about it. refused: every form that this destination is known to refuse."""
+    instead = ", ".join(without([form], refused)) or "nothing"
+    return (
+        f"{destination} refused {form} ({reason}); it gets {instead} instead. List that form for it, or, once it takes "
+        f"{form}: radnode offer-again {destination}"
+    )
 
 
 class Fallback:
@@ -39,32 +56,29 @@ class Fallback:
         self._alarms = alarms
         self._on_rewrite = on_rewrite
 
-    def replace(self, delivery: Delivery, peer: Peer, status: int | None, reason: str, *, for_ever: bool) -> bool:
-        """Have another form written for this destination. False where nothing says the same; it is dead then.
+    def replace(self, delivery: Delivery, peer: Peer, status: int | None, reason: str, *, for_ever: bool) -> str:
+        """Have another form written for this destination; returns why not where that cannot be, else nothing.
 
         for_ever: the class was refused, not this one object; later jobs are written for it rightly at once.
         """
-        with self._database.begin() as session:
-            refused = {delivery.form, *results.refusals(session, peer.name, peer.digest)}
-            refused |= results.refused_of_job(session, delivery.job_id, peer.name)
-            instead = without(peer.forms, refused)
-            # What says the same; it may be among the forms that the destination lists anyway.
-            fallback = without([delivery.form], refused)
-            if not fallback or delivery.form in instead:
-                return False
-            if not results.replace(session, delivery.job_id, peer.name, plan(instead), reason, self._now()):
-                return False
-            outbox.replaced(session, delivery, status or 0, reason)
-            if for_ever:
-                results.remember_refusal(session, peer.name, delivery.form, peer.digest, reason, self._now())
-        self._say(peer, delivery.form, fallback, reason)
+        try:
+            with self._database.begin() as session:
+                refused = {delivery.form, *results.refusals(session, peer.name, peer.digest)}
+                refused |= rewrites.refused_of_job(session, delivery.job_id, peer.name)
+                fallback = without([delivery.form], refused)
+                if not fallback:
+                    return "no other form says the same"
+                # Of what the destination shows now; what was refused may have been listed for it no longer.
+                names = plan(without((*peer.forms, delivery.form), refused))
+                rewrites.replace(session, delivery, names, instead=fallback[0], status=status, reason=reason,
+                                 now=self._now())
+                if for_ever:
+                    results.remember_refusal(session, peer.name, delivery.form, peer.digest, reason, self._now())
+        except rewrites.NotReplaceable as why_not:
+            return str(why_not)
+        log.warning("delivery.replaced", destination=peer.name, form=delivery.form, instead=fallback[0], reason=reason)
+        if for_ever:
+            self._alarms.set(alarm_name(peer.name, delivery.form),
+                             alarm_text(peer.name, delivery.form, reason, refused))
         self._on_rewrite()
-        return True
-
-    def _say(self, peer: Peer, form: str, instead: Sequence[str], reason: str) -> None:
-        log.warning("delivery.replaced", destination=peer.name, form=form, instead=list(instead), reason=reason)
-        self._alarms.set(
-            f"form:{peer.name}:{form}",
-            f"{peer.name} refused {form} ({reason}); it gets {', '.join(instead)} instead. List that form for it, or, "
-            f"once it takes {form}: radnode offer-again {peer.name}",
-        )
+        return ""

@@ -2,7 +2,7 @@
 
     WAITING ──lease──▶ SENDING ──Success/Warning──▶ SENT ──found by C-FIND──▶ CONFIRMED
        ▲                  │ transient, no answer        │ not found in time
-       └──────────────────┴─────────────────────────────┘        permanent ──▶ DEAD
+       └──────────────────┴─────────────────────────────┘        permanent ──▶ DEAD, or REPLACED by another form
 """
 
 from __future__ import annotations
@@ -102,6 +102,9 @@ class Sender:
                 self._alarms.clear(f"destination:{destination}")
                 self._send_one(association, delivery, peer)
                 while association.is_established and (following := self._lease(destination)) is not None:
+                    if (following.sop_class_uid, following.transfer_syntax_uid) not in encodings:
+                        self._leave_for_the_next(following)
+                        break
                     self._send_one(association, following, peer)
         except PeerUnreachable as unreachable:
             self._retry(delivery, str(unreachable))
@@ -114,6 +117,11 @@ class Sender:
         with self._database.begin() as session:
             return outbox.lease_due(session, destination, self._now(), LEASE)
 
+    def _leave_for_the_next(self, delivery: Delivery) -> None:
+        """What became ready while the association was open needs one that proposes it: it was not refused."""
+        with self._database.begin() as session:
+            outbox.retry(session, delivery, "waits for the next association", self._now())
+
     def _encodings_waiting(self, destination: str) -> set[tuple[str, str]]:
         with self._database.read() as session:
             return outbox.encodings_waiting(session, destination)
@@ -125,8 +133,7 @@ class Sender:
                 delivery.transfer_syntax_uid,
             )
         except dimse.NotAccepted as refused:
-            if not self._fallback.replace(delivery, peer, None, str(refused), for_ever=True):
-                self._give_up(delivery, f"{delivery.destination}: {refused}")
+            self._replace(delivery, peer, None, str(refused), for_ever=True)
             return
         if answer.status is None:
             self._retry(delivery, "no answer to C-STORE")
@@ -141,12 +148,16 @@ class Sender:
 
     def _refused(self, delivery: Delivery, peer: Peer, status: int, comment: str) -> None:
         reason = f"status 0x{status:04X} {comment}".strip()
-        for_ever = statuses.refuses_the_class(status)
-        if statuses.refuses_the_object(status) and self._fallback.replace(
-            delivery, peer, status, reason, for_ever=for_ever
-        ):
-            return
-        self._give_up(delivery, f"{delivery.destination} refused: {reason}")
+        if statuses.refuses_the_object(status):
+            self._replace(delivery, peer, status, reason, for_ever=statuses.refuses_the_class(status))
+        else:
+            self._give_up(delivery, f"{delivery.destination} refused: {reason}")
+
+    def _replace(self, delivery: Delivery, peer: Peer, status: int | None, reason: str, *, for_ever: bool) -> None:
+        if why_not := self._fallback.replace(delivery, peer, status, reason, for_ever=for_ever):
+            self._give_up(delivery, f"{delivery.destination} refused: {reason}; {why_not}")
+        else:
+            self._metrics.deliveries.labels(delivery.destination, "replaced").inc()
 
     def _sent(self, delivery: Delivery, status: int) -> None:
         now = self._now()

@@ -13,7 +13,7 @@ import structlog
 
 from radnode.node.delivery.fallback import forms_for
 from radnode.node.execution.base import WorkerLost
-from radnode.node.execution.orders import keep_file, keep_object, work_order
+from radnode.node.execution.orders import keep_file, keep_object, made_by, work_order
 from radnode.pipelines.contract import RunReport, RunState
 from radnode.pipelines.forms import plan
 from radnode.storage import jobs
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from radnode.config.peers import Peer
     from radnode.node.execution.base import Executor
     from radnode.node.observability import Metrics
-    from radnode.pipelines.contract import WorkOrder
+    from radnode.pipelines.contract import Manifest
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
     from radnode.storage.jobs import LeasedJob
@@ -55,7 +55,7 @@ class Dispatcher:
         store: FileStore,
         executor: Executor,
         peers: Callable[[], Mapping[str, Peer]],
-        installed: Callable[[], frozenset[str]],
+        manifests: Callable[[], Mapping[str, Manifest]],
         wanted: Callable[[], Sequence[str]],
         work_folder: Path,
         content_qualification: str,
@@ -69,7 +69,7 @@ class Dispatcher:
         self._store = store
         self._executor = executor
         self._peers = peers
-        self._installed = installed
+        self._manifests = manifests
         self._wanted = wanted
         self._work_folder = work_folder
         self._content_qualification = content_qualification
@@ -90,7 +90,7 @@ class Dispatcher:
         self._executor.prepare(slot.number, self._wanted())
         with self._database.begin() as session:
             job = jobs.lease_next(
-                session, f"{self._worker_prefix}:{slot.number}", self._now(), LEASE, self._installed()
+                session, f"{self._worker_prefix}:{slot.number}", self._now(), LEASE, self._manifests()
             )
         if job is None:
             return False
@@ -136,7 +136,12 @@ class Dispatcher:
 
     def _run(self, slot: Slot, job: LeasedJob, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        order = self._order(slot, job, folder)
+        # Once for the order and the record: a form that is refused meanwhile would else be written and go to nobody.
+        destinations = self._deliverable(job)
+        order = work_order(
+            job, self._store, (name for names in destinations.values() for name in names), folder=folder,
+            device=slot.device, content_qualification=self._content_qualification, node_version=self._node_version,
+        )
         try:
             report = self._executor.execute(slot.number, order, lambda stage: self._stage(slot.number, stage))
         except WorkerLost as lost:
@@ -147,24 +152,17 @@ class Dispatcher:
             log.error("job.worker_lost", job=job.job_id, pipeline=job.pipeline, reason=str(lost), state=state)
             self._metrics.jobs.labels(job.pipeline, "worker lost").inc()
             return
-        self._record(job, report)
+        self._record(job, report, destinations)
         self._metrics.jobs.labels(job.pipeline, report.state.value).inc()
         self._metrics.job_seconds.labels(job.pipeline).observe(sum(report.seconds.values()))
         log.info("job.ended", job=job.job_id, pipeline=job.pipeline, state=report.state.value,
                  reason=report.reason, seconds=dict(report.seconds), objects=len(report.objects))
 
-    def _order(self, slot: Slot, job: LeasedJob, folder: Path) -> WorkOrder:
-        return work_order(
-            job, self._store, (name for names in self._deliverable(job).values() for name in names),
-            folder=folder, device=slot.device, content_qualification=self._content_qualification,
-            node_version=self._node_version,
-        )
-
     def _stage(self, slot: int, stage: str) -> None:
         with self._lock:
             self._stages[slot] = stage
 
-    def _record(self, job: LeasedJob, report: RunReport) -> None:
+    def _record(self, job: LeasedJob, report: RunReport, destinations: Mapping[str, frozenset[str]]) -> None:
         summary = {
             "state": report.state.value,
             "measurements": list(report.measurements),
@@ -172,9 +170,9 @@ class Dispatcher:
             "excluded": dict(report.excluded),
             "repairs": list(report.repairs),
             "seconds": dict(report.seconds),
+            "made_by": made_by(self._manifests()[job.pipeline], self._content_qualification),
         }
         objects = [keep_object(self._store, produced) for produced in report.objects]
-        destinations = self._deliverable(job)
         if report.state in (RunState.FINDINGS, RunState.NOTHING_FOUND):
             findings_digest = keep_file(self._store, Path(report.findings)) if report.findings else None
             with self._database.begin() as session:

@@ -12,11 +12,19 @@ from radnode.storage.results import NewResultObject
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from radnode.pipelines.contract import ProducedObject
+    from radnode.pipelines.contract import Manifest, ProducedObject
     from radnode.storage.files import FileStore
     from radnode.storage.jobs import LeasedJob
 
 RESULTS: Final = "results"
+
+
+def made_by(manifest: Manifest, content_qualification: str) -> dict[str, str]:
+    """What findings came from. Only the same may write them again, or the result would name another as its maker."""
+    return {
+        "version": manifest.version, "model_digest": manifest.model_digest,
+        "content_qualification": content_qualification,
+    }
 
 
 def work_order(

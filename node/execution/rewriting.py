@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node.execution.base import WorkerLost
-from radnode.node.execution.orders import RESULTS, keep_object, work_order
+from radnode.node.execution.orders import RESULTS, keep_object, made_by, work_order
 from radnode.pipelines.contract import RunState
-from radnode.storage import jobs, results
+from radnode.storage import jobs, rewrites
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
     from radnode.node.execution.worker_process import WorkerProcess
-    from radnode.pipelines.contract import RunReport
+    from radnode.pipelines.contract import Manifest, RunReport
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
-    from radnode.storage.results import Rewrite
+    from radnode.storage.jobs import LeasedJob
+    from radnode.storage.rewrites import Rewrite
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ class Rewriter:
         store: FileStore,
         worker: WorkerProcess,
         work_folder: Path,
+        manifests: Callable[[], Mapping[str, Manifest]],
         content_qualification: str,
         node_version: str,
         now: Callable[[], datetime],
@@ -45,6 +47,7 @@ class Rewriter:
         self._store = store
         self._worker = worker
         self._work_folder = work_folder
+        self._manifests = manifests
         self._content_qualification = content_qualification
         self._node_version = node_version
         self._now = now
@@ -56,7 +59,7 @@ class Rewriter:
         if self._stopping:
             return False
         with self._database.begin() as session:
-            rewrite = results.next_rewrite(session)
+            rewrite = rewrites.next_rewrite(session)
         if rewrite is None:
             self._worker.stop()
             return False
@@ -76,10 +79,14 @@ class Rewriter:
         folder.mkdir(parents=True, exist_ok=True)
         with self._database.read() as session:
             job = jobs.get(session, rewrite.job_id)
+        findings = self._store.path(job.findings_digest or "", RESULTS)
+        if why_not := self._why_not(job, findings):
+            self._failed(rewrite, why_not, again=False)
+            return
         order = work_order(
             job, self._store, rewrite.names, folder=folder, device="cpu",
             content_qualification=self._content_qualification, node_version=self._node_version,
-            findings=str(self._store.path(job.findings_digest or "", RESULTS)),
+            findings=str(findings),
         )
         try:
             report = self._worker.execute(order, lambda _: None)
@@ -92,10 +99,21 @@ class Rewriter:
             return
         self._record(rewrite, report)
 
+    def _why_not(self, job: LeasedJob, findings: Path) -> str:
+        """Why these findings cannot be written any more; empty if they can."""
+        if not findings.is_file():
+            return "its findings are no longer kept"
+        manifest = self._manifests().get(job.pipeline)
+        if manifest is None:
+            return f"the pipeline {job.pipeline} is no longer installed"
+        if made_by(manifest, self._content_qualification) != job.report.get("made_by"):
+            return f"{job.pipeline} was changed since it found this, so a result would name the wrong maker"
+        return ""
+
     def _record(self, rewrite: Rewrite, report: RunReport) -> None:
         objects = [keep_object(self._store, produced) for produced in report.objects]
         with self._database.begin() as session:
-            results.rewritten(session, rewrite, objects, self._now())
+            rewrites.rewritten(session, rewrite, objects, self._now())
         log.info("result.rewritten", job=rewrite.job_id, destination=rewrite.destination,
                  objects=[each.name for each in objects])
         self._on_rewritten()
@@ -103,4 +121,4 @@ class Rewriter:
     def _failed(self, rewrite: Rewrite, reason: str, *, again: bool) -> None:
         log.error("result.not_rewritten", job=rewrite.job_id, destination=rewrite.destination, reason=reason)
         with self._database.begin() as session:
-            results.not_rewritten(session, rewrite, reason, self._now(), again=again)
+            rewrites.not_rewritten(session, rewrite, reason, self._now(), again=again)

@@ -167,3 +167,14 @@ def states(database: Database) -> dict[str, int]:
         balance = ledger.balance(session)
     assert balance.holds, balance
     return balance.states
+
+
+def named(name: str, job: int = 1) -> NewResultObject:
+    """The object of this name of a job (radnode.pipelines.forms); what goes with a segmentation comes after it."""
+    form, _, beside = name.partition("+")
+    uid = f"1.9.{job}.{int(digest_of(name)[:8], 16)}"
+    return NewResultObject(
+        name=name, form=form, order=bool(beside), sop_class_uid=f"1.2.{len(form)}", sop_instance_uid=uid,
+        series_instance_uid="1.9", transfer_syntax_uid="1.2.840.10008.1.2.1", digest=digest_of(uid), size_bytes=10,
+        references=[],
+    )

@@ -12,11 +12,9 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("findings_digest", sa.String(length=64), nullable=True))
     # Before, a job had one object of each form; its name is the form.
-    with op.batch_alter_table("result_objects") as results:
-        results.add_column(sa.Column("name", sa.Text(), nullable=False, server_default=""))
+    # The default stays: taking it away makes SQLite copy the table, which it refuses while deliveries refer to it.
+    op.add_column("result_objects", sa.Column("name", sa.Text(), nullable=False, server_default=""))
     op.execute("UPDATE result_objects SET name = form")
-    with op.batch_alter_table("result_objects") as results:
-        results.alter_column("name", server_default=None)
     op.create_table(
         "refused_forms",
         sa.Column("destination", sa.Text(), nullable=False),
@@ -32,10 +30,14 @@ def upgrade() -> None:
         sa.Column("job_id", sa.Integer(), nullable=False),
         sa.Column("destination", sa.Text(), nullable=False),
         sa.Column("names", sa.JSON(), nullable=False),
+        sa.Column("delivery_id", sa.Integer(), nullable=False),
+        sa.Column("referring", sa.JSON(), nullable=False),
+        sa.Column("instead", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("losses", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"]),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -46,7 +48,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("rewrites")
     op.drop_table("refused_forms")
-    with op.batch_alter_table("result_objects") as results:
-        results.drop_column("name")
-    with op.batch_alter_table("jobs") as jobs:
-        jobs.drop_column("findings_digest")
+    op.drop_column("result_objects", "name")
+    op.drop_column("jobs", "findings_digest")
