@@ -182,3 +182,37 @@ def test_a_form_that_nothing_can_replace_is_dead(bench: Bench, pacs: StandInPacs
     bench.sender.send_due()
     assert bench.states() == {"SC": "DEAD"}
     assert bench.rewrites() == []
+
+
+def test_a_form_that_is_known_to_be_refused_is_no_replacement(bench: Bench, pacs: StandInPacs) -> None:
+    with bench.database.begin() as session:
+        results.remember_refusal(session, "PACS", "SEG", bench.peer.digest, "no context", utc_now())
+    _refuse(pacs, "LABELMAP", 0x0122)
+    bench.produce("LABELMAP", "TID1500+LABELMAP")
+    bench.sender.send_due()
+    (rewrite,) = bench.rewrites()
+    assert (rewrite.names, rewrite.instead) == (["SC", "TID1500"], "SC")
+
+
+@pytest.mark.parametrize("status", [0xA900, 0xC000])
+def test_one_object_that_is_not_understood_is_replaced_but_its_form_is_offered_again(
+    bench: Bench, pacs: StandInPacs, status: int
+) -> None:
+    _refuse(pacs, "LABELMAP", status)
+    bench.produce("LABELMAP")
+    bench.sender.send_due()
+    assert bench.states() == {"LABELMAP": "REPLACED"}
+    assert len(bench.rewrites()) == 1
+    assert bench.remembered() == []
+    assert bench.alarms.raised() == []
+
+
+def test_what_replaces_a_form_that_is_no_longer_listed_is_written_all_the_same(
+    bench: Bench, pacs: StandInPacs
+) -> None:
+    bench.produce("LABELMAP")
+    bench.peer = bench.peer.model_copy(update={"result_forms": ("TID1500",)})
+    _refuse(pacs, "LABELMAP", 0x0122)
+    bench.sender.send_due()
+    (rewrite,) = bench.rewrites()
+    assert rewrite.names == ["SEG", "TID1500+SEG"]

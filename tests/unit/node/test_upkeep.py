@@ -1,0 +1,94 @@
+"""What an administrator is told about destinations that get something else than was configured."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from support.rows import NOW
+
+from radnode.config.peers import Peer
+from radnode.node.alarms import Alarms
+from radnode.node.observability import Metrics
+from radnode.node.upkeep import Upkeep
+from radnode.storage import results
+from radnode.storage.database import Database
+from radnode.storage.files import FileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PEER = Peer(name="PACS", ae_title="PACS", host="127.0.0.1", port=104, receives=True, result_forms=("LABELMAP",))
+
+
+class Bench:
+    """The upkeep of a node with one destination, which refuses label maps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database(f"sqlite:///{folder / 'radnode.db'}")
+        self.database.upgrade()
+        self.peers = {"PACS": PEER}
+        self.start(folder)
+        self.refuse("LABELMAP")
+
+    def start(self, folder: Path) -> None:
+        """A process that knows nothing but the tables."""
+        store = FileStore(folder / "data", reserve_bytes=1)
+        store.self_test()
+        self.alarms = Alarms(lambda: NOW)
+        self._upkeep = Upkeep(
+            database=self.database, store=store, now=lambda: NOW, alarms=self.alarms, metrics=Metrics(),
+            retention_time=timedelta(days=4), peers=lambda: self.peers, on_jobs=lambda: None,
+        )
+
+    def refuse(self, form: str) -> None:
+        """The destination does not take that form."""
+        with self.database.begin() as session:
+            results.remember_refusal(session, "PACS", form, PEER.digest, "status 0x0122", NOW)
+
+    def said(self) -> list[str]:
+        """What the alarms say after a round."""
+        self._upkeep.step()
+        return sorted(alarm.text for alarm in self.alarms.raised())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.database.close()
+
+
+def test_a_refused_form_is_told_with_what_is_sent_instead_also_after_a_restart(bench: Bench, tmp_path: Path) -> None:
+    for _ in range(2):
+        (text,) = bench.said()
+        assert text.startswith("PACS refused LABELMAP (status 0x0122); it gets SEG instead.")
+        bench.start(tmp_path)
+
+
+def test_what_is_sent_instead_is_not_itself_refused(bench: Bench) -> None:
+    bench.refuse("SEG")
+    assert ["it gets SC instead" in text for text in bench.said()] == [True, True]
+
+
+def test_a_destination_that_is_configured_otherwise_is_offered_everything_again(bench: Bench) -> None:
+    bench.said()
+    bench.peers = {"PACS": PEER.model_copy(update={"result_forms": ("SEG",)})}
+    assert bench.said() == []
+    bench.peers = {"PACS": PEER}
+    assert bench.said() == []
+
+
+def test_a_destination_that_is_gone_raises_no_alarm(bench: Bench) -> None:
+    bench.said()
+    bench.peers = {}
+    assert bench.said() == []
+
+
+def test_an_alarm_that_the_sender_raised_is_cleared_when_the_form_is_offered_again(bench: Bench) -> None:
+    bench.alarms.set("form:PACS:LABELMAP", "raised by the sender before the first round")
+    with bench.database.begin() as session:
+        results.forget_refusals(session, "PACS")
+    assert bench.said() == []
