@@ -67,7 +67,7 @@ def document(writing: Writing, sop_class_uid: str, template: str, root: Item, im
     if asked := requests(writing.source):
         result.ReferencedRequestSequence = asked
     result.CompletionFlag, result.VerificationFlag, result.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
-    result.CurrentRequestedProcedureEvidenceSequence = [_evidence(writing, images)]
+    result.CurrentRequestedProcedureEvidenceSequence = [evidence(writing, images)]
     result.update(tree.encode(root))
     identification = Dataset()
     identification.MappingResource, identification.TemplateIdentifier = "DCMR", template
@@ -75,7 +75,8 @@ def document(writing: Writing, sop_class_uid: str, template: str, root: Item, im
     return result
 
 
-def _evidence(writing: Writing, images: Sequence[SourceFrame]) -> Dataset:
+def evidence(writing: Writing, images: Sequence[SourceFrame]) -> Dataset:
+    """The study, series and instances of these images, as an item of an evidence sequence."""
     by_series: dict[str, dict[str, str]] = {}
     for image in images:
         series = writing.source.instances[image.sop_instance_uid]

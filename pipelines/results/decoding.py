@@ -76,7 +76,8 @@ def read_frames(segmentation: Dataset) -> Frames:
     if sum(len(table.rows) for table in tables) != count:
         raise ValueError(f"{sum(len(table.rows) for table in tables)} functional groups for {count} frames")
     shared = sequence_tables(segmentation, "SharedFunctionalGroupsSequence")[0]
-    label_map = segmentation.SegmentationType == "LABELMAP"
+    # Neither a label map nor a parametric map has a segment for each frame.
+    label_map = segmentation.get("SegmentationType", "LABELMAP") == "LABELMAP"
     placed = any(_POSITION in table.columns for table in tables)
     segment = np.zeros(count, dtype=np.int64)
     affine = np.zeros((count, 3, 3))

@@ -22,7 +22,7 @@ from PIL import Image
 from support.processes import missing, required
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -173,7 +173,7 @@ def _nrrd(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.flo
     fields = dict(line.split(": ", 1) for line in head.decode().splitlines() if ": " in line)
     if fields["space"] != "left-posterior-superior":
         raise Rejected(f"unexpected space {fields['space']}")
-    kind = {"short": "<i2", "unsigned char": "u1", "signed short": "<i2", "unsigned short": "<u2"}[
+    kind = {"short": "<i2", "unsigned char": "u1", "signed short": "<i2", "unsigned short": "<u2", "float": "<f4"}[
         fields["type"]
     ]
     content = gzip.decompress(body) if fields["encoding"] == "gzip" else body
@@ -279,9 +279,39 @@ def pixelmed_cad(path: Path, *, templates: bool) -> None:
     progress = (r"Picked up JAVA_TOOL_OPTIONS: .*", r"Found \w+ IOD", *map(re.escape, needed))
     # Without a template for TID 4100 it calls every item of a chest report unknown; relationships it does check.
     unknown = (
-        # It spells the heading with two blanks, and asks for failed analyses wherever a detection failed: conditions are
-        # evaluated over the whole document.
+        # It spells the heading with two blanks, and asks for failed analyses wherever a detection failed: it evaluates
+        # conditions over the whole document.
         r'.*Code \(111025,DCM,"Failed Detections"\) has different code meaning .*',
         r'Error: Template 4016MammoParameters .*"Failed  Analyses"\).*: Missing conditional content item',
     ) if templates else (r"Warning: [\d.]+: .*: Content Item not in template",)
     _judge("DicomSRValidator", path.name, lines, (*progress, *unknown))
+
+
+def pixelmed_key_objects(path: Path) -> None:
+    """PixelMed over a Key Object Selection (TID 2010): not a word beyond its own progress."""
+    program = required("/usr/bin/DicomSRValidator")
+    limits = "-Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
+    done = _run(program, "-checkcontentitemorder", "-checktemplateid", path, JAVA_TOOL_OPTIONS=limits)
+    lines = _lines(done.stdout + "\n" + done.stderr)
+    needed = ("Found KeyObjectSelectionDocument IOD", "Found Root Template TID_2010 (KeyObjectSelection)",
+              "Root Template Validation Complete", "IOD validation complete")
+    if missing_lines := [line for line in needed if line not in lines]:
+        raise Rejected(f"DicomSRValidator {path.name} did not say {missing_lines}: {lines}")
+    _judge("DicomSRValidator", path.name, lines, (r"Picked up JAVA_TOOL_OPTIONS: .*", *map(re.escape, needed)))
+
+
+def dcmqi_map(path: Path, folder: Path) -> Callable[[NDArray[np.float64]], float]:
+    """A parametric map as dcmqi reads it: a place (LPS millimetres) -> the number there."""
+    folder.mkdir(exist_ok=True)
+    done = _run(_in_environment("paramap2itkimage"), "--inputDICOM", path, "--outputDirectory", folder,
+                "--outputType", "nrrd")
+    if done.returncode != 0:
+        raise Rejected(f"paramap2itkimage {path.name}: exit code {done.returncode}\n{done.stdout}")
+    numbers, vectors, origin = _nrrd(folder / "pmap.nrrd")
+    to_index = np.linalg.inv(vectors.T)
+
+    def at(place: NDArray[np.float64]) -> float:
+        column, row, level = np.rint(to_index @ (place - origin)).astype(int)
+        return float(numbers[level, row, column])
+
+    return at
