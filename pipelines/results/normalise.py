@@ -68,6 +68,8 @@ _SLICE = (
     # Projection images: how they lie, since they have no place in the patient.
     "PatientOrientation", "Laterality", "ImageLaterality", "ViewPosition", "ViewCodeSequence", "ImagerPixelSpacing",
     "PresentationIntentType", "SourceImageSequence", "StudyDate", "StudyTime",
+    # What a presentation state must repeat of the image.
+    "SamplesPerPixel", "PhotometricInterpretation", "RescaleIntercept", "RescaleSlope", "RescaleType",
 )
 
 # What scanners round direction cosines to.

@@ -138,6 +138,17 @@ def scale_of(shape: tuple[int, int], spacing: tuple[float, float]) -> tuple[floa
     return across * up, down * up
 
 
+def window_of(writing: Writing) -> tuple[float, float]:
+    """(centre, width) to look at these findings with, in the units of the images."""
+    found = _window(writing)
+    if found is not None:
+        return found
+    findings = writing.findings
+    values = findings.grid.voxels if findings.volume is not None else findings.projections[0].pixels
+    low, high = (float(value) for value in np.percentile(values, [1, 99]))
+    return (low + high) / 2, max(high - low, 1.0)
+
+
 def _window(writing: Writing) -> tuple[float, float] | None:
     if str(writing.source.common.get("Modality")) != "CT":
         return None

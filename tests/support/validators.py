@@ -315,3 +315,10 @@ def dcmqi_map(path: Path, folder: Path) -> Callable[[NDArray[np.float64]], float
         return float(numbers[level, row, column])
 
     return at
+
+
+def dcmpschk(path: Path) -> None:
+    """DCMTK's checker of presentation states."""
+    done = _run(required("/usr/bin/dcmpschk"), path)
+    if "Test passed." not in done.stdout + done.stderr:
+        raise Rejected(f"dcmpschk {path.name}: {done.stdout} {done.stderr}")
