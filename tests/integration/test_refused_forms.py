@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydicom import Dataset, FileMetaDataset, dcmwrite
 from sqlalchemy import select
+from support import dcmtk
+from support.chest import write_chest
+from support.node import archive, modality
 from support.pacs import Attempt, Fault, Refuse
 from support.rows import digest_of, job_over, must_lease
+from support.waiting import eventually, stays
 
 from radnode.config.peers import Peer
 from radnode.node.alarms import Alarms
@@ -26,9 +30,10 @@ from radnode.storage.results import NewResultObject
 from radnode.storage.tables import DeliveryRow, ResultObjectRow, RewriteRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from support.node import NodeProcess
     from support.pacs import StandInPacs
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -216,3 +221,30 @@ def test_what_replaces_a_form_that_is_no_longer_listed_is_written_all_the_same(
     bench.sender.send_due()
     (rewrite,) = bench.rewrites()
     assert rewrite.names == ["SEG", "TID1500+SEG"]
+
+
+@pytest.mark.slow
+def test_a_chain_of_refusals_survives_a_node_that_is_killed_again_and_again(
+    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+) -> None:
+    segmentations = (CLASSES["LABELMAP"], CLASSES["SEG"])
+    pacs.plan = lambda attempt: Refuse(0x0122) if attempt.sop_class_uid in segmentations else None
+    node = start_node(peers=[archive(pacs.port, result_forms=["LABELMAP", "TID1500"]), modality()])
+    series = write_chest(tmp_path / "ct", slices=20)
+
+    def states() -> dict[str, str]:
+        return {each["name"]: each["state"] for each in node.timeline(series.study_instance_uid)["deliveries"]}
+
+    dcmtk.dcmsend(node.port, tmp_path / "ct", called="RADNODE")
+    eventually(lambda: states().get("LABELMAP") == "REPLACED", within=120, why=lambda: f"{node.jobs()}")
+    for wait_s in (0.0, 0.3, 0.7, 1.2, 1.8, 2.5):  # into the start, the writing and the sending
+        node.kill()
+        node.start()
+        stays(lambda: node.running, during=wait_s)
+    eventually(lambda: states().get("TID1500") == "SENT", within=120, why=lambda: f"{states()}")
+    assert states() == {
+        "LABELMAP": "REPLACED", "TID1500+LABELMAP": "REPLACED", "SEG": "REPLACED", "TID1500+SEG": "REPLACED",
+        "SC": "SENT", "TID1500": "SENT",
+    }
+    assert len(pacs.stored(Modality="SR")) == 1
+    assert pacs.conflicts == []
