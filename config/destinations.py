@@ -1,7 +1,6 @@
 """Result forms, and what kinds of destination show.
 
-A profile is a named list of result forms. What the viewers show was established with the viewers themselves or from
-their source; docs/results.md says which.
+A profile is a named list of result forms, each with the reason beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 ResultForm = Literal[
     "LABELMAP", "SEG", "FRACTIONAL", "PM", "RTSTRUCT", "SC", "GSPS", "TID1500", "COMPREHENSIVE", "OHIF",
-    "MAMMOGRAPHY-CAD", "CHEST-CAD", "KEY-OBJECTS", "PDF", "NOT-PROCESSED",
+    "MAMMOGRAPHY-CAD", "CHEST-CAD", "KEY-OBJECTS", "NOT-PROCESSED",
 ]
 
 Profile = Literal["any-pacs", "ohif", "weasis", "slicer", "mammography-workstation", "radiotherapy"]
@@ -23,7 +22,7 @@ PROFILES: Mapping[Profile, tuple[ResultForm, ...]] = {
     "any-pacs": ("SEG", "COMPREHENSIVE", "NOT-PROCESSED"),
     # Shows label maps, TID 1500 as a list, and takes over marks that look like its own tools.
     "ohif": ("LABELMAP", "TID1500", "OHIF", "NOT-PROCESSED"),
-    # Reads reports as text; does not draw their coordinates, but applies presentation states.
+    # Shows reports as text, their coordinates not at all; it applies presentation states.
     "weasis": ("SEG", "COMPREHENSIVE", "GSPS", "NOT-PROCESSED"),
     # Reads both through dcmqi.
     "slicer": ("SEG", "TID1500", "NOT-PROCESSED"),

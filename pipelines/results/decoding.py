@@ -84,7 +84,7 @@ def read_frames(segmentation: Dataset) -> Frames:
     sources: list[tuple[str, int | None]] = [("", None)] * count
     for table in tables:
         if not label_map:
-            segment[table.rows] = table.numbers(_SEGMENT, "<u2")[:, 0]
+            segment[table.rows] = (table if _SEGMENT in table.columns else shared).numbers(_SEGMENT, "<u2")[:, 0]
         if placed:
             affine[table.rows] = _affines(table, shared)
         for row, source in zip(table.rows, _sources(table), strict=True):

@@ -25,7 +25,7 @@ _OUTCOME = "111017"
 _MEASUREMENT_GROUP = "125007"
 _TRACKING_UID = "112040"
 _FINDING = "121071"
-_REFERENCED_SEGMENT, _REFERENCED_SEGMENTATION_FRAME = "121191", "121214"
+_REFERENCED_SEGMENT = "121191"
 _IMAGE_REGION = "111030"
 _DERIVATION = "121401"
 _VOLUME = "118565006"
@@ -87,7 +87,7 @@ def _groups(groups: list[Dataset], writing: Writing) -> Iterator[Fault]:
             yield "codes", f"{key} is called {named}"
         yield from _numbers(group, key, found[key].certainty, findings)
         each = found[key]
-        if isinstance(each, Segment) and writing.beside:
+        if isinstance(each, Segment) and each.on is None and writing.beside:
             yield from _referenced_segment(group, uid, writing)
         if isinstance(each, Detection):
             yield from _region(group, each, findings)
@@ -159,7 +159,7 @@ def _referenced_segment(group: Dataset, tracking_uid: str, writing: Writing) -> 
     ]
     referenced = [
         (str(reference.ReferencedSOPInstanceUID), _only(reference.ReferencedSegmentNumber))
-        for child in group.ContentSequence if _name(child) in (_REFERENCED_SEGMENT, _REFERENCED_SEGMENTATION_FRAME)
+        for child in group.ContentSequence if _name(child) == _REFERENCED_SEGMENT
         for reference in child.ReferencedSOPSequence
     ]
     if referenced != meant:

@@ -1,8 +1,8 @@
 """Measurement groups of a TID 1500 report: one for each finding that has numbers, a place or an answer.
 
-A segment of a volume is a volumetric group (TID 1411) that refers to the segmentation beside it; a detection, and a
-segment of a projection image, is a planar one (TID 1410); an answer about the study or an image, and a segment without
-a segmentation at the destination, is a group without a region (TID 1501).
+A segment of a volume is a volumetric group (TID 1411) that refers to the segmentation beside it; a detection is a
+planar one (TID 1410); an answer about the study or an image, a segment of a projection image, and one without a
+segmentation at the destination, is a group without a region (TID 1501).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from highdicom import sr
 
-from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.findings import STUDY, Classification, Code, Detection, Segment
 from radnode.pipelines.results import placing
 from radnode.pipelines.results.marking import pydicom_code
@@ -108,46 +107,17 @@ def _detected(detection: Detection, writing: Writing) -> sr.ContentSequence:
 
 
 def _on_projection(segment: Segment, uid: str, writing: Writing) -> sr.ContentSequence:
+    """Its image, and by the tracking UID its segment; a frame of a label map could not tell which segment is meant."""
     findings = writing.findings
-    said: dict[str, Any] = {
-        "finding_type": pydicom_code(segment.type),
-        "finding_sites": [_site(segment.site or segment.type, segment.laterality)],
-        "measurements": _numbers(segment, findings),
-        "qualitative_evaluations": _answers(segment.key, findings),
-    }
-    tracking, shown = _tracking(segment.key, writing), _shown_on(uid, writing)
-    if shown is None:
-        return sr.MeasurementsAndQualitativeEvaluations(tracking, **said)
-    number = 1 + [each.key for each in findings.segments if each.on == uid].index(segment.key)
     source = findings.projection(uid).source
-    referenced = sr.ReferencedSegmentationFrame(
-        sop_class_uid=shown.SOPClassUID,
-        sop_instance_uid=shown.SOPInstanceUID,
-        frame_number=_frame_number(shown, number),
-        segment_number=number,
-        source_image=sr.SourceImageForSegmentation(source.sop_class_uid, source.sop_instance_uid),
+    return sr.MeasurementsAndQualitativeEvaluations(
+        _tracking(segment.key, writing),
+        finding_type=pydicom_code(segment.type),
+        finding_sites=[_site(segment.site or segment.type, segment.laterality)],
+        measurements=_numbers(segment, findings),
+        qualitative_evaluations=_answers(segment.key, findings),
+        source_images=[sr.SourceImageForMeasurementGroup(source.sop_class_uid, source.sop_instance_uid)],
     )
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(tracking, referenced_segment=referenced, **said)
-
-
-def _shown_on(uid: str, writing: Writing) -> Dataset | None:
-    """The segmentation beside this report that lies on that projection image."""
-    for segmentation in writing.beside:
-        for series in segmentation.ReferencedSeriesSequence:
-            if uid in {str(each.ReferencedSOPInstanceUID) for each in series.ReferencedInstanceSequence}:
-                return segmentation
-    return None
-
-
-def _frame_number(segmentation: Dataset, segment_number: int) -> int:
-    """The one frame of a segment on a projection; the only one of a label map."""
-    groups = segmentation.PerFrameFunctionalGroupsSequence
-    for number, group in enumerate(groups, 1):
-        if "SegmentIdentificationSequence" not in group:
-            return number
-        if group.SegmentIdentificationSequence[0].ReferencedSegmentNumber == segment_number:
-            return number
-    raise RunFailed(f"segment {segment_number} has no frame in its segmentation")
 
 
 def _answer(answer: Classification, writing: Writing) -> sr.ContentSequence:

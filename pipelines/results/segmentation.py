@@ -90,9 +90,6 @@ def write_label_map(writing: Writing) -> tuple[Dataset, ...]:
         shown = shown[::-1]
     result = _header(writing, SegmentationTypeValues.LABELMAP, _descriptions(segments, writing.provenance))
     result.pop("DimensionOrganizationType", None)
-    result["PixelPaddingValue"].VR = "US"
-    # highdicom describes the background as segment 0; OHIF 3.13 then takes each segment's colour from its neighbour.
-    result.SegmentSequence = [item for item in result.SegmentSequence if item.SegmentNumber != 0]
     planes = frames.label_planes(segments, shown, writing.findings.grid.voxels.shape[1:])
     _set_frames(
         result, writing, [(places[index], None) for index in shown], frames.run_length_encoded(planes), compressed=True
@@ -136,7 +133,10 @@ def _header(
     volume = writing.findings.grid
     normal = np.cross(volume.affine[:3, 2], volume.affine[:3, 1])
     between = abs(float(volume.affine[:3, 0] @ normal) / float(np.linalg.norm(normal)))
-    result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = round(between, 6)
+    shared = result.SharedFunctionalGroupsSequence[0]
+    shared.PixelMeasuresSequence[0].SpacingBetweenSlices = round(between, 6)
+    # A single segment stands there; the frames name it themselves.
+    shared.pop("SegmentIdentificationSequence", None)
     named = frames.references(volume.frames)
     explicit_vr.set_sequence(result, "SourceImageSequence", named)
     explicit_vr.set_sequence(result, "ReferencedSeriesSequence", [explicit_vr.item(
@@ -169,6 +169,10 @@ def _highdicom(
         content_creator_name=f"AI^{writing.provenance.manifest.name}",
         **writing.common(number),
     )
+    if kind is SegmentationTypeValues.LABELMAP:
+        result["PixelPaddingValue"].VR = "US"
+        # highdicom describes the background as segment 0; OHIF 3.13 then gives each segment its neighbour's colour.
+        result.SegmentSequence = [item for item in result.SegmentSequence if item.SegmentNumber != 0]
     for keyword in ("RequestAttributesSequence", "BodyPartExamined"):
         if keyword in writing.source.common:
             result[keyword] = writing.source.common[keyword]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from radnode.pipelines.forms import FORMS, Wanted, plan, send_order, without
+from radnode.pipelines.results import WRITERS
+from radnode.pipelines.results.gate import CHECKS
 
 
 def test_a_report_refers_to_the_segmentation_that_the_same_destination_gets() -> None:
@@ -37,6 +39,10 @@ def test_a_refused_form_is_replaced_by_its_fallback_and_none_is_sent_twice() -> 
     assert without(("LABELMAP", "TID1500"), {"LABELMAP", "SEG"}) == ("SC", "TID1500")
     assert without(("LABELMAP", "SC"), {"LABELMAP", "SEG"}) == ("SC",)
     assert without(("PM",), {"PM"}) == ()
+
+
+def test_every_form_has_a_writer_and_a_gate() -> None:
+    assert set(WRITERS) == set(CHECKS) == set(FORMS)
 
 
 def test_every_chain_of_fallbacks_ends() -> None:

@@ -1,0 +1,171 @@
+"""Every kind of source with findings of every kind, and which validators know which result form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from radnode.pipelines.findings import (
+    Classification,
+    Code,
+    Composite,
+    Detection,
+    Findings,
+    InPatient,
+    Map,
+    MapKind,
+    Measurement,
+    OnImage,
+    Path,
+    Relation,
+    Segment,
+)
+from radnode.pipelines.forms import plan
+from radnode.pipelines.geometry import SourceFrame, to_patient
+from support import projection_samples as projections
+from support import result_samples as samples
+from support import validators
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path as File
+
+    from pydicom import Dataset
+
+    from radnode.pipelines.geometry import Volume
+
+NODULE = Code("27925004", "SCT", "Nodule")
+UNITY = Code("1", "UCUM", "no units")
+MM = Code("mm", "UCUM", "millimeter")
+DIAMETER = Code("81827009", "SCT", "Diameter")
+PRESENT = Code("52101004", "SCT", "Present")
+
+
+def everything(volume: Volume) -> Findings:
+    """Two lungs, a label map, detections on an image and in the patient, a length, an answer and two maps."""
+    findings = samples.lungs(volume)
+    labels = np.zeros(volume.voxels.shape, dtype=np.uint8)
+    labels[0, 18:22, 20:26], labels[1, 18:20, 4:9] = 3, 9
+    shared = {"category": samples.ANATOMY, "type": samples.LUNG, "site": samples.LUNG, "voxels": labels}
+    image = volume.frames[1]
+    inside = to_patient(volume.affine, np.array([[2.2, 12.0, 20.0]]))[0]
+    values = np.random.default_rng(3).random(volume.voxels.shape).astype(np.float32)
+    described = {"category": samples.ANATOMY, "type": samples.LUNG, "quantity": Code("110841", "DCM", "Probability"),
+                 "unit": UNITY, "values": values, "rgb": (200, 30, 30)}
+    return replace(
+        findings,
+        segments=(
+            *findings.segments,
+            Segment(key="three", label="Third", value=3, rgb=(90, 200, 90), **shared),
+            Segment(key="nine", label="Ninth", value=9, rgb=(200, 90, 200), **shared),
+        ),
+        detections=(
+            Detection(key="n1", label="Nodule 1", type=NODULE, certainty=0.8, site=samples.LUNG,
+                      at=OnImage(sop_instance_uid=image.sop_instance_uid, frame_number=image.frame_number,
+                                 center=(7.0, 8.0), outline=np.array([[4.5, 6.5], [9.0, 6.5], [7.25, 11.0]]))),
+            Detection(key="n2", label="Nodule 2", type=NODULE, certainty=0.4,
+                      at=InPatient(center_lps=(float(inside[0]), float(inside[1]), float(inside[2])),
+                                   extent_mm=(5.0, 4.0, 3.0))),
+        ),
+        composites=(Composite(key="c", label="Both", type=NODULE, members=("n1", "n2"), relation=Relation.SAME_PLACE),),
+        measurements=(
+            *findings.measurements,
+            Measurement(of="n1", name=DIAMETER, value=4.5, unit=MM,
+                        path=Path(sop_instance_uid=image.sop_instance_uid, frame_number=image.frame_number,
+                                  points=np.array([[4.5, 6.5], [8.1, 6.5]]))),
+        ),
+        classifications=(Classification(key="answer", name=NODULE, value=PRESENT, certainty=0.9),),
+        maps=(Map(key="heat", label="Saliency", kind=MapKind.SALIENCY, **described),
+              Map(key="chance", label="Chance", kind=MapKind.PROBABILITY, **described)),
+        looked_for=(NODULE,),
+    )
+
+
+def _stack(orientation: Sequence[float] = samples.AXIAL, step: float = 2.5) -> samples.Sample:
+    headers = samples.stack(orientation=orientation, step=step)
+    return samples.sample(headers, everything(samples.volume_of(headers)))
+
+
+def _tilted() -> samples.Sample:
+    """A gantry tilt: slices shifted against their normal, as a sheared grid."""
+    headers = samples.stack()
+    for number, header in enumerate(headers):
+        x, y, z = (float(value) for value in header.ImagePositionPatient)
+        header.ImagePositionPatient = [x, round(y + 0.6 * number, 6), z]
+    return samples.sample(headers, everything(samples.volume_of(headers)))
+
+
+def _enhanced() -> samples.Sample:
+    headers = samples.stack()
+    image, volume = samples.enhanced(headers), samples.volume_of(headers)
+    frames = tuple(
+        SourceFrame(sop_class_uid=str(image.SOPClassUID), sop_instance_uid=str(image.SOPInstanceUID), frame_number=n)
+        for n in range(1, len(headers) + 1)
+    )
+    return samples.sample([image], everything(replace(volume, frames=frames)))
+
+
+def _mammograms() -> samples.Sample:
+    headers = projections.mammograms()
+    return projections.sample(headers, projections.screening(headers), ())
+
+
+def _radiograph() -> samples.Sample:
+    headers = projections.chest_radiograph()
+    read = projections.projections(headers)
+    on = read[0].source.sop_instance_uid
+    mask = np.zeros(read[0].pixels.shape, dtype=bool)
+    mask[3:9, 4:15] = True
+    findings = Findings(
+        projections=read,
+        segments=(Segment(key="lung", label="Lung", category=samples.ANATOMY, type=samples.LUNG, voxels=mask,
+                          rgb=(90, 160, 220), on=on),),
+        detections=(Detection(key="n", label="Nodule", type=NODULE, certainty=0.5,
+                              at=OnImage(sop_instance_uid=on, center=(20.0, 12.5),
+                                         outline=np.array([[18.0, 10.0], [22.0, 10.5], [20.5, 15.0]]))),),
+        looked_for=(NODULE,),
+    )
+    return projections.sample(headers, findings, ())
+
+
+SOURCES: dict[str, Callable[[], samples.Sample]] = {
+    "CT, upwards": _stack,
+    "CT, downwards": lambda: _stack(step=-2.5),
+    "CT, oblique": lambda: _stack(samples.OBLIQUE),
+    "CT, gantry tilt": _tilted,
+    "Enhanced CT": _enhanced,
+    "mammograms": _mammograms,
+    "chest radiograph": _radiograph,
+}
+
+
+def names_of(form: str) -> tuple[str, ...]:
+    """The object of a form, and the segmentation it refers to."""
+    return plan(("SEG", form)) if form in ("TID1500", "COMPREHENSIVE", "OHIF") else plan((form,))
+
+
+_REPORTS = {"TID1500", "COMPREHENSIVE", "OHIF", "MAMMOGRAPHY-CAD", "CHEST-CAD", "KEY-OBJECTS"}
+
+
+def judges(form: str, *, placed: bool) -> dict[str, Callable[[File], object]]:
+    """The validators that know a form: name -> the check, which raises Rejected.
+
+    placed: whether the source has a place in the patient, without which dcmqi reads nothing.
+    """
+    known: dict[str, Callable[[File], object]] = {"dciodvfy": validators.dciodvfy}
+    if form in _REPORTS:
+        known["dsrdump"] = validators.dsrdump
+    if form == "SEG" and placed:
+        known["dcmqi"] = lambda path: validators.dcmqi_segments(path, path.with_suffix(""))
+    return known
+
+
+def headers_as_files(headers: Sequence[Dataset], folder: File) -> list[File]:
+    """The sources as files without pixels."""
+    paths = []
+    for number, header in enumerate(headers):
+        paths.append(folder / f"source-{number}.dcm")
+        paths[-1].write_bytes(samples.encoded(header))
+    return paths
