@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
 TEST_WORKERS ?= 2
 
-.PHONY: help setup demo test lint bench faults peers clean
+.PHONY: help setup demo test lint conformance bench faults peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
@@ -14,6 +14,7 @@ help:
 	@echo 'make lint    style, types and import contracts'
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
 	@echo 'make faults  the long kill run: RADNODE_TEST_KILLS=400 make faults'
+	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make bench   intake measured; numbers in bench-results/'
 
 setup: $(INSTALLED)
@@ -36,6 +37,9 @@ test: setup
 
 faults: setup
 	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} $(BIN)/python -m pytest tests/faults
+
+conformance: setup
+	$(BIN)/python tests/conformance/table.py
 
 bench: setup
 	$(BIN)/python tests/bench/ingest.py --out bench-results

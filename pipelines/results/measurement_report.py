@@ -3,8 +3,8 @@
 Written for every run that ended with an answer, also when nothing was found: a study without a report was not
 processed.
 
-Groups that refer to a segmentation stand in a report of their own: viewers that hydrate one kind choke on the other,
-and a validator takes the conditions of one template for those of the other.
+Groups that refer to a segmentation stand in a report of their own, and so do groups about whole images: viewers that
+hydrate one kind choke on the other, and a validator takes the conditions of one template for those of the other.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ def write_comprehensive(writing: Writing) -> tuple[Dataset, ...]:
 
 def _write(writing: Writing, kind: type[sr.Comprehensive3DSR | sr.ComprehensiveSR]) -> tuple[Dataset, ...]:
     volumetric = list(report_groups.volumetric(writing))
-    others = [*report_groups.planar(writing), *report_groups.without_region(writing)]
-    refers = bool(writing.beside and volumetric)
-    contents = [volumetric, others] if refers and others else [[*volumetric, *others]]
+    others = [*report_groups.planar(writing), *report_groups.about_the_study(writing)]
+    images = list(report_groups.about_images(writing))
+    parts = [volumetric, others, images] if writing.beside else [[*volumetric, *others], images]
+    contents = [groups for groups in parts if groups] or [[]]
     slices = writing.source.slices
     # First, middle and last image: 300 entries would cost a megabyte and say nothing more.
     library = [slices[index] for index in sorted({0, (len(slices) - 1) // 2, len(slices) - 1})]

@@ -37,16 +37,13 @@ def volumetric(writing: Writing) -> Iterator[sr.ContentSequence]:
 
 
 def planar(writing: Writing) -> Iterator[sr.ContentSequence]:
-    """A group for each detection, and for each segment of a projection image."""
+    """A group for each detection."""
     for detection in writing.findings.detections:
         yield _detected(detection, writing)
-    for segment in writing.findings.segments:
-        if segment.on is not None:
-            yield _on_projection(segment, segment.on, writing)
 
 
-def without_region(writing: Writing) -> Iterator[sr.ContentSequence]:
-    """A group for each composite, and for each answer that is not about another finding."""
+def about_the_study(writing: Writing) -> Iterator[sr.ContentSequence]:
+    """A group for each composite, and for each answer about the study or a series."""
     findings = writing.findings
     for composite in findings.composites:
         yield sr.MeasurementsAndQualitativeEvaluations(
@@ -55,9 +52,28 @@ def without_region(writing: Writing) -> Iterator[sr.ContentSequence]:
             measurements=_numbers(composite, findings),
             qualitative_evaluations=_answers(composite.key, findings),
         )
-    for answer in findings.classifications:
-        if answer.of == STUDY or "." in answer.of:
+    for answer in _wholes(findings):
+        if not _image_of(answer, writing):
             yield _answer(answer, writing)
+
+
+def about_images(writing: Writing) -> Iterator[sr.ContentSequence]:
+    """A group for each segment of a projection image, and for each answer about one image."""
+    for segment in writing.findings.segments:
+        if segment.on is not None:
+            yield _on_projection(segment, segment.on, writing)
+    for answer in _wholes(writing.findings):
+        if _image_of(answer, writing):
+            yield _answer(answer, writing)
+
+
+def _wholes(findings: Findings) -> list[Classification]:
+    """The answers that are not about another finding, which has them in its own group."""
+    return [each for each in findings.classifications if each.of == STUDY or "." in each.of]
+
+
+def _image_of(answer: Classification, writing: Writing) -> list[Dataset]:
+    return [header for header in writing.source.slices if header.SOPInstanceUID == answer.of]
 
 
 def _volumetric(
@@ -123,7 +139,7 @@ def _on_projection(segment: Segment, uid: str, writing: Writing) -> sr.ContentSe
 def _answer(answer: Classification, writing: Writing) -> sr.ContentSequence:
     images = [
         sr.SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID)
-        for header in writing.source.slices if header.SOPInstanceUID == answer.of
+        for header in _image_of(answer, writing)
     ]
     site = Code(_BREAST, "SCT", "Breast") if _about_a_breast(writing) else None
     certain = [_number(CERTAINTY, 100 * answer.certainty, PERCENT)] if answer.certainty is not None else None

@@ -68,7 +68,7 @@ def test_orthanc_takes_every_form_or_gets_another_and_a_resend_is_harmless(
     delivered = {each["sop_instance_uid"] for each in _deliveries(node, series) if each["state"] == "CONFIRMED"}
     for path in sorted((node.data / "results").rglob("*.dcm")):
         if pydicom.misc.is_dicom(path) and pydicom.dcmread(path).SOPInstanceUID in delivered:
-            dcmtk.storescu(orthanc.port, path, called="ORTHANC")
+            dcmtk.dcmsend(orthanc.port, path, called="ORTHANC")
     assert len(orthanc.instances(series.study_instance_uid)) == before
     node.command("offer-again", "PACS", "--config", node.config)
 

@@ -60,6 +60,8 @@ _ALLOWED_PIXELMED = (
     r'Code \(121232,DCM,"Source Series for Segmentation"\) has different code meaning '
     r'\("Source Series for Segmentation"\) than code meaning in template concept name '
     r'\("Source series for segmentation"\)',
+    # PS3.16 has had this code in CID 100 since 2023.
+    r'Error: Template 1500 .*Code \(43468-8,LN,"XR unspecified body region"\) not found in context group 100',
     # Which questions a group answers is a parameter of TID 1410, 1411 and 1501; it does not know what it is bound to.
     r'Warning: [\d.]+: /.*/CONTAINER \(125007,DCM,"Measurement Group"\)/CODE \([^)]*\): Content Item not in template',
 )
@@ -239,7 +241,7 @@ def pixelmed_ohif_report(path: Path) -> None:
     more = (r'Warning: .*/CONTAINER \(125007,DCM,"Measurement Group"\)/'
             r'(TEXT \(121106,DCM,"Comment"\)|SCOORD \((111010,DCM,"Center"|111041,DCM,"Outline")\)'
             r'(/IMAGE \(260753009,SCT,"Source"\))?): Content Item not in template')
-    _judge("DicomSRValidator", path.name, lines, (*_PIXELMED_LINES, more))
+    _judge("DicomSRValidator", path.name, lines, (*_PIXELMED_LINES, *_ALLOWED_PIXELMED, more))
 
 
 def plastimatch(structure_set: Path, images: Path, folder: Path) -> dict[str, NDArray[np.bool_]]:
