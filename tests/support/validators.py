@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 import pydicom
 from PIL import Image
 
+from support import pixelmed
 from support.processes import missing, required
 
 if TYPE_CHECKING:
@@ -62,11 +62,13 @@ _ALLOWED_PIXELMED = (
     r'\("Source series for segmentation"\)',
     # PS3.16 has had this code in CID 100 since 2023.
     r'Error: Template 1500 .*Code \(43468-8,LN,"XR unspecified body region"\) not found in context group 100',
+    # TID 1410 repeats the rows of TID 1501, so it tries a group that names TID 1410 as both.
+    r'Warning: Template 1501 MeasurementGroup/.*: template ID encoded in first row container 1410 does not match '
+    r'expected template ID 1501 - may be ambiguous template invocation',
     # Which questions a group answers is a parameter of TID 1410, 1411 and 1501; it does not know what it is bound to.
     r'Warning: [\d.]+: /.*/CONTAINER \(125007,DCM,"Measurement Group"\)/CODE \([^)]*\): Content Item not in template',
 )
 _PIXELMED_LINES = (
-    r"Picked up JAVA_TOOL_OPTIONS: .*",
     r"Found Comprehensive(3D)?SR IOD",
     r"Found Root Template TID_1500 \(MeasurementReport\)",
     r"Root Template Validation Complete",
@@ -116,13 +118,9 @@ def dsrdump(path: Path) -> str:
 
 
 def pixelmed_report(path: Path) -> None:
-    """PixelMed's validator of report templates. Its exit code is 0 even when it crashes."""
-    program = required("/usr/bin/DicomSRValidator")
-    # Its stylesheets exceed the limits of newer JDKs, where it crashes and still returns 0.
-    limits = "-Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
-    done = _run(program, "-checkcontentitemorder", "-checktemplateid", path, JAVA_TOOL_OPTIONS=limits)
-    lines = _lines(done.stdout + "\n" + done.stderr)
-    for needed in _PIXELMED_LINES[1:]:
+    """PixelMed's validator of report templates."""
+    lines = pixelmed.said(pixelmed.REPORT, path)
+    for needed in _PIXELMED_LINES:
         if not any(re.fullmatch(needed, line) for line in lines):
             raise Rejected(f"DicomSRValidator {path.name} did not say {needed!r}: {lines}")
     _judge("DicomSRValidator", path.name, lines, (*_PIXELMED_LINES, *_ALLOWED_PIXELMED))
@@ -207,7 +205,7 @@ def _in_environment(program: str) -> str:
     return str(path)
 
 
-def _run(program: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def _run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     # Validators print the bytes of the file, whatever its character set.
     return subprocess.run(
         [program, *map(str, arguments)],
@@ -216,7 +214,6 @@ def _run(program: str, *arguments: str | Path, **environment: str) -> subprocess
         errors="replace",
         timeout=300,
         check=False,
-        env={**os.environ, **environment},
     )
 
 
@@ -232,10 +229,7 @@ def pixelmed_ohif_report(path: Path) -> None:
     """As :func:`pixelmed_report`; TID 1501 may be extended, and OHIF takes a mark's text from a Comment, and its place
     from coordinates in the group where no number has them.
     """
-    program = required("/usr/bin/DicomSRValidator")
-    limits = "-Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
-    done = _run(program, "-checkcontentitemorder", "-checktemplateid", path, JAVA_TOOL_OPTIONS=limits)
-    lines = _lines(done.stdout + "\n" + done.stderr)
+    lines = pixelmed.said(pixelmed.REPORT, path)
     if "IOD validation complete" not in lines:
         raise Rejected(f"DicomSRValidator {path.name} did not come to an end: {lines}")
     more = (r'Warning: .*/CONTAINER \(125007,DCM,"Measurement Group"\)/'
@@ -269,16 +263,13 @@ def dcmtk_picture(path: Path, target: Path) -> NDArray[np.uint8]:
 
 def pixelmed_cad(path: Path, *, templates: bool) -> None:
     """PixelMed over a CAD report: not a word beyond its own progress. templates: it knows those of TID 4000 only."""
-    program = required("/usr/bin/DicomSRValidator")
-    limits = "-Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
-    done = _run(program, "-checkcontentitemorder", "-checktemplateid", path, JAVA_TOOL_OPTIONS=limits)
-    lines = _lines(done.stdout + "\n" + done.stderr)
+    lines = pixelmed.said(pixelmed.REPORT, path)
     needed = ["IOD validation complete"]
     if templates:
         needed += ["Found Root Template TID_4000 (MammographyCADDocumentRoot)", "Root Template Validation Complete"]
     if missing_lines := [line for line in needed if line not in lines]:
         raise Rejected(f"DicomSRValidator {path.name} did not say {missing_lines}: {lines}")
-    progress = (r"Picked up JAVA_TOOL_OPTIONS: .*", r"Found \w+ IOD", *map(re.escape, needed))
+    progress = (r"Found \w+ IOD", *map(re.escape, needed))
     # Without a template for TID 4100 it calls every item of a chest report unknown; relationships it does check.
     unknown = (
         # It spells the heading with two blanks, and asks for failed analyses wherever a detection failed: it evaluates
@@ -291,15 +282,12 @@ def pixelmed_cad(path: Path, *, templates: bool) -> None:
 
 def pixelmed_key_objects(path: Path) -> None:
     """PixelMed over a Key Object Selection (TID 2010): not a word beyond its own progress."""
-    program = required("/usr/bin/DicomSRValidator")
-    limits = "-Djdk.xml.xpathTotalOpLimit=0 -Djdk.xml.xpathExprOpLimit=0 -Djdk.xml.xpathExprGrpLimit=0"
-    done = _run(program, "-checkcontentitemorder", "-checktemplateid", path, JAVA_TOOL_OPTIONS=limits)
-    lines = _lines(done.stdout + "\n" + done.stderr)
+    lines = pixelmed.said(pixelmed.REPORT, path)
     needed = ("Found KeyObjectSelectionDocument IOD", "Found Root Template TID_2010 (KeyObjectSelection)",
               "Root Template Validation Complete", "IOD validation complete")
     if missing_lines := [line for line in needed if line not in lines]:
         raise Rejected(f"DicomSRValidator {path.name} did not say {missing_lines}: {lines}")
-    _judge("DicomSRValidator", path.name, lines, (r"Picked up JAVA_TOOL_OPTIONS: .*", *map(re.escape, needed)))
+    _judge("DicomSRValidator", path.name, lines, tuple(map(re.escape, needed)))
 
 
 def dcmqi_map(path: Path, folder: Path) -> Callable[[NDArray[np.float64]], float]:
