@@ -13,7 +13,7 @@ import numpy as np
 from radnode.pipelines.findings import Composite, Detection
 from radnode.pipelines.results import chest_cad, mammography_cad, placing
 from radnode.pipelines.results.cad_report import INTENTS, center_of
-from radnode.pipelines.results.gate_findings import context_group
+from radnode.pipelines.results.gate_findings import context_group, drawn_on
 from radnode.pipelines.results.report_document import summary_of
 
 if TYPE_CHECKING:
@@ -231,6 +231,7 @@ def _drawn(
              else findings.projection(placed.image.sop_instance_uid).pixels.shape)
     if (said < 0).any() or (said > np.array(shape[::-1])).any():
         yield "geometry", f"{found.key} lies outside its image"
+    yield from drawn_on(found, findings, (placed.image.sop_instance_uid, placed.image.frame_number), said)
     for child in item.ContentSequence:
         image = _at(result, child.ReferencedContentItemIdentifier)
         named = "" if image is None else str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)

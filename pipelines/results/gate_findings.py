@@ -11,13 +11,14 @@ import numpy as np
 from pydicom.sr._cid_dict import cid_concepts
 from pydicom.sr._concepts_dict import concepts
 
-from radnode.pipelines.geometry import to_patient
+from radnode.pipelines.findings import InPatient
+from radnode.pipelines.geometry import to_index, to_patient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from radnode.pipelines.findings import Findings, Segment
-    from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.findings import Detection, Findings, Segment
+    from radnode.pipelines.geometry import Points, Volume
 
 Fault = tuple[str, str]
 
@@ -54,6 +55,25 @@ def faults(findings: Findings) -> Iterator[Fault]:
             yield "codes", f"{key}: {category.meaning} is no segment category of CID 7150"
     if findings.volume is not None:
         yield from _sides(findings.segments, findings.volume)
+
+
+def drawn_on(
+    detection: Detection, findings: Findings, image: tuple[str, int | None], points: Points
+) -> Iterator[Fault]:
+    """Whether what is drawn of a place in the patient surrounds it, on the slice nearest to it.
+
+    image: SOP Instance UID and frame number; points: (n, 2) pixel coordinates. Computed from the affine alone, not by
+    the code that the writers place findings with.
+    """
+    if not isinstance(detection.at, InPatient):
+        return
+    index = to_index(findings.grid.affine, np.array([detection.at.center_lps]))[0]
+    frame = findings.grid.frames[int(np.clip(np.rint(index[0]), 0, len(findings.grid.frames) - 1))]
+    if image != (frame.sop_instance_uid, frame.frame_number):
+        yield "reference", f"{detection.key} is not drawn on the slice nearest to it"
+    center = index[[2, 1]] + 0.5
+    if (center < points.min(axis=0) - 0.51).any() or (center > points.max(axis=0) + 0.51).any():
+        yield "geometry", f"{detection.key} is not inside what is drawn of it"
 
 
 def _sides(segments: tuple[Segment, ...], volume: Volume) -> Iterator[Fault]:

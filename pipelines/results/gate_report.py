@@ -9,6 +9,7 @@ import numpy as np
 
 from radnode.pipelines.findings import STUDY, Composite, Detection, Segment
 from radnode.pipelines.results import placing
+from radnode.pipelines.results.gate_findings import drawn_on
 from radnode.pipelines.results.report_document import sentences, summary_of
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ def _region(group: Dataset, detection: Detection, findings: Findings) -> Iterato
         (str(reference.ReferencedSOPInstanceUID), reference.get("ReferencedFrameNumber"))
         for child in regions[0].ContentSequence for reference in child.ReferencedSOPSequence
     ]
+    yield from drawn_on(detection, findings, (meant.image.sop_instance_uid, meant.image.frame_number), points)
     if images != [(meant.image.sop_instance_uid, meant.image.frame_number)]:
         yield "reference", f"{detection.key} is drawn on another image than the one it was found on"
 

@@ -25,7 +25,7 @@ from radnode.pipelines.findings import (
 )
 from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import to_patient
-from radnode.pipelines.results import write
+from radnode.pipelines.results import placing, write
 from radnode.pipelines.results.gate import GateRefused, check
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydicom import Dataset
+
+    from radnode.pipelines.geometry import Volume
 
 NODULE = Code("27925004", "SCT", "Nodule")
 SPICULATED = Code("129742005", "SCT", "Spiculated lesion")
@@ -178,3 +180,20 @@ def test_a_detection_that_is_not_the_one_found_is_refused(
     with pytest.raises(GateRefused) as refusal:
         check(files, sample.findings, sample.source, sample.provenance)
     assert refusal.value.check == name
+
+
+def test_a_place_in_the_patient_is_checked_without_the_code_that_placed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault in placing, which writer and gate share, does not pass."""
+    placed = placing.on_nearest_slice
+
+    def mirrored(key: str, at: InPatient, volume: Volume) -> placing.Placed:
+        right = placed(key, at, volume)
+        return replace(right, points=np.array([volume.voxels.shape[2], 0]) + right.points * [-1, 1])
+
+    monkeypatch.setattr(placing, "on_nearest_slice", mirrored)
+    sample = _sample(_detections, ("SEG", "TID1500"))
+    with pytest.raises(GateRefused) as refusal:
+        check(_written(sample, tmp_path), sample.findings, sample.source, sample.provenance)
+    assert refusal.value.check == "geometry"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,10 @@ def test_results_over_a_real_series_are_accepted_voxel_for_voxel(
     headers = sorted(
         (pydicom.dcmread(path, stop_before_pixels=True) for path in sources), key=_along_the_normal
     )
-    sample = samples.sample(headers, samples.lungs(samples.volume_of(headers)))
+    findings = samples.lungs(samples.volume_of(headers))
+    if name == "mr-brain":  # its rows run in other directions, so that the boxes called left and right change sides
+        findings = replace(findings, segments=tuple(replace(each, laterality=None) for each in findings.segments))
+    sample = samples.sample(headers, findings)
     results, files = {}, {}
     for result in write(sample.findings, sample.source, sample.provenance, plan(("SEG", "TID1500"))):
         results[result.wanted.form] = tmp_path / f"{result.wanted.form}.dcm"

@@ -5,10 +5,12 @@ For faults only; where a test asks whether radnode works with a PACS it uses Ort
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import socket
 import threading
 import time
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -120,6 +122,10 @@ class StandInPacs:
         if self._server is not None:
             self._server.shutdown()
             self._server = None
+            with warnings.catch_warnings():
+                # pynetdicom leaves some sockets of ended associations to the collector; elsewhere they are a defect.
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()
 
     def keep(self, files: Sequence[Path]) -> None:
         """Put files into the archive directly, as if a modality had sent them long ago."""

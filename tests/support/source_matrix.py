@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import BreastTomosynthesisImageStorage
 
 from radnode.pipelines.findings import (
     Classification,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.geometry import Volume
 
+BREAST = Code("76752008", "SCT", "Breast")
 NODULE = Code("27925004", "SCT", "Nodule")
 UNITY = Code("1", "UCUM", "no units")
 MM = Code("mm", "UCUM", "millimeter")
@@ -95,14 +98,64 @@ def _tilted() -> samples.Sample:
     return samples.sample(headers, everything(samples.volume_of(headers)))
 
 
+def _shuffled() -> samples.Sample:
+    """Instance numbers, UIDs and the order of arrival say nothing about where a slice lies."""
+    headers = samples.stack()
+    for header, number in zip(headers, (4, 1, 6, 2, 5, 3), strict=True):
+        header.InstanceNumber, header.SOPInstanceUID = number, f"{samples.SERIES}.{number}"
+    arrived = sorted(headers, key=lambda header: int(header.InstanceNumber))
+    return samples.sample(arrived, everything(samples.volume_of(headers)))
+
+
 def _enhanced() -> samples.Sample:
     headers = samples.stack()
-    image, volume = samples.enhanced(headers), samples.volume_of(headers)
+    return _of_frames(samples.enhanced(headers), samples.volume_of(headers))
+
+
+def _tomosynthesis() -> samples.Sample:
+    """A left breast, seen from oblique: the frames of one image, their file order against their place."""
+    headers = samples.stack(orientation=(0.0, 1.0, 0.0, 0.6, 0.0, -0.8), step=1.0)
+    image = samples.enhanced(headers[::-1])
+    image.SOPClassUID, image.Modality = BreastTomosynthesisImageStorage, "MG"
+    image.BodyPartExamined, image.PatientOrientation = "BREAST", ["P", "FR"]
+    del image.KVP
+    anatomy = Dataset()
+    anatomy.FrameLaterality = "L"
+    image.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
+    sample = _of_frames(image, samples.volume_of(headers), backwards=True)
+    manifest = replace(samples.MANIFEST, name="dbt-cad", title="Breast tomosynthesis", modality="MG")
+    return replace(sample, provenance=replace(sample.provenance, manifest=manifest))
+
+
+def _of_frames(image: Dataset, volume: Volume, *, backwards: bool = False) -> samples.Sample:
+    """The volume as frames of one image, which hold its slices in order or backwards."""
+    numbers = range(1, len(volume.frames) + 1)
     frames = tuple(
         SourceFrame(sop_class_uid=str(image.SOPClassUID), sop_instance_uid=str(image.SOPInstanceUID), frame_number=n)
-        for n in range(1, len(headers) + 1)
+        for n in (reversed(numbers) if backwards else numbers)
     )
     return samples.sample([image], everything(replace(volume, frames=frames)))
+
+
+def _areas_on_mammograms() -> samples.Sample:
+    """Marks, two segments on two of the images, an answer for each breast and one for the study."""
+    headers = projections.mammograms()
+    findings = projections.screening(headers)
+    masks = np.zeros((2, *findings.projections[0].pixels.shape), dtype=bool)
+    masks[0, 3:9, 4:15] = masks[0, 9:12, 4:6] = masks[1, 10:20, 20:27] = True
+    segments = tuple(
+        Segment(key=f"area-{number}", label=f"Area {number}", category=samples.ANATOMY, type=BREAST, voxels=masks[number],
+                laterality=side, rgb=(90, 160, 220), on=findings.projections[number].source.sop_instance_uid)
+        for number, side in enumerate((samples.RIGHT, samples.LEFT))
+    )
+    answers = tuple(
+        Classification(key=f"answer-{side.meaning}", name=NODULE, value=PRESENT, laterality=side, certainty=0.5)
+        for side in (samples.RIGHT, samples.LEFT)
+    )
+    findings = replace(findings, segments=segments, classifications=(
+        *answers, Classification(key="image", name=NODULE, value=PRESENT,
+                                 of=findings.projections[2].source.sop_instance_uid)))
+    return projections.sample(headers, findings, ())
 
 
 def _mammograms() -> samples.Sample:
@@ -133,8 +186,11 @@ SOURCES: dict[str, Callable[[], samples.Sample]] = {
     "CT, downwards": lambda: _stack(step=-2.5),
     "CT, oblique": lambda: _stack(samples.OBLIQUE),
     "CT, gantry tilt": _tilted,
+    "CT, shuffled": _shuffled,
     "Enhanced CT": _enhanced,
+    "tomosynthesis": _tomosynthesis,
     "mammograms": _mammograms,
+    "mammograms, areas": _areas_on_mammograms,
     "chest radiograph": _radiograph,
 }
 
