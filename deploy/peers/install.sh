@@ -7,7 +7,7 @@ packages=(
     orthanc orthanc-dicomweb    # the PACS that forwards studies and receives results
     dcmtk                       # storescu, dcmsend, dcmdump, dsrdump: independent senders and readers
     postgresql                  # the second database; tests start their own cluster
-    libpixelmed-java pixelmed-apps openjdk-17-jdk-headless  # the SR template validator; compiled to judge many files in one Java machine
+    libpixelmed-java pixelmed-apps openjdk-17-jdk-headless  # the SR template validator, many files in one machine
     plastimatch                 # the reader of radiotherapy structure sets
     strace iproute2             # system-call faults; a private network for tests
     chromium                    # the browser that OHIF is looked at in
