@@ -49,6 +49,7 @@ FORMS: dict[str, Form] = {
         Form(name="MAMMOGRAPHY-CAD", kind="CAD SR", offset=10, fallback="TID1500"),
         Form(name="CHEST-CAD", kind="CAD SR", offset=11, fallback="TID1500"),
         Form(name="KEY-OBJECTS", kind="KO", offset=12),
+        Form(name="PDF", kind="PDF", offset=13, fallback="SC"),
         Form(name="NOT-PROCESSED", kind="SR not processed", offset=14),
     )
 }

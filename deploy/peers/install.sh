@@ -9,6 +9,8 @@ packages=(
     postgresql                  # the second database; tests start their own cluster
     libpixelmed-java pixelmed-apps openjdk-17-jdk-headless  # the SR template validator, many files in one machine
     plastimatch                 # the reader of radiotherapy structure sets
+    poppler-utils               # an independent reader of PDF
+    fonts-wqy-microhei          # Chinese, Japanese and Korean letters for the one-page report
     strace iproute2             # system-call faults; a private network for tests
     chromium                    # the browser that OHIF is looked at in
 )

@@ -401,3 +401,30 @@ _REPORTS: dict[str, Callable[[Path], None] | None] = {
     "KEY-OBJECTS": pixelmed_key_objects,
     "NOT-PROCESSED": None,
 }
+
+
+def poppler_text(path: Path) -> str:
+    """The words of a PDF as poppler reads them."""
+    done = _run(required("/usr/bin/pdftotext"), "-enc", "UTF-8", path, "-")
+    if done.returncode != 0 or done.stderr.strip():
+        raise Rejected(f"pdftotext {path.name}: {done.stderr}")
+    return done.stdout
+
+
+def poppler_fonts(path: Path) -> list[tuple[str, bool]]:
+    """(name, whether it is embedded) of every font of a PDF."""
+    done = _run(required("/usr/bin/pdffonts"), path)
+    rows = done.stdout.splitlines()
+    if done.returncode != 0 or len(rows) < 3:
+        raise Rejected(f"pdffonts {path.name}: {done.stdout} {done.stderr}")
+    embedded = rows[0].index("emb")
+    return [(row.split()[0], row[embedded : embedded + 3].strip() == "yes") for row in rows[2:]]
+
+
+def poppler_picture(path: Path, target: Path) -> NDArray[np.uint8]:
+    """The first page of a PDF as poppler draws it at 100 dots an inch, uint8 (rows, columns, 3)."""
+    done = _run(required("/usr/bin/pdftoppm"), "-r", "100", "-f", "1", "-singlefile", "-png", path, target)
+    if done.returncode != 0 or done.stderr.strip():
+        raise Rejected(f"pdftoppm {path.name}: {done.stderr}")
+    with Image.open(target.with_suffix(".png")) as picture:
+        return np.asarray(picture.convert("RGB"))
