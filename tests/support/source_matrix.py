@@ -144,8 +144,9 @@ def _areas_on_mammograms() -> samples.Sample:
     masks = np.zeros((2, *findings.projections[0].pixels.shape), dtype=bool)
     masks[0, 3:9, 4:15] = masks[0, 9:12, 4:6] = masks[1, 10:20, 20:27] = True
     segments = tuple(
-        Segment(key=f"area-{number}", label=f"Area {number}", category=samples.ANATOMY, type=BREAST, voxels=masks[number],
-                laterality=side, rgb=(90, 160, 220), on=findings.projections[number].source.sop_instance_uid)
+        Segment(key=f"area-{number}", label=f"Area {number}", category=samples.ANATOMY, type=BREAST,
+                voxels=masks[number], laterality=side, rgb=(90, 160, 220),
+                on=findings.projections[number].source.sop_instance_uid)
         for number, side in enumerate((samples.RIGHT, samples.LEFT))
     )
     answers = tuple(
