@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 # What a kind of source has nothing to show in, and why.
 NOTHING_TO_SHOW = {
     "NOT-PROCESSED": set(SOURCES),  # there are findings, so the study was processed
-    "MAMMOGRAPHY-CAD": set(SOURCES) - {"mammograms"},
-    "CHEST-CAD": {"mammograms"},
+    "MAMMOGRAPHY-CAD": set(SOURCES) - {"mammograms", "mammograms, areas"},
+    "CHEST-CAD": {"mammograms", "mammograms, areas", "tomosynthesis"},
     # No volume, hence no place in the patient.
-    **{form: {"mammograms", "chest radiograph"} for form in ("RTSTRUCT", "PM", "FRACTIONAL")},
+    **{form: {"mammograms", "mammograms, areas", "chest radiograph"} for form in ("RTSTRUCT", "PM", "FRACTIONAL")},
     # The sample has marks only.
     **{form: {"mammograms"} for form in ("SEG", "LABELMAP")},
     # OHIF exchanges the spacings of pixels that are not square, so nothing is marked on such images.
