@@ -68,6 +68,7 @@ class SeriesCloser:
         metrics: Metrics,
         alarms: Alarms,
         on_jobs: Callable[[], None],
+        look_again_in: Callable[[float], None],
     ) -> None:
         self._database = database
         self._configuration = configuration
@@ -78,10 +79,11 @@ class SeriesCloser:
         self._metrics = metrics
         self._alarms = alarms
         self._on_jobs = on_jobs
+        self._look_again_in = look_again_in
         self._watches: dict[int, _Watch] = {}
 
     def step(self) -> bool:
-        """Judge what has news. Always False: what must wait is looked at when the clock pulses again."""
+        """Judge what has news or whose time has come. Always False: for what must wait, a time is set."""
         with self._database.read() as session:
             series = catalog.open_series(session)
         for gone in self._watches.keys() - {each.series_id for each in series}:
@@ -94,6 +96,9 @@ class SeriesCloser:
             except Exception:  # one odd series must not keep the others from being judged
                 log.exception("series.not_judged", series_instance_uid=each.series_instance_uid)
                 self._alarms.set(f"series:{each.series_id}", f"series {each.series_instance_uid} cannot be judged")
+        now_s = self._monotonic_s()
+        if due := [watch.look_again_s for watch in self._watches.values() if watch.look_again_s > now_s]:
+            self._look_again_in(min(due) - now_s)
         return False
 
     def _look_at(self, series: SeriesSnapshot) -> None:

@@ -8,6 +8,7 @@ remembered here: every activity asks the tables.
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -31,6 +32,7 @@ class Activity:
         self._step = step
         self._alarms = alarms
         self._pulse = threading.Event()
+        self._due_s: float | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -43,6 +45,10 @@ class Activity:
         """There may be something to do. A pulse during a step is not lost."""
         self._pulse.set()
 
+    def pulse_in(self, seconds: float) -> None:
+        """For `step` to say: run it again after so long, or at the next pulse if that comes before."""
+        self._due_s = time.monotonic() + seconds
+
     def stop(self, timeout_s: float = 10.0) -> None:
         """Let the running step end and join the thread."""
         self._ended.set()
@@ -52,7 +58,8 @@ class Activity:
 
     def _run(self) -> None:
         while True:
-            self._pulse.wait()
+            self._pulse.wait(None if self._due_s is None else max(self._due_s - time.monotonic(), 0))
+            self._due_s = None
             if self._ended.is_set():
                 return
             self._pulse.clear()

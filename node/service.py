@@ -283,6 +283,7 @@ class Node:
             metrics=self.metrics,
             alarms=self.alarms,
             on_jobs=self._pulse_workers,
+            look_again_in=lambda seconds: self._closing.pulse_in(seconds),
         )
         cataloguer = Cataloguer(
             database=self.database, store=self.store, reader=self._reader, now=utc_now, metrics=self.metrics,

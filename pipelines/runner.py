@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom
 
-from radnode.pipelines import findings_file, registry
+from radnode.pipelines import findings_file, memory, registry
 from radnode.pipelines.contract import (
     IncompleteInput,
     NotProcessed,
@@ -332,6 +332,7 @@ def main() -> int:
         protocol.write(json.dumps(message) + "\n")
 
     _end_with_parent()
+    memory.keep_freed()
     warm = Warm(registry.installed().manifests)
     for line in orders:
         if names := json.loads(line).get("warm"):
@@ -339,6 +340,7 @@ def main() -> int:
             continue
         report = run(WorkOrder.from_json(line), warm, emit)
         emit({"report": json.loads(report.to_json())})
+        memory.give_back()
     return 0
 
 

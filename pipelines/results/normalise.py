@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
@@ -140,8 +141,7 @@ def normalise(datasets: Sequence[Dataset]) -> tuple[Dataset, tuple[str, ...]]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        agreed = [_Cleaner(dataset).identity() for dataset in datasets]
-        _refuse_disagreement(agreed)
+        _refuse_disagreement(_identities(datasets))
         cleaner = _Cleaner(datasets[0])
         common = cleaner.copy(datasets[0], _is_common)
         for keyword in _TYPE_2:
@@ -149,6 +149,23 @@ def normalise(datasets: Sequence[Dataset]) -> tuple[Dataset, tuple[str, ...]]:
                 setattr(common, keyword, "")
         common.SpecificCharacterSet = "ISO_IR 192"
     return common, tuple(dict.fromkeys(cleaner.repairs))
+
+
+def _identities(datasets: Sequence[Dataset]) -> list[dict[str, str]]:
+    """The decoded identities in a job; headers with the same bytes in the same character set are read once."""
+    found: dict[tuple[object, ...], dict[str, str]] = {}
+    for dataset in datasets:
+        received = tuple(_as_received(dataset, keyword) for keyword in ("SpecificCharacterSet", *IDENTITY))
+        if received not in found:
+            found[received] = _Cleaner(dataset).identity()
+    return list(found.values())
+
+
+def _as_received(dataset: Dataset, keyword: str) -> tuple[str, bool, str] | None:
+    element = dataset.get_item(keyword) if keyword in dataset else None
+    if element is None:
+        return None
+    return str(element.VR), isinstance(element, RawDataElement), repr(element.value)
 
 
 def _refuse_unnamed(datasets: Sequence[Dataset]) -> None:

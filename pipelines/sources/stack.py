@@ -62,7 +62,7 @@ def same_orientation(one: Slice, other: Slice) -> bool:
 
 def along_normal(slices: Sequence[Slice]) -> NDArray[np.float64]:
     """Where each slice lies along the normal of the first, in millimetres."""
-    return np.array([each.position @ slices[0].normal for each in slices])
+    return np.stack([each.position for each in slices]) @ slices[0].normal
 
 
 def in_order(slices: Sequence[Slice]) -> list[Slice]:

@@ -56,7 +56,8 @@ def read_volume(selection: Selection, notes: list[str] | None = None) -> Volume:
     for instance in {id(each.instance): each.instance for each in slices}.values():
         pixel_format(instance.dataset)
     voxels = np.empty(shape, np.float32)
-    valid = np.ones(shape, np.bool_)
+    valid = np.empty(shape, np.bool_)
+    floor = UNDECLARED_PADDING_HU if _modality(slices[0]) == "CT" else -np.inf
     found: list[str] = []
     for place, stored in _decoded(slices, found):
         slope, intercept = rescales[place]
@@ -64,10 +65,9 @@ def read_volume(selection: Selection, notes: list[str] | None = None) -> Volume:
             np.add(stored, np.float32(intercept), out=voxels[place], dtype=np.float32, casting="unsafe")
         else:
             voxels[place] = stored * np.float64(slope) + intercept
+        np.greater(voxels[place], floor, out=valid[place])
         if (padding := _padding(stored, slices[place])) is not None:
-            valid[place] = ~padding
-    if _modality(slices[0]) == "CT":
-        valid &= voxels > UNDECLARED_PADDING_HU
+            valid[place] &= ~padding
     if notes is not None:
         notes += dict.fromkeys(found)
     return Volume(

@@ -1,0 +1,39 @@
+"""A worker keeps the memory of one study for the next.
+
+A study takes hundreds of megabytes in few blocks. By default glibc gives each block back to the system when it is
+freed, and the next study faults every page in anew: measured on a virtual machine, 0.2 s for 300 slices when the
+pages come at once and 1.4 s when the host has to find them (docs/measurements.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+KEPT_BYTES = 2 * 1024**3
+"""Resident memory up to which a worker keeps what it has freed."""
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # mallopt(3)
+
+
+def keep_freed() -> None:
+    """From now on freed blocks stay in this process (glibc; elsewhere nothing changes)."""
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_back() -> None:
+    """Between jobs: return freed blocks to the system when the process holds more than it should keep."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None and _resident_bytes() > KEPT_BYTES:
+        trim(0)
+
+
+def _resident_bytes() -> int:
+    """Of this process (proc(5)); 0 where that cannot be told."""
+    try:
+        fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+from radnode.node.alarms import Alarms
+from radnode.node.scheduler import Activity
+
+LONG_S = 30
+
+
+def alarms() -> Alarms:
+    return Alarms(lambda: datetime.now(UTC))
+
+
+def test_an_activity_runs_again_at_the_time_its_step_names_without_any_pulse() -> None:
+    runs, thrice = [], threading.Event()
+
+    def step() -> bool:
+        runs.append(None)
+        if len(runs) < 3:
+            activity.pulse_in(0.01)
+        else:
+            thrice.set()
+        return False
+
+    activity = Activity("counting", step, alarms())
+    activity.start()
+    assert thrice.wait(LONG_S)
+    activity.stop()
+
+
+def test_a_pulse_does_not_wait_for_the_named_time() -> None:
+    runs, twice = [], threading.Event()
+
+    def step() -> bool:
+        runs.append(None)
+        activity.pulse_in(1e6)
+        if len(runs) == 2:
+            twice.set()
+        return False
+
+    activity = Activity("waiting", step, alarms())
+    activity.start()
+    activity.pulse()
+    assert twice.wait(LONG_S)
+    activity.stop()
+
+
+def test_an_activity_whose_step_names_no_time_waits_for_a_pulse() -> None:
+    ran, runs = threading.Event(), []
+
+    def step() -> bool:
+        runs.append(None)
+        ran.set()
+        return False
+
+    activity = Activity("idle", step, alarms())
+    activity.start()
+    assert ran.wait(LONG_S)
+    threading.Event().wait(0.2)
+    assert len(runs) == 1
+    activity.stop()
