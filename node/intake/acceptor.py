@@ -98,22 +98,25 @@ class Acceptor:
 
     def run(self) -> None:
         """Negotiate, serve, and say how it ended."""
-        ended = "refused"
         try:
-            ended = self._negotiate()
+            self._negotiate()
+        except _Aborted:
+            self._ended("aborted")
         except Silent:
-            ended = "silent"
+            self._ended("silent")
         except ConnectionLost:
-            ended = "lost"
+            self._ended("lost")
         except (Violation, NotNegotiable) as refused:
+            self._ended("refused")
             self._turn_away(refused)
-        finally:
-            self._house.metrics.associations.labels(ended).inc()
 
-    def _negotiate(self) -> str:
+    def _ended(self, how: str) -> None:
+        self._house.metrics.associations.labels(how).inc()
+
+    def _negotiate(self) -> None:
         kind, request = self._connection.read(self._connection.deadlines.request)
         if kind is PduType.ABORT:
-            return "aborted"
+            raise _Aborted
         if kind is not PduType.ASSOCIATE_RQ:
             raise Violation(Violation.UNEXPECTED_PDU, f"{kind.name} before A-ASSOCIATE-RQ")
         titles = negotiation.titles(request)
@@ -126,12 +129,10 @@ class Acceptor:
         agreement = negotiation.negotiate(request)
         if not self._house.seats.take(self._connection.host):
             raise NotNegotiable(*NO_SEAT, "as many associations are open as are allowed")
-        try:
-            return self._associate(agreement, Origin(association=self._identifier, source=admission.source))
-        finally:
-            self._house.seats.leave(self._connection.host)
+        self._associate(agreement, Origin(association=self._identifier, source=admission.source))
 
-    def _associate(self, agreement: Agreement, origin: Origin) -> str:
+    def _associate(self, agreement: Agreement, origin: Origin) -> None:
+        """From the seat taken to the last word, before which the seat is free again: the peer may come back at once."""
         self._connection.established = True
         self._house.associations.opened(self._identifier)
         self._house.metrics.associations_open.inc()
@@ -145,11 +146,12 @@ class Acceptor:
         finally:
             if self._message.incoming is not None:
                 self._message.incoming.discard()
+            self._house.seats.leave(self._connection.host)
             self._house.metrics.associations_open.dec()
             self._house.associations.closed(self._identifier)
             self._say(end)
+            self._ended(end.how)
             self._connection.close(end.last_word)
-        return end.how
 
     def _until_the_end(self, agreement: Agreement, origin: Origin) -> _End:
         try:

@@ -28,6 +28,7 @@ from support.receiver import (
 from support.waiting import eventually
 
 from radnode.config import peers
+from radnode.node.intake import pdus
 from radnode.node.intake.admission import admit
 from radnode.storage.errors import DatabaseUnavailable
 
@@ -285,6 +286,15 @@ def test_more_associations_than_seats_are_rejected_for_now(tmp_path: Path) -> No
         with Peer(receiver.port) as later:
             eventually(lambda: receiver.metrics.registry.get_sample_value("radnode_associations_open") == 0)
             assert later.associate() == ACCEPTED
+
+
+def test_a_peer_that_was_released_may_come_back_at_once(tmp_path: Path) -> None:
+    with Receiver(tmp_path, max_associations=1, max_associations_per_host=1) as receiver:
+        for _ in range(20):
+            with Peer(receiver.port) as peer:
+                assert peer.associate() == ACCEPTED
+                peer.send(pdus.RELEASE_RQ)
+                assert peer.read()[0] == pdus.RELEASE_RP[0]
 
 
 def test_a_peer_that_takes_only_tiny_pdus_is_rejected(receiver: Receiver) -> None:
