@@ -215,10 +215,11 @@ class _Reader:
             self._report(["node"], "not a mapping", "write for example `ae_title: RADNODE` below it")
             return None
         settings = self._model(Settings, overridden(section), ["node"])
-        if settings is None or settings.data.is_absolute():
-            return settings
+        if settings is None:
+            return None
         base = self._path.parent if self._path else Path.cwd()
-        return settings.model_copy(update={"data": base / settings.data})
+        absolute = {"data": base / settings.data, "models": settings.models and base / settings.models}
+        return settings.model_copy(update=absolute)
 
     def _peers(self, section: object) -> dict[str, Peer]:
         if not isinstance(section, dict):
@@ -356,7 +357,8 @@ def _given(document: Mapping[str, Any], section: str, empty: object) -> object:
 
 def _digest(settings: Settings, peers: Mapping[str, Peer], routes: Sequence[Route]) -> str:
     meaning = {
-        "node": settings.model_dump(mode="json", exclude={"data", "database_url"}),  # where, not what; and a password
+        # Where is not what; and a URL may hold a password.
+        "node": settings.model_dump(mode="json", exclude={"data", "models", "database_url"}),
         "peers": {name: peer.model_dump(mode="json") for name, peer in peers.items()},
         "routes": [asdict(route) for route in routes],
     }

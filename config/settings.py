@@ -66,6 +66,7 @@ class Settings(Section):
     http_host: Host = "127.0.0.1"
     http_port: ListeningPort = 8042
     data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")
+    models: Annotated[Path, BeforeValidator(_folder)] | None = None
     database_url: Annotated[str | None, AfterValidator(_database_url), Field(repr=False)] = None
     disk_reserve: Size = 5 * 10**9
     accept_unknown_peers: bool = False
@@ -86,6 +87,11 @@ class Settings(Section):
     def effective_database_url(self) -> str:
         """The configured database, or SQLite beside the images."""
         return self.database_url or f"sqlite:///{self.data / 'radnode.db'}"
+
+    @property
+    def model_store(self) -> Path:
+        """Where models lie; by default beside the images."""
+        return self.models or self.data / "models"
 
 
 def overridden(section: Mapping[str, Any]) -> dict[str, Any]:

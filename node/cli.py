@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from radnode.node.cli_models import models_app
 from radnode.node.cli_results import result_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
 routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
 app.add_typer(routes_app, name="routes")
 app.add_typer(result_app, name="result")
+app.add_typer(models_app, name="models")
 
 out = Console()
 err = Console(stderr=True)

@@ -35,6 +35,7 @@ from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
+from radnode.pipelines.models.store import PINS
 from radnode.storage import jobs, leases, outbox, receptions, results
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
@@ -77,7 +78,8 @@ def _identity(folder: Path) -> str:
 
 def check_configuration(configuration: Configuration) -> Sequence[Problem]:
     """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations."""
-    return check_references(configuration, registry.installed().manifests.keys())
+    known = registry.installed(models=configuration.settings.model_store)
+    return check_references(configuration, known.manifests.keys())
 
 
 def resend(configuration: Configuration, delivery_ids: Sequence[int]) -> int:
@@ -108,7 +110,8 @@ class Node:
         self._configuration = configuration
         self._started_with = configuration
         self._configuration_stamp = stamp(configuration.path)
-        self._installed = registry.installed()
+        self._installed = registry.installed(models=settings.model_store)
+        self._models_stamp = stamp(settings.model_store / PINS)
         self.alarms = Alarms(utc_now)
         self.metrics = Metrics()
         self.database = Database(settings.effective_database_url)
@@ -116,7 +119,7 @@ class Node:
         self.associations = Associations(on_change=self._association_changed)
         self.answers = Answers(self.database, self.alarms, self._running)
         self._reader = HeaderReader()
-        self._executor = LocalExecutor(settings.workers)
+        self._executor = LocalExecutor(settings.workers, settings.model_store)
         self._identity = _identity(settings.data)
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._database_token = 0
@@ -138,8 +141,7 @@ class Node:
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
-        for name, reason in self._installed.refused.items():
-            self.alarms.set(f"pipeline:{name}", f"pipeline {name} is not usable: {reason}")
+        self._say_refused()
 
     def stop(self) -> None:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
@@ -173,7 +175,10 @@ class Node:
         return self._configuration
 
     def reload_if_changed(self) -> bool:
-        """Take over peers and routes of a changed file; a broken file changes nothing and raises an alarm."""
+        """Take over added models, and peers and routes of a changed file; a broken file changes nothing and raises an
+        alarm.
+        """
+        self._reload_models()
         path = self._configuration.path
         latest = stamp(path)
         if path is None or latest is None or latest == self._configuration_stamp:
@@ -197,6 +202,22 @@ class Node:
         self.alarms.clear("configuration")
         log.info("configuration.loaded", digest=changed.digest, peers=len(changed.peers), routes=len(changed.routes))
         return False
+
+    def _reload_models(self) -> None:
+        store = self._configuration.settings.model_store
+        if (latest := stamp(store / PINS)) == self._models_stamp:
+            return
+        self._models_stamp = latest
+        before, self._installed = self._installed, registry.installed(models=store)
+        for name in before.refused.keys() - self._installed.refused.keys():
+            self.alarms.clear(f"pipeline:{name}")
+        self._say_refused()
+        self._configuration_stamp = None  # a route may name what is there only now
+        log.info("models.loaded", pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
+
+    def _say_refused(self) -> None:
+        for name, reason in self._installed.refused.items():
+            self.alarms.set(f"pipeline:{name}", f"pipeline {name} is not usable: {reason}")
 
     def _claim_database(self) -> None:
         """One node a database: two would give back each other's jobs. The same node may return at once."""
@@ -249,7 +270,7 @@ class Node:
             store=self.store,
             worker=WorkerProcess(
                 device="cpu", memory_limit_bytes=settings.workers[0].memory_limit,
-                time_limit_s=settings.workers[0].time_limit_s,
+                time_limit_s=settings.workers[0].time_limit_s, models=settings.model_store,
             ),
             work_folder=settings.data / "work",
             manifests=self._manifests,

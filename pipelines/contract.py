@@ -131,6 +131,7 @@ class WorkOrder:
     input_digest: SHA-256 over the sorted input digests. output_folder: where result files are written.
     forms: the names of the objects to write (:func:`radnode.pipelines.forms.plan`), for all destinations together.
     findings: the file of what an earlier run of this job found; it is only written again. Empty to run the pipeline.
+    model_digest: of the manifest that the job was made with; another model is not run. Empty: any.
     """
 
     job_key: str
@@ -145,6 +146,7 @@ class WorkOrder:
     device: str
     node_version: str
     findings: str = ""
+    model_digest: str = ""
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +45,31 @@ def make(findings: Path, images: Path, pipeline: str, forms: Sequence[str], fold
     The results are RESEARCH and carry UIDs of their own, derived from the findings file: they never pass for those
     that the node sent. Raises ValueError for a form nobody writes, RunFailed for images that cannot be read.
     """
+    key = f"by hand {hashlib.sha256(findings.read_bytes()).hexdigest()}"
+    order = replace(_order(key, images, pipeline, forms, folder), findings=str(findings))
+    return run(order, Warm(registry.installed), lambda _: None)
+
+
+def try_pipeline(
+    pipeline: str, images: Path, forms: Sequence[str], folder: Path, *, models: Path, device: str
+) -> RunReport:
+    """Run a pipeline or a model of the store on a folder of images, without a node, through the gate; RESEARCH.
+
+    Raises ValueError for a form nobody writes, RunFailed for images that cannot be read.
+    """
+    order = replace(_order("tried by hand", images, pipeline, forms, folder), device=device)
+    report = run(order, Warm(lambda: registry.installed(models=models)), lambda _: None)
+    for produced in report.objects:
+        if produced.sop_class_uid in _SEGMENTATIONS:
+            picture(Path(produced.path), images, Path(produced.path).with_suffix(".png"))
+    return report
+
+
+def _order(key: str, images: Path, pipeline: str, forms: Sequence[str], folder: Path) -> WorkOrder:
     instances = tuple(_inputs(images))
     digest = hashlib.sha256("".join(sorted(each.digest for each in instances)).encode()).hexdigest()
-    order = WorkOrder(
-        job_key=f"by hand {hashlib.sha256(findings.read_bytes()).hexdigest()}",
+    return WorkOrder(
+        job_key=key,
         pipeline=pipeline,
         revision=1,
         instances=instances,
@@ -59,9 +80,7 @@ def make(findings: Path, images: Path, pipeline: str, forms: Sequence[str], fold
         output_folder=str(folder),
         device="cpu",
         node_version="by hand",
-        findings=str(findings),
     )
-    return run(order, Warm(registry.installed().manifests), lambda _: None)
 
 
 def describe(path: Path) -> list[str]:

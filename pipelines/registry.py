@@ -1,4 +1,4 @@
-"""Which pipelines are installed, known from their manifests alone.
+"""Which pipelines are installed, known from their manifests alone: packages, and the models of the model store.
 
 An installed package offers a pipeline through the entry-point group `radnode.pipelines`: the name is its own,
 the value is the package that holds `pipeline.yaml`. Reading a manifest runs no code of that package; only a
@@ -11,7 +11,7 @@ import importlib
 import io
 import re
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
@@ -23,12 +23,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from radnode.pipelines.contract import ALGORITHM_FAMILIES, Manifest, RunFailed
+from radnode.pipelines.models import description, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from importlib.metadata import EntryPoint
 
     from radnode.pipelines.contract import Pipeline
+    from radnode.pipelines.models.store import Pin
 
 GROUP = "radnode.pipelines"
 _FILE = "pipeline.yaml"
@@ -52,14 +54,19 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """What is installed. refused: entry-point name -> why its pipeline cannot be used."""
+    """What is installed. refused: entry-point name or folder in the model store -> why it cannot be used.
+
+    pins: the models among the manifests, which lie in `store`.
+    """
 
     manifests: Mapping[str, Manifest]
     refused: Mapping[str, str]
+    pins: Mapping[str, Pin] = field(default_factory=dict)
+    store: Path | None = None
 
 
-def installed(points: Iterable[EntryPoint] | None = None) -> Registry:
-    """Read every installed manifest. A broken one is refused by name and harms no other."""
+def installed(points: Iterable[EntryPoint] | None = None, models: Path | None = None) -> Registry:
+    """Read every installed manifest. A broken one is refused by name and harms no other. models: the model store."""
     manifests: dict[str, Manifest] = {}
     refused: dict[str, str] = {}
     found = list(entry_points(group=GROUP) if points is None else points)
@@ -75,17 +82,25 @@ def installed(points: Iterable[EntryPoint] | None = None) -> Registry:
             manifests[name] = _read(name, package)
         except ManifestError as error:
             refused[name] = f"{package}: {error}"
-    return Registry(manifests=manifests, refused=refused)
+    found_pins = _read_store(models, manifests, refused) if models is not None else {}
+    return Registry(manifests=manifests, refused=refused, pins=found_pins, store=models)
 
 
-def load(manifest: Manifest) -> Pipeline:
-    """Import a pipeline's code and construct it, which loads its weights. For workers only. Raises
-    RunFailed.
+def load(registry: Registry, name: str) -> Pipeline:
+    """Import a pipeline's code and construct it, which may load its weights. For workers only.
+
+    The files of a model are compared with its pin first. Raises RunFailed.
     """
+    manifest = registry.manifests[name]
     module, _, attribute = manifest.entry.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
-        pipeline: Pipeline = factory()
+        if (pin := registry.pins.get(name)) is not None and registry.store is not None:
+            pipeline: Pipeline = factory(store.checked(registry.store, pin))
+        else:
+            pipeline = factory()
+    except store.StoreError as error:
+        raise RunFailed(str(error)) from error
     except (ImportError, AttributeError) as error:
         raise RunFailed(f"pipeline {manifest.name} cannot be loaded from {manifest.entry}: "
                         f"{type(error).__name__}") from error
@@ -106,6 +121,28 @@ def parse(text: str) -> Manifest:
     for entry in fields(Manifest):
         _check_value(entry.name, content[entry.name], _TYPES[str(entry.type)])
     return Manifest(**content)
+
+
+def _read_store(models: Path, manifests: dict[str, Manifest], refused: dict[str, str]) -> Mapping[str, Pin]:
+    """Add what is pinned to the manifests, and what cannot be used to the refused."""
+    try:
+        pins = store.pins(models)
+        for folder in store.unpinned(models):
+            refused[folder] = f"a model that was never added; `radnode models add {models / folder}` pins it"
+    except store.StoreError as error:
+        refused[store.PINS] = str(error)
+        return {}
+    used = {}
+    for name, pin in pins.items():
+        if name in manifests:
+            refused[name] = "a model has the name of an installed pipeline; add it under another one"
+            continue
+        try:
+            manifests[name] = description.manifest(models / pin.folder, pin)
+            used[name] = pin
+        except store.StoreError as error:
+            refused[name] = str(error)
+    return used
 
 
 def _read(name: str, package: str) -> Manifest:

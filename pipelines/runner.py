@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.contract import InputInstance, Manifest, Pipeline, StudyImages
     from radnode.pipelines.findings import Findings
+    from radnode.pipelines.registry import Registry
     from radnode.pipelines.results.normalise import SourceHeader
 
     Emit = Callable[[Mapping[str, Any]], None]
@@ -66,22 +67,34 @@ _REFUSAL = "NOT-PROCESSED"
 
 
 class Warm:
-    """The pipelines of this process: each is loaded when first asked for, and stays."""
+    """The pipelines of this process: each is loaded when first asked for, and stays.
 
-    def __init__(self, manifests: Mapping[str, Manifest]) -> None:
-        self._manifests = manifests
+    installed: what there is, asked again when a pipeline or a version of it is wanted that was not there before.
+    """
+
+    def __init__(self, installed: Callable[[], Registry]) -> None:
+        self._installed = installed
+        self._registry = installed()
         self._loaded: dict[str, Pipeline] = {}
 
-    def manifest(self, name: str) -> Manifest:
-        """Raises RunFailed for a pipeline that is not installed."""
-        if name not in self._manifests:
+    def manifest(self, name: str, model_digest: str = "") -> Manifest:
+        """model_digest: of the model that is wanted, if that matters. Raises RunFailed for what is not installed."""
+        known = self._registry.manifests.get(name)
+        if known is None or model_digest not in ("", known.model_digest):
+            self._registry = self._installed()
+            self._loaded.pop(name, None)
+            known = self._registry.manifests.get(name)
+        if known is None:
             raise RunFailed(f"pipeline {name} is not installed where this worker runs")
-        return self._manifests[name]
+        if model_digest not in ("", known.model_digest):
+            raise RunFailed(f"pipeline {name} has another model than the job was made for; run the study again")
+        return known
 
     def pipeline(self, name: str) -> Pipeline:
         """Raises RunFailed for a pipeline that cannot be loaded."""
+        self.manifest(name)
         if name not in self._loaded:
-            self._loaded[name] = registry.load(self.manifest(name))
+            self._loaded[name] = registry.load(self._registry, name)
         return self._loaded[name]
 
     def drop(self) -> None:
@@ -146,7 +159,7 @@ def _attempt(order: WorkOrder, warm: Warm, progress: _Progress, started: datetim
 
 
 def _steps(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime) -> RunReport:
-    manifest = warm.manifest(order.pipeline)
+    manifest = warm.manifest(order.pipeline, order.model_digest)
     with progress.step("select"):
         headers = progress.headers = [_read_header(instance) for instance in order.instances]
         selection = select_stack(
@@ -319,8 +332,8 @@ def _out_of_memory(error: BaseException) -> bool:
     )
 
 
-def main() -> int:
-    """Serve orders until stdin ends."""
+def main(arguments: Sequence[str]) -> int:
+    """Serve orders until stdin ends. arguments: the model store, if there is one."""
 
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     # Whatever a library prints must not end up between two lines of the protocol, even from C.
@@ -333,7 +346,8 @@ def main() -> int:
 
     _end_with_parent()
     memory.keep_freed()
-    warm = Warm(registry.installed().manifests)
+    models = Path(arguments[0]) if arguments else None
+    warm = Warm(lambda: registry.installed(models=models))
     for line in orders:
         if names := json.loads(line).get("warm"):
             _load(warm, names)
@@ -357,4 +371,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -141,6 +141,7 @@ class Dispatcher:
         order = work_order(
             job, self._store, (name for names in destinations.values() for name in names), folder=folder,
             device=slot.device, content_qualification=self._content_qualification, node_version=self._node_version,
+            model_digest=self._manifests()[job.pipeline].model_digest,
         )
         try:
             report = self._executor.execute(slot.number, order, lambda stage: self._stage(slot.number, stage))

@@ -8,6 +8,7 @@ from radnode.node.execution.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from radnode.config.settings import Worker
     from radnode.pipelines.contract import RunReport, WorkOrder
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
 class LocalExecutor:
     """An :class:`~radnode.node.execution.base.Executor` whose slots are worker processes of this machine."""
 
-    def __init__(self, workers: Sequence[Worker]) -> None:
+    def __init__(self, workers: Sequence[Worker], models: Path | None = None) -> None:
         self._processes = [
             WorkerProcess(
                 device=worker.device,
                 memory_limit_bytes=worker.memory_limit,
                 time_limit_s=worker.time_limit_s,
+                models=models,
             )
             for worker in workers
         ]

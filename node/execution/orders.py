@@ -36,6 +36,7 @@ def work_order(
     device: str,
     content_qualification: str,
     node_version: str,
+    model_digest: str,
     findings: str = "",
 ) -> WorkOrder:
     """A job as a worker reads it. names: the objects to write; findings: the kept file to write them from."""
@@ -60,6 +61,7 @@ def work_order(
         device=device,
         node_version=node_version,
         findings=findings,
+        model_digest=model_digest,
     )
 
 

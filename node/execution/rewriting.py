@@ -86,7 +86,7 @@ class Rewriter:
         order = work_order(
             job, self._store, rewrite.names, folder=folder, device="cpu",
             content_qualification=self._content_qualification, node_version=self._node_version,
-            findings=str(findings),
+            model_digest=self._manifests()[job.pipeline].model_digest, findings=str(findings),
         )
         try:
             report = self._worker.execute(order, lambda _: None)

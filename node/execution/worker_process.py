@@ -32,8 +32,11 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class WorkerProcess:
     """`python -m radnode.pipelines.runner` and the two pipes to it. Not thread-safe but for :meth:`kill`."""
 
-    def __init__(self, *, device: str, memory_limit_bytes: int, time_limit_s: float) -> None:
+    def __init__(
+        self, *, device: str, memory_limit_bytes: int, time_limit_s: float, models: Path | None = None
+    ) -> None:
         self._device = device
+        self._models = models
         self._memory_limit_bytes = memory_limit_bytes
         self._time_limit_s = time_limit_s
         self._process: subprocess.Popen[str] | None = None
@@ -92,8 +95,9 @@ class WorkerProcess:
         self._killed_because = ""
         self._prepared = set()
         self._lines = queue.SimpleQueue()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "radnode.pipelines.runner"],
+        store = [str(self._models)] if self._models else []
+        process = subprocess.Popen(  # noqa: S603 - our own module and a folder from the settings
+            [sys.executable, "-m", "radnode.pipelines.runner", *store],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

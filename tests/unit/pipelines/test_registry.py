@@ -11,7 +11,7 @@ import pytest
 from support import sample_pipelines
 
 from radnode.pipelines.contract import RunFailed
-from radnode.pipelines.registry import GROUP, ManifestError, installed, load, parse
+from radnode.pipelines.registry import GROUP, ManifestError, Registry, installed, load, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,4 +124,4 @@ def test_a_mistake_in_a_manifest_is_named_with_its_cure(old: str, new: str, says
 def test_a_pipeline_that_cannot_be_imported_fails_by_name() -> None:
     text = sample_pipelines.manifest_text().replace("sample_pipeline.code", "no_such_module")
     with pytest.raises(RunFailed, match="no_such_module:Sample"):
-        load(parse(text))
+        load(Registry(manifests={"sample": parse(text)}, refused={}), "sample")

@@ -59,7 +59,7 @@ class _Worker:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, extra: str = "") -> None:
         package = f"pipeline_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
         monkeypatch.syspath_prepend(sample_pipelines.install(folder / "site", package=package, extra=extra))
-        self.warm = runner.Warm(registry.installed().manifests)
+        self.warm = runner.Warm(registry.installed)
         self.said: list[Mapping[str, Any]] = []
 
     def run(self, order: WorkOrder) -> RunReport:

@@ -1,0 +1,111 @@
+"""What a network says, as findings: by the bundle's `network_data_format` and the names of its labels.
+
+A label map has one channel of numbers; a multi-label answer has a channel for each class, 0 or 1; what was left
+undecided (probabilities) is decided here, as softmax or sigmoid answers are, and that is said.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.findings import Findings, Segment
+from radnode.pipelines.models import grids
+from radnode.pipelines.models.terms import term
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from radnode.pipelines.geometry import Volume
+
+_BACKGROUND = {"background", "bg", "unlabelled"}
+
+
+def segments(answer: torch.Tensor, said: Mapping[str, Any], volume: Volume) -> Findings:
+    """Findings of a segmentation. answer: (channels, *grid). said: its entry in `network_data_format` / outputs.
+
+    Raises RunFailed for numbers that are none, for more or other channels than the bundle announces.
+    """
+    names = _names(said)
+    if not np.isfinite(answer.cpu().numpy()).all():
+        raise RunFailed("the model's answer holds values that are no numbers (NaN or infinite): its weights or the "
+                        "images are not what it was made for")
+    answer, remarks = _decided(answer, len(names))
+    values = grids.to_source(answer, volume)
+    found = _of_label_map(values[0], names) if len(values) == 1 else _of_channels(values, names)
+    missing = [name for value, name in names.items() if name.lower() not in _BACKGROUND
+               and value not in {segment.value for segment in found} and name not in {each.label for each in found}]
+    if missing and found:
+        remarks = (*remarks, f"Not found: {', '.join(name.replace('_', ' ') for name in missing[:20])}"
+                             f"{' and others' if len(missing) > 20 else ''}.")
+    return Findings(volume=volume, segments=tuple(found), measurements=(), remarks=remarks)
+
+
+def _names(said: Mapping[str, Any]) -> dict[int, str]:
+    """Channel or label value -> name."""
+    defined = said.get("channel_def") or {}
+    names = {int(key): str(name) for key, name in defined.items() if re.fullmatch(r"\d+", str(key))}
+    if not names:
+        raise RunFailed("the bundle does not say what its labels mean (network_data_format, channel_def)")
+    return names
+
+
+def _decided(answer: torch.Tensor, classes: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+    whole = bool((answer == answer.round()).all())
+    if answer.shape[0] == 1 or (whole and float(answer.max()) <= 1):
+        if not whole:
+            return (answer >= 0.5).to(answer.dtype), ("Probabilities of the model were cut at 0.5.",)
+        return answer, ()
+    if answer.shape[0] != classes:
+        raise RunFailed(f"the model answers with {answer.shape[0]} channels, the bundle announces {classes}")
+    return answer.argmax(dim=0, keepdim=True), ("The most probable class of each voxel was taken.",)
+
+
+def _of_label_map(values: NDArray[np.integer], names: Mapping[int, str]) -> list[Segment]:
+    labels = np.rint(values).astype(np.uint16 if max(names) > 255 else np.uint8)
+    present = [int(value) for value in np.unique(labels) if value]
+    if unknown := [value for value in present if value not in names]:
+        raise RunFailed(f"the model answers with the labels {unknown[:10]}, which the bundle does not announce")
+    return [_segment(value, names[value], labels) for value in present if names[value].lower() not in _BACKGROUND]
+
+
+def _of_channels(values: NDArray[np.integer], names: Mapping[int, str]) -> list[Segment]:
+    if len(values) != len(names):
+        raise RunFailed(f"the model answers with {len(values)} channels, the bundle announces {len(names)}")
+    masks = {value: values[place] > 0.5 for place, value in enumerate(sorted(names))}
+    return [_segment(value, names[value], mask) for value, mask in masks.items()
+            if names[value].lower() not in _BACKGROUND and mask.any()]
+
+
+def _segment(value: int, name: str, voxels: NDArray[Any]) -> Segment:
+    meant = term(name)
+    return Segment(
+        key=re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or f"label-{value}",
+        label=meant.label[:64],
+        category=meant.category,
+        type=meant.type,
+        site=meant.site,
+        laterality=meant.laterality,
+        voxels=voxels,
+        value=1 if voxels.dtype == np.bool_ else value,
+        rgb=colour(value),
+    )
+
+
+def colour(value: int) -> tuple[int, int, int]:
+    """Colours that are far apart for neighbouring values (golden angle)."""
+    red, green, blue = colorsys.hsv_to_rgb((value * 0.618033988749895) % 1.0, 0.65, 0.95)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def check_modalities(wanted: Sequence[str]) -> None:
+    """Raises RunFailed for a bundle that reads several images at once."""
+    if len(wanted) > 1:
+        raise RunFailed(f"the bundle reads {len(wanted)} images at once ({', '.join(wanted)}); that is not supported")

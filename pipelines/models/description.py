@@ -1,0 +1,89 @@
+"""What a MONAI bundle says about itself (configs/metadata.json), as a manifest. Runs no code of the bundle."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from radnode.pipelines.contract import Manifest
+from radnode.pipelines.models.store import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from radnode.pipelines.models.store import Pin
+
+ENTRY = "radnode.pipelines.models.bundle:BundlePipeline"
+_MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "mammogram": "MG", "mg": "MG", "xray": "DX", "dx": "DX", "pt": "PT"}
+_LONGEST = 10 * 1024 * 1024
+
+
+def metadata(folder: Path) -> dict[str, Any]:
+    """The metadata of a bundle. Raises StoreError."""
+    path = folder / "configs" / "metadata.json"
+    try:
+        if path.stat().st_size > _LONGEST:
+            raise StoreError(f"{path} is larger than {_LONGEST >> 20} MiB")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder.name}: configs/metadata.json cannot be read ({type(error).__name__}); "
+                         "is this the folder of a MONAI bundle?") from error
+    if not isinstance(content, dict):
+        raise StoreError(f"{folder.name}: configs/metadata.json holds no names and values")
+    return content
+
+
+def manifest(folder: Path, pin: Pin) -> Manifest:
+    """What the node knows of a bundle. Raises StoreError, naming what is missing in its metadata."""
+    said = metadata(folder)
+    inputs = _network(said).get("inputs", {})
+    modality = next((str(each["modality"]) for each in inputs.values() if each.get("modality")), "")
+    if modality.lower() not in _MODALITIES:
+        raise StoreError(f"{folder.name}: its metadata names the modality {modality!a}; "
+                         f"readable are {', '.join(sorted(set(_MODALITIES.values())))}")
+    return Manifest(
+        name=pin.name,
+        version=_version(said),
+        title=str(said.get("name") or pin.name)[:64],
+        entry=ENTRY,
+        modality=_MODALITIES[modality.lower()],
+        sheared=False,
+        min_slices=2,
+        intended_use=str(said.get("intended_use") or "Not stated by its authors; research only."),
+        licence=licence(folder),
+        device_memory_mb=0,
+        algorithm_family="Artificial Intelligence",
+        model_digest=pin.sha256,
+        series_number=pin.series_number,
+    )
+
+
+def outputs(said: dict[str, Any]) -> dict[str, Any]:
+    """network_data_format / outputs: name -> what it is."""
+    return dict(_network(said).get("outputs", {}))
+
+
+def image_inputs(said: dict[str, Any]) -> dict[str, Any]:
+    """network_data_format / inputs that are images."""
+    return {name: each for name, each in _network(said).get("inputs", {}).items() if each.get("type") != "noise"}
+
+
+def licence(folder: Path) -> str:
+    """The first line of the bundle's licence; "not stated" without one."""
+    for name in ("LICENSE", "LICENSE.txt", "LICENSE.md"):
+        path = folder / name
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            return next((line.strip()[:64] for line in lines if line.strip()), "not stated")
+    return "not stated"
+
+
+def _network(said: dict[str, Any]) -> dict[str, Any]:
+    found = said.get("network_data_format")
+    return found if isinstance(found, dict) else {}
+
+
+def _version(said: dict[str, Any]) -> str:
+    version = str(said.get("version", ""))
+    return version if re.fullmatch(r"\d+\.\d+\.\d+\S{0,32}", version) else "0.0.0"

@@ -1,0 +1,189 @@
+"""The model store: one folder, in it a folder for each model and `models.json`, which pins each by its digest.
+
+A model is code: a bundle's configuration and scripts run in the worker. So nothing in the store is used before it was
+added by name (`radnode models add`), and nothing whose files have changed since (CVE-2025-58757 and its like need just
+that: a changed file). Reading the store runs no code of a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PINS = "models.json"
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+FIRST_SERIES_NUMBER, SERIES_NUMBERS_EACH = 20_000, 20
+MOST_BYTES = 20 * 1024**3
+_LEFT_OUT = {"__pycache__", ".git"}
+
+
+class StoreError(ValueError):
+    """A model cannot be added or used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """One model that may run. folder: inside the store. sha256: :func:`digest` of it. series_number: its results take
+    this number and the next ones.
+    """
+
+    name: str
+    folder: str
+    sha256: str
+    series_number: int
+
+
+def pins(store: Path) -> Mapping[str, Pin]:
+    """What is pinned, by name; empty without a store. Raises StoreError for a pin file that cannot be read."""
+    path = store / PINS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = [Pin(**entry) for entry in content]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(f"{path} cannot be read ({type(error).__name__}); restore it or add them anew") from error
+    for pin in found:
+        if not NAME.fullmatch(pin.name) or Path(pin.folder).name != pin.folder or pin.folder in ("", ".", ".."):
+            raise StoreError(f"{path} names no folder inside the store for {pin.name!a}")
+    return {pin.name: pin for pin in found}
+
+
+def unpinned(store: Path) -> list[str]:
+    """Folders in the store that were never added."""
+    if not store.is_dir():
+        return []
+    known = {pin.folder for pin in pins(store).values()}
+    return sorted(entry.name for entry in store.iterdir() if entry.is_dir() and entry.name not in known
+                  and not entry.name.startswith("."))
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 over the names and the contents of all files of a model, in order of their names."""
+    whole = hashlib.sha256()
+    for path in _files(folder):
+        with path.open("rb") as content:
+            each = hashlib.file_digest(content, "sha256").hexdigest()
+        whole.update(f"{path.relative_to(folder).as_posix()}\0{each}\n".encode())
+    return whole.hexdigest()
+
+
+def checked(store: Path, pin: Pin) -> Path:
+    """The folder of a pinned model. Raises StoreError when its files are not those that were pinned."""
+    folder = store / pin.folder
+    if not folder.is_dir():
+        raise StoreError(f"model {pin.name}: its folder {pin.folder} is gone; add it again")
+    if (found := digest(folder)) != pin.sha256:
+        raise StoreError(
+            f"model {pin.name}: its files are not those that were added (then {pin.sha256[:12]}, now {found[:12]}); "
+            f"restore them, or `radnode models remove {pin.name}` and add it anew"
+        )
+    return folder
+
+
+def name_of(source: Path) -> str:
+    """A name for a model out of that of its folder or file."""
+    stem = source.name.removesuffix(".zip").lower()
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"_v\d+(\.\d+)*$", "", stem)).strip("-")
+
+
+def add(store: Path, source: Path, *, name: str, sha256: str | None = None) -> Pin:
+    """Take a folder or a zip file into the store and pin it. A folder that already lies in the store stays there.
+
+    sha256: of a zip file's bytes, or :func:`digest` of a folder; compared before anything is kept. Raises StoreError.
+    """
+    if not NAME.fullmatch(name):
+        raise StoreError(f"{name!a} is no name for a model; use lower-case words joined by hyphens, like spleen-ct")
+    known = dict(pins(store))
+    if name in known:
+        raise StoreError(f"a model {name} is there already; `radnode models remove {name}` first")
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store, prefix=".adding-") as temporary:
+        folder = _brought(source, Path(temporary), sha256)
+        found = digest(folder)
+        inside = source.is_dir() and source.resolve().parent == store.resolve()
+        target = source.resolve() if inside else store / name
+        if not inside:
+            if target.exists():
+                raise StoreError(f"{target} is in the way: pin it with `radnode models add {target}`, or remove it")
+            folder.rename(target)
+    taken = {pin.series_number for pin in known.values()}
+    number = next(n for n in range(FIRST_SERIES_NUMBER, 2**31, SERIES_NUMBERS_EACH) if n not in taken)
+    pin = Pin(name=name, folder=target.name, sha256=found, series_number=number)
+    _write(store, {**known, name: pin})
+    return pin
+
+
+def remove(store: Path, name: str) -> None:
+    """Unpin a model and delete its folder. Raises StoreError for an unknown name."""
+    known = dict(pins(store))
+    if name not in known:
+        raise StoreError(f"no model {name}; there are {', '.join(sorted(known)) or 'none'}")
+    pin = known.pop(name)
+    _write(store, known)
+    shutil.rmtree(store / pin.folder, ignore_errors=True)
+
+
+def _brought(source: Path, temporary: Path, sha256: str | None) -> Path:
+    """A copy of the model's folder in `temporary`."""
+    target = temporary / "model"
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=lambda _, names: [name for name in names if name in _LEFT_OUT])
+        if sha256 is not None and digest(target) != sha256.lower():
+            raise StoreError(f"{source} has the digest {digest(target)}, not {sha256}")
+        return target
+    if not zipfile.is_zipfile(source):
+        raise StoreError(f"{source} is neither a folder nor a zip file")
+    with source.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if sha256 is not None and found != sha256.lower():
+        raise StoreError(f"{source} has the SHA-256 {found}, not {sha256}")
+    _extract(source, target)
+    return _only_folder(target)
+
+
+def _extract(source: Path, target: Path) -> None:
+    """Unpack; what would lie outside, is a link or is far too large is refused (zip slip, zip bomb)."""
+    with zipfile.ZipFile(source) as archive:
+        if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
+            raise StoreError(f"{source} unpacks to more than {MOST_BYTES >> 30} GiB")
+        for info in archive.infolist():
+            inside = (target / info.filename).resolve()
+            if not inside.is_relative_to(target.resolve()) or (info.external_attr >> 16) & 0o170000 == 0o120000:
+                raise StoreError(f"{source} holds {info.filename!a}, which would lie outside the model's folder")
+        archive.extractall(target)
+
+
+def _only_folder(folder: Path) -> Path:
+    """Zip files often hold one folder that holds everything."""
+    entries = [entry for entry in folder.iterdir() if entry.name != "__MACOSX"]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_symlink():
+            raise StoreError(f"{path} is a link; a model is whole in its folder")
+        if path.is_file() and not _LEFT_OUT & set(relative.parts):
+            yield path
+
+
+def _write(store: Path, known: Mapping[str, Pin]) -> None:
+    partial = store / f".{PINS}.part"
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump([asdict(pin) for pin in known.values()], file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(store / PINS)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from support import bundles
+
+from radnode.pipelines import registry
+from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.models import store
+from radnode.pipelines.models.store import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return bundles.write_bundle(tmp_path / "spleen_ct_v0.1.0")
+
+
+def zipped(folder: Path, target: Path, extra: str = "") -> Path:
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in folder.rglob("*"):
+            archive.write(path, path.relative_to(folder.parent))
+        if extra:
+            archive.writestr(extra, "x")
+    return target
+
+
+def test_an_added_bundle_is_a_pipeline_with_what_it_says_of_itself(models: Path, bundle: Path) -> None:
+    store.add(models, bundle, name="spleen-ct")
+    manifest = registry.installed((), models=models).manifests["spleen-ct"]
+    assert (manifest.title, manifest.version, manifest.modality) == ("Threshold", "0.1.0", "CT")
+    assert (manifest.licence, manifest.intended_use) == ("Apache License 2.0", "Tests alone.")
+    assert manifest.model_digest == store.digest(bundle)
+
+
+def test_a_zip_file_and_its_folder_are_one_model(models: Path, bundle: Path, tmp_path: Path) -> None:
+    pin = store.add(models, zipped(bundle, tmp_path / "spleen.zip"), name="spleen-ct")
+    assert pin.sha256 == store.digest(bundle)
+
+
+def test_a_folder_that_was_only_put_there_is_named_and_not_used(models: Path) -> None:
+    bundles.write_bundle(models / "dropped")
+    found = registry.installed((), models=models)
+    assert not found.manifests
+    assert "radnode models add" in found.refused["dropped"]
+    store.add(models, models / "dropped", name="dropped")
+    assert "dropped" in registry.installed((), models=models).manifests
+
+
+def test_a_file_that_changed_after_the_model_was_added_stops_it(models: Path, bundle: Path) -> None:
+    store.add(models, bundle, name="spleen-ct")
+    (models / "spleen-ct" / "scripts" / "net.py").write_text("raise SystemExit")
+    with pytest.raises(RunFailed, match="not those that were added"):
+        registry.load(registry.installed((), models=models), "spleen-ct")
+
+
+def test_a_removed_model_is_gone_and_may_come_back(models: Path, bundle: Path) -> None:
+    first = store.add(models, bundle, name="spleen-ct")
+    store.remove(models, "spleen-ct")
+    assert not store.pins(models)
+    assert not (models / "spleen-ct").exists()
+    assert store.add(models, bundle, name="spleen-ct") == first
+
+
+def test_each_model_has_series_numbers_of_its_own(models: Path, bundle: Path) -> None:
+    numbers = [store.add(models, bundle, name=name).series_number for name in ("one", "two", "three")]
+    assert len({number // store.SERIES_NUMBERS_EACH for number in numbers}) == 3
+
+
+@pytest.mark.parametrize("name", ["", "../x", "Spleen", "a b", "-a", "x" * 3 + "/"])
+def test_a_name_that_could_be_a_path_is_refused(models: Path, bundle: Path, name: str) -> None:
+    with pytest.raises(StoreError, match="no name for a model"):
+        store.add(models, bundle, name=name)
+
+
+def test_another_digest_than_the_published_one_is_refused_and_nothing_is_kept(models: Path, bundle: Path) -> None:
+    with pytest.raises(StoreError, match="has the digest"):
+        store.add(models, bundle, name="spleen-ct", sha256="0" * 64)
+    assert list(models.iterdir()) == []
+
+
+@pytest.mark.parametrize("extra", ["../outside.txt", "/etc/outside.txt", "spleen/../../outside.txt"])
+def test_a_zip_file_that_reaches_outside_is_refused(models: Path, bundle: Path, tmp_path: Path, extra: str) -> None:
+    with pytest.raises(StoreError, match="outside"):
+        store.add(models, zipped(bundle, tmp_path / "evil.zip", extra), name="spleen-ct")
+    assert not list(tmp_path.rglob("outside.txt"))
+
+
+def test_a_link_out_of_the_folder_is_refused(models: Path, bundle: Path) -> None:
+    (bundle / "models" / "passwords").symlink_to("/etc/passwd")
+    store_error = pytest.raises(StoreError, match="link")
+    with store_error:
+        store.digest(bundle)
+
+
+def test_a_folder_that_is_no_bundle_is_refused_by_name(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "holiday").mkdir()
+    store.add(models, tmp_path / "holiday", name="holiday")
+    assert "MONAI bundle" in registry.installed((), models=models).refused["holiday"]
+
+
+def test_a_model_may_not_take_the_name_of_an_installed_pipeline(models: Path, bundle: Path) -> None:
+    store.add(models, bundle, name="ct-lung")
+    found = registry.installed(models=models)
+    assert "under another one" in found.refused["ct-lung"]
+    assert found.manifests["ct-lung"].title == "Lung volume and density"
+
+
+def test_pins_that_lead_outside_the_store_are_refused(models: Path) -> None:
+    models.mkdir()
+    entry = {"name": "evil", "folder": "..", "sha256": "0" * 64, "series_number": 1}
+    (models / store.PINS).write_text(json.dumps([entry]))
+    with pytest.raises(StoreError, match="no folder inside"):
+        store.pins(models)
