@@ -6,12 +6,15 @@ Nothing of what the model computes is changed. What is changed, and why:
 - what saves files is left out: findings are written as DICOM, by the node;
 - CheckpointLoader is left out: weights are loaded once, without pickles, not at every run;
 - the data set is one item in memory, read in this process (`num_workers` 0, batches of one);
-- `device` is this worker's, also where the bundle says "cuda" itself;
+- `device` is this worker's, also where an expression says `torch.device('cuda')`;
+- labels that were decided before they are brought back to the images' grid are brought back by nearest neighbour:
+  halfway between nothing and label 2 lies no label 1;
 - arguments that MONAI has withdrawn since are left out (`WITHDRAWN`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +28,7 @@ _KEPT_OF_LOADERS = {"_target_", "_disabled_", "keys", "allow_missing_keys", "dty
 _WEIGHTS = "CheckpointLoader"
 # MONAI 1.6: SwinUNETR takes any size whose sides its windows divide, and no longer asks for one.
 WITHDRAWN = {"SwinUNETR": ("img_size",)}
+_CUDA = re.compile(r"torch\.device\(\s*(['\"])cuda(:\d+)?\1\s*\)")
 
 
 def adapt(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
@@ -33,7 +37,7 @@ def adapt(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
     A bundle without a CheckpointLoader gets the weights that bundles keep by convention, models/model.pt.
     """
     weights: list[dict[str, Any]] = []
-    adapted = {key: _walk(value, weights) for key, value in config.items()}
+    adapted: dict[str, Any] = {key: _walk(value, weights) for key, value in config.items()}
     if isinstance(adapted.get("dataset"), dict):
         adapted["dataset"] = {"_target_": "Dataset", "data": f"${ITEMS}",
                               "transform": adapted["dataset"].get("transform", "@preprocessing")}
@@ -53,18 +57,31 @@ def adapt(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _walk(value: Any, weights: list[dict[str, Any]]) -> Any:
+    if isinstance(value, list):
+        kept = [each for each in value if not (isinstance(each, Mapping) and _leave(each, weights))]
+        return _by_nearest_neighbour([_walk(each, weights) for each in kept])
     if isinstance(value, Mapping):
         if (found := _class(value)) in _LOADERS:
-            kept = {key: each for key, each in value.items() if key in _KEPT_OF_LOADERS}
-            return {**kept, "_target_": f"radnode.pipelines.models.received.{_LOADERS[found]}"}
+            options = {key: each for key, each in value.items() if key in _KEPT_OF_LOADERS}
+            return {**options, "_target_": f"radnode.pipelines.models.received.{_LOADERS[found]}"}
         if found == _WEIGHTS:
             weights.append(dict(value))
         dropped = WITHDRAWN.get(found, ())
         walked = {key: _walk(each, weights) for key, each in value.items() if key not in dropped}
         return {**walked, "_disabled_": True} if _is_left_out(found) else walked
-    if isinstance(value, list):
-        return [_walk(each, weights) for each in value if not (isinstance(each, Mapping) and _leave(each, weights))]
+    if isinstance(value, str) and value.startswith("$"):
+        return _CUDA.sub(DEVICE, value)
     return value
+
+
+def _by_nearest_neighbour(transforms: list[Any]) -> list[Any]:
+    decided = False
+    for each in transforms:
+        name = _class(each) if isinstance(each, dict) else ""
+        decided |= name.startswith("AsDiscrete")
+        if decided and name.startswith("Invert"):
+            each["nearest_interp"] = True
+    return transforms
 
 
 def _leave(value: Mapping[str, Any], weights: list[dict[str, Any]]) -> bool:

@@ -59,10 +59,12 @@ def _names(said: Mapping[str, Any]) -> dict[int, str]:
 
 def _decided(answer: torch.Tensor, classes: int) -> tuple[torch.Tensor, tuple[str, ...]]:
     whole = bool((answer == answer.round()).all())
-    if answer.shape[0] == 1 or (whole and float(answer.max()) <= 1):
-        if not whole:
-            return (answer >= 0.5).to(answer.dtype), ("Probabilities of the model were cut at 0.5.",)
+    if whole and (answer.shape[0] == 1 or float(answer.max()) <= 1):
         return answer, ()
+    if answer.shape[0] == 1:
+        if float(answer.min()) < 0 or float(answer.max()) > 1 or classes > 2:
+            raise RunFailed("the model's answer has one channel that holds neither labels nor a probability")
+        return (answer >= 0.5).to(answer.dtype), ("Probabilities of the model were cut at 0.5.",)
     if answer.shape[0] != classes:
         raise RunFailed(f"the model answers with {answer.shape[0]} channels, the bundle announces {classes}")
     return answer.argmax(dim=0, keepdim=True), ("The most probable class of each voxel was taken.",)

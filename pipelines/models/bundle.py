@@ -17,7 +17,7 @@ from radnode.pipelines.contract import NotProcessed, RunFailed
 from radnode.pipelines.models import answers, description, grids
 from radnode.pipelines.models.adapting import DEVICE, ITEMS, START_UP, WEIGHTS, adapt
 from radnode.pipelines.models.own_modules import OwnModules
-from radnode.pipelines.models.weights import load_weights
+from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_only
 
 if TYPE_CHECKING:
     from radnode.pipelines.contract import RunContext, StudyImages
@@ -81,10 +81,11 @@ class BundlePipeline:
         parser.read_config(adapt(ConfigParser.load_config_file(path), str(folder)))
         parser.read_meta(self._said)
         try:
-            parser.get_parsed_content(START_UP)
-            evaluator = parser.get_parsed_content("evaluator")
-            for each in parser.get_parsed_content(WEIGHTS):
-                load_weights(folder, Path(each["path"]), each["into"], strict=bool(each["strict"]))
+            with tensors_and_arrays_only():
+                parser.get_parsed_content(START_UP)
+                evaluator = parser.get_parsed_content("evaluator")
+                for each in parser.get_parsed_content(WEIGHTS):
+                    load_weights(folder, Path(each["path"]), each["into"], strict=bool(each["strict"]))
         except (ImportError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunFailed(f"bundle {folder.name} cannot be opened: {_innermost(error)}") from error
         evaluator.logger.setLevel(logging.WARNING)

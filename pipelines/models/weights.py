@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -11,6 +13,7 @@ from radnode.pipelines.contract import RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -30,6 +33,17 @@ def load_weights(folder: Path, path: Path, into: Mapping[str, torch.nn.Module], 
             raise RunFailed(
                 f"bundle {folder.name}: {path.name} holds the weights of another network ({first})"
             ) from error
+
+
+def tensors_and_arrays_only() -> AbstractContextManager[None]:
+    """Within, `torch.load` reads numpy arrays beside tensors, as searched architectures (DiNTS) keep them; no more."""
+    kinds = {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")}
+    multiarray: Any = importlib.import_module("numpy._core.multiarray")  # where arrays are rebuilt
+    return torch.serialization.safe_globals(
+        [np.ndarray, np.dtype, *kinds, multiarray._reconstruct, multiarray.scalar,
+         (multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
+         (multiarray.scalar, "numpy.core.multiarray.scalar")]
+    )
 
 
 def _read(folder: Path, path: Path) -> dict[str, Any]:

@@ -210,3 +210,36 @@ def test_a_broken_bundle_says_what_is_wrong(tmp_path: Path, breaks: Any, says: s
     with pytest.raises((RunFailed, NotProcessed)) as raised:
         run(folder)
     assert says in str(raised.value)
+
+
+def test_labels_decided_before_they_are_brought_back_never_become_other_labels(tmp_path: Path) -> None:
+    """Between background 0 and label 2, interpolation would find label 1."""
+    said = bundles.metadata()
+    said["network_data_format"]["outputs"]["pred"]["channel_def"] = {"0": "background", "1": "liver", "2": "spleen"}
+    spacing = {"_target_": "Spacingd", "keys": "@image_key", "pixdim": [2.0, 2.0, 2.0], "mode": "bilinear"}
+    config = bundles.inference(transforms=[spacing], network={"_target_": "scripts.net.Threshold", "channels": 3})
+    activations, invert, decide, _save = config["postprocessing"]["transforms"]
+    config["postprocessing"]["transforms"] = [activations, decide, invert]
+    state = {"conv.weight": torch.tensor([-1.0, 0.0, 1.0]).reshape(3, 1, 1, 1, 1),
+             "conv.bias": torch.tensor([-300.0, -1e6, 300.0])}
+    found = run(bundles.write_bundle(tmp_path / "bundle", said=said, config=config, state=state))
+    assert [segment.label for segment in found.segments] == ["spleen"]
+
+
+def test_a_searched_architecture_kept_as_arrays_is_read_without_pickles(tmp_path: Path) -> None:
+    """As DiNTS bundles do: `torch.load(path, map_location=torch.device('cuda'))` inside the configuration."""
+    source = volume()
+    folder = bundles.write_bundle(tmp_path / "bundle")
+    torch.save({"arch": np.array([2, 2])}, folder / "models" / "search_code.pt")
+    config = bundles.inference(network={"_target_": "scripts.net.Threshold", "channels": "$int(@arch['arch'][0])"})
+    path = "@bundle_root + '/models/search_code.pt'"
+    config["arch"] = f"$torch.load({path}, map_location=torch.device('cuda'))"
+    bundles.write_bundle(folder, config=config)
+    np.testing.assert_array_equal(only_mask(run(folder, source)), source.voxels > bundles.THRESHOLD_HU)
+
+
+def test_several_images_at_once_are_refused_by_name(tmp_path: Path) -> None:
+    said = bundles.metadata()
+    said["network_data_format"]["inputs"]["image"].update(num_channels=2, channel_def={"0": "T1", "1": "FLAIR"})
+    with pytest.raises(RunFailed, match="2 images at once"):
+        run(bundles.write_bundle(tmp_path / "bundle", said=said))
