@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.languages import Language
 
 
 # CID 7162 (PS3.16): code meaning, as a manifest spells it -> code value in DCM.
@@ -131,6 +132,7 @@ class WorkOrder:
     input_digest: SHA-256 over the sorted input digests. output_folder: where result files are written.
     forms: the names of the objects to write (:func:`radnode.pipelines.forms.plan`), for all destinations together.
     findings: the file of what an earlier run of this job found; it is only written again. Empty to run the pipeline.
+    language: of what is written for people alone, the PDF.
     """
 
     job_key: str
@@ -145,6 +147,7 @@ class WorkOrder:
     device: str
     node_version: str
     findings: str = ""
+    language: Language = "en"
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from radnode.pipelines.contract import Manifest, ProducedObject
+    from radnode.pipelines.languages import Language
     from radnode.storage.files import FileStore
     from radnode.storage.jobs import LeasedJob
 
@@ -36,6 +37,7 @@ def work_order(
     device: str,
     content_qualification: str,
     node_version: str,
+    language: Language,
     findings: str = "",
 ) -> WorkOrder:
     """A job as a worker reads it. names: the objects to write; findings: the kept file to write them from."""
@@ -60,6 +62,7 @@ def work_order(
         device=device,
         node_version=node_version,
         findings=findings,
+        language=language,
     )
 
 

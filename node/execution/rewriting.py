@@ -86,7 +86,8 @@ class Rewriter:
         order = work_order(
             job, self._store, rewrite.names, folder=folder, device="cpu",
             content_qualification=self._content_qualification, node_version=self._node_version,
-            findings=str(findings),
+            # The language of its run, whatever is configured meanwhile: one job speaks one language.
+            language=job.report.get("language", "en"), findings=str(findings),
         )
         try:
             report = self._worker.execute(order, lambda _: None)
