@@ -126,13 +126,24 @@ class InputInstance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Predecessor:
+    """A report that an earlier revision of the same series gave under the same name, and that a destination holds."""
+
+    name: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkOrder:
     """One job, as handed to a worker.
 
     input_digest: SHA-256 over the sorted input digests. output_folder: where result files are written.
     forms: the names of the objects to write (:func:`radnode.pipelines.forms.plan`), for all destinations together.
     findings: the file of what an earlier run of this job found; it is only written again. Empty to run the pipeline.
-    language: of what is written for people alone, the PDF.
+    language: of what is written for people alone, the PDF. predecessors: what the reports take the place of.
     """
 
     job_key: str
@@ -148,6 +159,7 @@ class WorkOrder:
     node_version: str
     findings: str = ""
     language: Language = "en"
+    predecessors: tuple[Predecessor, ...] = ()
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -159,6 +171,7 @@ class WorkOrder:
         fields = json.loads(line)
         fields["instances"] = tuple(InputInstance(**instance) for instance in fields["instances"])
         fields["forms"] = tuple(fields["forms"])
+        fields["predecessors"] = tuple(Predecessor(**each) for each in fields["predecessors"])
         return cls(**fields)
 
 

@@ -16,7 +16,7 @@ from radnode.node.execution.base import WorkerLost
 from radnode.node.execution.orders import keep_file, keep_object, made_by, work_order
 from radnode.pipelines.contract import RunReport, RunState
 from radnode.pipelines.forms import plan
-from radnode.storage import jobs
+from radnode.storage import jobs, results
 from radnode.storage.jobs import LeaseLost
 
 if TYPE_CHECKING:
@@ -141,10 +141,12 @@ class Dispatcher:
         folder.mkdir(parents=True, exist_ok=True)
         # Once for the order and the record: a form that is refused meanwhile would else be written and go to nobody.
         destinations = self._deliverable(job)
+        with self._database.read() as session:
+            sent_before = results.sent_before(session, job.job_id)
         order = work_order(
             job, self._store, (name for names in destinations.values() for name in names), folder=folder,
             device=slot.device, content_qualification=self._content_qualification, node_version=self._node_version,
-            language=self._report_language,
+            language=self._report_language, sent_before=sent_before,
         )
         try:
             report = self._executor.execute(slot.number, order, lambda stage: self._stage(slot.number, stage))
