@@ -80,6 +80,7 @@ class Settings(Section):
     workers: Annotated[tuple[Worker, ...], Field(min_length=1)] = (Worker(),)
     retention_days: Annotated[float, Field(ge=4, le=3650)] = 14.0
     content_qualification: Literal["RESEARCH", "PRODUCT", "SERVICE"] = "RESEARCH"
+    report_language: Literal["en", "zh"] = "en"
     confirm_within_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     json_logs: bool = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -25,13 +25,14 @@ def make(
     form: Annotated[list[str], typer.Option("--form", help="Result form, several allowed: SEG, TID1500, ...")],
     output: Annotated[Path, typer.Option("--output", help="Folder for the result objects.")],
     pipeline: Annotated[str, typer.Option("--pipeline", help="The pipeline that made the findings.")],
+    language: Annotated[Literal["en", "zh"], typer.Option("--language", help="Language of a PDF.")] = "en",
 ) -> None:
     """Write saved findings in other result forms, through the gate, marked RESEARCH."""
     from radnode.pipelines import inspection
     from radnode.pipelines.contract import PipelineError
 
     try:
-        report = inspection.make(findings, images, pipeline, form, output)
+        report = inspection.make(findings, images, pipeline, form, output, language)
     except (ValueError, PipelineError) as error:
         _fail(str(error))
     if report.reason:

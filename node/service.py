@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 import radnode
-from radnode.config.loading import ConfigError, check_references, load, needs_restart, stamp
+from radnode.config.loading import ConfigError, Problem, check_references, load, needs_restart, stamp
 from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
@@ -35,6 +35,7 @@ from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
+from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
 from radnode.storage import jobs, leases, outbox, receptions, results
 from radnode.storage.database import Database
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from radnode.config.loading import Configuration, Problem
+    from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
     from radnode.config.settings import Settings
     from radnode.node.intake.admission import Admission
@@ -77,9 +78,15 @@ def _identity(folder: Path) -> str:
 
 
 def check_configuration(configuration: Configuration) -> Sequence[Problem]:
-    """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations."""
+    """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font."""
     known = registry.installed(models=configuration.settings.model_store)
-    return check_references(configuration, known.manifests.keys())
+    problems = check_references(configuration, known.manifests.keys())
+    if why_not := cannot_write(configuration.settings.report_language):
+        problems.append(Problem(
+            file=configuration.name, line=configuration.lines.get(("node", "report_language"), 1),
+            message=f"node.report_language: {why_not}", cure="install it, or write `report_language: en`",
+        ))
+    return problems
 
 
 def resend(configuration: Configuration, delivery_ids: Sequence[int]) -> int:
@@ -259,6 +266,7 @@ class Node:
             wanted=self._wanted_pipelines,
             work_folder=settings.data / "work",
             content_qualification=settings.content_qualification,
+            report_language=settings.report_language,
             node_version=radnode.__version__,
             now=utc_now,
             metrics=self.metrics,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.languages import Language
 
 
 # CID 7162 (PS3.16): code meaning, as a manifest spells it -> code value in DCM.
@@ -125,6 +126,17 @@ class InputInstance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Predecessor:
+    """A report that an earlier revision of the same series gave under the same name, and that a destination holds."""
+
+    name: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkOrder:
     """One job, as handed to a worker.
 
@@ -132,6 +144,7 @@ class WorkOrder:
     forms: the names of the objects to write (:func:`radnode.pipelines.forms.plan`), for all destinations together.
     findings: the file of what an earlier run of this job found; it is only written again. Empty to run the pipeline.
     model_digest: of the manifest that the job was made with; another model is not run. Empty: any.
+    language: of what is written for people alone, the PDF. predecessors: what the reports take the place of.
     """
 
     job_key: str
@@ -147,6 +160,8 @@ class WorkOrder:
     node_version: str
     findings: str = ""
     model_digest: str = ""
+    language: Language = "en"
+    predecessors: tuple[Predecessor, ...] = ()
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -158,6 +173,7 @@ class WorkOrder:
         fields = json.loads(line)
         fields["instances"] = tuple(InputInstance(**instance) for instance in fields["instances"])
         fields["forms"] = tuple(fields["forms"])
+        fields["predecessors"] = tuple(Predecessor(**each) for each in fields["predecessors"])
         return cls(**fields)
 
 

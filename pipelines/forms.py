@@ -55,6 +55,10 @@ FORMS: dict[str, Form] = {
 }
 
 
+REPORTS = frozenset({"TID1500", "COMPREHENSIVE", "OHIF", "MAMMOGRAPHY-CAD", "CHEST-CAD", "NOT-PROCESSED"})
+"""The forms that are SR documents, which name the ones they take the place of (PS3.3 C.17.2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One object to write: a form, and the segmentation form it refers to, if any."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.contract import RunReport
     from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.languages import Language
 
 _SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_STORAGE)
 # Newer than pydicom's dictionary.
@@ -39,14 +40,15 @@ _NAMES = {LABEL_MAP_STORAGE: "Label Map Segmentation Storage"}
 _UNCOLOURED = (230, 200, 90)
 
 
-def make(findings: Path, images: Path, pipeline: str, forms: Sequence[str], folder: Path) -> RunReport:
+def make(findings: Path, images: Path, pipeline: str, forms: Sequence[str], folder: Path,
+         language: Language = "en") -> RunReport:
     """Write saved findings in these result forms, over the images they are about, through the gate.
 
     The results are RESEARCH and carry UIDs of their own, derived from the findings file: they never pass for those
     that the node sent. Raises ValueError for a form nobody writes, RunFailed for images that cannot be read.
     """
     key = f"by hand {hashlib.sha256(findings.read_bytes()).hexdigest()}"
-    order = replace(_order(key, images, pipeline, forms, folder), findings=str(findings))
+    order = replace(_order(key, images, pipeline, forms, folder), findings=str(findings), language=language)
     return run(order, Warm(registry.installed), lambda _: None)
 
 

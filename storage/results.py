@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, false, insert, or_, select
+from sqlalchemy import and_, delete, exists, false, func, insert, or_, select
+from sqlalchemy.orm import aliased
 
 from radnode.storage.catalog import affected
 from radnode.storage.dialects import insert_for
-from radnode.storage.tables import DeliveryRow, RefusedFormRow, ResultObjectRow
+from radnode.storage.tables import DeliveryRow, JobRow, RefusedFormRow, ResultObjectRow, StudyRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -35,6 +36,17 @@ class NewResultObject:
     digest: str
     size_bytes: int
     references: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentObject:
+    """A result object that a destination has accepted."""
+
+    name: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +98,42 @@ def record(
                 )
                 .on_conflict_do_nothing(index_elements=["result_object_id", "destination"])
             )
+
+
+def sent_before(session: Session, job_id: int) -> list[SentObject]:
+    """Of every object, as it is called within a job, the last that an earlier revision sent, by number.
+
+    Earlier: the same series of the same study, read by the same pipeline. What no destination accepted is not meant:
+    nobody could find it.
+    """
+    job = session.get_one(JobRow, job_id)
+    earlier = aliased(JobRow)
+    sent = exists().where(
+        DeliveryRow.result_object_id == ResultObjectRow.id, DeliveryRow.state.in_(("SENT", "CONFIRMED"))
+    )
+    asked = (
+        earlier.series_id == job.series_id, earlier.study_id == job.study_id, earlier.pipeline == job.pipeline,
+        earlier.revision < job.revision, sent,
+    )
+    last = (
+        select(ResultObjectRow.name, func.max(earlier.revision).label("revision"))
+        .join(earlier, earlier.id == ResultObjectRow.job_id).where(*asked).group_by(ResultObjectRow.name).subquery()
+    )
+    rows = session.execute(
+        select(ResultObjectRow, StudyRow.study_instance_uid)
+        .join(earlier, earlier.id == ResultObjectRow.job_id)
+        .join(StudyRow, StudyRow.id == earlier.study_id)
+        .join(last, and_(last.c.name == ResultObjectRow.name, last.c.revision == earlier.revision))
+        .where(*asked)
+        .order_by(ResultObjectRow.send_order, ResultObjectRow.id)
+    )
+    return [
+        SentObject(
+            name=row.name, sop_class_uid=row.sop_class_uid, sop_instance_uid=row.sop_instance_uid,
+            series_instance_uid=row.series_instance_uid, study_instance_uid=study_instance_uid,
+        )
+        for row, study_instance_uid in rows
+    ]
 
 
 def refusals(session: Session, destination: str, peer_digest: str) -> frozenset[str]:

@@ -16,7 +16,7 @@ from radnode.node.execution.base import WorkerLost
 from radnode.node.execution.orders import keep_file, keep_object, made_by, work_order
 from radnode.pipelines.contract import RunReport, RunState
 from radnode.pipelines.forms import plan
-from radnode.storage import jobs
+from radnode.storage import jobs, results
 from radnode.storage.jobs import LeaseLost
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from radnode.node.execution.base import Executor
     from radnode.node.observability import Metrics
     from radnode.pipelines.contract import Manifest
+    from radnode.pipelines.languages import Language
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
     from radnode.storage.jobs import LeasedJob
@@ -59,6 +60,7 @@ class Dispatcher:
         wanted: Callable[[], Sequence[str]],
         work_folder: Path,
         content_qualification: str,
+        report_language: Language,
         node_version: str,
         now: Callable[[], datetime],
         metrics: Metrics,
@@ -73,6 +75,7 @@ class Dispatcher:
         self._wanted = wanted
         self._work_folder = work_folder
         self._content_qualification = content_qualification
+        self._report_language = report_language
         self._node_version = node_version
         self._now = now
         self._metrics = metrics
@@ -138,10 +141,13 @@ class Dispatcher:
         folder.mkdir(parents=True, exist_ok=True)
         # Once for the order and the record: a form that is refused meanwhile would else be written and go to nobody.
         destinations = self._deliverable(job)
+        with self._database.read() as session:
+            sent_before = results.sent_before(session, job.job_id)
         order = work_order(
             job, self._store, (name for names in destinations.values() for name in names), folder=folder,
             device=slot.device, content_qualification=self._content_qualification, node_version=self._node_version,
             model_digest=self._manifests()[job.pipeline].model_digest,
+            language=self._report_language, sent_before=sent_before,
         )
         try:
             report = self._executor.execute(slot.number, order, lambda stage: self._stage(slot.number, stage))
@@ -172,6 +178,7 @@ class Dispatcher:
             "repairs": list(report.repairs),
             "seconds": dict(report.seconds),
             "made_by": made_by(self._manifests()[job.pipeline], self._content_qualification),
+            "language": self._report_language,
         }
         objects = [keep_object(self._store, produced) for produced in report.objects]
         if report.state in (RunState.FINDINGS, RunState.NOTHING_FOUND):

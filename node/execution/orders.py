@@ -6,15 +6,18 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from radnode.pipelines.contract import InputInstance, WorkOrder
+from radnode.pipelines.contract import InputInstance, Predecessor, WorkOrder
+from radnode.pipelines.forms import REPORTS, Wanted
 from radnode.storage.results import NewResultObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from radnode.pipelines.contract import Manifest, ProducedObject
+    from radnode.pipelines.languages import Language
     from radnode.storage.files import FileStore
     from radnode.storage.jobs import LeasedJob
+    from radnode.storage.results import SentObject
 
 RESULTS: Final = "results"
 
@@ -37,9 +40,15 @@ def work_order(
     content_qualification: str,
     node_version: str,
     model_digest: str,
+    language: Language,
+    sent_before: Iterable[SentObject],
     findings: str = "",
 ) -> WorkOrder:
-    """A job as a worker reads it. names: the objects to write; findings: the kept file to write them from."""
+    """A job as a worker reads it. names: the objects to write; findings: the kept file to write them from.
+
+    sent_before: what destinations hold of the revisions before this one.
+    """
+    wanted = sorted(set(names))
     return WorkOrder(
         job_key=job.key,
         pipeline=job.pipeline,
@@ -55,13 +64,21 @@ def work_order(
         ),
         input_digest=job.input_digest,
         configuration_digest=job.configuration_digest,
-        forms=tuple(sorted(set(names))),
+        forms=tuple(wanted),
         content_qualification=content_qualification,
         output_folder=str(folder),
         device=device,
         node_version=node_version,
         findings=findings,
         model_digest=model_digest,
+        language=language,
+        predecessors=tuple(
+            Predecessor(
+                name=each.name, sop_class_uid=each.sop_class_uid, sop_instance_uid=each.sop_instance_uid,
+                series_instance_uid=each.series_instance_uid, study_instance_uid=each.study_instance_uid,
+            )
+            for each in sent_before if each.name in wanted and Wanted.parse(each.name).form in REPORTS
+        ),
     )
 
 

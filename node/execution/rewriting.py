@@ -10,7 +10,7 @@ import structlog
 from radnode.node.execution.base import WorkerLost
 from radnode.node.execution.orders import RESULTS, keep_object, made_by, work_order
 from radnode.pipelines.contract import RunState
-from radnode.storage import jobs, rewrites
+from radnode.storage import jobs, results, rewrites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,6 +79,7 @@ class Rewriter:
         folder.mkdir(parents=True, exist_ok=True)
         with self._database.read() as session:
             job = jobs.get(session, rewrite.job_id)
+            sent_before = results.sent_before(session, rewrite.job_id)
         findings = self._store.path(job.findings_digest or "", RESULTS)
         if why_not := self._why_not(job, findings):
             self._failed(rewrite, why_not, again=False)
@@ -86,7 +87,9 @@ class Rewriter:
         order = work_order(
             job, self._store, rewrite.names, folder=folder, device="cpu",
             content_qualification=self._content_qualification, node_version=self._node_version,
-            model_digest=self._manifests()[job.pipeline].model_digest, findings=str(findings),
+            model_digest=self._manifests()[job.pipeline].model_digest,
+            # The language of its run, whatever is configured meanwhile: one job speaks one language.
+            language=job.report.get("language", "en"), sent_before=sent_before, findings=str(findings),
         )
         try:
             report = self._worker.execute(order, lambda _: None)

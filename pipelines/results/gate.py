@@ -63,6 +63,7 @@ CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
     "CHEST-CAD": gate_cad.chest,
     "OHIF": gate_ohif.faults,
 }
+_PREDECESSORS = 0x0040A360
 _SHOW_SEGMENTS = ("SEG", "LABELMAP")
 
 
@@ -133,6 +134,7 @@ def _common_faults(result: Dataset, making: Making, number: int, siblings: Seque
     inside = _Inside.of(result)
     yield from _markings(result, inside, making.provenance)
     yield from _references(inside, siblings, making.source)
+    yield from _predecessors(result, making)
 
 
 def _identity(result: Dataset, source: SourceHeader) -> Iterator[Fault]:
@@ -187,9 +189,28 @@ def _references(inside: _Inside, siblings: Sequence[Dataset], source: SourceHead
         yield "reference", "a series is named that is neither an input's nor a result's of this job"
 
 
+def _predecessors(result: Dataset, making: Making) -> Iterator[Fault]:
+    """What a report takes the place of: of the same study, so of the same patient, another report, and nothing else."""
+    named = {
+        (str(study.StudyInstanceUID), str(series.SeriesInstanceUID), str(each.ReferencedSOPClassUID),
+         str(each.ReferencedSOPInstanceUID))
+        for study in result.get("PredecessorDocumentsSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for each in series.ReferencedSOPSequence
+    }
+    meant = {(each.study_instance_uid, each.series_instance_uid, each.sop_class_uid, each.sop_instance_uid)
+             for each in making.predecessors()}
+    if named != meant:
+        yield "predecessor", "the report does not name the ones that it takes the place of"
+    if any(study != making.source.common.StudyInstanceUID for study, _, _, _ in named):
+        yield "predecessor", "the report takes the place of one of another study"
+    if any(uid == result.SOPInstanceUID for _, _, _, uid in named):
+        yield "predecessor", "the report takes its own place"
+
+
 @dataclass(slots=True)
 class _Inside:
-    """What stands anywhere in an object: all tags, and the instances and series it names."""
+    """What stands anywhere in an object: all tags, and the instances and series it names but for its predecessors."""
 
     tags: set[int] = field(default_factory=set)
     instances: set[str] = field(default_factory=set)
@@ -204,6 +225,8 @@ class _Inside:
     def _look(self, dataset: Dataset) -> None:
         for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset decodes every element
             self.tags.add(int(tag))
+            if tag == _PREDECESSORS:
+                continue
             element = dataset.get_item(tag)
             if element.VR == "SQ" and element.is_raw and isinstance(element.value, bytes):
                 self._look_at_columns(element.value)

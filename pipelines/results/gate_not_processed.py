@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import BasicTextSRStorage
 
-from radnode.pipelines.results.not_processed import NONE_SUCCEEDED, TITLE, sentences
+from radnode.pipelines.results.not_processed import TITLE, outcomes, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,10 +30,10 @@ def faults_of_refusal(result: Dataset, making: Making, reason: str, *, failed: b
         yield "verification", "not an unverified Basic Text SR"
     if result.ConceptNameCodeSequence[0].CodeValue != TITLE.value:
         yield "outcome", "its title does not say that the study was not processed"
-    codes = [str(item.ConceptCodeSequence[0].CodeValue) for item in result.ContentSequence
-             if item.RelationshipType == "CONTAINS" and item.ValueType == "CODE"]
-    if codes != [NONE_SUCCEEDED.value]:
-        yield "outcome", f"it says {codes}, not that no algorithm succeeded"
+    said = [(str(item.ConceptNameCodeSequence[0].CodeValue), str(item.ConceptCodeSequence[0].CodeValue))
+            for item in result.ContentSequence if item.RelationshipType == "CONTAINS" and item.ValueType == "CODE"]
+    if said != list(outcomes(failed=failed).items()):
+        yield "outcome", f"it says {said}, not that no algorithm succeeded and how that came"
     texts = [str(item.TextValue) for item in result.ContentSequence
              if item.RelationshipType == "CONTAINS" and item.ValueType == "TEXT"]
     if texts != list(sentences(making, reason, failed=failed)):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from radnode.pipelines.findings import Classification
-    from radnode.pipelines.results.pdf_texts import Language, Texts
+    from radnode.pipelines.results.pdf_texts import Texts
     from radnode.pipelines.results.writing import Writing
 
 Fault = tuple[str, str]
@@ -41,13 +41,13 @@ _ROUNDED = 5.1e-4
 _ACTIVE = ("/AA", "/Names", "/AcroForm")
 
 
-def faults(results: Sequence[Dataset], writing: Writing, language: Language = "en") -> Iterator[Fault]:
+def faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
     """(check, what is wrong) for everything that is."""
     if len(results) != 1:
         yield "missing", f"{len(results)} documents, expected 1"
         return
     (result,) = results
-    texts = TEXTS[language]
+    texts = TEXTS[writing.provenance.order.language]
     yield from _markings(result, writing, texts)
     content, length = bytes(result.EncapsulatedDocument), int(result.EncapsulatedDocumentLength)
     if length + length % 2 != len(content) or content[length:].strip(b"\0") or not content.startswith(b"%PDF-"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from highdicom import ContributingEquipment
 from highdicom.sr import CodedConcept
+from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as PydicomCode
 from pydicom.uid import UID
@@ -14,8 +15,9 @@ from pydicom.uid import UID
 from radnode.pipelines.results.identity import IMPLEMENTATION_CLASS_UID, MANUFACTURER, local_time
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
+    from collections.abc import Mapping, Sequence
 
+    from radnode.pipelines.contract import Predecessor
     from radnode.pipelines.findings import Code
     from radnode.pipelines.results.identity import Provenance
     from radnode.pipelines.results.normalise import SourceHeader
@@ -101,6 +103,27 @@ def requests(source: SourceHeader) -> list[Dataset]:
         item.RequestedProcedureCodeSequence = item.get("RequestedProcedureCodeSequence", [])
         copied.append(item)
     return copied
+
+
+def documents_named(documents: Sequence[Predecessor]) -> list[Dataset]:
+    """Items of Predecessor Documents Sequence (0040,A360): study, series, instance (PS3.3 C.17.2.1)."""
+    studies: dict[str, dict[str, list[Dataset]]] = {}
+    for each in documents:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = each.sop_class_uid, each.sop_instance_uid
+        studies.setdefault(each.study_instance_uid, {}).setdefault(each.series_instance_uid, []).append(item)
+    return [_study_item(study_uid, by_series) for study_uid, by_series in studies.items()]
+
+
+def _study_item(study_uid: str, by_series: Mapping[str, Sequence[Dataset]]) -> Dataset:
+    study = Dataset()
+    study.StudyInstanceUID = study_uid
+    study.ReferencedSeriesSequence = []
+    for series_uid, instances in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = series_uid, list(instances)
+        study.ReferencedSeriesSequence.append(series)
+    return study
 
 
 def _algorithm_equipment(provenance: Provenance, source: SourceHeader) -> ContributingEquipment:

@@ -2,6 +2,9 @@
 
 Without it "no result" and "nothing found" look the same in a worklist. A Basic Text SR, because every workstation that
 shows reports shows this one.
+
+That a run broke and that a study was refused are different answers to a program as well: the analyses are summarised as
+Failed or as Not Attempted (PS3.16 CID 6042).
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ _OBSERVER_UID = Code("121012", "DCM", "Device Observer UID")
 _OBSERVER_NAME = Code("121013", "DCM", "Device Observer Name")
 _SUMMARY = Code("111017", "DCM", "CAD Processing and Findings Summary")
 NONE_SUCCEEDED = Code("111245", "DCM", "No algorithms succeeded; without findings")
+_ANALYSES = Code("111065", "DCM", "Summary of Analyses")
+FAILED, NOT_ATTEMPTED = Code("111224", "DCM", "Failed"), Code("111225", "DCM", "Not Attempted")
 _COMMENT = Code("121106", "DCM", "Comment")
 
 
@@ -50,6 +55,11 @@ def sentences(making: Making, reason: str, *, failed: bool) -> tuple[str, ...]:
     )
 
 
+def outcomes(*, failed: bool) -> dict[str, str]:
+    """What the report says in codes: concept -> value."""
+    return {_SUMMARY.value: NONE_SUCCEEDED.value, _ANALYSES.value: (FAILED if failed else NOT_ATTEMPTED).value}
+
+
 def write_refusal(making: Making, reason: str, *, failed: bool) -> Dataset:
     """The report. reason: what the run ended with; failed: whether it broke, or refused the study."""
     result = base(making, BasicTextSRStorage, "SR")
@@ -67,6 +77,7 @@ def write_refusal(making: Making, reason: str, *, failed: bool) -> Dataset:
         _item("HAS OBS CONTEXT", "UIDREF", _OBSERVER_UID, UID=making.provenance.node_uid),
         _item("HAS OBS CONTEXT", "TEXT", _OBSERVER_NAME, TextValue=MANUFACTURER),
         _item("CONTAINS", "CODE", _SUMMARY, ConceptCodeSequence=[concept(NONE_SUCCEEDED)]),
+        _item("CONTAINS", "CODE", _ANALYSES, ConceptCodeSequence=[concept(FAILED if failed else NOT_ATTEMPTED)]),
         *(_item("CONTAINS", "TEXT", _COMMENT, TextValue=each) for each in sentences(making, reason, failed=failed)),
     ]
     return result

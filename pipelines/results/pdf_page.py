@@ -18,7 +18,7 @@ import pymupdf_fonts
 from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 
-from radnode.pipelines.contract import RunFailed
+from radnode.pipelines import languages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.results.pdf_texts import Texts
 
-EAST_ASIAN_FONT = Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc")
 MARGIN, WIDTH, HEIGHT = 14.0, 210.0, 297.0
 INNER = WIDTH - 2 * MARGIN
 BOTTOM = HEIGHT - 14.0
@@ -54,8 +53,6 @@ class Sheet(FPDF):
 
     def __init__(self, folder: Path, texts: Texts, created: datetime, foot: str, count: int) -> None:
         super().__init__(format="A4", unit="mm")
-        if texts.language.startswith("zh") and not EAST_ASIAN_FONT.is_file():
-            raise RunFailed(f"a page in Chinese needs the font {EAST_ASIAN_FONT} (Debian: fonts-wqy-microhei)")
         self._foot, self._page_word, self._count = foot, texts.page, count
         self.set_creation_date(created)
         self.set_producer("radnode")
@@ -66,8 +63,8 @@ class Sheet(FPDF):
             path = folder / f"{name}.ttf"
             path.write_bytes(pymupdf_fonts.myfont(name))
             self.add_font(_LATIN, style, path)
-        if EAST_ASIAN_FONT.is_file():
-            self.add_font(_EAST_ASIAN, "", EAST_ASIAN_FONT)
+        if languages.EAST_ASIAN_FONT.is_file():
+            self.add_font(_EAST_ASIAN, "", languages.EAST_ASIAN_FONT)
             self.set_fallback_fonts([_EAST_ASIAN], exact_match=False)
         self._known = {code for font in self.fonts.values() for code in font.cmap}  # type: ignore[union-attr]
         # Joins Arabic letters, and orders what is written from right to left.
@@ -176,6 +173,6 @@ class Sheet(FPDF):
 
 @contextmanager
 def sheet(texts: Texts, created: datetime, foot: str, count: int) -> Iterator[Sheet]:
-    """A sheet to write on; fpdf2 reads fonts from files, and until the end. Raises RunFailed without a font."""
+    """A sheet to write on; fpdf2 reads fonts from files, and until the end."""
     with tempfile.TemporaryDirectory() as folder:
         yield Sheet(Path(folder), texts, created, foot, count)

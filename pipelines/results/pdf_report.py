@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import EncapsulatedPDFStorage
 
+from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.findings import Code
+from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.results.identity import local_time
 from radnode.pipelines.results.marking import concept
 from radnode.pipelines.results.pdf_page import BOTTOM, INNER, MARGIN, sheet
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.results.pdf_page import Sheet
     from radnode.pipelines.results.pdf_rows import Row
-    from radnode.pipelines.results.pdf_texts import Language, Texts
+    from radnode.pipelines.results.pdf_texts import Texts
     from radnode.pipelines.results.writing import Writing
 
 MIME_TYPE = "application/pdf"
@@ -37,8 +39,11 @@ _COLUMNS = (46.0, 34.0, 54.0, 30.0, INNER - 164.0)
 _TEXT_WIDTH, _PICTURE_SIDE = 110.0, 52.0
 
 
-def write(writing: Writing, language: Language = "en") -> tuple[Dataset, ...]:
-    """The report in that language. Raises RunFailed where the machine has no font for it."""
+def write(writing: Writing) -> tuple[Dataset, ...]:
+    """The report in the language of the order. Raises RunFailed where the machine has no font for it."""
+    language = writing.provenance.order.language
+    if why_not := cannot_write(language):
+        raise RunFailed(why_not)
     texts = TEXTS[language]
     result = base(writing, EncapsulatedPDFStorage, "DOC")
     result.ConversionType = "SYN"

@@ -8,7 +8,7 @@ What a pipeline says itself (labels, remarks, reasons) stays in the language it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from radnode.pipelines.findings import Relation
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from pydicom.valuerep import PersonName
 
     from radnode.pipelines.findings import Code
-
-Language = Literal["en", "zh"]
+    from radnode.pipelines.languages import Language
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,7 @@ class Texts:
     """Everything the page says of itself; fields in braces are filled in.
 
     outcomes: code value of CID 6047 -> sentence. qualifications: Content Qualification -> word. sexes: Patient's Sex.
-    terms: code value -> word, for frequent concepts; others keep their code meaning. table: the five column heads.
+    terms: coding scheme and code value -> word; other concepts keep their code meaning. table: the five column heads.
     """
 
     language: str
@@ -63,11 +62,11 @@ class Texts:
     model: str
     page: str
     separator: str
-    terms: Mapping[str, str]
+    terms: Mapping[tuple[str, str], str]
 
     def term(self, code: Code) -> str:
         """A concept in this language where it is known, else its code meaning."""
-        return self.terms.get(code.value, code.meaning)
+        return self.terms.get((code.scheme, code.value), code.meaning)
 
 
 ENGLISH = Texts(
@@ -162,12 +161,19 @@ CHINESE = Texts(
     page="第 {number} 页，共 {count} 页",
     separator="、",
     terms={
-        "7771000": "左", "24028007": "右", "51440002": "双侧", "66459002": "单侧",
-        "39607008": "肺", "76752008": "乳房", "10200004": "肝", "64033007": "肾", "78961009": "脾", "80891009": "心脏",
-        "118565006": "体积", "112031": "衰减系数", "373098007": "平均值", "LAA-950": "低于 -950 HU 的肺容积百分比",
-        "410668003": "长度", "103355008": "宽度", "81827009": "直径", "131184002": "面积",
-        "27925004": "结节", "129788004": "乳腺肿块", "129769006": "钙化簇", "111047": "癌症概率",
-        "111038": "钙化数目", "111012": "可信度",
+        ("SCT", "7771000"): "左", ("SCT", "24028007"): "右", ("SCT", "51440002"): "双侧", ("SCT", "66459002"): "单侧",
+        ("SCT", "80248007"): "左乳", ("SCT", "73056007"): "右乳", ("SCT", "63762007"): "双乳",
+        ("SCT", "91723000"): "解剖结构", ("SCT", "39607008"): "肺", ("SCT", "76752008"): "乳房",
+        ("SCT", "10200004"): "肝", ("SCT", "64033007"): "肾", ("SCT", "78961009"): "脾", ("SCT", "80891009"): "心脏",
+        ("SCT", "118565006"): "体积", ("DCM", "112031"): "衰减系数", ("SCT", "373098007"): "平均值",
+        ("99RADNODE", "LAA-950"): "低于 -950 HU 的肺容积百分比",
+        ("SCT", "410668003"): "长度", ("SCT", "103355008"): "宽度", ("SCT", "81827009"): "直径",
+        ("SCT", "131184002"): "面积", ("SCT", "27925004"): "结节", ("SCT", "129788004"): "乳腺肿块",
+        ("SCT", "129769006"): "钙化簇", ("DCM", "111047"): "癌症概率", ("DCM", "111038"): "钙化数目",
+        ("DCM", "111012"): "发现的可信度", ("DCM", "111011"): "特征的可信度", ("DCM", "111037"): "边缘",
+        ("SCT", "129742005"): "毛刺状病灶", ("DCM", "111008"): "钙化分布", ("SCT", "129766004"): "成簇分布",
+        ("SCT", "129793001"): "乳腺密度", ("SCT", "129715009"): "乳腺构成", ("DCM", "112024"): "发现的修饰",
+        ("DCM", "112033"): "异常致密影",
     },
 )
 

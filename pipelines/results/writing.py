@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from radnode.pipelines.forms import FORMS, Wanted
-from radnode.pipelines.results.marking import finish, sop_common
+from radnode.pipelines.results.marking import documents_named, finish, sop_common
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from radnode.pipelines.contract import Predecessor
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.results.identity import Provenance
     from radnode.pipelines.results.normalise import SourceHeader
@@ -40,6 +41,12 @@ class Making:
     def finish(self, result: Dataset) -> None:
         """What the builders leave to the clock, to chance or out."""
         finish(result, self.provenance, self.source)
+        if before := self.predecessors():
+            result.PredecessorDocumentsSequence = documents_named(before)
+
+    def predecessors(self) -> tuple[Predecessor, ...]:
+        """What this object takes the place of."""
+        return tuple(each for each in self.provenance.order.predecessors if each.name == self.wanted.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

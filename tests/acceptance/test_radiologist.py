@@ -50,6 +50,13 @@ def test_a_late_slice_opens_a_new_revision_with_new_uids(
     new = [result for result in pacs.stored() if str(result.SOPInstanceUID) not in old]
     assert sorted(result.Modality for result in new) == ["SEG", "SR"]
     assert {result.PatientID for result in new} == {series.patient_id}
+    (before,) = [result for result in pacs.stored(Modality="SR") if str(result.SOPInstanceUID) in old]
+    (after,) = [result for result in new if result.Modality == "SR"]
+    assert "PredecessorDocumentsSequence" not in before
+    (named,) = after.PredecessorDocumentsSequence
+    assert named.StudyInstanceUID == series.study_instance_uid
+    assert named.ReferencedSeriesSequence[0].SeriesInstanceUID == before.SeriesInstanceUID
+    assert named.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == before.SOPInstanceUID
     node.wait_for_states(PROCESSED=len(series.files))
 
 

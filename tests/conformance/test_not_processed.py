@@ -31,19 +31,23 @@ def _making() -> Making:
     )
 
 
-def _written(folder: Path) -> Path:
+def _written(folder: Path, *, failed: bool = False) -> Path:
     path = folder / "NOT-PROCESSED.dcm"
-    not_processed.write_refusal(_making(), REASON, failed=False).save_as(path, enforce_file_format=True)
+    not_processed.write_refusal(_making(), REASON, failed=failed).save_as(path, enforce_file_format=True)
     return path
 
 
 @pytest.mark.peer
-def test_it_is_accepted_and_says_why(tmp_path: Path) -> None:
-    path = _written(tmp_path)
-    check_refusal(path, _making(), REASON, failed=False)
+@pytest.mark.parametrize(("failed", "analyses"), [
+    (True, '(111224,DCM,"Failed")'), (False, '(111225,DCM,"Not Attempted")'),
+], ids=["failed", "refused"])
+def test_it_is_accepted_and_says_why(failed: bool, analyses: str, tmp_path: Path) -> None:
+    path = _written(tmp_path, failed=failed)
+    check_refusal(path, _making(), REASON, failed=failed)
     validators.dciodvfy(path)
     shown = validators.dsrdump(path)
     assert '(111245,DCM,"No algorithms succeeded; without findings")' in shown
+    assert f'(111065,DCM,"Summary of Analyses")={analyses}' in shown
     assert "were NOT analysed by Lung volumes in chest CT (ct-lung 1.2.3)" in shown
     assert REASON in shown
     assert "says nothing about the patient" in shown
@@ -53,6 +57,11 @@ def test_it_is_accepted_and_says_why(tmp_path: Path) -> None:
 def _nothing_found(report: Dataset) -> None:
     item = next(item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "111017")
     item.ConceptCodeSequence[0].CodeValue = "111241"
+
+
+def _failed(report: Dataset) -> None:
+    item = next(item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "111065")
+    item.ConceptCodeSequence[0].CodeValue = "111224"
 
 
 def _without_reason(report: Dataset) -> None:
@@ -68,7 +77,8 @@ def _other_patient(report: Dataset) -> None:
 
 
 @pytest.mark.parametrize(("change", "name"), [
-    (_nothing_found, "outcome"), (_without_reason, "remarks"), (_other_title, "outcome"), (_other_patient, "patient"),
+    (_nothing_found, "outcome"), (_failed, "outcome"), (_without_reason, "remarks"), (_other_title, "outcome"),
+    (_other_patient, "patient"),
 ])
 def test_one_that_misleads_is_refused(change: Callable[[Dataset], None], name: str, tmp_path: Path) -> None:
     path = _written(tmp_path)

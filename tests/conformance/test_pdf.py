@@ -15,11 +15,12 @@ from support import projection_samples as projections
 from support import result_samples as samples
 from support import validators
 
+from radnode.pipelines import languages
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.findings import Code, Detection, Failure, Findings, InPatient, Measurement, Rendering
 from radnode.pipelines.forms import Wanted
 from radnode.pipelines.geometry import to_patient
-from radnode.pipelines.results import gate_pdf, pdf_page, pdf_report
+from radnode.pipelines.results import gate_pdf, pdf_report
 from radnode.pipelines.results.gate import GateRefused, check
 from radnode.pipelines.results.pdf_texts import TEXTS
 from radnode.pipelines.results.writing import Writing
@@ -30,15 +31,16 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from radnode.pipelines.results.pdf_texts import Language
+    from radnode.pipelines.languages import Language
 
 NODULE = Code("27925004", "SCT", "Nodule")
 DIAMETER = Code("81827009", "SCT", "Diameter")
 MM = Code("mm", "UCUM", "millimeter")
 
 
-def _writing(sample: samples.Sample) -> Writing:
-    return Writing(findings=sample.findings, source=sample.source, provenance=sample.provenance, wanted=Wanted("PDF"))
+def _writing(sample: samples.Sample, language: Language = "en") -> Writing:
+    provenance = replace(sample.provenance, order=replace(sample.provenance.order, language=language))
+    return Writing(findings=sample.findings, source=sample.source, provenance=provenance, wanted=Wanted("PDF"))
 
 
 def _named(name: str) -> samples.Sample:
@@ -83,7 +85,7 @@ def _text(result: Dataset, folder: Path) -> str:
 def _faults(result: Dataset, sample: samples.Sample, folder: Path, language: Language = "en") -> list[str]:
     path = folder / "result.dcm"
     result.save_as(path, enforce_file_format=True)
-    return [name for name, _ in gate_pdf.faults([pydicom.dcmread(path)], _writing(sample), language)]
+    return [name for name, _ in gate_pdf.faults([pydicom.dcmread(path)], _writing(sample, language))]
 
 
 @pytest.mark.peer
@@ -97,7 +99,7 @@ def test_a_page_is_accepted_with_its_sources_and_says_everything(language: Langu
     for number, header in enumerate(sample.headers):
         sources.append(tmp_path / f"source-{number}.dcm")
         sources[-1].write_bytes(samples.encoded(header))
-    (result,) = pdf_report.write(_writing(sample), language)
+    (result,) = pdf_report.write(_writing(sample, language))
     path = tmp_path / "PDF.dcm"
     result.save_as(path, enforce_file_format=True)
     validators.dciodvfy(path)
@@ -115,7 +117,7 @@ def test_a_page_is_accepted_with_its_sources_and_says_everything(language: Langu
 @pytest.mark.peer
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_all_letters_are_embedded_and_drawn(language: Language, tmp_path: Path) -> None:
-    (result,) = pdf_report.write(_writing(_named("Wang^XiaoDong=王^小东")), language)
+    (result,) = pdf_report.write(_writing(_named("Wang^XiaoDong=王^小东"), language))
     path = tmp_path / "page.pdf"
     path.write_bytes(_document(result))
     fonts = validators.poppler_fonts(path)
@@ -147,23 +149,23 @@ def test_a_character_that_no_font_has_is_shown_as_its_code_point(tmp_path: Path)
 def test_a_page_in_chinese_is_not_written_without_a_chinese_font(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pdf_page, "EAST_ASIAN_FONT", tmp_path / "absent.ttc")
+    monkeypatch.setattr(languages, "EAST_ASIAN_FONT", tmp_path / "absent.ttc")
     with pytest.raises(RunFailed, match="fonts-wqy-microhei"):
-        pdf_report.write(_writing(samples.sample()), "zh")
+        pdf_report.write(_writing(samples.sample(), "zh"))
     (result,) = pdf_report.write(_writing(_named("Li^Wei=李^伟")))
     assert "Li, Wei / [U+674E], [U+4F1F]" in _text(result, tmp_path)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_same_findings_give_the_same_bytes(language: Language) -> None:
-    first, second = (pdf_report.write(_writing(samples.sample()), language)[0] for _ in range(2))
+    first, second = (pdf_report.write(_writing(samples.sample(), language))[0] for _ in range(2))
     assert first == second
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_what_does_not_fit_is_counted_and_the_most_certain_comes_first(language: Language, tmp_path: Path) -> None:
     sample = samples.sample(None, _nodules(20))
-    (result,) = pdf_report.write(_writing(sample), language)
+    (result,) = pdf_report.write(_writing(sample, language))
     assert _pages(result) == 1
     assert _faults(result, sample, tmp_path, language) == []
     said = _text(result, tmp_path)
@@ -286,7 +288,7 @@ def test_a_page_of_other_findings_is_refused(
     change: Callable[[Findings], Findings], name: str, language: Language, tmp_path: Path
 ) -> None:
     sample = samples.sample()
-    (result,) = pdf_report.write(_writing(replace(sample, findings=change(sample.findings))), language)
+    (result,) = pdf_report.write(_writing(replace(sample, findings=change(sample.findings)), language))
     assert name in _faults(result, sample, tmp_path, language)
 
 

@@ -144,3 +144,27 @@ def test_a_study_that_is_not_read_is_answered_with_a_report_that_says_so(
     (report,) = pacs.stored(Modality="SR")
     assert "NOT analysed" in " ".join(str(item.get("TextValue", "")) for item in report.ContentSequence)
     assert [job["state"] for job in node.jobs()] == ["NOT_PROCESSED"]
+
+
+def test_a_report_written_again_names_the_one_of_the_earlier_revision_that_was_written_again(
+    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+) -> None:
+    """The report beside the label map went nowhere in either revision; the one beside the BINARY segments did."""
+    pacs.plan = lambda attempt: Refuse(0xC000) if attempt.sop_class_uid == LABEL_MAP else None
+    node = start_node(peers=[archive(pacs.port, result_forms=["LABELMAP", "TID1500"]), modality()])
+    series = write_chest(tmp_path / "ct")
+    for number, files in ((1, series.files[13:]), (2, series.files[:13])):
+        dcmtk.dcmsend(node.port, files, called="RADNODE")
+        eventually(
+            lambda expected=number: len(pacs.stored(Modality="SEG")) == len(pacs.stored(Modality="SR")) == expected,
+            within=120, why=lambda: f"{node.jobs()}",
+        )
+        eventually(lambda: all(each["state"] not in ("WAITING", "SENDING") for each in _deliveries(node, series)))
+    first, second = pacs.stored(Modality="SR")
+    if "PredecessorDocumentsSequence" in first:
+        first, second = second, first
+    assert "PredecessorDocumentsSequence" not in first
+    (named,) = second.PredecessorDocumentsSequence
+    (reports,) = named.ReferencedSeriesSequence
+    assert [each.ReferencedSOPInstanceUID for each in reports.ReferencedSOPSequence] == [first.SOPInstanceUID]
+    assert pacs.conflicts == []

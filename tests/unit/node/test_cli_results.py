@@ -14,7 +14,7 @@ from support.chest import write_chest
 from typer.testing import CliRunner
 
 from radnode.node.cli import app
-from radnode.pipelines import findings_file, inspection
+from radnode.pipelines import findings_file, inspection, languages
 from radnode.pipelines.findings import Findings, Segment
 
 if TYPE_CHECKING:
@@ -41,6 +41,30 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.exit_code == 0, done.output
     assert "nothing to show as FRACTIONAL" in done.output
     return folder
+
+
+def test_a_pdf_made_by_hand_is_in_the_language_asked_for(made: Path, tmp_path: Path) -> None:
+    if not languages.EAST_ASIAN_FONT.is_file():
+        pytest.skip("fonts-wqy-microhei is not installed")
+    done = runner.invoke(app, [
+        "result", "make", str(made / "findings.zip"), "--images", str(made / "images"), "--pipeline", "ct-lung",
+        "--form", "PDF", "--language", "zh", "--output", str(tmp_path),
+    ])
+    assert done.exit_code == 0, done.output
+    assert pydicom.dcmread(tmp_path / "PDF-1.dcm").DocumentTitle.startswith("AI 结果")
+
+
+def test_a_configuration_in_a_language_without_its_font_is_refused_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "radnode.yaml").write_text("node:\n  ae_title: RADNODE\n  report_language: zh\n")
+    monkeypatch.setattr(languages, "EAST_ASIAN_FONT", tmp_path / "absent.ttc")
+    done = runner.invoke(app, ["check", str(tmp_path / "radnode.yaml")])
+    assert done.exit_code == 1
+    assert "radnode.yaml:3: node.report_language" in done.output
+    assert "fonts-wqy-microhei" in done.output
+    (tmp_path / "absent.ttc").touch()
+    assert runner.invoke(app, ["check", str(tmp_path / "radnode.yaml")]).exit_code == 0
 
 
 def test_results_made_by_hand_never_pass_for_those_the_node_sent(made: Path) -> None:

@@ -37,6 +37,7 @@ class SampleExecutor:
     def __init__(self) -> None:
         self.during: Callable[[], None] = lambda: None
         self.state = RunState.FINDINGS
+        self.orders: list[WorkOrder] = []
 
     def prepare(self, slot: int, pipelines: Sequence[str]) -> None: ...
 
@@ -45,6 +46,7 @@ class SampleExecutor:
     def close(self) -> None: ...
 
     def execute(self, _slot: int, order: WorkOrder, _on_stage: Callable[[str], None]) -> RunReport:
+        self.orders.append(order)
         self.during()
         folder = Path(order.output_folder)
         for name in (*order.forms, "findings"):
@@ -81,7 +83,7 @@ def _run(database: Database, store: FileStore, tmp_path: Path, executor: SampleE
     dispatcher = Dispatcher(
         database=database, store=store, executor=executor, peers=lambda: {"PACS": peer},
         manifests=lambda: registry.installed().manifests, wanted=list, work_folder=tmp_path / "work",
-        content_qualification="RESEARCH", node_version="0", now=lambda: NOW, metrics=Metrics(),
+        content_qualification="RESEARCH", report_language="zh", node_version="0", now=lambda: NOW, metrics=Metrics(),
         on_produced=lambda: None, worker_prefix="test",
     )
     assert dispatcher.run_next(Slot(number=0, device="cpu"))
@@ -142,3 +144,14 @@ def test_a_study_that_is_not_processed_is_answered_to_every_destination_that_sho
     assert _queued(database) == {"NOT-PROCESSED": "WAITING"}
     with database.read() as session:
         assert session.scalar(select(JobRow.state)) == "NOT_PROCESSED"
+
+
+def test_a_worker_is_told_the_language_of_reports_and_the_job_remembers_it(
+    database: Database, store: FileStore, tmp_path: Path
+) -> None:
+    job_over(database, 1)
+    executor = SampleExecutor()
+    _run(database, store, tmp_path, executor)
+    assert [order.language for order in executor.orders] == ["zh"]
+    with database.read() as session:
+        assert session.scalars(select(JobRow.report)).one()["language"] == "zh"

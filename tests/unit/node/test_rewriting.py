@@ -115,6 +115,13 @@ def test_the_kept_findings_are_written_without_the_model(bench: Bench) -> None:
     assert {name: state for name, (state, _) in found.items()} == {"LABELMAP": "REPLACED", "SEG": "WAITING"}
 
 
+def test_what_is_written_again_is_in_the_language_of_its_run(bench: Bench) -> None:
+    with bench.database.begin() as session:
+        session.execute(update(JobRow).values(report={"made_by": MAKER, "language": "zh"}))
+    bench.run()
+    assert [order.language for order in bench.worker.orders] == ["zh"]
+
+
 def test_findings_that_are_no_longer_kept_are_said_to_be_missing(bench: Bench) -> None:
     bench.store.remove(digest_of("findings"), area="results")
     state, reason = bench.run()["LABELMAP"]

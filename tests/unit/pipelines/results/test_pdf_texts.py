@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
 
 import pytest
 from pydicom.valuerep import PersonName
+from support import result_samples as samples
 
+from radnode.pipelines.ct_lung import measures
 from radnode.pipelines.findings import Code
+from radnode.pipelines.results import chest_cad, mammography_cad
+from radnode.pipelines.results.pdf_rows import rows_of
 from radnode.pipelines.results.pdf_texts import CHINESE, ENGLISH, Texts, date_text, name_texts, number_text, unit_text
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 def _sentences(texts: Texts) -> Iterator[tuple[str, str]]:
@@ -45,6 +53,33 @@ def test_a_concept_without_a_translation_keeps_its_meaning() -> None:
     assert CHINESE.term(Code("39607008", "SCT", "Lung")) == "肺"
     assert CHINESE.term(Code("x", "99X", "Something new")) == "Something new"
     assert ENGLISH.term(Code("39607008", "SCT", "Lung")) == "Lung"
+
+
+def test_a_code_of_another_scheme_is_another_concept() -> None:
+    assert CHINESE.term(Code("39607008", "99X", "Something else")) == "Something else"
+
+
+@pytest.mark.parametrize("module", [measures, mammography_cad, chest_cad])
+def test_every_concept_that_a_shipped_pipeline_or_a_form_names_is_known_in_chinese(module: ModuleType) -> None:
+    """Units are written as symbols; names with an underscore stand in the other forms alone."""
+    named = [each for name, each in vars(module).items() if isinstance(each, Code) and not name.startswith("_")]
+    assert named
+    named += list(getattr(module, "SIDES", {}).values())
+    assert [code for code in named if code.scheme != "UCUM" and (code.scheme, code.value) not in CHINESE.terms] == []
+    assert [code for code in named if code.scheme == "UCUM" and unit_text(code) == code.meaning] == []
+
+
+def test_every_row_of_a_page_of_the_shipped_pipeline_is_in_chinese() -> None:
+    """Through the table itself: whatever it prints of lungs, labels apart, which the pipeline says."""
+    sample = samples.sample()
+    lungs = replace(sample.findings, measurements=tuple(
+        replace(each, of=sample.findings.segments[0].key)
+        for each in measures.coded("", measures.LungMeasures(volume_ml=2500.0, mean_hu=-820.0, emphysema_percent=3.0))
+    ))
+    rows = [row for group in rows_of(lungs, sample.source, CHINESE).groups for row in group]
+    assert len(rows) >= 3
+    assert [row for row in rows if not re.search("[\u4e00-\u9fff]", row[1] + row[2])] == []
+    assert {row[4] for row in rows} >= {"mL", "HU", "%"}
 
 
 @pytest.mark.parametrize(("value", "text"), [
