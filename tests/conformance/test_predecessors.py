@@ -91,8 +91,7 @@ def test_every_report_names_what_it_takes_the_place_of_and_is_accepted(form: str
     sample = _sample(form)
     path = _write(form, sample, tmp_path)
     _gate(form, sample, path)
-    validators.dciodvfy(path)
-    validators.dsrdump(path)
+    validators.validate(path, form)
     report = pydicom.dcmread(path)
     assert _named(report) == ["2.25.71", "2.25.72"]
     (study,) = report.PredecessorDocumentsSequence

@@ -14,6 +14,7 @@ from support.orthanc import Target
 from support.pacs import Attempt, Fault, Refuse
 from support.waiting import eventually, stays
 
+from radnode.pipelines.languages import EAST_ASIAN_FONT
 from radnode.pipelines.results import WRITERS
 
 if TYPE_CHECKING:
@@ -168,3 +169,28 @@ def test_a_report_written_again_names_the_one_of_the_earlier_revision_that_was_w
     (reports,) = named.ReferencedSeriesSequence
     assert [each.ReferencedSOPInstanceUID for each in reports.ReferencedSOPSequence] == [first.SOPInstanceUID]
     assert pacs.conflicts == []
+
+
+def test_a_second_refusal_names_the_first_and_a_page_is_in_the_configured_language(
+    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+) -> None:
+    """Five slices, eight, then all: two refusals, then a page."""
+    if not EAST_ASIAN_FONT.is_file():
+        pytest.skip("fonts-wqy-microhei is not installed")
+    node = start_node(peers=[archive(pacs.port, result_forms=["PDF", "NOT-PROCESSED"]), modality()],
+                      settings={"report_language": "zh"})
+    files = write_chest(tmp_path / "ct", slices=20).files
+    for number, some in enumerate((files[:5], files[5:8]), 1):
+        dcmtk.dcmsend(node.port, some, called="RADNODE")
+        eventually(lambda expected=number: len(pacs.stored(Modality="SR")) == expected, within=120,
+                   why=lambda: f"{node.jobs()}")
+        eventually(lambda: all(each["state"] == "NOT_PROCESSED" for each in node.jobs()))
+    first, second = sorted(pacs.stored(Modality="SR"), key=lambda each: "PredecessorDocumentsSequence" in each)
+    assert "PredecessorDocumentsSequence" not in first
+    (named,) = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
+    assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
+    dcmtk.dcmsend(node.port, files[8:], called="RADNODE")
+    eventually(lambda: len(pacs.stored(Modality="DOC")) == 1, within=120, why=lambda: f"{node.jobs()}")
+    (page,) = pacs.stored(Modality="DOC")
+    assert page.DocumentTitle.startswith("AI 结果")
+    assert "PredecessorDocumentsSequence" not in page
