@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
 TEST_WORKERS ?= 2
 
-.PHONY: help setup demo test lint conformance bench faults peers clean
+.PHONY: help setup demo test lint conformance catalogue bench faults peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
 	@echo 'make faults  the long kill run: RADNODE_TEST_KILLS=400 make faults'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
+	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
 	@echo 'make bench   intake measured; numbers in bench-results/'
 
 setup: $(INSTALLED)
@@ -41,6 +42,10 @@ faults: setup
 conformance: setup
 	$(BIN)/python tests/conformance/table.py
 
+catalogue: setup
+	-$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m catalogue --junit-xml=.catalogue.xml
+	$(BIN)/python tests/catalogue/trace.py .catalogue.xml
+
 bench: setup
 	$(BIN)/python tests/bench/ingest.py --out bench-results
 	$(BIN)/python tests/bench/latency.py --out bench-results
@@ -52,4 +57,4 @@ peers:
 	deploy/peers/install.sh
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache radnode-demo bench-results build dist
+	rm -rf .venv .catalogue.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache radnode-demo bench-results build dist

@@ -28,6 +28,7 @@ _HEAD_CT = {
 }
 
 
+@pytest.mark.catalogue("S5")
 def test_a_study_that_did_not_run_is_in_the_ledger_and_its_routes_say_why(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -61,6 +62,7 @@ def test_the_ledger_balances_with_the_node_running_and_stopped(
     assert "NOT_ROUTED" in node.command("ledger", "--config", node.config).stdout
 
 
+@pytest.mark.catalogue("C11")
 def test_a_broken_file_keeps_the_last_good_configuration_and_says_so(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_route_added_while_the_node_runs_takes_effect_without_a_restart(
     assert [job["state"] for job in node.jobs_of(series.series_instance_uid)] == ["PRODUCED"]
 
 
+@pytest.mark.catalogue("C4")
 @pytest.mark.parametrize(
     ("wrong", "right", "named"),
     [
@@ -187,6 +190,7 @@ def test_the_page_shows_health_metrics_and_a_study_from_arrival_to_delivery(
     stays(lambda: "[]" in node.alarms(), during=2, why="nothing is wrong")
 
 
+@pytest.mark.catalogue("I10")
 def test_no_patient_name_reaches_the_log(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:

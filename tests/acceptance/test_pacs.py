@@ -107,6 +107,7 @@ def test_a_study_from_dcmtk_is_answered_with_one_seg_and_one_report(
     assert {attempt.calling_ae for attempt in pacs.attempts} == {node.ae_title}
 
 
+@pytest.mark.catalogue("U6", "U10")
 def test_what_is_sent_again_is_counted_and_triggers_nothing(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_what_is_sent_again_is_counted_and_triggers_nothing(
     stays(lambda: len(node.jobs()) == 1 and len(pacs.attempts) == 2, during=4)
 
 
+@pytest.mark.catalogue("A1")
 def test_an_unknown_caller_is_refused_and_nothing_is_kept(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ NAMES: dict[str, tuple[str | list[str], str]] = {
 }
 
 
+@pytest.mark.catalogue("S1")
 def test_a_late_slice_opens_a_new_revision_with_new_uids(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_late_slice_opens_a_new_revision_with_new_uids(
     node.wait_for_states(PROCESSED=len(series.files))
 
 
+@pytest.mark.catalogue("G1")
 def test_a_missing_inner_slice_holds_the_series_until_it_comes(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -78,6 +80,7 @@ def test_a_missing_inner_slice_holds_the_series_until_it_comes(
     eventually(lambda: len(pacs.stored()) == 2, why=lambda: f"two results\n{node.log()}")
 
 
+@pytest.mark.catalogue("S2", "S15")
 def test_a_series_still_on_its_way_is_waited_for_when_the_pacs_can_be_asked(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -95,6 +98,7 @@ def test_a_series_still_on_its_way_is_waited_for_when_the_pacs_can_be_asked(
     assert [job["revision"] for job in node.jobs()] == [1]
 
 
+@pytest.mark.catalogue("I1", "I2")
 def test_the_patient_s_name_is_the_same_in_the_result_whatever_its_characters(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -114,6 +118,7 @@ def test_the_patient_s_name_is_the_same_in_the_result_whatever_its_characters(
         assert shown == {patient_id: name for patient_id, (_, name) in NAMES.items()}
 
 
+@pytest.mark.catalogue("S9", "I6")
 def test_two_patients_in_one_study_get_no_result_at_all(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -125,6 +130,7 @@ def test_two_patients_in_one_study_get_no_result_at_all(
     stays(lambda: pacs.attempts == [], during=4, why="nobody can say whose lungs these are")
 
 
+@pytest.mark.catalogue("S9")
 def test_a_second_patient_in_another_series_stops_the_whole_study(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:

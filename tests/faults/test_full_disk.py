@@ -46,6 +46,7 @@ def test_objects_that_do_not_fit_are_answered_so_and_leave_nothing(tmp_path: Pat
     on_small_disk(disk, 8 * MIB, fill)
 
 
+@pytest.mark.catalogue("A5")
 def test_below_the_reserve_nothing_is_stored_but_an_echo_is_answered(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "data", 2**62)
     with Receiver(tmp_path, store=store) as receiver, Peer(receiver.port) as peer:

@@ -70,6 +70,7 @@ def served_threads() -> int:
     return sum(thread.name.startswith("dicom-127") for thread in threading.enumerate())
 
 
+@pytest.mark.catalogue("N1", "N16")
 @pytest.mark.parametrize(
     "first_words", [b"", b"\1", struct.pack(">BxL", 1, 300)], ids=["nothing", "byte", "header"]
 )
@@ -81,6 +82,7 @@ def test_a_known_peer_is_served_at_once_beside_two_hundred_that_are_silent(
         assert served_threads() <= ROOM + 5
 
 
+@pytest.mark.catalogue("N1")
 def test_silent_peers_are_closed_within_their_time(tmp_path: Path) -> None:
     with Receiver(tmp_path, deadlines=IMPATIENT) as receiver, crowd(receiver, 12, b"\1") as silent:
         began = time.monotonic()
@@ -89,6 +91,7 @@ def test_silent_peers_are_closed_within_their_time(tmp_path: Path) -> None:
         eventually(lambda: served_threads() == 0, within=5)
 
 
+@pytest.mark.catalogue("N3")
 def test_a_byte_now_and_then_does_not_extend_the_time_of_a_pdu(tmp_path: Path) -> None:
     with Receiver(tmp_path, deadlines=IMPATIENT) as receiver, Peer(receiver.port) as trickling:
         trickling.associate()
@@ -98,6 +101,7 @@ def test_a_byte_now_and_then_does_not_extend_the_time_of_a_pdu(tmp_path: Path) -
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.catalogue("A11")
 def test_the_length_that_a_peer_announces_takes_no_memory(receiver: Receiver) -> None:
     before = resident_mib()
     with crowd(receiver, 5, struct.pack(">BxL", 1, 0xFFFFFFFF)) as boasting:
@@ -108,6 +112,7 @@ def test_the_length_that_a_peer_announces_takes_no_memory(receiver: Receiver) ->
         assert resident_mib() - before < 16
 
 
+@pytest.mark.catalogue("A14")
 def test_a_peer_that_sends_ahead_is_held_back(tmp_path: Path) -> None:
     """The answer to the first object is not given, so the others must wait in the peer, not in our memory."""
     go_on = threading.Event()
@@ -141,6 +146,7 @@ def test_a_peer_that_never_reads_its_answers_does_not_stop_others(tmp_path: Path
         assert seconds_of_an_echo(receiver) < AT_ONCE_S
 
 
+@pytest.mark.catalogue("N1", "N5", "N10")
 def test_after_a_mixed_crowd_nothing_is_left(tmp_path: Path) -> None:
     with Receiver(tmp_path, deadlines=IMPATIENT) as receiver:
         before = resident_mib()
@@ -165,6 +171,7 @@ def test_after_a_mixed_crowd_nothing_is_left(tmp_path: Path) -> None:
             assert known.store(data_set()) == 0x0000
 
 
+@pytest.mark.catalogue("A19")
 def test_an_echo_storm_is_answered(receiver: Receiver) -> None:
     with Peer(receiver.port) as stormy:
         stormy.associate()

@@ -57,12 +57,14 @@ def reason(reader: HeaderReader, path: Path) -> str:
     return answer.reason
 
 
+@pytest.mark.catalogue("D12")
 def test_millions_of_empty_items_of_known_length_are_passed_over(reader: HeaderReader, tmp_path: Path) -> None:
     path = written(tmp_path / "a", element(0x0008, 0x1140, b"SQ", ITEM * 2_000_000), Modality="CT")
 
     assert attributes(reader, path)["Modality"] == "CT"
 
 
+@pytest.mark.catalogue("D12")
 def test_endless_empty_items_end_at_the_time_limit_and_harm_no_other_file(
     reader: HeaderReader, tmp_path: Path
 ) -> None:
@@ -76,12 +78,14 @@ def test_endless_empty_items_end_at_the_time_limit_and_harm_no_other_file(
     assert isinstance(answers[1], Header)
 
 
+@pytest.mark.catalogue("D12")
 def test_a_flood_of_elements_is_refused(reader: HeaderReader, tmp_path: Path) -> None:
     flood = b"".join(element(0x0009 + 2 * (n >> 12), 0x1000 + (n & 0xFFF), b"UN", b"") for n in range(20_000))
 
     assert reason(reader, written(tmp_path / "a", flood)).endswith("it has more than 10000 elements")
 
 
+@pytest.mark.catalogue("D20")
 def test_a_large_private_value_costs_nothing(reader: HeaderReader, tmp_path: Path) -> None:
     path = written(tmp_path / "a", element(0x0009, 0x1001, b"OB", b""), Modality="CT")
     with path.open("r+b") as file:
@@ -92,6 +96,7 @@ def test_a_large_private_value_costs_nothing(reader: HeaderReader, tmp_path: Pat
     assert attributes(reader, path)["Modality"] == "CT"
 
 
+@pytest.mark.catalogue("D13")
 def test_a_deflated_flood_ends_at_a_limit(reader: HeaderReader, tmp_path: Path) -> None:
     path = written(tmp_path / "a")
     head = path.read_bytes()
@@ -112,6 +117,7 @@ def test_a_deflated_flood_ends_at_a_limit(reader: HeaderReader, tmp_path: Path) 
     )
 
 
+@pytest.mark.catalogue("D7")
 @pytest.mark.parametrize("kept", [0, 100, 131, 132, 150, 300, 340])
 def test_a_file_cut_anywhere_is_an_answer(reader: HeaderReader, tmp_path: Path, kept: int) -> None:
     path = written(tmp_path / "a", Modality="CT", PatientName="A^B")
@@ -131,6 +137,7 @@ def test_a_header_without_a_name_is_refused_in_plain_words(reader: HeaderReader,
     assert reason(reader, path) == "the header cannot be read: it has no SOP Instance UID"
 
 
+@pytest.mark.catalogue("D4")
 def test_a_uid_that_looks_like_a_path_is_only_a_value(reader: HeaderReader, tmp_path: Path) -> None:
     uid = b"../../../etc/x;\n"
     found = attributes(reader, written(tmp_path / "a", struct.pack("<HH2sH", 0x0020, 0x000E, b"UI", len(uid)) + uid))
@@ -138,6 +145,7 @@ def test_a_uid_that_looks_like_a_path_is_only_a_value(reader: HeaderReader, tmp_
     assert found["SeriesInstanceUID"] == "../../../etc/x;"
 
 
+@pytest.mark.catalogue("D22")
 @pytest.mark.parametrize(
     ("more", "present"),
     [
@@ -153,10 +161,12 @@ def test_an_image_without_pixels_is_known(reader: HeaderReader, tmp_path: Path, 
     assert attributes(reader, written(tmp_path / "a", more, Rows=1, Columns=1))["PixelDataPresent"] is present
 
 
+@pytest.mark.catalogue("D21")
 def test_what_is_no_image_needs_no_pixels(reader: HeaderReader, tmp_path: Path) -> None:
     assert "PixelDataPresent" not in attributes(reader, written(tmp_path / "a", Modality="SR"))
 
 
+@pytest.mark.catalogue("I1")
 def test_text_that_is_not_in_its_character_set_is_marked(reader: HeaderReader, tmp_path: Path) -> None:
     name = b"M\xfcller^\xff\xfe "
     path = written(
@@ -171,6 +181,7 @@ def test_text_that_is_not_in_its_character_set_is_marked(reader: HeaderReader, t
     assert found["PatientName"].startswith("M\ufffd")
 
 
+@pytest.mark.catalogue("I2")
 def test_the_escapes_of_chinese_names_are_no_text(reader: HeaderReader, tmp_path: Path) -> None:
     name = b"Wang^XiaoDong=\x1b$)A" + "王".encode("gb2312") + b"^\x1b$)A" + "小东".encode("gb2312")
     raw = struct.pack("<HH2sH", 0x0010, 0x0010, b"PN", len(name)) + name

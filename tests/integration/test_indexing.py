@@ -90,6 +90,7 @@ def test_a_private_tag_is_known_by_number_and_by_creator(reader: HeaderReader, t
     assert found["(0019,xx0c,MAKER)"] == 2.5
 
 
+@pytest.mark.catalogue("I1", "I2")
 @pytest.mark.parametrize(
     ("charset", "text"),
     [
@@ -124,6 +125,7 @@ def test_a_code_is_read_in_the_character_set_of_its_data_set_or_of_its_item(
     assert [code["CodeMeaning"] for code in found] == ["Łydka", "Łydka"]
 
 
+@pytest.mark.catalogue("D18")
 def test_nonsense_in_a_number_stays_text_and_harms_nothing_else(reader: HeaderReader, tmp_path: Path) -> None:
     path = written(tmp_path / "a", Modality="CT")
     raw = path.read_bytes()
@@ -136,6 +138,7 @@ def test_nonsense_in_a_number_stays_text_and_harms_nothing_else(reader: HeaderRe
     assert found["Modality"] == "CT"
 
 
+@pytest.mark.catalogue("D11")
 def test_deep_nesting_is_an_answer_not_a_crash(reader: HeaderReader, tmp_path: Path) -> None:
     inner = Dataset()
     for _ in range(90):
@@ -161,6 +164,7 @@ def test_a_dead_process_is_replaced_and_no_answer_is_lost(reader: HeaderReader, 
     assert all(isinstance(answer, Header) for answer in found)
 
 
+@pytest.mark.catalogue("D12")
 def test_a_file_that_never_ends_is_given_up_and_the_next_is_read(
     reader: HeaderReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ def test_success_means_that_bytes_and_row_are_there(receiver: Receiver, peer: Pe
     assert receiver.spooled() == []
 
 
+@pytest.mark.catalogue("U1", "N7")
 def test_the_same_object_again_is_answered_with_success_and_is_no_second_file(
     receiver: Receiver, peer: Peer
 ) -> None:
@@ -79,12 +80,14 @@ def test_the_same_object_again_is_answered_with_success_and_is_no_second_file(
     assert [each.duplicate for each in receiver.outcomes] == [False, True]
 
 
+@pytest.mark.catalogue("U3")
 def test_the_same_uid_with_other_bytes_is_kept_beside_the_first(receiver: Receiver, peer: Peer) -> None:
     assert [peer.store(data_set(pixels=size)) for size in (10, 20)] == [0, 0]
     assert len(receiver.kept()) == 2
     assert receiver.outcomes[1].conflict
 
 
+@pytest.mark.catalogue("D1", "D2", "D3", "D4", "D7", "A22")
 @pytest.mark.parametrize(
     ("data", "instance", "status"),
     [
@@ -118,6 +121,7 @@ def test_an_object_that_is_not_what_it_says_is_refused_and_the_association_goes_
     assert peer.store(data_set()) == 0x0000
 
 
+@pytest.mark.catalogue("A22")
 def test_a_request_without_the_instance_uid_is_answered_at_once(receiver: Receiver, peer: Peer) -> None:
     peer.send(p_data(pdv(1, 3, command(1, CTImageStorage, None, has_data_set=True)), pdv(1, 2, data_set())))
     assert peer.status() == 0x0117
@@ -127,6 +131,7 @@ def test_a_class_that_is_not_the_context_s_is_refused(receiver: Receiver, peer: 
     assert peer.store(data_set(), sop_class="1.2.840.10008.5.1.4.1.1.4") == 0x0122
 
 
+@pytest.mark.catalogue("D23")
 def test_an_object_over_the_limit_is_refused_for_good_and_leaves_nothing(tmp_path: Path) -> None:
     with Receiver(tmp_path, largest_object=300_000) as receiver, Peer(receiver.port) as peer:
         peer.associate()
@@ -135,6 +140,7 @@ def test_an_object_over_the_limit_is_refused_for_good_and_leaves_nothing(tmp_pat
         assert peer.store(data_set()) == 0x0000
 
 
+@pytest.mark.catalogue("A13", "D23")
 def test_an_object_that_never_ends_is_cut_off(tmp_path: Path) -> None:
     with Receiver(tmp_path, largest_object=100_000) as receiver, Peer(receiver.port) as peer:
         peer.associate()
@@ -144,6 +150,7 @@ def test_an_object_that_never_ends_is_cut_off(tmp_path: Path) -> None:
         assert receiver.spooled() == []
 
 
+@pytest.mark.catalogue("N5")
 @pytest.mark.parametrize("answer", ["abort", "reset", "close"])
 def test_an_association_that_ends_in_an_object_leaves_no_part_and_no_row(
     receiver: Receiver, peer: Peer, answer: str
@@ -161,6 +168,7 @@ def test_an_association_that_ends_in_an_object_leaves_no_part_and_no_row(
     assert receiver.spooled() == receiver.kept() == receiver.recorded == []
 
 
+@pytest.mark.catalogue("A21")
 def test_what_was_answered_stays_when_the_peer_aborts(receiver: Receiver, peer: Peer) -> None:
     assert peer.store(data_set()) == 0x0000
     peer.send(struct.pack(">BxLL", 7, 4, 0))
@@ -168,6 +176,7 @@ def test_what_was_answered_stays_when_the_peer_aborts(receiver: Receiver, peer: 
     assert len(receiver.kept()) == 1
 
 
+@pytest.mark.catalogue("A14")
 def test_objects_that_are_sent_ahead_are_answered_in_order(receiver: Receiver, peer: Peer) -> None:
     peer.send(store_request(data_set()) + store_request(b"junk", "1.2.9") + store_request(data_set()))
     assert [peer.status() for _ in range(3)] == [0x0000, 0xC004, 0x0000]
@@ -184,6 +193,7 @@ def test_a_whole_message_may_come_in_one_pdu_or_in_pieces_of_one_byte(receiver: 
     assert peer.status() == 0x0000
 
 
+@pytest.mark.catalogue("A11", "A12", "A13", "N10")
 @pytest.mark.parametrize(
     "sent",
     [
@@ -214,6 +224,7 @@ def test_a_breach_of_the_protocol_ends_the_association(receiver: Receiver, peer:
     assert receiver.spooled() == []
 
 
+@pytest.mark.catalogue("N10", "A11")
 @pytest.mark.parametrize(
     "sent",
     [b"GET / HTTP/1.1\r\n\r\n", struct.pack(">BxL", 1, 0xFFFFFFFF), struct.pack(">BxL", 4, 8) + bytes(8),
@@ -227,12 +238,14 @@ def test_whoever_does_not_speak_dicom_is_turned_away(receiver: Receiver, sent: b
     eventually(lambda: receiver.ended("refused") == 1)
 
 
+@pytest.mark.catalogue("A20")
 def test_an_operation_that_is_not_offered_is_answered_so(receiver: Receiver, peer: Peer) -> None:
     peer.send(p_data(pdv(1, 3, command(0x0020, CTImageStorage, None, has_data_set=True)), pdv(1, 2, b"key")))
     assert peer.status() == 0x0211
     assert peer.echo() == 0x0000
 
 
+@pytest.mark.catalogue("A6", "A8", "A20")
 def test_an_unknown_or_unwanted_context_is_refused_and_the_others_are_accepted(receiver: Receiver) -> None:
     with Peer(receiver.port) as peer:
         contexts = ("1.2.826.0.1.3680043.2.1", VERIFICATION, "1.2.840.10008.5.1.4.1.2.2.1")
@@ -242,6 +255,7 @@ def test_an_unknown_or_unwanted_context_is_refused_and_the_others_are_accepted(r
         assert peer.echo() == 0x0000
 
 
+@pytest.mark.catalogue("A6")
 def test_an_association_in_which_no_context_is_accepted_is_answered(receiver: Receiver) -> None:
     with Peer(receiver.port) as peer:
         assert peer.associate(contexts=("1.2.826.0.1.3680043.2.1",)) == ACCEPTED
@@ -249,6 +263,7 @@ def test_an_association_in_which_no_context_is_accepted_is_answered(receiver: Re
         assert peer.read()[0] == 6
 
 
+@pytest.mark.catalogue("A1", "A2", "A3")
 @pytest.mark.parametrize(
     ("calling", "called", "codes"),
     [("STRANGER", AE_TITLE, (1, 1, 3)), ("peer", AE_TITLE, (1, 1, 3)), ("PEER", "OTHER", (1, 1, 7))],
@@ -263,6 +278,7 @@ def test_only_configured_peers_are_let_in(
         assert peer.closed()
 
 
+@pytest.mark.catalogue("N14")
 def test_a_configured_peer_is_let_in_from_its_own_network_alone(tmp_path: Path) -> None:
     permission = {**PERMISSION, "hosts": ["127.0.0.9/32"]}
     with Receiver(tmp_path, admit=_configured(permission)) as receiver:
@@ -272,6 +288,7 @@ def test_a_configured_peer_is_let_in_from_its_own_network_alone(tmp_path: Path) 
             assert at_home.associate() == ACCEPTED
 
 
+@pytest.mark.catalogue("A4")
 def test_more_associations_than_seats_are_rejected_for_now(tmp_path: Path) -> None:
     with Receiver(tmp_path, max_associations=2, max_associations_per_host=1) as receiver:
         with (
@@ -297,6 +314,7 @@ def test_a_peer_that_was_released_may_come_back_at_once(tmp_path: Path) -> None:
                 assert peer.read()[0] == pdus.RELEASE_RP[0]
 
 
+@pytest.mark.catalogue("A10")
 def test_a_peer_that_takes_only_tiny_pdus_is_rejected(receiver: Receiver) -> None:
     with Peer(receiver.port) as peer:
         request = association_request()
@@ -331,6 +349,7 @@ def test_a_mistake_of_ours_is_answered_as_transient(tmp_path: Path) -> None:
         assert peer.store(data_set()) == 0x0110
 
 
+@pytest.mark.catalogue("A17")
 def test_an_idle_association_is_released(tmp_path: Path) -> None:
     with Receiver(tmp_path, association_idle_s=0.3) as receiver, Peer(receiver.port) as peer:
         peer.associate()
@@ -341,6 +360,7 @@ def test_an_idle_association_is_released(tmp_path: Path) -> None:
         eventually(lambda: receiver.ended("idle") == 1)
 
 
+@pytest.mark.catalogue("A17")
 def test_an_idle_peer_that_does_not_answer_is_aborted(tmp_path: Path) -> None:
     with (
         Receiver(tmp_path, association_idle_s=0.1, deadlines=IMPATIENT) as receiver,

@@ -53,6 +53,7 @@ def test_every_object_of_a_series_is_kept_bit_for_bit(receiver: Receiver, tmp_pa
     assert receiver.ended("released") == 1
 
 
+@pytest.mark.catalogue("U1")
 def test_a_resend_over_another_tool_is_the_same_object(receiver: Receiver, tmp_path: Path) -> None:
     write_chest(tmp_path / "ct", slices=5)
     dcmtk.dcmsend(receiver.port, tmp_path / "ct", called=AE_TITLE)
@@ -61,6 +62,7 @@ def test_a_resend_over_another_tool_is_the_same_object(receiver: Receiver, tmp_p
     assert len(receiver.kept()) == 5
 
 
+@pytest.mark.catalogue("A10", "A18")
 def test_small_pdus_and_one_association_for_each_image_work(receiver: Receiver, tmp_path: Path) -> None:
     series = write_chest(tmp_path / "ct", slices=8)
     for path in series.files:
@@ -87,12 +89,14 @@ def test_a_compressed_object_stays_compressed(receiver: Receiver, name: str, syn
     assert kept.PixelData == pydicom.dcmread(SAMPLES / name).PixelData
 
 
+@pytest.mark.catalogue("A9", "D13")
 def test_a_syntax_without_a_bound_is_refused_in_negotiation(receiver: Receiver) -> None:
     done = dcmtk.dcmsend(receiver.port, SAMPLES / "image_dfl.dcm", called=AE_TITLE, check=False)
     assert "NOT sent to the peer" in done.stdout + done.stderr
     assert receiver.kept() == receiver.quarantined() == []
 
 
+@pytest.mark.catalogue("A9")
 def test_big_endian_files_are_sent_in_a_syntax_that_is_taken(receiver: Receiver) -> None:
     sample = SAMPLES / "MR_small_bigendian.dcm"
     assert pydicom.dcmread(sample).file_meta.TransferSyntaxUID == ExplicitVRBigEndian
@@ -108,6 +112,7 @@ def test_implicit_vr_is_taken_from_a_sender_that_has_nothing_else(receiver: Rece
     assert receiver.recorded[0].sop_instance_uid == pydicom.dcmread(path).SOPInstanceUID
 
 
+@pytest.mark.catalogue("A21")
 def test_an_abort_in_the_middle_loses_nothing_that_was_answered(receiver: Receiver, tmp_path: Path) -> None:
     series = write_chest(tmp_path / "ct", slices=3)
     dcmtk.storescu(receiver.port, series.files[0], called=AE_TITLE, options=["-R", "--abort"])
@@ -115,6 +120,7 @@ def test_an_abort_in_the_middle_loses_nothing_that_was_answered(receiver: Receiv
     assert receiver.ended("aborted") == 1
 
 
+@pytest.mark.catalogue("D3")
 def test_an_image_without_its_series_is_refused_and_the_sender_is_told_so(receiver: Receiver, tmp_path: Path) -> None:
     series = write_chest(tmp_path / "ct", slices=2)
     path = _without_series(series.files[0], tmp_path)

@@ -34,6 +34,7 @@ def test_a_study_is_forwarded_when_it_is_stable_and_again_when_something_is_adde
         assert {attempt.calling_ae for attempt in node.attempts} == {"ORTHANC"}
 
 
+@pytest.mark.catalogue("S8")
 def test_what_came_from_the_node_is_forwarded_only_by_the_careless_rule(
     start_orthanc: Callable[..., Orthanc], tmp_path: Path
 ) -> None:

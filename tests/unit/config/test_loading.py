@@ -116,6 +116,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
     assert len(found) == 3
 
 
+@pytest.mark.catalogue("C1")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -141,12 +142,14 @@ def test_what_yaml_can_do_beyond_plain_values_is_refused(text: str, expected: st
     assert any(problem.startswith(expected) for problem in problems(text))
 
 
+@pytest.mark.catalogue("C2")
 def test_a_pattern_that_could_run_for_ever_is_refused() -> None:
     text = GOOD.replace("modality: CT", 'series_description: {matches: "(a+)+$"}')
 
     assert "can take for ever" in problems(text)[0]
 
 
+@pytest.mark.catalogue("N15")
 def test_two_senders_under_one_ae_title_need_different_addresses() -> None:
     second = "  PACS2:\n    ae_title: PACS1\n    host: 10.0.0.2\n    port: 104\n    sends: true\n"
     text = GOOD.replace("routes:", second + "routes:")
@@ -159,6 +162,7 @@ def test_two_senders_under_one_ae_title_need_different_addresses() -> None:
     }
 
 
+@pytest.mark.catalogue("C4")
 def test_a_route_to_nowhere_is_refused_with_the_nearest_name() -> None:
     configuration = parse(GOOD.replace("send: [PACS1]", "send: [PACS]").replace("ct-lung", "ct-lungs"), "a.yaml")
 
@@ -261,12 +265,14 @@ def test_only_settings_need_a_restart() -> None:
     assert needs_restart(old, parse(GOOD.replace("disk_reserve: 500 MB", "quiet_time_s: 5"), "a")) == ["disk_reserve"]
 
 
+@pytest.mark.catalogue("C10")
 def test_the_environment_keeps_the_database_password_out_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADNODE_DATABASE_URL", "postgresql+psycopg://radnode@db/radnode")
 
     assert parse(GOOD, "a").settings.effective_database_url.startswith("postgresql")
 
 
+@pytest.mark.catalogue("C10")
 def test_a_database_url_that_is_refused_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADNODE_DATABASE_URL", "mysql://radnode:secret@db/radnode")
 

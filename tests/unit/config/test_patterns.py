@@ -52,6 +52,7 @@ def test_what_is_no_expression_or_too_long_is_refused(pattern: str) -> None:
     assert wrong_pattern(pattern) is not None
 
 
+@pytest.mark.catalogue("C2")
 def test_the_worst_pattern_that_is_taken_ends_on_the_longest_text() -> None:
     pattern = "a*a*a*[^a]"
     assert wrong_pattern(pattern) is None

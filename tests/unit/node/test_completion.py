@@ -36,6 +36,7 @@ def kinds(verdict: Verdict) -> list[str]:
     return [ground.kind for ground in verdict.grounds]
 
 
+@pytest.mark.catalogue("G2", "S15")
 def test_the_count_of_the_source_completes_at_once() -> None:
     verdict = after(0, queried_count=300, find_available=True)
 
@@ -43,6 +44,7 @@ def test_the_count_of_the_source_completes_at_once() -> None:
     assert kinds(verdict)[0] == "count at the source"
 
 
+@pytest.mark.catalogue("G2")
 def test_a_released_regular_stack_is_complete_after_it_has_settled_and_says_that_ends_are_unproven() -> None:
     assert after(0.5).decision == "wait"
     verdict = after(1.0)
@@ -60,6 +62,7 @@ def test_the_count_is_given_a_chance_before_the_geometry_decides() -> None:
     assert after(6, find_available=True).decision == "complete"
 
 
+@pytest.mark.catalogue("A18", "S2")
 def test_one_association_for_each_image_is_not_taken_for_a_whole_stack() -> None:
     assert after(5, associations_seen=40).decision == "wait"
     assert kinds(after(30, associations_seen=40))[0] == "quiet time"
@@ -112,6 +115,7 @@ def test_a_doubt_that_does_not_block_is_said() -> None:
     assert verdict.grounds[1].text == "300 slices at unequal steps, 10 more at the same positions"
 
 
+@pytest.mark.catalogue("D22")
 def test_an_image_without_pixels_is_waited_for_and_held() -> None:
     blank = replace(STACK, without_pixels=2)
 
@@ -132,6 +136,7 @@ def test_projections_wait_for_the_quiet_time() -> None:
     assert kinds(after(30, geometry=NOTHING))[0] == "quiet time"
 
 
+@pytest.mark.catalogue("G1")
 def test_a_gap_is_held_with_its_position_and_never_completed() -> None:
     assert after(149, geometry=GAP).decision == "wait"
     verdict = after(150, geometry=GAP)
@@ -139,10 +144,12 @@ def test_a_gap_is_held_with_its_position_and_never_completed() -> None:
     assert "12.5 mm" in verdict.reason
 
 
+@pytest.mark.catalogue("G1")
 def test_a_gap_that_the_source_has_as_well_is_held_after_the_quiet_time() -> None:
     assert after(30, geometry=GAP, queried_count=300).decision == "hold"
 
 
+@pytest.mark.catalogue("S15")
 def test_fewer_than_the_source_holds_is_held_with_both_numbers() -> None:
     assert after(149, queried_count=301).decision == "wait"
     assert after(150, queried_count=301).reason == "300 received, the source holds 301"

@@ -7,6 +7,7 @@ import pytest
 from radnode.node.own_results import is_own_result
 
 
+@pytest.mark.catalogue("S8")
 @pytest.mark.parametrize(
     ("attributes", "own"),
     [

@@ -62,6 +62,7 @@ def test_a_condition_is_met_not_met_or_unknown(when: str, outcome: str) -> None:
     assert explanation.matched == (outcome == "met")
 
 
+@pytest.mark.catalogue("G5")
 def test_a_localiser_does_not_hide_the_images_beside_it() -> None:
     explanation = route("modality: CT, slice_thickness: {at_most: 3}", LOCALISER, AXIAL, AXIAL)
 
@@ -84,12 +85,14 @@ def test_a_disabled_route_never_matches_and_says_so() -> None:
     assert "disabled" in render(as_json([explanation]))
 
 
+@pytest.mark.catalogue("I7")
 def test_a_value_from_the_network_is_only_ever_data() -> None:
     hostile = {"Modality": "__import__('os').system('false')", "SeriesDescription": "a' or 'a'=='a"}
 
     assert not route("modality: CT, series_description: lung", hostile).matched
 
 
+@pytest.mark.catalogue("S5")
 def test_the_explanation_names_condition_outcome_and_values_seen() -> None:
     text = render(as_json([route("modality: CT, slice_thickness: {at_most: 1.0}", AXIAL)]))
 

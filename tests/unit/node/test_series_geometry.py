@@ -41,6 +41,7 @@ def test_a_whole_stack_is_regular_in_any_order(orientation: list[float]) -> None
     assert geometry.numbers_contiguous
 
 
+@pytest.mark.catalogue("G1")
 @given(st.integers(5, 60), st.data(), st.floats(0.5, 10.0))
 def test_every_missing_inner_slice_is_found_at_its_position(count: int, data: st.DataObject, step: float) -> None:
     missing = data.draw(st.integers(1, count - 2))
@@ -51,10 +52,12 @@ def test_every_missing_inner_slice_is_found_at_its_position(count: int, data: st
     assert geometry.gaps == pytest.approx((step * missing,), abs=0.01)
 
 
+@pytest.mark.catalogue("G2")
 def test_a_missing_end_slice_leaves_no_trace() -> None:
     assert geometry_of(slices([float(number) for number in range(19)])).gaps == ()
 
 
+@pytest.mark.catalogue("G5")
 def test_a_localiser_beside_the_stack_does_not_disturb() -> None:
     stack = slices([float(number) for number in range(10)])
     localiser = slices([0.0], [0.0, 1.0, 0.0, 0.0, 0.0, -1.0])
@@ -62,12 +65,14 @@ def test_a_localiser_beside_the_stack_does_not_disturb() -> None:
     assert geometry_of([*localiser, *stack]).slices == 10
 
 
+@pytest.mark.catalogue("G3")
 def test_duplicates_are_counted_and_are_no_gap() -> None:
     geometry = geometry_of(slices([0.0, 1.0, 1.0, 2.0, 3.0]))
 
     assert (geometry.slices, geometry.duplicates, geometry.gaps) == (4, 1, ())
 
 
+@pytest.mark.catalogue("G7")
 def test_a_protocol_with_two_spacings_is_irregular_but_shows_its_double_steps_as_gaps() -> None:
     geometry = geometry_of(slices([0.0, 2.5, 5.0, 7.5, 10.0, 13.4, 16.8]))
 
@@ -84,6 +89,7 @@ def test_without_positions_geometry_tells_nothing(headers: list[dict[str, Any]])
     assert geometry_of(headers).regular is None
 
 
+@pytest.mark.catalogue("D18")
 @pytest.mark.parametrize(
     "oddity",
     [
@@ -112,6 +118,7 @@ def test_multi_frame_images_are_no_stack_of_slices() -> None:
     assert geometry_of(frames).regular is None
 
 
+@pytest.mark.catalogue("G8")
 @given(st.permutations(slices([0.0, 1.0, 2.0, 2.0, 4.0, 5.0, 6.0])))
 def test_the_order_of_arrival_changes_nothing(stack: list[dict[str, Any]]) -> None:
     assert geometry_of(stack) == geometry_of(slices([0.0, 1.0, 2.0, 2.0, 4.0, 5.0, 6.0]))
@@ -133,6 +140,7 @@ def test_a_far_slice_names_no_more_gaps_than_anybody_reads() -> None:
     assert len(geometry_of(slices([0.0, 0.02, 0.04, 0.06, 0.08, 400_000.0, 800_000.0])).gaps) == MOST_GAPS
 
 
+@pytest.mark.catalogue("D22")
 def test_an_image_without_pixels_is_no_slice() -> None:
     stack = slices([float(number) for number in range(10)])
     stack[4]["PixelDataPresent"] = False

@@ -156,6 +156,7 @@ def test_however_a_pipeline_ends_the_run_ends_in_a_report(
     assert list(report.seconds) == STEPS[:3]
 
 
+@pytest.mark.catalogue("I10")
 def test_neither_the_report_nor_the_log_quotes_an_unexpected_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +181,7 @@ def test_a_pipeline_stays_warm_until_memory_ran_out(tmp_path: Path, monkeypatch:
     assert worker.warm.pipeline("sample") is not first
 
 
+@pytest.mark.catalogue("U5")
 def test_an_input_that_is_not_the_received_bytes_fails_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

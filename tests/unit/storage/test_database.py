@@ -37,6 +37,7 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
         assert session.scalar(select(InstanceRow.receptions)) == 1
 
 
+@pytest.mark.catalogue("C13")
 def test_a_newer_schema_is_refused_by_name(empty_url: str) -> None:
     database = Database(empty_url)
     database.upgrade()
@@ -60,6 +61,7 @@ def test_nodes_that_start_together_migrate_once(empty_url: str) -> None:
         assert set(pool.map(start, range(4))) == {len(Base.metadata.tables) + 1}
 
 
+@pytest.mark.catalogue("C13")
 def test_a_migration_that_fails_leaves_no_table(empty_url: str) -> None:
     database = Database(empty_url)
     with database.engine.begin() as connection:

@@ -70,6 +70,7 @@ def test_a_job_takes_its_instances_and_gives_them_back_processed(database: Datab
     assert states(database) == {"PROCESSED": 2}
 
 
+@pytest.mark.catalogue("S3", "U10")
 def test_a_key_has_one_job_however_often_it_is_inserted(database: Database) -> None:
     recorded = receive(database, reception())
     (series,) = close_all(database)
@@ -108,6 +109,7 @@ def test_a_heartbeat_prolongs_the_lease_and_a_stale_one_is_told_so(database: Dat
         jobs.heartbeat(session, job.job_id, job.token, NOW + LEASE, LEASE)
 
 
+@pytest.mark.catalogue("P15")
 def test_two_crashes_on_the_same_inputs_are_the_end(database: Database) -> None:
     job_over(database, 1)
     must_lease(database)
@@ -140,6 +142,7 @@ def test_jobs_of_this_process_are_not_given_back(database: Database) -> None:
         assert jobs.give_back(session, NOW, "new") == []
 
 
+@pytest.mark.catalogue("S7")
 def test_urgent_comes_before_routine_before_low_and_waiting_counts(database: Database) -> None:
     (recorded,) = receive(database, reception())
     (series,) = close_all(database)
@@ -233,6 +236,7 @@ def test_images_stay_in_the_job_of_the_next_revision_when_the_earlier_one_ends(d
     assert states(database) == {"FAILED": 2}
 
 
+@pytest.mark.catalogue("S1")
 def test_a_later_answer_supersedes_the_earlier_and_withdraws_what_was_not_sent(database: Database) -> None:
     job_over(database, 1, key="first")
     produce(database, must_lease(database), result("1.1"))
@@ -257,6 +261,7 @@ def test_an_earlier_revision_that_ends_last_is_superseded_at_once(database: Data
     assert states(database) == {"PROCESSED": 2}
 
 
+@pytest.mark.catalogue("S1")
 def test_revisions_that_end_at_once_leave_one_answer(database: Database) -> None:
     job_over(database, 1, key="first")
     early = must_lease(database)

@@ -48,6 +48,7 @@ def test_a_batch_is_answered_in_its_order(database: Database) -> None:
     assert answers[0].series_id == answers[2].series_id != answers[1].series_id
 
 
+@pytest.mark.catalogue("U1")
 def test_the_same_bytes_again_are_no_new_instance(database: Database) -> None:
     (first,) = receive(database, reception())
     (again,) = receive(database, reception(at=NOW + MINUTE))
@@ -58,12 +59,14 @@ def test_the_same_bytes_again_are_no_new_instance(database: Database) -> None:
     assert _journal(database) == ["acknowledged", "received again"]
 
 
+@pytest.mark.catalogue("U8")
 def test_the_same_bytes_twice_in_one_batch_are_one_instance(database: Database) -> None:
     first, again = receive(database, reception(), reception())
     assert (first.duplicate, again.duplicate) == (False, True)
     assert _series(database) == ("OPEN", 1, 1)
 
 
+@pytest.mark.catalogue("U6")
 @pytest.mark.parametrize("end", [produce, refuse], ids=["processed", "not processed"])
 def test_a_resend_after_the_end_changes_no_state_and_opens_nothing(database: Database, end: object) -> None:
     job_over(database, 1, 2)
@@ -75,6 +78,7 @@ def test_a_resend_after_the_end_changes_no_state_and_opens_nothing(database: Dat
     assert _series(database) == ("CLOSED", 1, 2)
 
 
+@pytest.mark.catalogue("U3", "I9")
 def test_other_bytes_under_the_same_uid_are_kept_beside_the_first(database: Database) -> None:
     first, other = receive(database, reception(), reception(content="edited"))
     assert (first.conflict, other.conflict, other.duplicate) == (False, True, False)
@@ -82,12 +86,14 @@ def test_other_bytes_under_the_same_uid_are_kept_beside_the_first(database: Data
     assert states(database) == {"RECEIVED": 1, "CONFLICT": 1}
 
 
+@pytest.mark.catalogue("U3")
 def test_bytes_in_conflict_that_come_again_are_a_resend(database: Database) -> None:
     _, other = receive(database, reception(), reception(content="edited"))
     (again,) = receive(database, reception(content="edited"))
     assert (again.instance_id, again.duplicate) == (other.instance_id, True)
 
 
+@pytest.mark.catalogue("U4", "I9")
 @pytest.mark.parametrize("elsewhere", [{"series": 2}, {"study": 2}], ids=["other series", "other study"])
 def test_a_uid_in_two_places_is_kept_in_both_and_the_second_is_in_conflict(
     database: Database, elsewhere: dict[str, int]
@@ -97,6 +103,7 @@ def test_a_uid_in_two_places_is_kept_in_both_and_the_second_is_in_conflict(
     assert first.series_id != second.series_id
 
 
+@pytest.mark.catalogue("S9", "I6")
 def test_one_study_of_two_patients_is_marked_and_the_newcomer_is_in_conflict(database: Database) -> None:
     receive(database, reception(1))
     (other,) = receive(database, reception(2, patient_id="P2"))
@@ -115,6 +122,7 @@ def test_a_patient_id_that_no_database_takes_harms_nobody(database: Database, pa
     assert again.duplicate
 
 
+@pytest.mark.catalogue("S1")
 def test_a_late_instance_opens_a_new_revision_once(database: Database) -> None:
     receive(database, reception(1))
     close_all(database)
@@ -146,6 +154,7 @@ def test_the_journal_is_written_once_for_each_acknowledgement(database: Database
     assert (balance.acknowledged, balance.receptions, balance.difference) == (6, 7, 0)
 
 
+@pytest.mark.catalogue("U8")
 def test_senders_of_the_same_images_at_once_get_one_row_each(database: Database) -> None:
     batch = [reception(number) for number in range(10)]
     ready = Barrier(4)
@@ -161,6 +170,7 @@ def test_senders_of_the_same_images_at_once_get_one_row_each(database: Database)
     assert _series(database) == ("OPEN", 1, 10)
 
 
+@pytest.mark.catalogue("U4")
 def test_one_uid_under_two_studies_at_once_is_seen(database: Database) -> None:
     for number in range(10):
         ready = Barrier(2)
@@ -183,6 +193,7 @@ def test_batches_that_share_studies_in_any_order_do_not_block_each_other(databas
     assert states(database) == {"RECEIVED": 36}
 
 
+@pytest.mark.catalogue("U7")
 def test_a_resend_of_what_expired_stays_expired(database: Database) -> None:
     (first,) = receive(database, reception())
     close_all(database)

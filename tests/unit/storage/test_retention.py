@@ -115,6 +115,7 @@ def test_the_oldest_go_first_and_no_more_than_asked_for(database: Database, stor
     assert _files(store) == 0
 
 
+@pytest.mark.catalogue("U7")
 def test_a_resend_of_what_expired_leaves_no_file(database: Database, store: FileStore) -> None:
     _arrive(database, store, reception())
     close_all(database)

@@ -57,6 +57,7 @@ def test_an_answer_is_read_by_another_implementation() -> None:
     assert answer.CommandGroupLength == len(commands.response(request, Status(0xA700, "no space"))) - 12
 
 
+@pytest.mark.catalogue("A22")
 def test_an_answer_does_not_repeat_what_is_no_uid() -> None:
     request = Command(field=1, message_id=1, has_data_set=True, sop_class_uid=b"", sop_instance_uid=b"../../etc/passwd")
     assert b"passwd" not in commands.response(request, Status(0x0117, ""))
@@ -84,6 +85,7 @@ def test_a_broken_command_set_is_a_violation(broken: bytes) -> None:
         commands.parse(broken)
 
 
+@pytest.mark.catalogue("A13")
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_command_or_a_violation(data: bytes) -> None:
     with contextlib.suppress(Violation):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from radnode.node.intake.guards import OncePerMinute, Seats
 
 
+@pytest.mark.catalogue("A4")
 def test_seats_are_limited_in_all_and_for_each_host() -> None:
     seats = Seats(3, 2)
     assert [seats.take("a"), seats.take("a"), seats.take("a"), seats.take("b"), seats.take("c")] == [
@@ -19,6 +22,7 @@ def test_a_seat_that_is_left_is_taken_again() -> None:
     assert seats.take("b")
 
 
+@pytest.mark.catalogue("N10")
 def test_a_host_is_worth_one_line_a_minute() -> None:
     quiet = OncePerMinute()
     assert [quiet.worth_saying("a"), quiet.worth_saying("a"), quiet.worth_saying("b"), quiet.worth_saying("a")] == [

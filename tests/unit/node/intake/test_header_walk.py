@@ -124,11 +124,13 @@ def test_an_encapsulated_image_is_walked_to_its_delimiter() -> None:
         walked(whole)
 
 
+@pytest.mark.catalogue("D5")
 def test_padding_is_no_part_of_a_uid() -> None:
     assert walked(identified(sop=b" 1.2.3\0")).sop_instance_uid == "1.2.3"
     assert walked(identified(sop=b"1.2.3   ")).sop_instance_uid == "1.2.3"
 
 
+@pytest.mark.catalogue("D7")
 @pytest.mark.parametrize("cut", range(1, 130, 7))
 def test_a_cut_data_set_is_truncated(cut: int) -> None:
     whole = identified(more=element(0x7FE00010, "OW", bytes(200)))
@@ -136,11 +138,13 @@ def test_a_cut_data_set_is_truncated(cut: int) -> None:
         walked(whole[:-cut])
 
 
+@pytest.mark.catalogue("D8")
 def test_a_length_beyond_the_end_is_truncated_and_takes_no_memory() -> None:
     with pytest.raises(Truncated):
         walked(identified(more=element(0x7FE00010, "OW", bytes(100), 0xFFFFFFF0)))
 
 
+@pytest.mark.catalogue("D7")
 def test_a_cut_inside_a_sequence_is_truncated() -> None:
     inside = element(0x00081140, "SQ", item(element(0x00081155, "UI", b"1.2\0"), UNDEFINED), UNDEFINED)
     assert walked(identified(more=inside + ITEM_END + SEQUENCE_END)).as_agreed
@@ -149,6 +153,7 @@ def test_a_cut_inside_a_sequence_is_truncated() -> None:
             walked(identified(more=end))
 
 
+@pytest.mark.catalogue("D16")
 def test_stray_zeros_after_the_last_element_are_padding() -> None:
     assert walked(identified(more=b"\0")).sop_instance_uid == "1.2.3"
     assert walked(identified(more=element(0xFFFCFFFC, "OB", bytes(10)))).sop_instance_uid == "1.2.3"
@@ -156,6 +161,7 @@ def test_stray_zeros_after_the_last_element_are_padding() -> None:
         walked(identified(more=b"\x01"))
 
 
+@pytest.mark.catalogue("D3")
 @pytest.mark.parametrize("missing", ["sop", "study", "series"])
 @pytest.mark.parametrize("value", [b"", b"\0\0", b"  "], ids=["empty", "NUL", "spaces"])
 def test_an_empty_uid_is_missing(missing: str, value: bytes) -> None:
@@ -163,12 +169,14 @@ def test_an_empty_uid_is_missing(missing: str, value: bytes) -> None:
         walked(identified(**{missing: value}))
 
 
+@pytest.mark.catalogue("D3")
 def test_an_absent_series_is_missing() -> None:
     data = identified()
     with pytest.raises(MissingIdentity, match=r"\(0020,000e\)"):
         walked(data[: data.index(element(0x0020000E, "UI", b"1.2.5\0"))])
 
 
+@pytest.mark.catalogue("D4", "I10")
 @pytest.mark.parametrize(
     "value",
     [
@@ -187,6 +195,7 @@ def test_what_is_no_uid_is_refused_and_not_repeated(value: bytes) -> None:
     assert value.strip().decode() not in str(refused.value)
 
 
+@pytest.mark.catalogue("D15")
 def test_a_uid_that_is_there_twice_with_different_values_is_ambiguous() -> None:
     again = element(0x0020000E, "UI", b"1.2.5\0")
     other = element(0x0020000E, "UI", b"1.2.6\0")
@@ -195,16 +204,19 @@ def test_a_uid_that_is_there_twice_with_different_values_is_ambiguous() -> None:
         walked(identified(more=other))
 
 
+@pytest.mark.catalogue("D9")
 def test_explicit_data_that_was_announced_as_implicit_is_understood_and_said() -> None:
     found = walked(encoded(sample(), implicit_vr=False), implicit_vr=True)
     assert (found.sop_instance_uid, found.as_agreed) == ("1.2.3", False)
 
 
+@pytest.mark.catalogue("D9")
 def test_implicit_data_that_was_announced_as_explicit_is_understood_and_said() -> None:
     found = walked(encoded(sample(), implicit_vr=True), implicit_vr=False)
     assert (found.sop_instance_uid, found.as_agreed) == ("1.2.3", False)
 
 
+@pytest.mark.catalogue("D10")
 def test_a_sequence_encoded_as_unknown_has_implicit_items() -> None:
     """PS3.5 6.2.2 note 2."""
     implicit = struct.pack("<HHL", 0x0008, 0x1155, 4) + b"1.2\0"
@@ -212,10 +224,12 @@ def test_a_sequence_encoded_as_unknown_has_implicit_items() -> None:
     assert walked(identified(more=unknown + element(0x00100030, "DA", b"20260101"))).as_agreed
 
 
+@pytest.mark.catalogue("D9")
 def test_a_value_representation_of_the_future_has_a_long_length() -> None:
     assert walked(identified(more=element(0x00091001, "ZZ", bytes(70_000)))).as_agreed
 
 
+@pytest.mark.catalogue("D11")
 def test_deep_nesting_is_followed_without_recursion_and_refused_beyond_a_limit() -> None:
     def nested(depth: int) -> bytes:
         opening = element(0x0040A730, "SQ", item(b"", UNDEFINED), UNDEFINED)
@@ -228,12 +242,14 @@ def test_deep_nesting_is_followed_without_recursion_and_refused_beyond_a_limit()
         walked(nested(50_000))
 
 
+@pytest.mark.catalogue("D12")
 def test_millions_of_items_are_refused() -> None:
     bomb = identified(more=element(0x0040A730, "SQ", item(b"") * 2_000_000 + SEQUENCE_END, UNDEFINED))
     with pytest.raises(TooComplex):
         walked(bomb)
 
 
+@pytest.mark.catalogue("D20")
 def test_a_large_private_element_is_skipped_by_its_length() -> None:
     with tempfile.TemporaryFile() as file:
         size = 500_000_000
@@ -277,6 +293,7 @@ def test_real_files_are_walked_to_their_end(name: str) -> None:
     assert found.as_agreed
 
 
+@pytest.mark.catalogue("D7")
 @pytest.mark.parametrize("name", ["MR_truncated.dcm", "rtplan_truncated.dcm"])
 def test_truncated_files_are_found_out(name: str) -> None:
     data, dataset = _sample_file(name)
@@ -319,6 +336,7 @@ def test_a_uid_is_digits_and_dots(value: bytes, valid: bool) -> None:
     assert is_uid(value) is valid
 
 
+@pytest.mark.catalogue("D5")
 def test_only_padding_is_removed_from_a_uid() -> None:
     assert unpadded(b" 1.2.3\0 ") == b"1.2.3"
     assert unpadded(b"1.2\0.3") == b"1.2\0.3"

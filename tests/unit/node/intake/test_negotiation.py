@@ -39,6 +39,7 @@ def test_every_syntax_with_a_decoder_is_taken(syntax: str) -> None:
     assert proposed((CTImageStorage, [syntax])).contexts[1].transfer_syntax == syntax
 
 
+@pytest.mark.catalogue("A9", "D13")
 @pytest.mark.parametrize("syntax", [BIG_ENDIAN, DEFLATED, MPEG4, JPIP], ids=["big endian", "deflated", "video", "JPIP"])
 def test_a_syntax_without_a_decoder_is_refused(syntax: str) -> None:
     agreement = proposed((CTImageStorage, [syntax]))
@@ -56,6 +57,7 @@ def test_new_and_old_classes_are_taken(abstract_syntax: str) -> None:
     assert proposed((abstract_syntax, [IMPLICIT_VR_LITTLE_ENDIAN])).contexts[1].abstract_syntax == abstract_syntax
 
 
+@pytest.mark.catalogue("A7")
 def test_one_hundred_and_twenty_eight_contexts_are_answered_each() -> None:
     agreement = proposed(*[(CTImageStorage, [syntax]) for syntax in TRANSFER_SYNTAXES * 9][:126], (VERIFICATION, [
         IMPLICIT_VR_LITTLE_ENDIAN]), ("1.2.3", [IMPLICIT_VR_LITTLE_ENDIAN]))  # fmt: skip
@@ -71,6 +73,7 @@ def test_the_answer_is_read_by_another_implementation() -> None:
     assert answer.implementation_class_uid.is_valid
 
 
+@pytest.mark.catalogue("A3")
 def test_titles_are_read_without_padding_and_whatever_they_contain() -> None:
     request = bytearray(REQUEST[6:])
     request[4:20], request[20:36] = b"  RADNODE       ", b"CT\n\xc41\0\0\0\0\0\0\0\0\0\0\0"
@@ -85,6 +88,7 @@ def test_a_foreign_application_context_is_rejected() -> None:
     assert rejected.value.codes == (1, 1, 2)
 
 
+@pytest.mark.catalogue("A7")
 def test_an_even_context_id_is_a_violation() -> None:
     """PS3.8 9.3.2.2: odd integers between 1 and 255."""
     at = 74 + 4 + struct.unpack_from(">H", REQUEST, 76)[0]  # behind the application context item
@@ -94,6 +98,7 @@ def test_an_even_context_id_is_a_violation() -> None:
         negotiate(memoryview(even[6:]))
 
 
+@pytest.mark.catalogue("A6")
 @pytest.mark.parametrize(
     "items",
     [
@@ -109,6 +114,7 @@ def test_a_request_full_of_nothing_is_refused(items: bytes) -> None:
         negotiate(memoryview(REQUEST[6:74] + items))
 
 
+@pytest.mark.catalogue("A8")
 def test_an_invented_uid_is_refused_like_an_unknown_one() -> None:
     invented = association_request().replace(
         CTImageStorage.encode(), b"1.2\n[31mevil/../0008.5.1.4"[:25].ljust(25, b"!")

@@ -46,6 +46,7 @@ def test_both_lungs_agree_with_the_truth(slices: int, size: int) -> None:
     assert _agreement(found, phantom.left_mask, phantom.right_mask) >= GOOD
 
 
+@pytest.mark.catalogue("G14")
 @pytest.mark.parametrize("axes", list(permutations(range(3))))
 def test_sides_are_the_patients_in_all_48_orientations(axes: tuple[int, ...]) -> None:
     for signs in product((1, -1), repeat=3):
@@ -166,6 +167,7 @@ def test_a_field_of_view_that_cuts_the_back_keeps_the_lungs() -> None:
     assert _agreement(found, phantom.left_mask[:, rows], phantom.right_mask[:, rows]) >= GOOD
 
 
+@pytest.mark.catalogue("G14")
 @pytest.mark.parametrize(
     ("turn", "said"),
     [

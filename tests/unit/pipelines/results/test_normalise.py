@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.catalogue("I1")
 @pytest.mark.parametrize("charset", TEXTS)
 def test_every_character_set_becomes_utf_8_with_the_same_text(charset: str, tmp_path: Path) -> None:
     header = charset_sources.header_in(TEXTS[charset], result_samples.stack()[0])
@@ -34,6 +35,7 @@ def test_every_character_set_becomes_utf_8_with_the_same_text(charset: str, tmp_
     assert str(again.PatientName).count("=") == TEXTS[charset].meant.count("=")
 
 
+@pytest.mark.catalogue("I2")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", [path for path in get_charset_files("*.dcm") if path])
 def test_pydicoms_own_character_set_files_keep_their_names(path: str) -> None:
@@ -42,6 +44,7 @@ def test_pydicoms_own_character_set_files_keep_their_names(path: str) -> None:
     assert str(common.PatientName) == str(header.get("PatientName") or "")
 
 
+@pytest.mark.catalogue("I1")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("text", "meant", "word"), [
     (Text("", "Müller".encode("latin-1"), ""), "Müller", "Latin-1"),
@@ -58,6 +61,7 @@ def test_a_missing_or_illegal_character_set_is_read_by_what_the_bytes_are_and_sa
     assert repairs == (f"SpecificCharacterSet: missing or wrong, texts read as {word}",)
 
 
+@pytest.mark.catalogue("I1")
 @pytest.mark.parametrize("text", [
     Text("ISO_IR 192", b"M\xfcller", ""), Text("\\ISO 2022 IR 87", b"Yamada=\x1b$B\xff\xfe", ""),
 ])  # fmt: skip
@@ -66,6 +70,7 @@ def test_a_name_that_does_not_decode_fails_the_job_instead_of_being_misspelt(tex
         normalise([charset_sources.header_in(text, result_samples.stack()[0])])
 
 
+@pytest.mark.catalogue("I6", "S9")
 @pytest.mark.parametrize(("keyword", "value"), [
     ("PatientID", "PAT-2"), ("IssuerOfPatientID", "OTHER"), ("PatientName", "Other^Name"),
     ("PatientBirthDate", "19700101"), ("StudyInstanceUID", "1.2.3"), ("AccessionNumber", "A-1"),
@@ -86,6 +91,7 @@ def test_images_without_uids_fail_the_job_by_name(keyword: str) -> None:
         read_source(headers, volume)
 
 
+@pytest.mark.catalogue("I6")
 def test_one_name_in_two_character_sets_is_one_patient() -> None:
     first, second = result_samples.stack(2)
     second.SpecificCharacterSet = "ISO_IR 100"
@@ -93,6 +99,7 @@ def test_one_name_in_two_character_sets_is_one_patient() -> None:
     assert str(common.PatientName) == "Müller^Änne"
 
 
+@pytest.mark.catalogue("I4", "I8")
 def test_missing_type_2_attributes_become_empty() -> None:
     header = result_samples.stack()[0]
     for keyword in (
@@ -112,6 +119,7 @@ def test_missing_type_2_attributes_become_empty() -> None:
     assert (common.PatientName, common.StudyID, common.AccessionNumber) == ("", "", "")
 
 
+@pytest.mark.catalogue("D19", "I10")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("keyword", "vr", "value"), [
     ("PatientSex", "CS", "W"), ("PatientSex", "CS", "female"), ("PatientBirthDate", "DA", "1960"),

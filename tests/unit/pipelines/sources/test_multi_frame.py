@@ -64,6 +64,7 @@ def _enhanced(folder: Path, leave_out: int | None = None) -> Path:
     return path
 
 
+@pytest.mark.catalogue("G13")
 def test_frames_are_placed_by_their_functional_groups(tmp_path: Path) -> None:
     phantom = small()
     selection = select([_enhanced(tmp_path)])
@@ -74,11 +75,13 @@ def test_frames_are_placed_by_their_functional_groups(tmp_path: Path) -> None:
     assert selection.acquisition["ConvolutionKernel"] == "B70f"
 
 
+@pytest.mark.catalogue("G1", "G13")
 def test_a_missing_inner_frame_is_a_gap(tmp_path: Path) -> None:
     with pytest.raises(IncompleteInput, match="slices are missing inside the stack: 1"):
         select([_enhanced(tmp_path, leave_out=4)])
 
 
+@pytest.mark.catalogue("P7")
 def test_a_number_of_frames_that_lies_is_refused(tmp_path: Path) -> None:
     path = _enhanced(tmp_path)
     dataset = pydicom.dcmread(path)
@@ -88,6 +91,7 @@ def test_a_number_of_frames_that_lies_is_refused(tmp_path: Path) -> None:
         select([path])
 
 
+@pytest.mark.catalogue("G13")
 def test_one_part_of_a_concatenation_is_refused_by_name(tmp_path: Path) -> None:
     path = _enhanced(tmp_path)
     dataset = pydicom.dcmread(path)

@@ -22,6 +22,7 @@ def _uids(files: list[Path]) -> list[str]:
     return [str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in files]
 
 
+@pytest.mark.catalogue("G8")
 @pytest.mark.parametrize("order", [range(8), range(7, -1, -1), (3, 0, 7, 5, 1, 6, 2, 4)])
 def test_order_comes_from_positions_not_from_instance_numbers_or_names(tmp_path: Path, order: Any) -> None:
     files = write_small(tmp_path, order=order)
@@ -39,6 +40,7 @@ def test_what_pipelines_ask_about_the_acquisition_is_kept_when_all_slices_agree(
     assert "KVP" not in acquisition
 
 
+@pytest.mark.catalogue("G5")
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
@@ -88,6 +90,7 @@ def test_too_few_slices_are_refused(tmp_path: Path) -> None:
         select(write_small(tmp_path), min_slices=20)
 
 
+@pytest.mark.catalogue("G1")
 def test_missing_inner_slices_are_named_by_position(tmp_path: Path) -> None:
     files = write_small(tmp_path, slices=12)
     places = [float(pydicom.dcmread(file).ImagePositionPatient[2]) for file in files]
@@ -97,6 +100,7 @@ def test_missing_inner_slices_are_named_by_position(tmp_path: Path) -> None:
         assert f"{places[index]:.2f}" in str(refused.value)
 
 
+@pytest.mark.catalogue("G7")
 def test_slices_with_small_deviations_are_read_and_noted(tmp_path: Path) -> None:
     files = phantoms.write_series(phantoms.small(spacing_mm=(3.0, 12.0)), tmp_path)
     x, y, z = pydicom.dcmread(files[5]).ImagePositionPatient
@@ -107,6 +111,7 @@ def test_slices_with_small_deviations_are_read_and_noted(tmp_path: Path) -> None
         select(files)
 
 
+@pytest.mark.catalogue("G6")
 def test_a_sheared_stack_is_refused_unless_the_pipeline_reads_it(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     for index, file in enumerate(files):
@@ -126,6 +131,7 @@ def test_slices_beside_the_line_of_the_stack_are_refused(tmp_path: Path) -> None
         select(files)
 
 
+@pytest.mark.catalogue("G3")
 def test_a_copy_with_another_uid_is_left_out(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     copy = tmp_path / "copy.dcm"
@@ -137,6 +143,7 @@ def test_a_copy_with_another_uid_is_left_out(tmp_path: Path) -> None:
     assert "same pixels" in chosen.excluded["9.9.9"]
 
 
+@pytest.mark.catalogue("G4", "S4")
 @pytest.mark.parametrize("keyword", ["AcquisitionNumber", "ConvolutionKernel", "TemporalPositionIdentifier"])
 def test_two_stacks_in_one_series_are_told_apart_and_the_choice_is_said(tmp_path: Path, keyword: str) -> None:
     first = write_small(tmp_path / "a")
@@ -157,6 +164,7 @@ def test_two_stacks_in_one_series_are_told_apart_and_the_choice_is_said(tmp_path
     assert f"differ in {keyword}" in chosen.notes[0]
 
 
+@pytest.mark.catalogue("G3")
 def test_different_images_at_one_place_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     other = tmp_path / "other.dcm"
@@ -167,6 +175,7 @@ def test_different_images_at_one_place_that_nothing_tells_apart_are_refused(tmp_
         select([*files, other])
 
 
+@pytest.mark.catalogue("G9")
 def test_a_mixture_without_a_main_stack_is_refused(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     for file in files[:4]:
@@ -175,6 +184,7 @@ def test_a_mixture_without_a_main_stack_is_refused(tmp_path: Path) -> None:
         select(files)
 
 
+@pytest.mark.catalogue("G10")
 @pytest.mark.parametrize(
     ("value", "said"), [(None, "without Frame of Reference"), ("2.25.7", "2 frames of reference")]
 )
@@ -185,6 +195,7 @@ def test_positions_need_one_frame_of_reference(tmp_path: Path, value: str | None
         select(files)
 
 
+@pytest.mark.catalogue("G11")
 def test_direction_cosines_that_are_nearly_unit_are_repaired_and_noted(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     for file in files:
@@ -217,6 +228,7 @@ def test_a_file_that_is_not_dicom_is_named(tmp_path: Path) -> None:
         read_instances([tmp_path / "x.dcm"])
 
 
+@pytest.mark.catalogue("P9")
 def test_lossy_images_are_noted(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     change(files[0], LossyImageCompression="01")

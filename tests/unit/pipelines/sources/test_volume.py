@@ -67,6 +67,7 @@ def test_big_endian_gives_the_same_hounsfield_units(tmp_path: Path) -> None:
     assert np.array_equal(_read(files).voxels, phantom.hu)
 
 
+@pytest.mark.catalogue("G14")
 @pytest.mark.parametrize("axes", list(permutations(range(3))))
 @pytest.mark.parametrize("signs", list(product((1, -1), repeat=3)))
 def test_a_marker_is_found_where_it_was_put_in_all_48_orientations(
@@ -97,6 +98,7 @@ def test_an_oblique_stack_keeps_its_places(tmp_path: Path) -> None:
     assert np.allclose(volume.affine, phantom.affine, atol=1e-4)
 
 
+@pytest.mark.catalogue("P10")
 def test_rescale_is_applied_slice_by_slice(tmp_path: Path) -> None:
     phantom = small()
     files = write_series(phantom, tmp_path)
@@ -106,6 +108,7 @@ def test_rescale_is_applied_slice_by_slice(tmp_path: Path) -> None:
     assert np.array_equal(volume.voxels[3], (phantom.hu[3].astype(int) + 1024) * 2 - 1000)
 
 
+@pytest.mark.catalogue("P10")
 @pytest.mark.parametrize(
     "attributes",
     [{"RescaleSlope": None}, {"RescaleIntercept": None}, {"RescaleSlope": 0}, {"RescaleType": "OD"}],
@@ -117,6 +120,7 @@ def test_values_that_are_not_hounsfield_units_are_refused(tmp_path: Path, attrib
         _read(files)
 
 
+@pytest.mark.catalogue("P12")
 def test_monochrome1_is_a_matter_of_display_and_leaves_hounsfield_units_alone(tmp_path: Path) -> None:
     phantom = small()
     files = write_series(phantom, tmp_path)
@@ -137,6 +141,7 @@ def _signed(file: Path, padding: int | None = None, vr: str = "SS") -> None:
     dataset.save_as(file)
 
 
+@pytest.mark.catalogue("P11")
 @pytest.mark.parametrize(("padding", "vr"), [(-2000, "SS"), (63536, "US"), (None, "")])
 def test_padding_is_not_measured_whether_declared_mislabelled_or_silent(
     tmp_path: Path, padding: int | None, vr: str
@@ -149,6 +154,7 @@ def test_padding_is_not_measured_whether_declared_mislabelled_or_silent(
     assert volume.valid[:, 1:].all()
 
 
+@pytest.mark.catalogue("P11")
 def test_a_padding_range_is_not_measured(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     for file in files:
@@ -160,6 +166,7 @@ def test_a_padding_range_is_not_measured(tmp_path: Path) -> None:
     assert np.array_equal(~volume.valid, volume.voxels <= 100 - 1024)
 
 
+@pytest.mark.catalogue("P5")
 def test_bits_above_bits_stored_are_no_anatomy(tmp_path: Path) -> None:
     phantom = small()
     files = write_series(phantom, tmp_path)
@@ -170,6 +177,7 @@ def test_bits_above_bits_stored_are_no_anatomy(tmp_path: Path) -> None:
     assert np.array_equal(_read(files).voxels, phantom.hu)
 
 
+@pytest.mark.catalogue("P1")
 def test_short_pixel_data_names_the_instance(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     dataset = pydicom.dcmread(files[5])
@@ -178,6 +186,7 @@ def test_short_pixel_data_names_the_instance(tmp_path: Path) -> None:
         _read(files)
 
 
+@pytest.mark.catalogue("D22")
 def test_a_file_without_pixels_names_the_instance(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     uid = pydicom.dcmread(files[5]).SOPInstanceUID
@@ -186,6 +195,7 @@ def test_a_file_without_pixels_names_the_instance(tmp_path: Path) -> None:
         _read(files)
 
 
+@pytest.mark.catalogue("P1")
 def test_more_pixel_data_than_declared_is_noted(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     dataset = pydicom.dcmread(files[5])
@@ -193,6 +203,7 @@ def test_more_pixel_data_than_declared_is_noted(tmp_path: Path) -> None:
     assert "more pixel data" in read_images(select(files), "CT").notes[0]
 
 
+@pytest.mark.catalogue("P14")
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
 def test_one_slice_that_does_not_decode_makes_the_series_incomplete(tmp_path: Path, syntax: str) -> None:
     files = write_small(tmp_path, transfer_syntax=syntax)
@@ -203,6 +214,7 @@ def test_one_slice_that_does_not_decode_makes_the_series_incomplete(tmp_path: Pa
         _read(files)
 
 
+@pytest.mark.catalogue("P2")
 def test_a_mislabelled_transfer_syntax_is_refused_by_name(tmp_path: Path) -> None:
     files = write_small(tmp_path, transfer_syntax=JPEGLSLossless)
     dataset = pydicom.dcmread(files[2])
@@ -212,6 +224,7 @@ def test_a_mislabelled_transfer_syntax_is_refused_by_name(tmp_path: Path) -> Non
         _read(files)
 
 
+@pytest.mark.catalogue("P6")
 def test_a_codestream_of_another_size_never_reaches_a_decoder(tmp_path: Path) -> None:
     files = write_small(tmp_path, transfer_syntax=JPEG2000Lossless)
     for file in files:
@@ -220,6 +233,7 @@ def test_a_codestream_of_another_size_never_reaches_a_decoder(tmp_path: Path) ->
         _read(files)
 
 
+@pytest.mark.catalogue("P6")
 def test_a_decompression_bomb_is_refused_before_decoding(tmp_path: Path) -> None:
     files = write_small(tmp_path, transfer_syntax=RLELossless)
     for file in files:
@@ -239,6 +253,7 @@ def test_an_unknown_transfer_syntax_is_refused_by_name(tmp_path: Path) -> None:
         _read(files)
 
 
+@pytest.mark.catalogue("P4")
 def test_the_sign_of_a_codestream_that_contradicts_the_header_is_noted(tmp_path: Path) -> None:
     phantom = small()
     files = write_series(phantom, tmp_path)
@@ -255,6 +270,7 @@ def test_the_sign_of_a_codestream_that_contradicts_the_header_is_noted(tmp_path:
     assert any("sign of pixel values" in note for note in images.notes)
 
 
+@pytest.mark.catalogue("P9")
 def test_a_lossy_transfer_syntax_is_noted_even_where_the_header_is_silent(tmp_path: Path) -> None:
     files = write_small(tmp_path)
     for file in files:
