@@ -51,6 +51,8 @@ def associate(
     try:
         if association.is_rejected:
             raise PeerUnreachable(_rejection(association, peer))
+        if not association.is_established and association.acceptor.primitive is not None:
+            raise PeerUnreachable(f"{peer.name} accepts none of the presentation contexts proposed")
         if not association.is_established:
             raise PeerUnreachable(f"{peer.name} ({peer.host}:{peer.port}) does not accept a connection")
         yield association

@@ -66,6 +66,31 @@ def check(config: Annotated[Path, typer.Argument(help="The file to check.")] = D
 
 
 @app.command()
+def doctor(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Say in plain words what is wrong with this node and how to mend it; changes nothing.
+
+    Exit code 0: nothing is wrong, 1: something is. Warnings alone are no failure.
+    """
+    from dataclasses import asdict
+
+    from radnode.node.doctor.examination import examine
+
+    findings = []
+    for finding in examine(config):
+        findings.append(finding)
+        if not as_json:
+            colour = {"ok": "green", "warning": "yellow", "wrong": "bold red", "not checked": "dim"}[finding.state]
+            said = f"[{colour}]{finding.state:>11}[/{colour}]  {escape(f'{finding.question}: {finding.answer}')}"
+            out.print(said, soft_wrap=True, highlight=False)
+            if finding.remedy:
+                out.print(f"{'':>13}-> {escape(finding.remedy)}", soft_wrap=True, highlight=False)
+    if as_json:
+        _print_json([asdict(finding) for finding in findings])
+    if any(finding.state == "wrong" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
 def send(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with DICOM files.")],
     to: Annotated[str, typer.Option("--to", help="A peer's name in the configuration, or this node's AE title.")],

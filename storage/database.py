@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
@@ -21,7 +23,9 @@ from radnode.storage.errors import DatabaseUnavailable, SchemaTooNew
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection
+    from sqlalchemy import URL, Connection
+
+Schema = Literal["none", "older", "current", "newer"]
 
 SQLITE_WAIT_MS = 30_000
 _NOT_OUR_MISTAKE = ("OperationalError", "InterfaceError", "InternalError", "DatabaseError")
@@ -33,14 +37,16 @@ MIGRATION_LOCK = 0x72616E64
 class Database:
     """An engine for SQLite (WAL, every commit flushed) or PostgreSQL. Safe to use from many threads."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        """read_only: an SQLite file is neither made nor changed; for who only looks."""
         self._is_sqlite = make_url(url).get_backend_name() == "sqlite"
         options: dict[str, Any] = {"pool_size": 20, "max_overflow": 40, "poolclass": QueuePool}
         if not self._is_sqlite:
             options["pool_pre_ping"] = True
-        self.engine = create_engine(url, **options)
+        read_only = read_only and self._is_sqlite
+        self.engine = create_engine(_unwritable(url) if read_only else url, **options)
         if self._is_sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "connect", _look_into_sqlite if read_only else _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         # Counts that are compared with each other must be of one instant; SQLite reads a snapshot anyway.
         snapshot: dict[str, Any] = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
@@ -65,14 +71,38 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
             _migrate(connection)
 
+    def schema(self) -> Schema:
+        """How the schema compares with this version's; nothing is changed. Raises :class:`DatabaseUnavailable`."""
+        with _translated(), self._reading.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        script = ScriptDirectory.from_config(_alembic())
+        if found is None:
+            return "none"
+        if found == script.get_current_head():
+            return "current"
+        return "older" if found in {each.revision for each in script.walk_revisions()} else "newer"
+
+    def now(self) -> datetime:
+        """The time where the database runs; on SQLite that is here. Raises :class:`DatabaseUnavailable`."""
+        if self._is_sqlite:
+            return datetime.now(UTC)
+        with self.read() as session:
+            found: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+            return found
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
 
-def _migrate(connection: Connection) -> None:
+def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", "radnode:storage/migrations")
+    return config
+
+
+def _migrate(connection: Connection) -> None:
+    config = _alembic()
     config.attributes["connection"] = connection
     found = MigrationContext.configure(connection).get_current_revision()
     if found is not None:
@@ -91,6 +121,17 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _look_into_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={SQLITE_WAIT_MS}")
+
+
+def _unwritable(url: str) -> URL:
+    """https://sqlite.org/uri.html: mode=ro neither makes a file nor writes into one."""
+    parsed = make_url(url)
+    return parsed.set(database=f"file:{quote(parsed.database or '')}", query={"mode": "ro", "uri": "true"})
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,0 +1,47 @@
+"""What a worker on this machine would find: `python -m radnode.pipelines.checkup MODEL_STORE` prints it as JSON.
+
+A process of its own, as a pipeline is code and torch takes seconds to import.
+
+    refused   name -> why the pipeline cannot be used
+    pinned    models whose files are those that were added
+    cuda      the names of the devices that torch sees
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from radnode.pipelines import registry
+
+
+def look(models: Path) -> dict[str, Any]:
+    """Load every pipeline once; a broken one says so and harms no other."""
+    found = registry.installed(models=models)
+    refused = dict(found.refused)
+    for name in found.manifests:
+        try:
+            registry.load(found, name)
+        except Exception as error:  # noqa: BLE001 - foreign code, and its reason is the answer
+            refused[name] = f"{type(error).__name__}: {error}"
+    return {
+        "refused": refused,
+        "pinned": [name for name in found.pins if name not in refused],
+        "cuda": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
+    }
+
+
+def main() -> None:
+    """Everything that libraries print goes to stderr."""
+    with contextlib.redirect_stdout(sys.stderr):
+        answer = look(Path(sys.argv[1]))
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()
