@@ -7,7 +7,7 @@ import ipaddress
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from radnode.config.destinations import PROFILES, Profile, ResultForm
 
@@ -34,10 +34,23 @@ def _host(value: str) -> str:
         raise ValueError("write a host name or an address alone, for example 10.1.2.3") from None
 
 
+def _bytes(value: object) -> object:
+    """A size such as "5 GB" in bytes (decimal units)."""
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value)
+        if match is None or match[2].upper() not in _UNITS:
+            raise ValueError('a size is written like "500 MB" or "5 GB"')
+        return int(float(match[1]) * _UNITS[match[2].upper()])
+    return value
+
+
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?B?)\s*", re.IGNORECASE)
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 Host = Annotated[str, AfterValidator(_host)]
 Network = Annotated[str, AfterValidator(_network)]
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -65,6 +78,7 @@ class Peer(Section):
     receives: bool = False
     hosts: tuple[Network, ...] = ()
     answers_find: bool = False
+    largest_result: Size = 10**9
     profile: Profile | None = None
     result_forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = ("SEG", "TID1500")
 

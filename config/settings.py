@@ -4,13 +4,12 @@ the manual."""
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from radnode.config.peers import AETitle, Host, Section
+from radnode.config.peers import AETitle, Host, Section, Size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,19 +18,6 @@ TAKEN_OVER = frozenset({"quiet_time_s", "settle_time_s", "hold_after_s", "accept
 """Settings that a running node takes over from a changed file; the others need a restart."""
 
 _DATABASES = ("sqlite:///", "postgresql+psycopg://")
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?B?)\s*", re.IGNORECASE)
-
-
-def _bytes(value: object) -> object:
-    """A size such as "5 GB" in bytes (decimal units)."""
-    if isinstance(value, str):
-        match = _SIZE.fullmatch(value)
-        if match is None or match[2].upper() not in _UNITS:
-            raise ValueError('a size is written like "500 MB" or "5 GB"')
-        return int(float(match[1]) * _UNITS[match[2].upper()])
-    return value
-
 
 def _database_url(value: str | None) -> str | None:
     if value is not None and not value.startswith(_DATABASES):
@@ -45,7 +31,6 @@ def _folder(value: object) -> object:
     return value
 
 
-Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 ListeningPort = Annotated[int, Field(ge=0, le=65535)]
 
 

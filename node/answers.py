@@ -10,6 +10,7 @@ from radnode.node import routing
 from radnode.storage import ledger
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
+from radnode.storage.outbox import DeliveryState
 from radnode.storage.tables import (
     DeliveryRow,
     EventRow,
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
+    from radnode.node.delivery.outages import Outage
 
 NEWEST = 500
 
@@ -36,19 +39,21 @@ Row = TypeVar("Row", SeriesRow, EventRow)
 
 
 class Answers:
-    """Answers about one database; `running` tells what the workers of this process do."""
+    """Answers about one database; `running` tells what the workers of this process do, `outages` who is away."""
 
     def __init__(
-        self, database: Database, alarms: Alarms | None, running: Callable[[], list[dict[str, Any]]]
+        self, database: Database, alarms: Alarms | None, running: Callable[[], list[dict[str, Any]]],
+        outages: Callable[[], list[Outage]],
     ) -> None:
         self._database = database
         self._alarms = alarms
         self._running = running
+        self._outages = outages
 
     @classmethod
     def open(cls, configuration: Configuration) -> Answers:
         """For a command beside a running node: the same database, no alarms, no workers."""
-        return cls(Database(configuration.settings.effective_database_url), None, list)
+        return cls(Database(configuration.settings.effective_database_url), None, list, list)
 
     def health(self) -> dict[str, Any]:
         """`healthy` is False when the ledger does not balance or the database does not answer."""
@@ -60,7 +65,7 @@ class Answers:
         return {"healthy": balance["holds"], "ledger": balance, "alarms": alarms}
 
     def status(self) -> dict[str, Any]:
-        """Ledger, series, jobs and deliveries by state, what runs, alarms."""
+        """Ledger, series, jobs and deliveries by state, what runs, destinations that do not answer, alarms."""
         with self._database.read() as session:
             return {
                 "ledger": _balance(session),
@@ -68,6 +73,16 @@ class Answers:
                 "jobs": _by_state(session, JobRow),
                 "deliveries": _by_state(session, DeliveryRow),
                 "running": self._running(),
+                "outages": [
+                    {
+                        "destination": outage.destination,
+                        "since": _time(outage.since),
+                        "failures": outage.failures,
+                        "reason": outage.reason,
+                        "next_attempt_at": _time(outage.next_attempt_at),
+                    }
+                    for outage in self._outages()
+                ],
                 "alarms": self._alarm_list(),
             }
 
@@ -86,6 +101,18 @@ class Answers:
                 .limit(NEWEST)
             )
             return [_job(job, series_instance_uid) for job, series_instance_uid in rows]
+
+    def deliveries(self, *, failed: bool = False, destination: str | None = None) -> list[dict[str, Any]]:
+        """What is on its way, newest first; `failed`: what was given up and waits for an administrator."""
+        states = [DeliveryState.DEAD] if failed else list(DeliveryState)
+        where: list[ColumnElement[bool]] = [DeliveryRow.state.in_(states)]
+        if destination is not None:
+            where.append(DeliveryRow.destination == destination)
+        with self._database.read() as session:
+            rows = session.execute(
+                _delivery_rows().where(*where).order_by(DeliveryRow.id.desc()).limit(NEWEST)
+            ).all()
+            return [_delivery(*row) for row in rows]
 
     def study(self, study_instance_uid: str) -> dict[str, Any] | None:
         """Everything that happened to a study; None when it was never received."""
@@ -213,31 +240,42 @@ def _job(job: JobRow, series_instance_uid: str) -> dict[str, Any]:
 
 
 def _deliveries(session: Session, study_id: int) -> list[dict[str, Any]]:
-    rows = session.execute(
-        select(DeliveryRow, ResultObjectRow)
+    rows = session.execute(_delivery_rows().where(JobRow.study_id == study_id).order_by(DeliveryRow.id)).all()
+    return [_delivery(*row) for row in rows]
+
+
+def _delivery_rows() -> Select[DeliveryRow, ResultObjectRow, str]:
+    return (
+        select(DeliveryRow, ResultObjectRow, StudyRow.study_instance_uid)
         .join(ResultObjectRow, ResultObjectRow.id == DeliveryRow.result_object_id)
         .join(JobRow, JobRow.id == DeliveryRow.job_id)
-        .where(JobRow.study_id == study_id)
-        .order_by(DeliveryRow.id)
+        .join(StudyRow, StudyRow.id == JobRow.study_id)
     )
-    return [
-        {
-            "delivery": delivery.id,
-            "job": delivery.job_id,
-            "name": result_object.name,
-            "form": result_object.form,
-            "sop_instance_uid": result_object.sop_instance_uid,
-            "destination": delivery.destination,
-            "state": delivery.state,
-            "reason": delivery.reason,
-            "attempts": delivery.attempts,
-            "due_at": _time(delivery.due_at),
-            "sent_at": _time(delivery.sent_at),
-            "confirmed_at": _time(delivery.confirmed_at),
-            "confirmed_how": delivery.confirmed_how,
-        }
-        for delivery, result_object in rows
-    ]
+
+
+def _delivery(delivery: DeliveryRow, result_object: ResultObjectRow, study_instance_uid: str) -> dict[str, Any]:
+    waits = delivery.state == DeliveryState.WAITING
+    return {
+        "delivery": delivery.id,
+        "job": delivery.job_id,
+        "study_instance_uid": study_instance_uid,
+        "name": result_object.name,
+        "form": result_object.form,
+        "sop_instance_uid": result_object.sop_instance_uid,
+        "digest": result_object.digest,
+        "destination": delivery.destination,
+        "target": delivery.target,
+        "state": delivery.state,
+        "status": None if delivery.status is None else f"0x{delivery.status:04X}",
+        "reason": delivery.reason,
+        "attempts": delivery.attempts,
+        "since": _time(delivery.created_at),
+        "due_at": _time(delivery.due_at),
+        "next_attempt_at": _time(delivery.due_at) if waits else None,
+        "sent_at": _time(delivery.sent_at),
+        "confirmed_at": _time(delivery.confirmed_at),
+        "confirmed_how": delivery.confirmed_how,
+    }
 
 
 def _time(at: datetime | None) -> str | None:

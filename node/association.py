@@ -23,6 +23,10 @@ class PeerUnreachable(Exception):
     """No association with the peer; the sentence says how far it came."""
 
 
+class NoContextAccepted(PeerUnreachable):
+    """The peer answered, and takes nothing of what was proposed."""
+
+
 def _answer_at_once(event: evt.Event) -> None:
     """Without TCP_NODELAY, every message of less than a segment waits up to 40 ms for a delayed acknowledgement."""
     transport = event.assoc.dul.socket
@@ -52,7 +56,7 @@ def associate(
         if association.is_rejected:
             raise PeerUnreachable(_rejection(association, peer))
         if not association.is_established and association.acceptor.primitive is not None:
-            raise PeerUnreachable(f"{peer.name} accepts none of the presentation contexts proposed")
+            raise NoContextAccepted(f"{peer.name} accepts none of the presentation contexts proposed")
         if not association.is_established:
             raise PeerUnreachable(f"{peer.name} ({peer.host}:{peer.port}) does not accept a connection")
         yield association

@@ -149,16 +149,48 @@ def ledger(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 
 
 @app.command()
+def deliveries(
+    failed: Annotated[bool, typer.Option("--failed", help="Only what was given up.")] = False,
+    destination: Annotated[str | None, typer.Option("--destination", help="Only for this peer.")] = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """List result objects on their way, newest first: state, why, since when, when tried next."""
+    from radnode.node.answers import Answers
+
+    rows = Answers.open(_load(config)).deliveries(failed=failed, destination=destination)
+    if as_json:
+        _print_json(rows)
+        return
+    columns = ("delivery", "job", "form", "destination", "state", "reason", "attempts", "since", "next_attempt_at")
+    table = Table(*(column.replace("_at", "").replace("_", " ") for column in columns))
+    for row in rows:
+        table.add_row(*(escape("" if row[column] is None else str(row[column])) for column in columns))
+    out.print(table)
+
+
+@app.command()
 def resend(
-    deliveries: Annotated[list[int], typer.Argument(help="Delivery numbers, as an alarm names them.")],
+    deliveries: Annotated[list[int] | None, typer.Argument(help="Delivery numbers, as an alarm names them.")] = None,
+    job: Annotated[int | None, typer.Option("--job", help="Everything of this job that was given up.")] = None,
+    destination: Annotated[
+        str | None, typer.Option("--destination", help="Everything for this peer that was given up.")
+    ] = None,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="Everything that was given up.")] = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Send result objects again that were refused for good: the same objects under the same UIDs."""
+    """Send result objects again that were given up: the same objects under the same UIDs."""
     from radnode.node.service import resend as resend_deliveries
 
-    number = resend_deliveries(_load(config), deliveries)
-    out.print(f"{number} of {len(deliveries)} wait to be sent again")
-    if number != len(deliveries):
+    named = deliveries or []
+    if not (named or job is not None or destination is not None or all_failed):
+        err.print("say what: delivery numbers, --job NUMBER, --destination NAME or --all-failed", style="red")
+        raise typer.Exit(2)
+    resent = resend_deliveries(
+        _load(config), delivery_ids=named, job_id=job, destination=destination, every=all_failed
+    )
+    out.print(f"{len(resent)} wait to be sent again {' '.join(map(str, resent))}".strip(), soft_wrap=True)
+    if not resent or set(named) - set(resent):
         raise typer.Exit(1)
 
 

@@ -86,6 +86,12 @@ class Metrics:
         self.deliveries = self._counter(
             "deliveries", "Delivery attempts by destination and outcome", "destination", "outcome"
         )
+        self.deliveries_now = self._gauge(
+            "deliveries_now", "Deliveries by destination and state, once a round of the upkeep", "destination", "state"
+        )
+        self.outage_failures = self._gauge(
+            "outage_failures", "Attempts in vain since a destination stopped answering; 0: it answers", "destination"
+        )
         self.ledger_difference = self._gauge(
             "ledger_difference", "Acknowledged instances minus the sum of all states; not 0 is an alarm"
         )
@@ -95,5 +101,5 @@ class Metrics:
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
         return Counter(name, says, labels, namespace=NAMESPACE, registry=self.registry)
 
-    def _gauge(self, name: str, says: str) -> Gauge:
-        return Gauge(name, says, namespace=NAMESPACE, registry=self.registry)
+    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
+        return Gauge(name, says, labels, namespace=NAMESPACE, registry=self.registry)

@@ -19,7 +19,9 @@ from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
+from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
+from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
@@ -89,14 +91,25 @@ def check_configuration(configuration: Configuration) -> Sequence[Problem]:
     return problems
 
 
-def resend(configuration: Configuration, delivery_ids: Sequence[int]) -> int:
-    """Queue deliveries again, beside a running node; returns how many could be."""
+def resend(
+    configuration: Configuration, *, delivery_ids: Sequence[int] = (), job_id: int | None = None,
+    destination: str | None = None, every: bool = False,
+) -> list[int]:
+    """Queue deliveries again, beside a running node: those named, and what was given up of a job, for a destination,
+    or all of it; returns those that wait again.
+    """
     database = Database(configuration.settings.effective_database_url)
+    chosen = list(delivery_ids)
     try:
         with database.begin() as session:
-            return outbox.resend(session, delivery_ids, utc_now())
+            if every or job_id is not None or destination is not None:
+                chosen += outbox.dead_deliveries(session, job_id=job_id, destination=destination)
+            resent = outbox.resend(session, chosen, utc_now())
     finally:
         database.close()
+    for delivery_id in resent:
+        log.info("delivery.resent_by_hand", delivery=delivery_id)
+    return resent
 
 
 def offer_again(configuration: Configuration, destination: str) -> int:
@@ -124,7 +137,8 @@ class Node:
         self.database = Database(settings.effective_database_url)
         self.store = FileStore(settings.data, settings.disk_reserve)
         self.associations = Associations(on_change=self._association_changed)
-        self.answers = Answers(self.database, self.alarms, self._running)
+        self._outages = Outages()
+        self.answers = Answers(self.database, self.alarms, self._running, self._outages.current)
         self._reader = HeaderReader()
         self._executor = LocalExecutor(settings.workers, settings.model_store)
         self._identity = _identity(settings.data)
@@ -294,13 +308,24 @@ class Node:
             database=self.database,
             store=self.store,
             fallback=fallback,
+            outages=self._outages,
+            own_ae_title=settings.ae_title,
+            peers=self._peers,
+            now=utc_now,
+            alarms=self.alarms,
+            metrics=self.metrics,
+            on_sent=lambda: self._confirming.pulse(),
+        )
+        confirmer = Confirmer(
+            database=self.database,
+            outages=Outages(),  # of C-FIND, which may be out where C-STORE is not
             own_ae_title=settings.ae_title,
             peers=self._peers,
             confirm_within=timedelta(seconds=settings.confirm_within_s),
             now=utc_now,
             alarms=self.alarms,
             metrics=self.metrics,
-            on_sent=lambda: self._confirming.pulse(),
+            on_missing=lambda: self._sending.pulse(),
         )
         closer = SeriesCloser(
             database=self.database,
@@ -330,7 +355,7 @@ class Node:
         self._closing = Activity("closing", closer.step, self.alarms)
         self._counting = Activity("counting", counter.step, self.alarms)
         self._sending = Activity("sending", sender.send_due, self.alarms)
-        self._confirming = Activity("confirming", sender.confirm_sent, self.alarms)
+        self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
         self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
         self._workers = [
             Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)

@@ -88,9 +88,17 @@ class Upkeep:
     def _check_deliveries(self) -> None:
         with self._database.read() as session:
             dead = outbox.dead_deliveries(session)
+            partial = outbox.partially_delivered(session)
+            counts = outbox.counts(session)
+        self._metrics.deliveries_now.clear()
+        for (destination, state), number in counts.items():
+            self._metrics.deliveries_now.labels(destination, state).set(number)
         if dead:
-            numbers = " ".join(str(number) for number in dead[:20])
-            self._alarms.set(DEAD_ALARM, f"{len(dead)} not delivered; once cured: radnode resend {numbers}")
+            parts = f", {partial} jobs are partially delivered" if partial else ""
+            self._alarms.set(
+                DEAD_ALARM, f"{len(dead)} not delivered{parts}: radnode deliveries --failed; once cured: "
+                "radnode resend --all-failed",
+            )
         else:
             self._alarms.clear(DEAD_ALARM)
 

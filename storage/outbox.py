@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, exists, select, update
+from sqlalchemy import and_, case, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from radnode.storage.catalog import add_event, affected
@@ -55,20 +55,68 @@ class Delivery:
     series_instance_uid: str
     study_instance_uid: str
     digest: str
+    size_bytes: int
     attempts: int
     created_at: datetime
     sent_at: datetime | None
 
 
 def destinations_due(session: Session, now: datetime) -> list[str]:
-    """Destinations that something is due for."""
+    """Destinations that something could be sent to now."""
+    return list(session.scalars(select(DeliveryRow.destination).distinct().where(_due(now))))
+
+
+def destinations_waiting(session: Session) -> list[str]:
+    """Destinations that something waits for, due or not."""
     return list(
-        session.scalars(
-            select(DeliveryRow.destination).distinct().where(
-                DeliveryRow.state == DeliveryState.WAITING, DeliveryRow.due_at <= now
-            )
-        )
+        session.scalars(select(DeliveryRow.destination).distinct().where(DeliveryRow.state == DeliveryState.WAITING))
     )
+
+
+def aim(session: Session, destination: str, target: str) -> None:
+    """What was queued for a destination is meant for this machine; what was aimed already stays as it is (R16)."""
+    session.execute(
+        update(DeliveryRow)
+        .where(
+            DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.WAITING,
+            DeliveryRow.target.is_(None),
+        )
+        .values(target=target)
+    )
+
+
+def postpone(session: Session, destination: str, until: datetime, reason: str) -> int:
+    """Nothing that waits for a destination is tried before `until`; one statement, however much waits."""
+    return affected(
+        session,
+        update(DeliveryRow)
+        .where(
+            DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.WAITING,
+            DeliveryRow.due_at < until,
+        )
+        .values(due_at=until, reason=reason),
+    )
+
+
+def bury(
+    session: Session, destination: str, reason: str, now: datetime, *, limit: int,
+    aimed_elsewhere_than: str | None = None, created_before: datetime | None = None,
+) -> list[int]:
+    """What waits for a destination, and only what both conditions say, is dead; at most `limit`, their ids."""
+    which = [DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.WAITING]
+    if aimed_elsewhere_than is not None:
+        which.append(DeliveryRow.target != aimed_elsewhere_than)
+    if created_before is not None:
+        which.append(DeliveryRow.created_at <= created_before)
+    rows = session.execute(_deliveries().where(*which).order_by(DeliveryRow.id).limit(limit)).all()
+    buried = []
+    for row in rows:
+        delivery = _delivery(row)
+        # What refers to an earlier one of these was buried with it.
+        if session.get_one(DeliveryRow, delivery.delivery_id, populate_existing=True).state == DeliveryState.WAITING:
+            dead(session, delivery, reason, now, was=DeliveryState.WAITING)
+            buried.append(delivery.delivery_id)
+    return buried
 
 
 def encodings_waiting(session: Session, destination: str) -> set[tuple[str, str]]:
@@ -82,23 +130,11 @@ def encodings_waiting(session: Session, destination: str) -> set[tuple[str, str]
 
 
 def lease_due(session: Session, destination: str, now: datetime, duration: timedelta) -> Delivery | None:
-    """The next due object. One that refers to another waits until that one was stored (SEG before SR)."""
-    earlier = aliased(DeliveryRow)
-    referred_waits = exists().where(
-        earlier.job_id == DeliveryRow.job_id,
-        earlier.destination == DeliveryRow.destination,
-        earlier.send_order < DeliveryRow.send_order,
-        earlier.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)),
-    )
+    """The next due object; one that was tried less often goes first, so that none that fails holds up the others."""
     row = session.execute(
         _deliveries()
-        .where(
-            DeliveryRow.destination == destination,
-            DeliveryRow.state == DeliveryState.WAITING,
-            DeliveryRow.due_at <= now,
-            ~referred_waits,
-        )
-        .order_by(DeliveryRow.job_id, DeliveryRow.send_order)
+        .where(DeliveryRow.destination == destination, _due(now))
+        .order_by(DeliveryRow.attempts, DeliveryRow.job_id, DeliveryRow.send_order)
         .limit(1)
         .with_for_update(skip_locked=True, of=DeliveryRow)
     ).first()
@@ -123,9 +159,11 @@ def retry(session: Session, delivery: Delivery, reason: str, due_at: datetime) -
           reason=reason, due_at=due_at, lease_until=None)
 
 
-def dead(session: Session, delivery: Delivery, reason: str, now: datetime) -> None:
+def dead(
+    session: Session, delivery: Delivery, reason: str, now: datetime, *, was: DeliveryState = DeliveryState.SENDING
+) -> None:
     """The destination will never take it, nor then what refers to it (R9). Raises :class:`DeliveryLost`."""
-    _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENDING, DeliveryState.DEAD,
+    _move(session, delivery.delivery_id, delivery.token, was, DeliveryState.DEAD,
           reason=reason, lease_until=None)
     _event(session, delivery, "result refused", {"reason": reason}, now)
     _bury_what_refers_to(session, delivery, now)
@@ -161,14 +199,35 @@ def postpone_confirmation(session: Session, delivery: Delivery, confirm_at: date
     )
 
 
-def unconfirmed(session: Session, now: datetime, destinations: Sequence[str], limit: int) -> list[Delivery]:
-    """What was sent to these destinations and is due to be looked for there."""
+def postpone_confirmations(session: Session, destination: str, until: datetime) -> None:
+    """Nothing is looked for at this destination before `until`."""
+    session.execute(
+        update(DeliveryRow)
+        .where(
+            DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.SENT,
+            DeliveryRow.confirm_at < until,
+        )
+        .values(confirm_at=until)
+    )
+
+
+def not_found(session: Session, delivery: Delivery, reason: str, due_at: datetime) -> None:
+    """The destination answered Success but does not list it (R7): send the same bytes again.
+
+    Its age stays, so that it is given up one day. Raises :class:`DeliveryLost`.
+    """
+    _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENT, _waiting_or_withdrawn(),
+          reason=reason, due_at=due_at)
+
+
+def unconfirmed(session: Session, now: datetime, destination: str, limit: int) -> list[Delivery]:
+    """What was sent to a destination and is due to be looked for there."""
     rows = session.execute(
         _deliveries()
         .where(
             DeliveryRow.state == DeliveryState.SENT,
             DeliveryRow.confirm_at <= now,
-            DeliveryRow.destination.in_(destinations),
+            DeliveryRow.destination == destination,
         )
         .order_by(DeliveryRow.confirm_at)
         .limit(limit)
@@ -176,28 +235,89 @@ def unconfirmed(session: Session, now: datetime, destinations: Sequence[str], li
     return [_delivery(row) for row in rows]
 
 
-def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> int:
-    """Send again what is dead, or what was sent and is not there: same object, same UID; returns how many will be.
+def unproven(session: Session, sent_before: datetime) -> dict[str, int]:
+    """How many deliveries were answered with Success, long enough ago to be listed, and were not found; by destination.
 
-    Its time begins anew, else what died of age would die again at the first failure. What a later revision replaced
-    stays where it is, and so does what refers to an object that is dead and not among these (R9).
+    The last answer counts; what waits to be sent again after such an answer counts at once.
+    """
+    again = and_(
+        DeliveryRow.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)), DeliveryRow.sent_at.is_not(None)
+    )
+    late = and_(DeliveryRow.state == DeliveryState.SENT, DeliveryRow.sent_at <= sent_before)
+    rows = session.execute(
+        select(DeliveryRow.destination, func.count()).where(or_(again, late)).group_by(DeliveryRow.destination)
+    )
+    return dict(rows.all())
+
+
+def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list[int]:
+    """Send again what is dead, or what was sent and is not there: same object, same UID; returns which will be.
+
+    By hand: its time begins anew, else what died of age would die again at the first failure, and it goes to the
+    destination as that is configured now. What a later revision replaced stays where it is, and so does what refers to
+    an object that is dead and not among these (R9).
     """
     withheld = _refer_to_the_dead(session, delivery_ids)
-    return affected(
-        session,
-        update(DeliveryRow)
-        .where(
+    chosen = session.execute(
+        _deliveries().where(
             DeliveryRow.id.in_(set(delivery_ids) - withheld),
             DeliveryRow.state.in_((DeliveryState.DEAD, DeliveryState.SENT)),
             ~_superseded(),
         )
-        .values(state=DeliveryState.WAITING, due_at=now, created_at=now, attempts=0, reason=""),
+    ).all()
+    said = {row[0].id: row[0].reason for row in chosen}
+    resent = []
+    for row in chosen:
+        delivery = _delivery(row)
+        changed = affected(
+            session,
+            update(DeliveryRow)
+            .where(DeliveryRow.id == delivery.delivery_id, DeliveryRow.state == row[0].state)
+            .values(state=DeliveryState.WAITING, due_at=now, created_at=now, attempts=0, reason="", sent_at=None,
+                    target=None),
+        )
+        if changed:
+            _event(session, delivery, "result sent again by hand", {"reason": said[delivery.delivery_id]}, now)
+            resent.append(delivery.delivery_id)
+    return resent
+
+
+def dead_deliveries(
+    session: Session, *, job_id: int | None = None, destination: str | None = None
+) -> list[int]:
+    """Ids of what was given up: of one job, for one destination, or all."""
+    which = [DeliveryRow.state == DeliveryState.DEAD]
+    if job_id is not None:
+        which.append(DeliveryRow.job_id == job_id)
+    if destination is not None:
+        which.append(DeliveryRow.destination == destination)
+    return list(session.scalars(select(DeliveryRow.id).where(*which).order_by(DeliveryRow.id)))
+
+
+def partially_delivered(session: Session) -> int:
+    """Of how many jobs a destination has some objects while others were given up (R9)."""
+    arrived = aliased(DeliveryRow)
+    pairs = (
+        select(DeliveryRow.job_id, DeliveryRow.destination).distinct()
+        .where(
+            DeliveryRow.state == DeliveryState.DEAD,
+            exists().where(
+                arrived.job_id == DeliveryRow.job_id, arrived.destination == DeliveryRow.destination,
+                arrived.state.in_((DeliveryState.SENT, DeliveryState.CONFIRMED)),
+            ),
+        )
+        .subquery()
     )
+    return session.scalar(select(func.count()).select_from(pairs)) or 0
 
 
-def dead_deliveries(session: Session) -> list[int]:
-    """Ids of what was refused for good."""
-    return list(session.scalars(select(DeliveryRow.id).where(DeliveryRow.state == DeliveryState.DEAD)))
+def counts(session: Session) -> dict[tuple[str, str], int]:
+    """(destination, state) -> deliveries."""
+    rows = session.execute(
+        select(DeliveryRow.destination, DeliveryRow.state, func.count())
+        .group_by(DeliveryRow.destination, DeliveryRow.state)
+    )
+    return {(destination, state): number for destination, state, number in rows}
 
 
 def give_back(session: Session, now: datetime) -> int:
@@ -217,8 +337,21 @@ def _wait_again(session: Session, now: datetime, which: ColumnElement[bool]) -> 
     )
 
 
+def _due(now: datetime) -> ColumnElement[bool]:
+    """What can be sent now. What refers to another object waits until that one was stored (SEG before SR)."""
+    earlier = aliased(DeliveryRow)
+    referred_waits = exists().where(
+        earlier.job_id == DeliveryRow.job_id,
+        earlier.destination == DeliveryRow.destination,
+        earlier.send_order < DeliveryRow.send_order,
+        earlier.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)),
+    )
+    return and_(DeliveryRow.state == DeliveryState.WAITING, DeliveryRow.due_at <= now, ~referred_waits)
+
+
 def _superseded() -> ColumnElement[bool]:
-    return exists().where(JobRow.id == DeliveryRow.job_id, JobRow.state == JobState.SUPERSEDED)
+    job = aliased(JobRow)
+    return exists().where(job.id == DeliveryRow.job_id, job.state == JobState.SUPERSEDED)
 
 
 def _waiting_or_withdrawn() -> ColumnElement[str]:
@@ -315,6 +448,7 @@ def _delivery(row: Row[DeliveryRow, ResultObjectRow, str]) -> Delivery:
         series_instance_uid=result_object.series_instance_uid,
         study_instance_uid=study_instance_uid,
         digest=result_object.digest,
+        size_bytes=result_object.size_bytes,
         attempts=delivery.attempts,
         created_at=delivery.created_at,
         sent_at=delivery.sent_at,

@@ -299,7 +299,7 @@ class RewriteRow(Base):
 
 
 class DeliveryRow(Base):
-    """One result object on its way to one destination."""
+    """One result object on its way to one destination. target: the machine meant by that name when it was queued."""
 
     __tablename__ = "deliveries"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -307,6 +307,7 @@ class DeliveryRow(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
     send_order: Mapped[int]
     destination: Mapped[str] = mapped_column(Text)
+    target: Mapped[str | None] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(PlainText, default="")
     token: Mapped[int] = mapped_column(default=0)

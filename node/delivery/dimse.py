@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pydicom
+import structlog
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import evt
 
 from radnode.node.association import associate
 
 if TYPE_CHECKING:
-    import contextlib
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from pynetdicom.association import Association
 
     from radnode.config.peers import Peer
+
+log = structlog.get_logger(__name__)
+
+_message_ids = itertools.cycle(range(1, 65536))
+"""PS3.7 E.1: 16 bits; no two requests in a row share one, also not on two associations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,31 +41,62 @@ class NotAccepted(Exception):
     """The destination accepted no presentation context for the SOP class: it does not store such objects."""
 
 
+class Storing:
+    """An association over which objects are stored one after the other."""
+
+    def __init__(self, association: Association) -> None:
+        self._association = association
+        self._answered: deque[int] = deque()
+        association.bind(evt.EVT_DIMSE_RECV, self._note)
+
+    @property
+    def is_established(self) -> bool:
+        """Whether another object can be sent."""
+        return bool(self._association.is_established)
+
+    def store(self, path: Path, sop_class_uid: str, transfer_syntax_uid: str) -> Answer:
+        """Send one object, stored in this transfer syntax. Raises :class:`NotAccepted`, OSError for the file.
+
+        pynetdicom takes the next answer that comes. A late or doubled one is that of the object before and would be
+        believed of this one (PS3.7 9.3.1.2), so an answer to another message ends the association and is none.
+        """
+        sendable = _sendable(transfer_syntax_uid)
+        if not any(
+            context.abstract_syntax == sop_class_uid and set(context.transfer_syntax) & sendable
+            for context in self._association.accepted_contexts
+        ):
+            raise NotAccepted(f"no presentation context accepted for {UID(sop_class_uid).name}")
+        message_id = next(_message_ids)
+        try:
+            answer = self._association.send_c_store(pydicom.dcmread(path), msg_id=message_id)
+        except RuntimeError:  # the association ended between two objects
+            return Answer(status=None)
+        if "Status" not in answer:
+            return Answer(status=None)
+        answered = self._answered.popleft() if self._answered else None
+        if answered != message_id:
+            log.warning("delivery.answer_to_another", answered=answered, asked=message_id)
+            self._association.abort()
+            return Answer(status=None)
+        return Answer(status=answer.Status, comment=str(answer.get("ErrorComment", "")))
+
+    def _note(self, event: evt.Event) -> None:
+        self._answered.append(event.message.command_set.get("MessageIDBeingRespondedTo", 0))
+
+
+@contextlib.contextmanager
 def open_association(
     peer: Peer, own_ae_title: str, encodings: Collection[tuple[str, str]]
-) -> contextlib.AbstractContextManager[Association]:
+) -> Iterator[Storing]:
     """An association that proposes each (SOP class, transfer syntax) in a context of its own.
 
     What is not compressed is proposed in both uncompressed syntaxes, so that the bytes on disk are sent as they are
-    wherever the peer takes them.
+    wherever the peer takes them. Raises :class:`~radnode.node.association.PeerUnreachable`.
     """
     proposed = {(sop_class_uid, syntax) for sop_class_uid, stored in encodings for syntax in _sendable(stored)}
-    return associate(peer, own_ae_title, [(sop_class_uid, [syntax]) for sop_class_uid, syntax in sorted(proposed)])
-
-
-def store(association: Association, path: Path, sop_class_uid: str, transfer_syntax_uid: str) -> Answer:
-    """Send one object, stored in this transfer syntax. Raises :class:`NotAccepted`."""
-    sendable = _sendable(transfer_syntax_uid)
-    if not any(
-        context.abstract_syntax == sop_class_uid and set(context.transfer_syntax) & sendable
-        for context in association.accepted_contexts
-    ):
-        raise NotAccepted(f"no presentation context accepted for {UID(sop_class_uid).name}")
-    try:
-        answer = association.send_c_store(pydicom.dcmread(path))
-    except RuntimeError:  # the association ended between two objects
-        return Answer(status=None)
-    return Answer(status=answer.get("Status"), comment=str(answer.get("ErrorComment", "")))
+    contexts = [(sop_class_uid, [syntax]) for sop_class_uid, syntax in sorted(proposed)]
+    with associate(peer, own_ae_title, contexts) as association:
+        yield Storing(association)
 
 
 def _sendable(transfer_syntax_uid: str) -> frozenset[str]:

@@ -1,8 +1,10 @@
 """Empties the outbox: one association for a destination while something is due, every answer recorded at once.
 
-    WAITING ──lease──▶ SENDING ──Success/Warning──▶ SENT ──found by C-FIND──▶ CONFIRMED
+    WAITING ──lease──▶ SENDING ──Success/Warning──▶ SENT ──found by C-FIND (node/delivery/confirmer.py)──▶ CONFIRMED
        ▲                  │ transient, no answer        │ not found in time
        └──────────────────┴─────────────────────────────┘        permanent ──▶ DEAD, or REPLACED by another form
+
+A destination that does not answer is tried with one object per back-off, see node/delivery/outages.py.
 """
 
 from __future__ import annotations
@@ -14,20 +16,19 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node import statuses
-from radnode.node.association import PeerUnreachable
+from radnode.node.association import NoContextAccepted, PeerUnreachable
 from radnode.node.delivery import backoff, dimse
-from radnode.node.query import holds_instance
 from radnode.storage import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from pynetdicom.association import Association
-
     from radnode.config.peers import Peer
     from radnode.node.alarms import Alarms
+    from radnode.node.delivery.dimse import Storing
     from radnode.node.delivery.fallback import Fallback
+    from radnode.node.delivery.outages import Outage, Outages
     from radnode.node.observability import Metrics
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
@@ -36,13 +37,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(minutes=5)
-CONFIRM_AGAIN_AFTER = timedelta(seconds=5)
+BURY_AT_ONCE = 100
+"""Deliveries given up in one transaction: storing images must not wait for the end of a long one."""
 DEAD_ALARM = "deliveries"
 """Raised when a delivery dies, cleared by the upkeep when none is dead any more."""
 
 
 class Sender:
-    """`send_due` and `confirm_sent` are the steps of two activities."""
+    """`send_due` is the step of an activity."""
 
     def __init__(
         self,
@@ -50,9 +52,9 @@ class Sender:
         database: Database,
         store: FileStore,
         fallback: Fallback,
+        outages: Outages,
         own_ae_title: str,
         peers: Callable[[], Mapping[str, Peer]],
-        confirm_within: timedelta,
         now: Callable[[], datetime],
         alarms: Alarms,
         metrics: Metrics,
@@ -61,9 +63,9 @@ class Sender:
         self._database = database
         self._store = store
         self._fallback = fallback
+        self._outages = outages
         self._own_ae_title = own_ae_title
         self._peers = peers
-        self._confirm_within = confirm_within
         self._now = now
         self._alarms = alarms
         self._metrics = metrics
@@ -71,46 +73,64 @@ class Sender:
 
     def send_due(self) -> bool:
         """Send what is due, destination by destination. True when some of it could be sent and more may be due."""
+        self._settle_targets()
+        now = self._now()
         with self._database.read() as session:
-            destinations = outbox.destinations_due(session, self._now())
-        answered = [self._send_to(name) for name in destinations]
+            destinations = outbox.destinations_due(session, now)
+        answered = [self._send_to(peer) for name in destinations if (peer := self._destination(name)) is not None]
         return any(answered)
 
-    def confirm_sent(self) -> bool:
-        """Ask each destination that answers C-FIND whether it really holds what it said it stored (R7)."""
-        answering = [name for name, peer in self._peers().items() if peer.answers_find]
+    def _destination(self, name: str) -> Peer | None:
+        peer = self._peers().get(name)
+        return peer if peer is not None and peer.receives else None
+
+    def _settle_targets(self) -> None:
+        """What waits is aimed at a machine; what is aimed at another than its destination's is given up (R16)."""
         with self._database.read() as session:
-            sent = outbox.unconfirmed(session, self._now(), answering, limit=100)
-        for delivery in sent:
-            self._confirm(delivery)
+            waiting = outbox.destinations_waiting(session)
+        for name in waiting:
+            peer = self._destination(name)
+            if peer is None:
+                self._outages.forget(name)
+                self._alarms.clear(_alarm(name))
+                self._bury(name, f"{name} is no destination any more; add it again, then resend")
+                continue
+            target = aimed_at(peer)
+            with self._database.begin() as session:
+                outbox.aim(session, name, target)
+            self._bury(name, f"queued for another machine than {name} is now ({target}); if that is right, resend",
+                       aimed_elsewhere_than=target)
+
+    def _send_to(self, peer: Peer) -> bool:
+        if not self._outages.may_try(peer.name, self._now()):
+            # It became ready during the outage and waits with the others.
+            for outage in self._outages.current():
+                if outage.destination == peer.name:
+                    self._postpone(peer.name, outage.next_attempt_at, outage.reason)
+            return False
+        with self._database.read() as session:
+            encodings = outbox.encodings_waiting(session, peer.name)
+        try:
+            with dimse.open_association(peer, self._own_ae_title, encodings) as association:
+                return self._send_over(association, peer, encodings)
+        except NoContextAccepted as refused:
+            self._answered(peer.name)
+            if (delivery := self._lease(peer.name)) is not None:
+                self._replace(delivery, peer, None, str(refused), for_ever=True)
+            return True
+        except PeerUnreachable as unreachable:
+            outage = self._outages.unreachable(peer.name, str(unreachable), self._now(), _jitter())
+            self._tell(outage)
         return False
 
-    def _send_to(self, destination: str) -> bool:
-        peer = self._peers().get(destination)
-        if peer is None or not peer.receives:
-            self._alarms.set(
-                f"destination:{destination}",
-                f"results wait for {destination}, which is no destination any more: add it again or resend elsewhere",
-            )
-            return False
-        delivery = self._lease(destination)
-        if delivery is None:
-            return False
-        try:
-            encodings = {(delivery.sop_class_uid, delivery.transfer_syntax_uid), *self._encodings_waiting(destination)}
-            with dimse.open_association(peer, self._own_ae_title, encodings) as association:
-                self._alarms.clear(f"destination:{destination}")
-                self._send_one(association, delivery, peer)
-                while association.is_established and (following := self._lease(destination)) is not None:
-                    if (following.sop_class_uid, following.transfer_syntax_uid) not in encodings:
-                        self._leave_for_the_next(following)
-                        break
-                    self._send_one(association, following, peer)
-        except PeerUnreachable as unreachable:
-            self._retry(delivery, str(unreachable))
-            self._postpone_others(destination, str(unreachable))
-            self._alarms.set(f"destination:{destination}", f"{unreachable}; results wait and are sent again")
-            return False
+    def _send_over(self, association: Storing, peer: Peer, encodings: set[tuple[str, str]]) -> bool:
+        while association.is_established and (delivery := self._lease(peer.name)) is not None:
+            if (delivery.sop_class_uid, delivery.transfer_syntax_uid) not in encodings:
+                self._leave_for_the_next(delivery)
+                break
+            self._send_one(association, delivery, peer)
+            if peer.name in self._outages:
+                return False
         return True
 
     def _lease(self, destination: str) -> Delivery | None:
@@ -122,28 +142,33 @@ class Sender:
         with self._database.begin() as session:
             outbox.retry(session, delivery, "waits for the next association", self._now())
 
-    def _encodings_waiting(self, destination: str) -> set[tuple[str, str]]:
-        with self._database.read() as session:
-            return outbox.encodings_waiting(session, destination)
-
-    def _send_one(self, association: Association, delivery: Delivery, peer: Peer) -> None:
+    def _send_one(self, association: Storing, delivery: Delivery, peer: Peer) -> None:
+        if delivery.size_bytes > peer.largest_result:
+            reason = f"{delivery.size_bytes} bytes are more than {peer.name} gets in one object (largest_result)"
+            self._replace(delivery, peer, None, reason, for_ever=False)
+            return
         try:
-            answer = dimse.store(
-                association, self._store.path(delivery.digest, "results"), delivery.sop_class_uid,
-                delivery.transfer_syntax_uid,
+            answer = association.store(
+                self._store.path(delivery.digest, "results"), delivery.sop_class_uid, delivery.transfer_syntax_uid
             )
         except dimse.NotAccepted as refused:
+            self._answered(peer.name)
             self._replace(delivery, peer, None, str(refused), for_ever=True)
             return
+        except OSError as error:
+            self._retry(delivery, f"the kept object cannot be read: {error.strerror}")
+            return
         if answer.status is None:
-            self._retry(delivery, "no answer to C-STORE")
+            self._failed(delivery, "no answer to C-STORE")
             return
         match statuses.judge_c_store(answer.status):
             case statuses.Outcome.STORED | statuses.Outcome.STORED_WITH_WARNING:
+                self._answered(peer.name)
                 self._sent(delivery, answer.status)
             case statuses.Outcome.TRANSIENT:
-                self._retry(delivery, f"status 0x{answer.status:04X} {answer.comment}".strip())
+                self._failed(delivery, f"status 0x{answer.status:04X} {answer.comment}".strip())
             case statuses.Outcome.PERMANENT:
+                self._answered(peer.name)
                 self._refused(delivery, peer, answer.status, answer.comment)
 
     def _refused(self, delivery: Delivery, peer: Peer, status: int, comment: str) -> None:
@@ -168,53 +193,87 @@ class Sender:
                  form=delivery.form, sop_instance_uid=delivery.sop_instance_uid, status=f"0x{status:04X}")
         self._on_sent()
 
+    def _failed(self, delivery: Delivery, reason: str) -> None:
+        """It may be this object, it may be the destination: the third failure in a row is the destination's."""
+        outage = self._outages.failed(delivery.destination, reason, self._now(), _jitter())
+        self._retry(delivery, reason)
+        if outage is not None:
+            self._tell(outage)
+
     def _retry(self, delivery: Delivery, reason: str) -> None:
         now = self._now()
-        wait = backoff.next_wait(delivery.attempts, random.random())  # noqa: S311 - jitter
-        if now + wait - delivery.created_at > backoff.HORIZON:
-            self._give_up(delivery, f"given up after {backoff.HORIZON}: {reason}")
+        if now - delivery.created_at >= backoff.HORIZON:
+            self._give_up(delivery, _too_old(reason))
             return
+        due_at = max(
+            now + backoff.next_wait(delivery.attempts, _jitter()),
+            self._outages.next_attempt_at(delivery.destination, otherwise=now),
+        )
         with self._database.begin() as session:
-            outbox.retry(session, delivery, reason, now + wait)
+            outbox.retry(session, delivery, reason, due_at)
         self._metrics.deliveries.labels(delivery.destination, "retried").inc()
         log.warning("delivery.postponed", delivery=delivery.delivery_id, destination=delivery.destination,
-                    reason=reason, wait_s=round(wait.total_seconds(), 1))
+                    reason=reason, wait_s=round((due_at - now).total_seconds(), 1))
 
-    def _postpone_others(self, destination: str, reason: str) -> None:
-        """An unreachable destination is tried once per back-off, not once for every object that waits for it."""
-        while (delivery := self._lease(destination)) is not None:
-            self._retry(delivery, reason)
+    def _tell(self, outage: Outage) -> None:
+        """All that waits for the destination waits for its next attempt; what has waited too long is given up."""
+        name = outage.destination
+        self._metrics.outage_failures.labels(name).set(outage.failures)
+        self._alarms.set(
+            _alarm(name), f"{outage.reason}; results wait, {outage.failures} attempts in vain, next attempt at "
+            f"{outage.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC",
+        )
+        log.warning("destination.out", destination=name, reason=outage.reason, failures=outage.failures,
+                    next_attempt_at=outage.next_attempt_at.isoformat())
+        self._bury(name, _too_old(outage.reason), created_before=self._now() - backoff.HORIZON)
+        self._postpone(name, outage.next_attempt_at, outage.reason)
+
+    def _postpone(self, destination: str, until: datetime, reason: str) -> None:
+        with self._database.begin() as session:
+            outbox.postpone(session, destination, until, reason)
+
+    def _answered(self, destination: str) -> None:
+        if self._outages.answered(destination):
+            self._metrics.outage_failures.labels(destination).set(0)
+            self._alarms.clear(_alarm(destination))
+            log.info("destination.back", destination=destination)
+
+    def _bury(
+        self, destination: str, reason: str, *, aimed_elsewhere_than: str | None = None,
+        created_before: datetime | None = None,
+    ) -> None:
+        while True:
+            with self._database.begin() as session:
+                buried = outbox.bury(session, destination, reason, self._now(), limit=BURY_AT_ONCE,
+                                     aimed_elsewhere_than=aimed_elsewhere_than, created_before=created_before)
+            for delivery_id in buried:
+                self._say_dead(delivery_id, destination, reason)
+            if not buried:
+                return
 
     def _give_up(self, delivery: Delivery, reason: str) -> None:
         with self._database.begin() as session:
             outbox.dead(session, delivery, reason, self._now())
-        self._metrics.deliveries.labels(delivery.destination, "dead").inc()
-        self._alarms.set(DEAD_ALARM, f"not delivered: {reason}; once cured: radnode resend {delivery.delivery_id}")
-        log.error("delivery.dead", delivery=delivery.delivery_id, destination=delivery.destination, reason=reason)
+        self._say_dead(delivery.delivery_id, delivery.destination, reason)
 
-    def _confirm(self, delivery: Delivery) -> None:
-        peer = self._peers()[delivery.destination]
-        now = self._now()
-        try:
-            held = holds_instance(
-                peer,
-                self._own_ae_title,
-                study_instance_uid=delivery.study_instance_uid,
-                series_instance_uid=delivery.series_instance_uid,
-                sop_instance_uid=delivery.sop_instance_uid,
-            )
-        except PeerUnreachable as unreachable:
-            log.warning("delivery.unconfirmed", delivery=delivery.delivery_id, reason=str(unreachable))
-            with self._database.begin() as session:
-                outbox.postpone_confirmation(session, delivery, now + CONFIRM_AGAIN_AFTER)
-            return
-        with self._database.begin() as session:
-            if held:
-                outbox.confirmed(session, delivery, now, how="C-FIND")
-            elif delivery.sent_at is not None and now - delivery.sent_at > self._confirm_within:
-                outbox.resend(session, [delivery.delivery_id], now)
-            else:
-                outbox.postpone_confirmation(session, delivery, now + CONFIRM_AGAIN_AFTER)
-        if held:
-            self._metrics.deliveries.labels(delivery.destination, "confirmed").inc()
-            log.info("delivery.confirmed", delivery=delivery.delivery_id, destination=delivery.destination)
+    def _say_dead(self, delivery_id: int, destination: str, reason: str) -> None:
+        self._metrics.deliveries.labels(destination, "dead").inc()
+        self._alarms.set(DEAD_ALARM, f"not delivered: {reason}; once cured: radnode resend {delivery_id}")
+        log.error("delivery.dead", delivery=delivery_id, destination=destination, reason=reason)
+
+
+def aimed_at(peer: Peer) -> str:
+    """The machine that a destination's name means now."""
+    return f"{peer.ae_title}@{peer.host}:{peer.port}"
+
+
+def _alarm(destination: str) -> str:
+    return f"destination:{destination}"
+
+
+def _too_old(reason: str) -> str:
+    return f"given up after {backoff.HORIZON.total_seconds() / 3600:.0f} h: {reason}"
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 - spreads attempts, guards nothing

@@ -45,6 +45,11 @@ def create_app(answers: Answers, metrics: Metrics) -> FastAPI:
         """The newest jobs."""
         return answers.jobs()
 
+    @app.get("/api/deliveries")
+    def deliveries(failed: bool = False, destination: str | None = None) -> list[dict[str, Any]]:
+        """The newest deliveries: state, reason, since when, next attempt; `failed`: what was given up."""
+        return answers.deliveries(failed=failed, destination=destination)
+
     @app.get("/api/studies/{study_instance_uid}")
     def study(study_instance_uid: str) -> dict[str, Any]:
         """What happened to a study: series, grounds, routes, jobs, result objects, deliveries, events."""

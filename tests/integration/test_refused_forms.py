@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +18,7 @@ from support.waiting import eventually, stays
 from radnode.config.peers import Peer
 from radnode.node.alarms import Alarms
 from radnode.node.delivery.fallback import Fallback
+from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
 from radnode.node.observability import Metrics
 from radnode.node.service import utc_now
@@ -59,7 +59,7 @@ class Bench:
         self.sender = Sender(
             database=self.database, store=self.store, own_ae_title="RADNODE", peers=lambda: {"PACS": self.peer},
             fallback=Fallback(database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: None),
-            confirm_within=timedelta(minutes=1), now=utc_now, alarms=self.alarms, metrics=Metrics(),
+            outages=Outages(), now=utc_now, alarms=self.alarms, metrics=Metrics(),
             on_sent=lambda: None,
         )
         self._folder = folder

@@ -104,7 +104,8 @@ def test_nothing_is_sent_before_it_is_due(queued: Database) -> None:
         outbox.retry(session, delivery, "no answer", NOW + MINUTE)
     assert lease_delivery(queued) is None
     with queued.read() as session:
-        assert outbox.destinations_due(session, NOW) == ["PACS"]  # the report is due, but waits for the segmentation
+        assert outbox.destinations_due(session, NOW) == []  # the report is due, but waits for the segmentation
+        assert outbox.destinations_waiting(session) == ["PACS"]
         assert outbox.encodings_waiting(session, "PACS") == {
             ("1.2.840.10008.5.1.4.1.1.0", "1.2.840.10008.1.2.1"), ("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.1.2.1"),
         }  # fmt: skip
@@ -135,11 +136,11 @@ def test_what_was_being_sent_when_the_node_died_is_sent_again(queued: Database) 
 def test_what_arrived_is_looked_for_and_confirmed_once(queued: Database) -> None:
     _sent(queued, must_lease_delivery(queued))
     with queued.begin() as session:
-        assert outbox.unconfirmed(session, NOW, ["VIEWER"], 10) == []
-        (delivery,) = outbox.unconfirmed(session, NOW, ["PACS"], 10)
+        assert outbox.unconfirmed(session, NOW, "VIEWER", 10) == []
+        (delivery,) = outbox.unconfirmed(session, NOW, "PACS", 10)
         outbox.postpone_confirmation(session, delivery, NOW + MINUTE)
-        assert outbox.unconfirmed(session, NOW, ["PACS"], 10) == []
-        (delivery,) = outbox.unconfirmed(session, NOW + MINUTE, ["PACS"], 10)
+        assert outbox.unconfirmed(session, NOW, "PACS", 10) == []
+        (delivery,) = outbox.unconfirmed(session, NOW + MINUTE, "PACS", 10)
         outbox.confirmed(session, delivery, NOW, "C-FIND")
         outbox.confirmed(session, delivery, NOW, "C-FIND")
     assert _states(queued)["1.1"] == "CONFIRMED"
@@ -152,7 +153,7 @@ def test_the_dead_are_listed_and_sent_again_from_the_beginning(queued: Database)
     with queued.begin() as session:
         dead = outbox.dead_deliveries(session)
         assert len(dead) == 2
-        assert outbox.resend(session, dead, later) == 2
+        assert outbox.resend(session, dead, later) == dead
     again = must_lease_delivery(queued, now=later)
     assert (again.sop_instance_uid, again.digest) == (delivery.sop_instance_uid, delivery.digest)
     assert (again.attempts, again.created_at) == (1, later)
@@ -161,10 +162,10 @@ def test_the_dead_are_listed_and_sent_again_from_the_beginning(queued: Database)
 def test_what_was_confirmed_or_is_on_its_way_is_not_sent_again(queued: Database) -> None:
     delivery = must_lease_delivery(queued)
     with queued.begin() as session:
-        assert outbox.resend(session, [delivery.delivery_id], NOW) == 0
+        assert outbox.resend(session, [delivery.delivery_id], NOW) == []
         outbox.sent(session, delivery, 0, NOW)
         outbox.confirmed(session, delivery, NOW, "C-FIND")
-        assert outbox.resend(session, [delivery.delivery_id], NOW) == 0
+        assert outbox.resend(session, [delivery.delivery_id], NOW) == []
 
 
 def _supersede(database: Database) -> None:
@@ -193,7 +194,7 @@ def test_what_is_superseded_cannot_be_sent_again_by_hand(queued: Database) -> No
     _dead(queued, delivery)
     _supersede(queued)
     with queued.begin() as session:
-        assert outbox.resend(session, [delivery.delivery_id], NOW) == 0
+        assert outbox.resend(session, [delivery.delivery_id], NOW) == []
 
 
 def test_senders_that_ask_at_once_never_get_the_same_object(database: Database) -> None:
@@ -212,10 +213,10 @@ def test_a_report_is_sent_again_by_hand_only_with_what_it_refers_to(queued: Data
     _dead(queued, segmentation)
     with queued.begin() as session:
         (report,) = set(outbox.dead_deliveries(session)) - {segmentation.delivery_id}
-        assert outbox.resend(session, [report], NOW) == 0
+        assert outbox.resend(session, [report], NOW) == []
     assert _states(queued) == {"1.1": "DEAD", "1.2": "DEAD"}
     with queued.begin() as session:
-        assert outbox.resend(session, [report, segmentation.delivery_id], NOW) == 2
+        assert outbox.resend(session, [report, segmentation.delivery_id], NOW) == [segmentation.delivery_id, report]
     assert must_lease_delivery(queued).form == "SEG"
 
 
@@ -224,5 +225,5 @@ def test_a_report_is_sent_again_by_hand_when_what_it_refers_to_arrived(queued: D
     report = must_lease_delivery(queued)
     _dead(queued, report)
     with queued.begin() as session:
-        assert outbox.resend(session, [report.delivery_id], NOW) == 1
+        assert outbox.resend(session, [report.delivery_id], NOW) == [report.delivery_id]
     assert must_lease_delivery(queued).form == "TID1500"

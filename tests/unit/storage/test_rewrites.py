@@ -121,7 +121,7 @@ def test_what_was_replaced_is_neither_sent_nor_resent_nor_dead(produced: Databas
     _replace(produced)
     assert lease_delivery(produced) is None
     with produced.begin() as session:
-        assert outbox.resend(session, [1, 2, 3, 4], NOW) == 0
+        assert outbox.resend(session, [1, 2, 3, 4], NOW) == []
         assert outbox.dead_deliveries(session) == []
 
 

@@ -1,0 +1,140 @@
+"""Proves arrival: asks each destination by C-FIND whether it holds what it answered Success to (R7)."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from radnode.node.association import PeerUnreachable
+from radnode.node.delivery import backoff
+from radnode.node.delivery.sender import DEAD_ALARM
+from radnode.node.query import holds_instance
+from radnode.storage import outbox
+from radnode.storage.outbox import DeliveryState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from radnode.config.peers import Peer
+    from radnode.node.alarms import Alarms
+    from radnode.node.delivery.outages import Outages
+    from radnode.node.observability import Metrics
+    from radnode.storage.database import Database
+    from radnode.storage.outbox import Delivery
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN_AFTER = timedelta(seconds=5)
+AT_ONCE = 100
+
+
+class Confirmer:
+    """`confirm_sent` is the step of an activity."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        outages: Outages,
+        own_ae_title: str,
+        peers: Callable[[], Mapping[str, Peer]],
+        confirm_within: timedelta,
+        now: Callable[[], datetime],
+        alarms: Alarms,
+        metrics: Metrics,
+        on_missing: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._outages = outages
+        self._own_ae_title = own_ae_title
+        self._peers = peers
+        self._confirm_within = confirm_within
+        self._now = now
+        self._alarms = alarms
+        self._metrics = metrics
+        self._on_missing = on_missing
+
+    def confirm_sent(self) -> bool:
+        """Look for what is due to be looked for. True when more may be due."""
+        answering = [peer for peer in self._peers().values() if peer.answers_find]
+        found = [self._confirm_at(peer) for peer in answering]
+        self._watch({peer.name for peer in answering})
+        return any(found)
+
+    def _confirm_at(self, peer: Peer) -> bool:
+        with self._database.read() as session:
+            sent = outbox.unconfirmed(session, self._now(), peer.name, AT_ONCE)
+        for delivery in sent:
+            try:
+                held = holds_instance(
+                    peer,
+                    self._own_ae_title,
+                    study_instance_uid=delivery.study_instance_uid,
+                    series_instance_uid=delivery.series_instance_uid,
+                    sop_instance_uid=delivery.sop_instance_uid,
+                )
+            except PeerUnreachable as unreachable:
+                self._wait(peer.name, str(unreachable))
+                return False
+            self._outages.answered(peer.name)
+            if held:
+                self._found(delivery)
+            else:
+                self._not_listed(delivery)
+        return len(sent) == AT_ONCE
+
+    def _wait(self, destination: str, reason: str) -> None:
+        """What could not be asked for one object could not be asked for any."""
+        outage = self._outages.unreachable(destination, reason, self._now(), random.random())  # noqa: S311 - jitter
+        with self._database.begin() as session:
+            outbox.postpone_confirmations(session, destination, outage.next_attempt_at)
+        log.warning("delivery.unconfirmed", destination=destination, reason=reason)
+
+    def _found(self, delivery: Delivery) -> None:
+        with self._database.begin() as session:
+            outbox.confirmed(session, delivery, self._now(), how="C-FIND")
+        self._metrics.deliveries.labels(delivery.destination, "confirmed").inc()
+        log.info("delivery.confirmed", delivery=delivery.delivery_id, destination=delivery.destination)
+
+    def _not_listed(self, delivery: Delivery) -> None:
+        now = self._now()
+        if delivery.sent_at is not None and now - delivery.sent_at <= self._confirm_within:
+            with self._database.begin() as session:
+                outbox.postpone_confirmation(session, delivery, now + LOOK_AGAIN_AFTER)
+            return
+        reason = f"{delivery.destination} answered Success to it but does not list it"
+        if now - delivery.created_at >= backoff.HORIZON:
+            with self._database.begin() as session:
+                outbox.dead(session, delivery, reason, now, was=DeliveryState.SENT)
+            self._metrics.deliveries.labels(delivery.destination, "dead").inc()
+            self._alarms.set(DEAD_ALARM, f"{reason}; once cured: radnode resend {delivery.delivery_id}")
+            log.error("delivery.dead", delivery=delivery.delivery_id, destination=delivery.destination, reason=reason)
+            return
+        with self._database.begin() as session:
+            # The first time at once: the next time it has already been sent twice in vain.
+            wait = backoff.next_wait(delivery.attempts - 1, random.random()) if delivery.attempts > 1 else timedelta()  # noqa: S311 - jitter
+            outbox.not_found(session, delivery, reason, now + wait)
+        self._metrics.deliveries.labels(delivery.destination, "missing").inc()
+        log.error("delivery.missing", delivery=delivery.delivery_id, destination=delivery.destination, reason=reason)
+        self._on_missing()
+
+    def _watch(self, answering: set[str]) -> None:
+        """An alarm for each destination that answered Success to what it does not list, until all of it is found."""
+        with self._database.read() as session:
+            unproven = outbox.unproven(session, self._now() - self._confirm_within)
+        raised = {alarm.name for alarm in self._alarms.raised()}
+        for name in answering:
+            if number := unproven.get(name):
+                asked = {outage.destination: outage.reason for outage in self._outages.current()}
+                because = f" ({asked[name]})" if name in asked else ""
+                self._alarms.set(
+                    f"unconfirmed:{name}",
+                    f"{name} answered Success to {number} results that it does not list{because}; they are looked for "
+                    "and sent again until they are there: look into its import queue",
+                )
+            elif f"unconfirmed:{name}" in raised:
+                self._alarms.clear(f"unconfirmed:{name}")
