@@ -107,7 +107,7 @@ def test_a_data_folder_in_memory_is_said_to_lose_everything_with_the_power(tmp_p
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs"])
-def test_X10_a_data_folder_on_the_network_is_said_to_prove_nothing(kind: str) -> None:  # noqa: N802
+def test_X10_a_data_folder_on_the_network_is_said_to_prove_nothing(kind: str) -> None:
     finding = checks_machine.volume(Path("/data"), kind, "")
     assert finding.state == "wrong"
     assert kind in finding.answer
