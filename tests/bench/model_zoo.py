@@ -14,6 +14,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -178,8 +179,10 @@ def run(command: list[object]) -> subprocess.CompletedProcess[str]:
 
 
 def last(text: str) -> str:
-    """The last line that says something."""
-    return next((line.strip()[:240] for line in reversed(text.splitlines()) if line.strip()), "")
+    """The last error in a traceback, or the last line that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    return next(reversed(errors or lines), "")[:200]
 
 
 if __name__ == "__main__":
