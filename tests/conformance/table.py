@@ -39,7 +39,7 @@ FOOT = """
 More is proven elsewhere, each in the test named: voxels and places by dcmqi (`tests/conformance/test_results.py`,
 `test_maps_and_key_objects.py`), contours by plastimatch (`test_rtstruct.py`), presentation states by dcmpschk
 (`test_presentation_state.py`), OHIF's importer (`test_ohif_importer.py`) and OHIF in a browser (`tests/browser/`),
-storage in Orthanc (`tests/integration/test_result_forms.py`), all 48 turns of a patient (`test_matrix.py`).
+storage in Orthanc (`tests/integration/test_result_forms.py`), all 48 turns of a patient (`test_flips.py`).
 """
 
 
