@@ -20,7 +20,7 @@ from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.findings import Code, Detection, Failure, Findings, InPatient, Measurement, Rendering
 from radnode.pipelines.forms import Wanted
 from radnode.pipelines.geometry import to_patient
-from radnode.pipelines.results import gate_pdf, pdf_report
+from radnode.pipelines.results import gate_pdf, pdf_page, pdf_report
 from radnode.pipelines.results.gate import GateRefused, check
 from radnode.pipelines.results.pdf_texts import TEXTS
 from radnode.pipelines.results.writing import Writing
@@ -124,6 +124,20 @@ def test_all_letters_are_embedded_and_drawn(language: Language, tmp_path: Path) 
     assert {name.split("+")[1] for name, _ in fonts} == {"FiraGO", "FiraGOBold", "WenQuanYiMicroHei"}
     assert all(embedded for _, embedded in fonts)
     assert (validators.poppler_picture(path, tmp_path / "page") < 128).mean() > 0.005
+
+
+def test_words_behind_a_name_in_another_font_keep_their_letters(tmp_path: Path) -> None:
+    with pdf_page.sheet(TEXTS["en"], samples.STARTED, "foot", 1) as page:
+        page.ink(9)
+        page.write_in(20, 80, "Patient")
+        page.ink(9, bold=True, colour=(170, 0, 0))
+        page.write_in(20, 80, "王 Wang")
+        page.ink(9, bold=True, colour=(170, 0, 0))
+        page.write_in(20, 80, "Left side")
+        document = bytes(page.output())
+    path = tmp_path / "page.pdf"
+    path.write_bytes(document)
+    assert "Left side" in validators.poppler_text(path)
 
 
 @pytest.mark.parametrize("name", [
