@@ -39,7 +39,7 @@ from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
-from radnode.storage import jobs, leases, outbox, receptions, results
+from radnode.storage import jobs, leases, outbox, receptions, reconciling, results
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -261,7 +261,8 @@ class Node:
 
     def _take_over(self) -> None:
         """Whatever an earlier process of this node was doing waits again: it is dead, or the lock were not ours."""
-        self.store.sweep_spool()
+        with self.database.read() as session:
+            self.store.sweep_spool(lambda digest: reconciling.is_listed(session, digest))
         shutil.rmtree(self._configuration.settings.data / "work", ignore_errors=True)
         with self.database.begin() as session:
             given_back = jobs.give_back(session, utc_now(), self._life)

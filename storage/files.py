@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from radnode.storage.errors import StorageBroken, StorageFull, StorageInUse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 Area = Literal["instances", "results"]
@@ -154,11 +155,12 @@ class FileStore:
         return self.root / area / digest[:2] / digest[2:4] / f"{digest}.dcm"
 
     def keep(self, spooled: Path, digest: str, area: Area = "instances") -> Path:
-        """Make a written file durable under its content address and drop its spool name.
+        """Make a written file durable under its content address.
 
         Order: flush the bytes, give them their name, flush the folders that hold the name. When the name is there
-        already, so are its bytes, flushed. Raises StorageError, and then nothing may be acknowledged: a failed flush
-        is never tried again, the kernel may have dropped the pages.
+        already, so are its bytes, flushed. The spool name stays until the caller drops it, once a row has the digest:
+        after a crash in between it leads :meth:`sweep_spool` to the name without a row. Raises StorageError, and then
+        nothing may be acknowledged: a failed flush is never tried again, the kernel may have dropped the pages.
         """
         target = self.path(digest, area)
         with self._translated(target):
@@ -167,7 +169,6 @@ class FileStore:
             with contextlib.suppress(FileExistsError):
                 self._ops.link(spooled, target)
             self._ops.fsync(target.parent)
-            self._ops.unlink(spooled)
         return target
 
     def quarantine(self, spooled: Path, name: str) -> None:
@@ -188,10 +189,18 @@ class FileStore:
         with self._translated(path), contextlib.suppress(FileNotFoundError):
             self._ops.unlink(path)
 
-    def sweep_spool(self) -> int:
-        """Delete what an earlier process left half received; returns how many. Call before receiving."""
+    def sweep_spool(self, is_listed: Callable[[str], bool]) -> int:
+        """Delete what an earlier process left half received; returns how many. Call before receiving.
+
+        is_listed: whether a row has this digest; else the content address goes too, nobody was told of it.
+        """
         swept = 0
         for path in (self.root / "spool").iterdir():
+            if path.stat().st_nlink > 1:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                if not is_listed(digest):
+                    self.remove(digest)
             path.unlink()
             swept += 1
         return swept

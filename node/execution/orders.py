@@ -104,4 +104,5 @@ def keep_file(store: FileStore, path: Path) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     store.keep(path, digest, area=RESULTS)
+    path.unlink()
     return digest
