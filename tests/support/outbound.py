@@ -70,6 +70,7 @@ class Outbound:
 
     def __init__(self, folder: Path, *peers: Peer) -> None:
         self.clock = VirtualClock()
+        self.started = self.clock.time
         self.database = Database(f"sqlite:///{folder / 'radnode.db'}")
         self.database.upgrade()
         self.store = FileStore(folder / "data", reserve_bytes=1)

@@ -41,11 +41,12 @@ Break = CutAt | SilentFrom | TurnedAway
 class Wire:
     """Listens on `port` and forwards to another; `plan` says how each connection breaks, None: it holds.
 
-    struck: the breaks that were reached; a connection may end before.
+    struck: the breaks that were reached; a connection may end before. Each is told to `on_break`, too.
     """
 
     def __init__(self, to_port: int) -> None:
         self.plan: Callable[[], Break | None] = lambda: None
+        self.on_break: Callable[[Break], None] = lambda _broken: None
         self.connections = 0
         self.struck: list[Break] = []
         self._to_port = to_port
@@ -76,12 +77,16 @@ class Wire:
     def _carry(self, near: socket.socket, planned: Break | None) -> None:
         with near:
             if isinstance(planned, TurnedAway):
-                self.struck.append(planned)
+                self._strike(planned)
                 return
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._to_port)) as far:
                 for each in (near, far):
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._forward(near, far, planned)
+
+    def _strike(self, broken: Break) -> None:
+        self.struck.append(broken)
+        self.on_break(broken)
 
     def _forward(self, near: socket.socket, far: socket.socket, planned: Break | None) -> None:
         passed = {near: 0, far: 0}
@@ -98,7 +103,7 @@ class Wire:
                     continue
                 other.sendall(data[:left])
                 if left < len(data) and planned is not None:
-                    self.struck.append(planned)
+                    self._strike(planned)
                     if isinstance(planned, CutAt):
                         return
                     silent = True
