@@ -8,21 +8,22 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from radnode.config.alarms import AlarmSettings, beside, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.peers import Peer
 from radnode.config.routes import PRIORITIES, SOURCE, ConditionReader, Route, nearest, tests_of
-from radnode.config.settings import TAKEN_OVER, Settings, Worker, overridden
+from radnode.config.settings import TAKEN_OVER, Settings, overridden
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
-SECTIONS = ("node", "peers", "routes")
+SECTIONS = ("node", "peers", "routes", "alarms")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -60,6 +61,7 @@ class Configuration:
     peers: Mapping[str, Peer]
     routes: tuple[Route, ...]
     digest: str
+    alarms: AlarmSettings = field(default_factory=AlarmSettings)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
@@ -120,6 +122,23 @@ def check_references(configuration: Configuration, pipelines: Collection[str]) -
             *_unknown_sources(configuration, number, route),
         )
     ]
+
+
+def check_files(configuration: Configuration) -> list[Problem]:
+    """Files that the section `alarms` names and that this account cannot read. They may come later: no ground to refuse
+    to start.
+    """
+    problems = []
+    for where, path in files(configuration.alarms):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            problems.append(Problem(
+                file=configuration.name, line=configuration.lines.get(("alarms", *where), 1),
+                message=f"alarms.{'.'.join(where)}: {path} cannot be read: {error.strerror}",
+                cure="put it there, readable for the account of the node",
+            ))
+    return problems
 
 
 def _unknown_pipelines(
@@ -186,16 +205,18 @@ class _Reader:
         settings = self._settings(_given(document, "node", {}))
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
+        alarms = self._alarms(_given(document, "alarms", {}))
         if settings is not None:
             self._cross_check_settings(settings)
         self._cross_check_peers(peers)
-        if self._problems or settings is None:
+        if self._problems or settings is None or alarms is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
             settings=settings,
             peers=peers,
             routes=tuple(routes),
             digest=_digest(settings, peers, routes),
+            alarms=alarms,
             path=self._path,
             name=self._name,
             lines=self._lines,
@@ -220,6 +241,17 @@ class _Reader:
         base = self._path.parent if self._path else Path.cwd()
         absolute = {"data": base / settings.data, "models": settings.models and base / settings.models}
         return settings.model_copy(update=absolute)
+
+    def _alarms(self, section: object) -> AlarmSettings | None:
+        if not isinstance(section, dict):
+            self._report(["alarms"], "not a mapping", "write for example `mail:` below it")
+            return None
+        settings = self._model(AlarmSettings, section, ["alarms"])
+        if settings is None:
+            return None
+        for where, message, cure in contradictions(settings):
+            self._report(["alarms", *where], message, cure)
+        return beside(settings, self._path.parent if self._path else Path.cwd())
 
     def _peers(self, section: object) -> dict[str, Peer]:
         if not isinstance(section, dict):
@@ -298,8 +330,8 @@ class _Reader:
     def _report_invalid(self, each: ErrorDetails, model: type[BaseModel], path: Sequence[str | int]) -> None:
         where, last = [*path, *each["loc"]], str(each["loc"][-1]) if each["loc"] else ""
         if each["type"] == "extra_forbidden":
-            within = Worker if "workers" in each["loc"] else model
-            names = [name for name in within.model_fields if name != "name"]
+            known = _section_at(model, each["loc"]).model_fields.items()
+            names = [info.alias or name for name, info in known if name != "name"]
             self._report(where, "unknown key", nearest(last, names) or f"use {', '.join(names)}")
         elif each["type"] == "missing":
             self._report(where, "missing", f"write `{last}: …`")
@@ -332,6 +364,9 @@ class _Reader:
 
     def _cross_check_peers(self, peers: Mapping[str, Peer]) -> None:
         """Two senders under one AE title must differ in address, or the ledger could not tell them apart."""
+        for peer in peers.values():
+            if peer.expect is not None and not peer.sends:
+                self._report(["peers", peer.name, "expect"], "nothing comes from it", "write `sends: true`, too")
         senders = [peer for peer in peers.values() if peer.sends]
         for place, one in enumerate(senders):
             for other in senders[place + 1 :]:
@@ -350,6 +385,22 @@ def _overlap(one: Iterable[str], other: Iterable[str]) -> bool:
     return any(a.version == b.version and a.overlaps(b) for a in first for b in second)
 
 
+def _section_at(model: type[BaseModel], where: Sequence[str | int]) -> type[BaseModel]:
+    """The model of the section in which the last key of a path stands."""
+    for key in where[:-1]:
+        for name, info in model.model_fields.items():
+            if key == (info.alias or name):
+                model = next(_models_in(info.annotation), model)
+    return model
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for each in get_args(annotation):
+        yield from _models_in(each)
+
+
 def _given(document: Mapping[str, Any], section: str, empty: object) -> object:
     value = document.get(section)
     return empty if value is None else value
@@ -359,7 +410,8 @@ def _digest(settings: Settings, peers: Mapping[str, Peer], routes: Sequence[Rout
     meaning = {
         # Where is not what; and a URL may hold a password.
         "node": settings.model_dump(mode="json", exclude={"data", "models", "database_url"}),
-        "peers": {name: peer.model_dump(mode="json") for name, peer in peers.items()},
+        # Who is expected when changes no result.
+        "peers": {name: peer.model_dump(mode="json", exclude={"expect"}) for name, peer in peers.items()},
         "routes": [asdict(route) for route in routes],
     }
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+from datetime import time
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from radnode.config.destinations import PROFILES, Profile, ResultForm
+from radnode.config.durations import DAYS, Day, Duration, Hours
 
 
 def _ae_title(value: str) -> str:
@@ -67,6 +69,22 @@ class Section(BaseModel):
         return value
 
 
+class Expectation(Section):
+    """That a source sends at least every so often, in those hours of those days. Hours may go over midnight."""
+
+    every: Duration
+    between: Hours | None = None
+    days: Annotated[tuple[Day, ...], Field(min_length=1)] = DAYS
+
+    @property
+    def hours(self) -> tuple[time, time]:
+        """From when to when; from midnight to midnight where nothing is said."""
+        if self.between is None:
+            return time(), time()
+        first, last = self.between.split("-")
+        return time.fromisoformat(first), time.fromisoformat(last)
+
+
 class Peer(Section):
     """A DICOM application that sends to the node (a source), receives from it (a destination), or both."""
 
@@ -81,6 +99,7 @@ class Peer(Section):
     largest_result: Size = 10**9
     profile: Profile | None = None
     result_forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = ("SEG", "TID1500")
+    expect: Expectation | None = None
 
     @field_validator("result_forms")
     @classmethod
@@ -96,5 +115,5 @@ class Peer(Section):
 
     @property
     def digest(self) -> str:
-        """Changes with any change of the peer's configuration."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Changes with any change of the peer's configuration that concerns results."""
+        return hashlib.sha256(self.model_dump_json(exclude={"expect"}).encode()).hexdigest()

@@ -1,4 +1,7 @@
-"""What is wrong right now, in words an administrator can act upon."""
+"""What parts of this process say is wrong right now, in words an administrator can act upon.
+
+These are facts about the process; `node/alarming/` adds what the tables and the disk say, keeps alarms and tells them.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,14 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """`name` is stable ("destination:PACS1"); `text` says what is wrong and what to do."""
+    """`name` is stable, a kind of `node/alarming/kinds.py` and mostly a subject ("destination:PACS1")."""
 
     name: str
     text: str
@@ -25,10 +24,14 @@ class Alarm:
 
 
 class Alarms:
-    """The alarms raised now, by name. Raising again keeps the first time; clearing an unknown name is harmless."""
+    """The alarms raised now, by name. Raising again keeps the first time; clearing an unknown name is harmless.
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    on_change: a name came or went.
+    """
+
+    def __init__(self, now: Callable[[], datetime], on_change: Callable[[], None] = lambda: None) -> None:
         self._now = now
+        self._on_change = on_change
         self._lock = threading.Lock()
         self._raised: dict[str, Alarm] = {}
 
@@ -38,14 +41,14 @@ class Alarms:
             before = self._raised.get(name)
             self._raised[name] = Alarm(name=name, text=text, since=before.since if before else self._now())
         if before is None:
-            log.error("alarm.raised", alarm=name, text=text)
+            self._on_change()
 
     def clear(self, name: str) -> None:
         """The cause of `name` is gone."""
         with self._lock:
             gone = self._raised.pop(name, None)
         if gone is not None:
-            log.info("alarm.cleared", alarm=name)
+            self._on_change()
 
     def raised(self) -> list[Alarm]:
         """All alarms, oldest first."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import func, select
 
 from radnode.node import routing
-from radnode.storage import ledger
+from radnode.node.alarming.kinds import kind_of, subject_of
+from radnode.storage import alarms as kept
+from radnode.storage import leases, ledger
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
 from radnode.storage.outbox import DeliveryState
@@ -24,16 +27,17 @@ from radnode.storage.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
     from radnode.config.loading import Configuration
-    from radnode.node.alarms import Alarms
+    from radnode.node.alarms import Alarm, Alarms
     from radnode.node.delivery.outages import Outage
 
 NEWEST = 500
+DATABASE_LEASE = "node"
+"""Who has it works on the database."""
 
 Row = TypeVar("Row", SeriesRow, EventRow)
 
@@ -57,7 +61,7 @@ class Answers:
 
     def health(self) -> dict[str, Any]:
         """`healthy` is False when the ledger does not balance or the database does not answer."""
-        alarms = self._alarm_list()
+        alarms = self.alarms()
         try:
             balance = self.ledger()
         except DatabaseUnavailable as error:
@@ -83,7 +87,7 @@ class Answers:
                     }
                     for outage in self._outages()
                 ],
-                "alarms": self._alarm_list(),
+                "alarms": self.alarms(),
             }
 
     def ledger(self) -> dict[str, Any]:
@@ -142,16 +146,33 @@ class Answers:
                 ],
             }
 
+    def alarms(self, *, history: bool = False) -> list[dict[str, Any]]:
+        """What is wrong, oldest first; `history`: also what was cleared within 90 days.
+
+        What this process has found since the last round of the watch is there already; without a database it is all.
+        """
+        since = datetime.min.replace(tzinfo=UTC)
+        try:
+            with self._database.read() as session:
+                rows = kept.known(session, since) if history else kept.standing(session)
+        except DatabaseUnavailable:
+            rows = []
+        found = [_alarm(row) for row in rows]
+        known = {each["name"] for each in found if each["cleared_at"] is None}
+        reported = self._alarms.raised() if self._alarms else []
+        return found + [_fresh(alarm) for alarm in reported if alarm.name not in known]
+
+    def watched(self) -> bool:
+        """Whether a node works on this database now, so that its alarms are those of this minute."""
+        with self._database.read() as session:
+            return leases.held(session, DATABASE_LEASE, datetime.now(UTC))
+
     def explain(self, study_instance_uid: str) -> str | None:
         """Why each route did or did not run, for each series, in sentences; None for an unknown study."""
         study = self.study(study_instance_uid)
         if study is None:
             return None
         return "\n\n".join(_explain(series) for series in study["series"])
-
-    def _alarm_list(self) -> list[dict[str, Any]]:
-        raised = self._alarms.raised() if self._alarms else []
-        return [{"name": alarm.name, "text": alarm.text, "since": _time(alarm.since)} for alarm in raised]
 
 
 def _explain(series: dict[str, Any]) -> str:
@@ -276,6 +297,31 @@ def _delivery(delivery: DeliveryRow, result_object: ResultObjectRow, study_insta
         "confirmed_at": _time(delivery.confirmed_at),
         "confirmed_how": delivery.confirmed_how,
     }
+
+
+def _alarm(alarm: kept.KeptAlarm) -> dict[str, Any]:
+    kind = kind_of(alarm.name)
+    return {
+        "name": alarm.name,
+        "kind": kind.name,
+        "subject": subject_of(alarm.name),
+        "severity": alarm.severity,
+        "text": alarm.text,
+        "remedy": kind.remedy,
+        "since": _time(alarm.since),
+        "last_seen_at": _time(alarm.last_seen_at),
+        "cleared_at": _time(alarm.cleared_at),
+        "told": {
+            sink: {"event": telling.event, "at": _time(telling.told_at)} for sink, telling in alarm.tellings.items()
+        },
+    }
+
+
+def _fresh(alarm: Alarm) -> dict[str, Any]:
+    return _alarm(kept.KeptAlarm(
+        alarm_id=0, name=alarm.name, severity=kind_of(alarm.name).severity, text=alarm.text, since=alarm.since,
+        last_seen_at=alarm.since, cleared_at=None,
+    ))
 
 
 def _time(at: datetime | None) -> str | None:

@@ -53,10 +53,11 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="The file to check.")] = DEFAULT_CONFIG) -> None:
     """Validate a configuration: every mistake with file, line, what is wrong and what would be right."""
+    from radnode.config.loading import check_files
     from radnode.node.service import check_configuration
 
     configuration = _load(config)
-    problems = check_configuration(configuration)
+    problems = [*check_configuration(configuration), *check_files(configuration)]
     for problem in problems:
         err.print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
     if problems:
@@ -106,6 +107,34 @@ def send(
     for path, reason in report.refused:
         err.print(f"{escape(str(path))}: {escape(reason)}", style="red", soft_wrap=True)
     if report.refused or not report.stored:
+        raise typer.Exit(1)
+
+
+@app.command()
+def alarms(
+    history: Annotated[bool, typer.Option("--history", help="Also what was cleared.")] = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """List what is wrong, since when, and what to do; exit code 1 if anything is."""
+    from radnode.node.answers import Answers
+
+    answers = Answers.open(_load(config))
+    rows = answers.alarms(history=history)
+    if as_json:
+        _print_json(rows)
+    for row in rows if not as_json else ():
+        colour = "dim" if row["cleared_at"] else {"warning": "yellow"}.get(row["severity"], "bold red")
+        over = f", over since {row['cleared_at']}" if row["cleared_at"] else ""
+        told = "".join(f", told by {sink} {said['at']}" for sink, said in row["told"].items())
+        head = f"[{colour}]{row['severity']:>8}[/{colour}]  {escape(row['name'])}: {escape(row['text'])}"
+        out.print(head, soft_wrap=True, highlight=False)
+        out.print(f"{'':>10}since {row['since']}{over}{told}", soft_wrap=True, highlight=False)
+        if not row["cleared_at"]:
+            out.print(f"{'':>10}-> {escape(row['remedy'])}", soft_wrap=True, highlight=False)
+    if not answers.watched():
+        err.print("no node has looked for a minute: this is what the last one knew", style="yellow")
+    if any(row["cleared_at"] is None for row in rows):
         raise typer.Exit(1)
 
 

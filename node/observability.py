@@ -96,7 +96,8 @@ class Metrics:
             "ledger_difference", "Acknowledged instances minus the sum of all states; not 0 is an alarm"
         )
         self.disk_free_bytes = self._gauge("disk_free_bytes", "Free bytes on the instance store")
-        self.alarms = self._gauge("alarms", "Alarms raised now")
+        self.alarms = self._gauge("alarms", "Alarms raised now, by kind", "kind")
+        self.alarms_told = self._counter("alarms_told", "Alarms by sink and whether it took them", "sink", "outcome")
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
         return Counter(name, says, labels, namespace=NAMESPACE, registry=self.registry)

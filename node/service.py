@@ -14,8 +14,10 @@ import structlog
 import radnode
 from radnode.config.loading import ConfigError, Problem, check_references, load, needs_restart, stamp
 from radnode.config.settings import TAKEN_OVER
+from radnode.node.alarming.activities import alarm_activities
+from radnode.node.alarming.clock import WallClock
 from radnode.node.alarms import Alarms
-from radnode.node.answers import Answers
+from radnode.node.answers import DATABASE_LEASE, Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
@@ -58,7 +60,6 @@ log = structlog.get_logger(__name__)
 
 UPKEEP_EVERY_S = 10.0
 LOOK_EVERY_S = 1.0
-DATABASE_LEASE = "node"
 DATABASE_LEASE_TIME = timedelta(seconds=60)
 
 
@@ -132,7 +133,7 @@ class Node:
         self._configuration_stamp = stamp(configuration.path)
         self._installed = registry.installed(models=settings.model_store)
         self._models_stamp = stamp(settings.model_store / PINS)
-        self.alarms = Alarms(utc_now)
+        self.alarms = Alarms(utc_now, on_change=lambda: self._alarming[0].pulse())
         self.metrics = Metrics()
         self.database = Database(settings.effective_database_url)
         self.store = FileStore(settings.data, settings.disk_reserve)
@@ -348,9 +349,11 @@ class Node:
             database=self.database, own_ae_title=settings.ae_title, peers=self._peers,
             associations=self.associations, now=utc_now, on_counted=lambda: self._closing.pulse(),
         )
+        clock = WallClock(utc_now, time.monotonic)
         upkeep = Upkeep(
             database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
             retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
+            clock=clock,
         )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)
@@ -362,6 +365,10 @@ class Node:
             Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
             for number, worker in enumerate(settings.workers)
         ]
+        self._alarming = alarm_activities(
+            database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
+            refused=lambda: self._receiver.refused_lately(), clock=clock, now=utc_now, metrics=self.metrics,
+        )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
@@ -370,9 +377,11 @@ class Node:
                          self._rewriting, reloading, *self._workers):
             self._clock.every(LOOK_EVERY_S, activity)
         self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
-        self._clock.every(UPKEEP_EVERY_S, caretaker)
+        for activity in (caretaker, *self._alarming):
+            self._clock.every(UPKEEP_EVERY_S, activity)
         self._activities = [self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                            self._rewriting, *self._workers, heartbeat, caretaker, reloading]
+                            self._rewriting, *self._workers, heartbeat, caretaker, reloading,
+                            *self._alarming]
         self._receiver = self._make_receiver(settings)
         self._http = HttpServer(
             create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port

@@ -82,7 +82,7 @@ class FileStore:
 
     def __init__(self, root: Path, reserve_bytes: int, ops: FileOps | None = None) -> None:
         self.root = root
-        self._reserve_bytes = reserve_bytes
+        self.reserve_bytes = reserve_bytes
         self._ops = ops or SystemOps()
         self._known_folders: set[Path] = set()
         self._broken: int | None = None
@@ -147,7 +147,7 @@ class FileStore:
         if self._broken is not None:
             raise StorageBroken(self.root, self._broken)  # a new one: an error raised again keeps every traceback
         free = self.free_bytes()
-        if free < self._reserve_bytes:
+        if free < self.reserve_bytes:
             raise StorageFull(self.root, free)
 
     def path(self, digest: str, area: Area = "instances") -> Path:

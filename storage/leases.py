@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import or_, update
+from sqlalchemy import or_, select, update
 
 from radnode.storage.catalog import affected
 from radnode.storage.dialects import insert_for
@@ -45,6 +45,12 @@ def renew(session: Session, name: str, token: int, now: datetime, duration: time
 def release(session: Session, name: str, token: int, now: datetime) -> bool:
     """Give the lease free at once; False when it was lost before."""
     return _change(session, name, token, now, now)
+
+
+def held(session: Session, name: str, now: datetime) -> bool:
+    """Whether somebody has the lease."""
+    until = session.scalar(select(NodeLease.lease_until).where(NodeLease.name == name))
+    return until is not None and until > now
 
 
 def _change(session: Session, name: str, token: int, now: datetime, lease_until: datetime) -> bool:

@@ -104,7 +104,10 @@ class SeriesRow(Base):
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
-    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
+    __table_args__ = (
+        UniqueConstraint("study_id", "series_instance_uid"),
+        Index("ix_series_source", "source", "last_received_at"),
+    )
 
 
 class InstanceRow(Base):
@@ -324,3 +327,26 @@ class DeliveryRow(Base):
         UniqueConstraint("result_object_id", "destination"),
         Index("ix_deliveries_state", "state", "destination", "due_at"),
     )
+
+
+class AlarmRow(Base):
+    """Something that is or was wrong. name: the kind, or kind:subject. cleared_at: None while it holds."""
+
+    __tablename__ = "alarms"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(PlainText)
+    severity: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str] = mapped_column(PlainText)
+    since: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    cleared_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class AlarmTellingRow(Base):
+    """What a sink (mail, webhook) was told of an alarm last, and when; no row before the first time."""
+
+    __tablename__ = "alarm_tellings"
+    alarm_id: Mapped[int] = mapped_column(ForeignKey("alarms.id", ondelete="CASCADE"), primary_key=True)
+    sink: Mapped[str] = mapped_column(String(16), primary_key=True)
+    event: Mapped[str] = mapped_column(String(16))
+    told_at: Mapped[datetime]

@@ -10,7 +10,6 @@ import structlog
 
 from radnode.node.association import PeerUnreachable
 from radnode.node.delivery import backoff
-from radnode.node.delivery.sender import DEAD_ALARM
 from radnode.node.query import holds_instance
 from radnode.storage import outbox
 from radnode.storage.outbox import DeliveryState
@@ -111,7 +110,6 @@ class Confirmer:
             with self._database.begin() as session:
                 outbox.dead(session, delivery, reason, now, was=DeliveryState.SENT)
             self._metrics.deliveries.labels(delivery.destination, "dead").inc()
-            self._alarms.set(DEAD_ALARM, f"{reason}; once cured: radnode resend {delivery.delivery_id}")
             log.error("delivery.dead", delivery=delivery.delivery_id, destination=delivery.destination, reason=reason)
             return
         with self._database.begin() as session:

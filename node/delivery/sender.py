@@ -39,8 +39,6 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(minutes=5)
 BURY_AT_ONCE = 100
 """Deliveries given up in one transaction: storing images must not wait for the end of a long one."""
-DEAD_ALARM = "deliveries"
-"""Raised when a delivery dies, cleared by the upkeep when none is dead any more."""
 
 
 class Sender:
@@ -258,7 +256,6 @@ class Sender:
 
     def _say_dead(self, delivery_id: int, destination: str, reason: str) -> None:
         self._metrics.deliveries.labels(destination, "dead").inc()
-        self._alarms.set(DEAD_ALARM, f"not delivered: {reason}; once cured: radnode resend {delivery_id}")
         log.error("delivery.dead", delivery=delivery_id, destination=destination, reason=reason)
 
 

@@ -11,7 +11,7 @@ from radnode.node.intake.guards import Listener, OncePerMinute, Seats
 from radnode.node.intake.storing import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from radnode.node.intake.admission import Admission
@@ -54,7 +54,7 @@ class DicomReceiver:
         metrics: Metrics,
         on_recorded: Callable[[], None],
     ) -> None:
-        storage = Storage(
+        self._storage = Storage(
             store=store,
             record=record,
             associations=associations,
@@ -66,7 +66,7 @@ class DicomReceiver:
         self._house = House(
             admit=admit,
             seats=Seats(options.max_associations, options.max_associations_per_host),
-            storage=storage,
+            storage=self._storage,
             associations=associations,
             idle_s=options.association_idle_s,
             metrics=metrics,
@@ -87,6 +87,10 @@ class DicomReceiver:
         aborted.
         """
         self._listener.stop()
+
+    def refused_lately(self) -> Mapping[str, int]:
+        """Source -> how many of its objects were refused within the last hour for what they are."""
+        return self._storage.refusals.lately()
 
     def _serve(self, connection: Connection) -> None:
         Acceptor(connection, self._house).run()

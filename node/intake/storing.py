@@ -4,6 +4,7 @@ answered.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from radnode.node.intake.negotiation import IMPLICIT_VR_LITTLE_ENDIAN
 from radnode.node.intake.pdus import Violation
 from radnode.node.intake.refusals import ContextMismatch, IdentityMismatch, InvalidUID, Refused
 from radnode.node.intake.spooling import Spooled
+from radnode.node.intake.tally import RefusalTally
 from radnode.node.statuses import Status
 from radnode.storage.errors import StorageError
 from radnode.storage.receptions import Reception
@@ -66,6 +68,7 @@ class Storage:
         self.now = now
         self.metrics = metrics
         self.on_recorded = on_recorded
+        self.refusals = RefusalTally(time.monotonic)
 
     def begin(self, command: Command, context: Context, origin: Origin) -> Incoming:
         """Be ready for the data set of `command`."""
@@ -177,6 +180,8 @@ class Incoming:
     def _refuse(self, error: Exception) -> Status:
         status = statuses.of_failure(error)
         self._storage.metrics.instances_refused.labels(f"0x{status.code:04X}").inc()
+        if isinstance(error, Refused):
+            self._storage.refusals.refused(self._origin.source)
         kept = isinstance(error, Refused) and self._failure is None and self._quarantine()
         (log.warning if isinstance(error, (Refused, StorageError)) else log.exception)(
             "instance.refused",

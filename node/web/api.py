@@ -35,6 +35,11 @@ def create_app(answers: Answers, metrics: Metrics) -> FastAPI:
         """Ledger, jobs and deliveries by state, running stages, alarms."""
         return answers.status()
 
+    @app.get("/api/alarms")
+    def alarms(history: bool = False) -> list[dict[str, Any]]:
+        """What is wrong now; `history`: also what was."""
+        return answers.alarms(history=history)
+
     @app.get("/api/ledger")
     def ledger() -> dict[str, Any]:
         """The balance of the ledger."""

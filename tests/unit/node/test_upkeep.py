@@ -9,6 +9,7 @@ import pytest
 from support.rows import NOW
 
 from radnode.config.peers import Peer
+from radnode.node.alarming.clock import WallClock
 from radnode.node.alarms import Alarms
 from radnode.node.observability import Metrics
 from radnode.node.upkeep import Upkeep
@@ -41,6 +42,7 @@ class Bench:
         self._upkeep = Upkeep(
             database=self.database, store=store, now=lambda: NOW, alarms=self.alarms, metrics=Metrics(),
             retention_time=timedelta(days=4), peers=lambda: self.peers, on_jobs=lambda: None,
+            clock=WallClock(lambda: NOW, lambda: 0.0),
         )
 
     def refuse(self, form: str) -> None:

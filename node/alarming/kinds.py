@@ -1,0 +1,183 @@
+"""Every kind of alarm: how bad, when, and what to do. docs/alarms.md is made of this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Severity = Literal["critical", "error", "warning"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind. about: what the word after the colon of its name is, empty where there is none.
+
+    quotes: the text may repeat words of a peer, a file or an exception; whom we tell gets `says` instead of it.
+    """
+
+    name: str
+    severity: Severity
+    about: str = ""
+    says: str
+    remedy: str
+    quotes: bool = False
+
+
+_ALL = (
+    Kind(
+        name="ledger", severity="critical",
+        says="acknowledged images and their states do not sum up",
+        remedy="stop the node, keep a copy of its database, and compare it with a back-up",
+    ),
+    Kind(
+        name="database", severity="critical", quotes=True,
+        says="the database does not answer; images are answered with A700 meanwhile",
+        remedy="look at the database server, or at the disk of the data folder",
+    ),
+    Kind(
+        name="volume", severity="critical", quotes=True,
+        says="the disk failed to write or flush; images are refused with A700",
+        remedy="check the volume and its mount, then restart the node",
+    ),
+    Kind(
+        name="disk", severity="critical",
+        says="less space is free than `disk_reserve`; images are refused with A700",
+        remedy="free space, take a larger disk, or lower `retention_days`; images are taken again by itself",
+    ),
+    Kind(
+        name="disk-low", severity="warning",
+        says="less space is free than twice `disk_reserve`",
+        remedy="free space before images are refused",
+    ),
+    Kind(
+        name="silence", severity="error", about="source",
+        says="no images came for longer than `expect` says",
+        remedy="look whether the source is on, forwards to this node and reaches it; else change its `expect`",
+    ),
+    Kind(
+        name="refusals", severity="warning", about="source",
+        says="objects of a known sender were refused within the last hour",
+        remedy="look at `instance.refused` in the log and into the folder `quarantine`: the sender must mend them",
+    ),
+    Kind(
+        name="unreadable", severity="error", about="source",
+        says="images were kept within the last day whose headers cannot be read; nothing runs on their series",
+        remedy="look at `instance.quarantined` in the log, and have the source send them again",
+    ),
+    Kind(
+        name="headers", severity="error",
+        says="images wait for longer than two minutes for their headers to be read",
+        remedy="look at memory and processors of the machine and at the log; a restart of the node does no harm",
+    ),
+    Kind(
+        name="held", severity="warning", about="source",
+        says="series lack images and have been held for longer than `series_held`, within the last day",
+        remedy="have the source send the study again; `radnode routes explain` says what is missing",
+    ),
+    Kind(
+        name="conflict", severity="error", about="source", quotes=True,
+        says="images contradict each other (two patients in one study, one UID for two images) within the last day; "
+             "nothing runs on them",
+        remedy="correct the study in the archive; `radnode routes explain` says what contradicts",
+    ),
+    Kind(
+        name="series", severity="error", about="number in the log", quotes=True,
+        says="a series cannot be judged",
+        remedy="look at `series.not_judged` in the log and report it",
+    ),
+    Kind(
+        name="jobs", severity="error", about="pipeline",
+        says="jobs failed for good within the last day",
+        remedy="`radnode jobs` says why",
+    ),
+    Kind(
+        name="jobs-waiting", severity="warning",
+        says="a job waits for a worker for longer than `job_waits`",
+        remedy="look at `radnode jobs` and at the workers in the log; add a worker if the load is what you expect",
+    ),
+    Kind(
+        name="pipeline", severity="error", about="pipeline", quotes=True,
+        says="a pipeline cannot be used: it does not load, or its model is not the one that was added",
+        remedy="install or add it again; until then its studies fail",
+    ),
+    Kind(
+        name="destination", severity="error", about="destination", quotes=True,
+        says="a destination does not answer; results wait (told after `destination_away`)",
+        remedy="look at the peer and the network; `radnode doctor` tries it, results leave by themselves",
+    ),
+    Kind(
+        name="deliveries", severity="error",
+        says="results were given up",
+        remedy="`radnode deliveries --failed` says why; once cured: `radnode resend --all-failed`",
+    ),
+    Kind(
+        name="delivery-waits", severity="warning", about="destination",
+        says="results wait for longer than `delivery_waits`",
+        remedy="`radnode deliveries` says why",
+    ),
+    Kind(
+        name="unconfirmed", severity="error", about="destination", quotes=True,
+        says="a destination answered Success to results that it does not list; they are sent again",
+        remedy="look into its import queue",
+    ),
+    Kind(
+        name="form", severity="warning", about="destination and form", quotes=True,
+        says="a destination refused a result form and gets another instead",
+        remedy="list the other form for it, or, once it takes this one: `radnode offer-again`",
+    ),
+    Kind(
+        name="configuration", severity="error", quotes=True,
+        says="the changed file has mistakes; the last good configuration is in force",
+        remedy="`radnode check` names them",
+    ),
+    Kind(
+        name="restart", severity="warning",
+        says="changed settings take effect after a restart",
+        remedy="restart the node",
+    ),
+    Kind(
+        name="clock", severity="warning",
+        says="the clock of the machine was moved within the last hour",
+        remedy="let a time service (chrony, systemd-timesyncd) keep it; times in the log are off by that much",
+    ),
+    Kind(
+        name="activity", severity="error", about="activity", quotes=True,
+        says="a part of the node fails and is tried again and again",
+        remedy="look at `activity.failed` in the log; `radnode doctor` may know the cause",
+    ),
+    Kind(
+        name="sink", severity="error", about="mail or webhook", quotes=True,
+        says="alarms cannot be told this way; it is tried again",
+        remedy="look at its section below `alarms` in the configuration and at that server",
+    ),
+)
+
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
+
+
+def kind_of(alarm_name: str) -> Kind:
+    """The kind of "silence:CT2"; a name that no kind has is an activity's, so that nothing is ever left untold."""
+    return KINDS.get(alarm_name.partition(":")[0], KINDS["activity"])
+
+
+def subject_of(alarm_name: str) -> str:
+    """What "silence:CT2" is about: "CT2"."""
+    return alarm_name.partition(":")[2]
+
+
+def public_words(alarm_name: str, text: str) -> str:
+    """What may leave the machine: nothing that a peer or a file has said."""
+    kind = kind_of(alarm_name)
+    return kind.says if kind.quotes else text
+
+
+def table() -> str:
+    """All kinds as a Markdown table."""
+    lines = ["| alarm | how bad | when | what to do |", "|---|---|---|---|"]
+    for kind in KINDS.values():
+        name = f"`{kind.name}`" + (f" : {kind.about}" if kind.about else "")
+        lines.append(f"| {name} | {kind.severity} | {kind.says} | {kind.remedy} |")
+    return "\n".join(lines)
