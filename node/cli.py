@@ -157,6 +157,23 @@ def jobs(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def refused(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """List what was not taken, or was and cannot be read, newest first: when, from whom, why, and where it lies."""
+    from radnode.node.answers import Answers
+
+    configuration = _load(config)
+    rows = Answers.open(configuration).refused()
+    if as_json:
+        _print_json(rows)
+        return
+    columns = ("at", "source", "status", "reason", "file")
+    table = Table(*columns, caption=f"files are below {escape(str(configuration.settings.data))}")
+    for row in rows:
+        table.add_row(*(escape(str(row[column])) for column in columns))
+    out.print(table)
+
+
+@app.command()
 def ledger(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Prove that every acknowledged instance is in exactly one state; exit code 1 if not."""
     from radnode.node.answers import Answers

@@ -139,7 +139,9 @@ class Node:
         self.store = FileStore(settings.data, settings.disk_reserve)
         self.associations = Associations(on_change=self._association_changed)
         self._outages = Outages()
-        self.answers = Answers(self.database, self.alarms, self._running, self._outages.current)
+        self.answers = Answers(
+            self.database, self.alarms, self._running, self._outages.current, self.store.quarantine
+        )
         self._reader = HeaderReader()
         self._executor = LocalExecutor(settings.workers, settings.model_store)
         self._identity = _identity(settings.data)

@@ -108,7 +108,7 @@ class Receiver:
 
     def quarantined(self) -> list[Path]:
         """The bytes of refused objects."""
-        return sorted(path for path in (self.store.root / "quarantine").rglob("*") if path.is_file())
+        return sorted(path for path in (self.store.root / "quarantine").glob("*.dcm"))
 
     def ended(self, how: str) -> int:
         """How many connections ended in this way, by the metric."""
