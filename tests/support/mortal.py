@@ -53,12 +53,21 @@ class MortalNode(NodeProcess):
 
     def dies(self, within: float = 30) -> None:
         """Wait for its death at the place."""
+        assert self.died(within), f"it lives\n{self.log()}"
+
+    def died(self, within: float) -> bool:
+        """Whether it died at the place in time; else it is not to die any more."""
         program = self._program
         assert program is not None
-        eventually(lambda: program.ended is not None, within=within, every=0.01, why=lambda: f"it dies\n{self.log()}")
+        with suppress(AssertionError):
+            eventually(lambda: program.ended is not None, within=within, every=0.01)
+        if program.ended is None:
+            self._orders.unlink(missing_ok=True)
+            return False
         assert program.ended == -signal.SIGKILL, f"it ended with {program.ended}\n{self.log()}"
         assert not self._orders.exists(), "something else killed it"
         self.kill()
+        return True
 
     @contextmanager
     def database(self) -> Iterator[Database]:
