@@ -9,7 +9,9 @@ import os
 import random
 import shutil
 import tempfile
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,7 +34,7 @@ from radnode.storage.files import FileStore
 from radnode.storage.receptions import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from radnode.storage.receptions import Reception
 
@@ -51,9 +53,7 @@ class Life(NamedTuple):
     power: bool
 
 
-LIVES = st.builds(
-    Life, st.lists(st.integers(0, 3), max_size=3), cut_at=st.integers(1, 70), power=st.booleans()
-)  # fmt: skip
+LIVES = st.builds(Life, st.lists(st.integers(0, 3), max_size=3), cut_at=st.integers(1, 70), power=st.booleans())
 
 
 class History:
@@ -75,10 +75,10 @@ class History:
         self._volume.step = turns.step
         root = self._volume.top / "new" / "data"
         try:
-            with _standing_still_after(turns):
+            with _the_dead_do_nothing(turns):
                 store = _started(root, self._volume, self.rows)
                 storage = self._storage(store, turns)
-                turns.run([lambda number=number: self._receive(storage, number, turns) for number in life.images])
+                turns.run([partial(self._receive, storage, number, turns) for number in life.images])
         except Cut:
             self._volume.note_all()
         self._volume.step = lambda: None
@@ -165,31 +165,20 @@ def _started_on(root: Path, volume: Volume, rows: set[str]) -> set[str]:
     return set(kept)
 
 
-class _standing_still_after:  # noqa: N801 - reads as a word at the call
-    """What is dead does not clear up: only the descriptor is closed, as the kernel does."""
+@contextmanager
+def _the_dead_do_nothing(turns: Turns) -> Iterator[None]:
+    """Whoever is cut off does not clear up; only the descriptor is closed, as the kernel does."""
+    discard = Spooled.discard
 
-    def __init__(self, turns: Turns) -> None:
-        discard = Spooled.discard
-
-        def unless_dead(spooled: Spooled) -> None:
-            if turns.cut:
-                spooled._file.close()
-                return
+    def unless_dead(spooled: Spooled) -> None:
+        if turns.cut:
+            spooled._file.close()
+        else:
             turns.step()
             discard(spooled)
 
-        self._patches = [
-            patch.object(Spooled, "discard", unless_dead),
-            patch("radnode.node.intake.storing.log"),
-        ]
-
-    def __enter__(self) -> None:
-        for each in self._patches:
-            each.start()
-
-    def __exit__(self, *_: object) -> None:
-        for each in self._patches:
-            each.stop()
+    with patch.object(Spooled, "discard", unless_dead), patch("radnode.node.intake.storing.log"):
+        yield
 
 
 class ForgetfulOfBytes(Volume):
