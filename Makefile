@@ -13,7 +13,7 @@ help:
 	@echo 'make demo    a synthetic chest CT through the whole node, in about a minute'
 	@echo 'make lint    style, types and import contracts'
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
-	@echo 'make faults  the long kill run: RADNODE_TEST_KILLS=400 make faults'
+	@echo 'make faults  the long runs: RADNODE_TEST_KILLS=1000 RADNODE_TEST_HISTORIES=10000 make faults'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
 	@echo 'make bench   intake measured; numbers in bench-results/'
@@ -39,7 +39,8 @@ test: setup
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench
 
 faults: setup
-	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} $(BIN)/python -m pytest tests/faults
+	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} RADNODE_TEST_HISTORIES=$${RADNODE_TEST_HISTORIES:-10000} \
+	RADNODE_TEST_RESULTS=$${RADNODE_TEST_RESULTS:-bench-results} $(BIN)/python -m pytest tests/faults
 
 conformance: setup
 	$(BIN)/python tests/conformance/table.py

@@ -38,11 +38,11 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
     configuration = _load(config)
     configure_logging(as_json=configuration.settings.json_logs)
-    node = Node(configuration)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with _explained():
+        node = Node(configuration)
         node.start()
     try:
         ended.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import time
@@ -46,7 +47,7 @@ from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from radnode.config.loading import Configuration
@@ -70,6 +71,16 @@ class StartRefused(Exception):
 def utc_now() -> datetime:
     """The wall clock; with `time.monotonic` the only clock of the node."""
     return datetime.now(UTC)
+
+
+@contextlib.contextmanager
+def _listening(setting: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartRefused(
+            f"node.{setting}: port {port}: {error.strerror}; `radnode doctor` says who has it, or choose another"
+        ) from error
 
 
 def _identity(folder: Path) -> str:
@@ -162,7 +173,8 @@ class Node:
         for activity in self._activities:
             activity.start()
         self._clock.start()
-        self._receiver.start()
+        with _listening("dicom_port", self._configuration.settings.dicom_port):
+            self._receiver.start()
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
@@ -399,9 +411,10 @@ class Node:
                             self._rewriting, *self._workers, heartbeat, caretaker, reloading,
                             *self._alarming]
         self._receiver = self._make_receiver(settings)
-        self._http = HttpServer(
-            create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
-        )
+        with _listening("http_port", settings.http_port):
+            self._http = HttpServer(
+                create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
+            )
 
     def _make_receiver(self, settings: Settings) -> DicomReceiver:
         options = ReceiverOptions(

@@ -99,8 +99,6 @@ class FileStore:
         self._noting = threading.Lock()
         self.acknowledgements = Acknowledgements(root, self._ops.fsync)
         self.quarantine = Quarantine(root / "quarantine")
-        above = root.absolute()
-        self._unflushed = [folder.parent for folder in (above, *above.parents) if not folder.exists()]
         for name in ("spool", "instances", "results", "recorded", "quarantine", FOLDER):
             (root / name).mkdir(parents=True, exist_ok=True)
 
@@ -134,10 +132,16 @@ class FileStore:
             self._ops.unlink(probe)
             self._ops.unlink(target)
             self._ops.fsync(self.root / "spool")
-            for folder in (self.root, *self._unflushed):
-                self._ops.fsync(folder)
-        self._unflushed = []
+            self._flush_way_to_root()
         self._broken = None
+
+    def _flush_way_to_root(self) -> None:
+        """Whoever made these folders, this process or one that died over it, may not have flushed their names."""
+        root = self.root.absolute()
+        for folder in (root, *root.parents):
+            self._ops.fsync(folder)
+            if folder.is_mount() or not os.access(folder.parent, os.W_OK):
+                return
 
     def new_spool_path(self) -> Path:
         """A name in the spool that nothing has."""

@@ -155,6 +155,7 @@ def test_the_sweep_takes_what_was_half_received_and_nothing_else(tmp_path: Path)
     assert kept.exists()
 
 
+@pytest.mark.catalogue("K4")
 def test_the_sweep_takes_a_name_of_which_no_row_came(tmp_path: Path) -> None:
     earlier = FileStore(tmp_path, 0)
     recorded, not_recorded = (earlier.keep(*_spool(earlier, content)) for content in (b"x", b"y"))
@@ -179,6 +180,7 @@ def test_results_lie_apart_from_instances(tmp_path: Path) -> None:
     assert not store.path(digest).exists()
 
 
+@pytest.mark.catalogue("K17")
 def test_a_second_node_on_the_folder_is_refused_until_the_first_has_gone(tmp_path: Path) -> None:
     first, second = FileStore(tmp_path, 0), FileStore(tmp_path, 0)
     first.lock()
@@ -189,6 +191,7 @@ def test_a_second_node_on_the_folder_is_refused_until_the_first_has_gone(tmp_pat
     second.unlock()
 
 
+@pytest.mark.catalogue("K17")
 def test_a_lock_ends_with_its_process_however_it_dies(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from radnode.storage.files import FileStore\n"

@@ -134,6 +134,7 @@ class _DiesBefore(FileStore):
         raise KeyboardInterrupt
 
 
+@pytest.mark.catalogue("K15")
 def test_files_of_a_deletion_that_was_cut_short_go_at_the_next(
     database: Database, store: FileStore, tmp_path: Path
 ) -> None:
