@@ -158,7 +158,7 @@ class AlarmWatch:
 
     def _without_database(self, error: DatabaseUnavailable) -> None:
         if all(alarm.name != DATABASE for alarm in self._reported.raised()):
-            self._log_raised(DATABASE, str(error))
+            self._log_raised(DATABASE, public_words(DATABASE, str(error)))
         self._reported.set(DATABASE, str(error))
         self._metrics.alarms.labels(DATABASE).set(1)
         self._on_change()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+
 from support.network import free_port
 from support.processes import required
 
