@@ -71,8 +71,8 @@ class AlarmWatch:
         now = self._now()
         try:
             with self._database.read() as session:
-                tables = self._tables(session, now)
                 standing = kept.standing(session)
+                tables = self._tables(session, frozenset(alarm.name for alarm in standing), now)
             found = self._decide(tables, now)
             changed = self._keep(found, standing, now)
         except DatabaseUnavailable as error:
@@ -86,7 +86,7 @@ class AlarmWatch:
             self._on_change()
         return False
 
-    def _tables(self, session: Session, now: datetime) -> Tables:
+    def _tables(self, session: Session, standing: frozenset[str], now: datetime) -> Tables:
         configuration = self._configuration()
         expected = [name for name, peer in configuration.peers.items() if peer.expect is not None]
         lately = now - DAY
@@ -102,7 +102,7 @@ class AlarmWatch:
             oldest_header=symptoms.oldest_unread_header(session),
             dead_deliveries=len(outbox.dead_deliveries(session)),
             partially_delivered=outbox.partially_delivered(session),
-            standing=frozenset(alarm.name for alarm in kept.standing(session)),
+            standing=standing,
         )
 
     def _decide(self, tables: Tables, now: datetime) -> list[Alarm]:

@@ -10,7 +10,7 @@ from support import dcmtk
 from support.alarm_sinks import HookServer
 from support.chest import write_chest
 from support.network import free_port
-from support.node import CHEST_CT, PeerEntry
+from support.node import CHEST_CT, PeerEntry, archive, modality
 from support.waiting import eventually, stays
 
 if TYPE_CHECKING:
@@ -92,3 +92,39 @@ def test_after_a_kill_the_alarm_stands_since_it_began_and_is_not_told_again(
     stays(lambda: hook.told() == [("raised", "silence:CT2")], during=12, why="it was told already")
     (after,) = node.get("/api/alarms")
     assert (after["name"], after["since"]) == (before["name"], before["since"])
+
+
+@pytest.mark.catalogue("S9", "C11")
+def test_each_fault_is_an_alarm_of_its_own_within_a_minute_and_a_metric(
+    start_node: Callable[..., NodeProcess], tmp_path: Path
+) -> None:
+    """The faults a node can be given from outside; the others are given to it in tests/integration/test_alarms.py."""
+    node = start_node(peers=[modality(), archive(free_port())])
+    node.stop()
+    (node.data / "models" / "stray").mkdir(parents=True)
+    node.write_config(f"{node.config.read_text()}\nalarms: {{series_held: 1 s, delivery_waits: 1 s}}\n")
+    node.start()
+
+    good = write_chest(tmp_path / "good", name="good")
+    two = write_chest(tmp_path / "two", name="two", slices=6)
+    dcmtk.dcmodify(two.files[3:], insert=["(0010,0020)=MILLER"])
+    gap = write_chest(tmp_path / "gap", name="gap", slices=8)
+    gap.files[4].unlink()
+    nameless = write_chest(tmp_path / "nameless", name="nameless", slices=1)
+    dcmtk.dcmodify(nameless.files, erase=["(0020,000e)"])
+    for folder in ("good", "two", "gap"):
+        dcmtk.dcmsend(node.port, tmp_path / folder, called=node.ae_title)
+    dcmtk.storescu(node.port, tmp_path / "nameless", called=node.ae_title, check=False)
+
+    soon = {"conflict:CT1", "held:CT1", "refusals:CT1", "pipeline:stray"}
+    eventually(lambda: soon <= set(_names(node)), within=NOTICED, why=lambda: f"{_names(node)}\n{node.log()}")
+    node.wait_for_job(good.series_instance_uid, "PRODUCED")
+    away = {"destination:PACS", "delivery-waits:PACS"}
+    eventually(lambda: away <= set(_names(node)), within=NOTICED, why=lambda: f"{_names(node)}\n{node.log()}")
+    node.write_config(node.config.read_text().replace("run:", "runs:"))
+    everything = soon | away | {"configuration"}
+    eventually(lambda: set(_names(node)) == everything, within=NOTICED, why=lambda: f"{_names(node)}\n{node.log()}")
+
+    counted = {f'radnode_alarms{{kind="{name.partition(":")[0]}"}} 1.0' for name in everything}
+    eventually(lambda: all(line in node.metrics() for line in counted), why=node.metrics)
+    assert "MILLER" not in node.alarms() + node.log(1000)

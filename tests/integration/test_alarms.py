@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 from structlog.testing import capture_logs
 from support.alarm_sinks import HookServer, MailServer, certificate
 from support.network import free_port
-from support.rows import NOW, fail, job_over, must_lease, receive, reception
+from support.rows import NOW, fail, job_over, must_lease, produce, reception, receive, result
 
 from radnode.config.loading import Configuration, parse
 from radnode.node.alarming.clock import WallClock
@@ -18,13 +20,13 @@ from radnode.node.alarming.watch import AlarmWatch
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.observability import Metrics
-from radnode.storage import catalog
+from radnode.storage import catalog, outbox
 from radnode.storage.database import Database
-from radnode.storage.errors import DatabaseUnavailable
-from radnode.storage.files import FileStore
+from radnode.storage.errors import DatabaseUnavailable, StorageBroken
+from radnode.storage.files import FileStore, SystemOps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from radnode.storage.receptions import Reception
@@ -92,6 +94,11 @@ class Node:
         job_over(self.database, 1, now=self.now)
         fail(self.database, must_lease(self.database, self.now), now=self.now)
         self._read_headers()
+
+    def moves_the_clock(self, seconds: float) -> None:
+        """The wall clock, not the monotonic one."""
+        self.now += timedelta(seconds=seconds)
+        self._monotonic_from += timedelta(seconds=seconds)
 
     def _read_headers(self) -> None:
         with self.database.begin() as session:
@@ -352,3 +359,75 @@ def test_X1_a_disk_below_its_reserve_is_an_alarm_until_there_is_room_again(node:
     assert node.raised() == []
     node.goes_on(5)
     assert hook.told()[1:] == [("cleared", "disk")]
+
+
+def _lose_an_instance(node: Node) -> None:
+    node.receives(reception(1), reception(2))
+    with node.database.begin() as session:
+        session.execute(text("DELETE FROM headers WHERE instance_id = 1"))
+        session.execute(text("DELETE FROM ledger_events WHERE instance_id = 1 AND kind <> 'acknowledged'"))
+        session.execute(text("UPDATE ledger_events SET instance_id = 2"))
+        session.execute(text("DELETE FROM instances WHERE id = 1"))
+
+
+def _break_the_volume(node: Node) -> None:
+    class Broken(SystemOps):
+        def fsync(self, path: Path) -> None:
+            raise OSError(errno.EIO, "input/output error")
+
+    node.store._ops = Broken()
+    spooled = node.store.new_spool_path()
+    spooled.write_bytes(b"an image")
+    with pytest.raises(StorageBroken):
+        node.store.keep(spooled, "ab" * 32)
+    spooled.unlink()
+
+
+def _refuse_a_result(node: Node) -> None:
+    job_over(node.database, 1)
+    produce(node.database, must_lease(node.database), result("1.9.1"))
+    with node.database.begin() as session:
+        outbox.dead(session, outbox.lease_due(session, "PACS", NOW, MINUTE), "status 0x0122", NOW)
+    node._read_headers()
+
+
+def _receive_what_cannot_be_read(node: Node) -> None:
+    (received,) = receive(node.database, reception(1))
+    with node.database.begin() as session:
+        catalog.reject_header(session, received.instance_id, "it has no SOP Instance UID", NOW)
+
+
+def _leave_a_job(node: Node) -> None:
+    job_over(node.database, 1, now=NOW - timedelta(hours=1))
+    node._read_headers()
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("ledger", _lose_an_instance),
+        ("volume", _break_the_volume),
+        ("deliveries", _refuse_a_result),
+        ("unreadable:PACS", _receive_what_cannot_be_read),
+        ("headers", lambda node: receive(node.database, reception(1, at=NOW - 2 * MINUTE))),
+        ("jobs-waiting", _leave_a_job),
+        ("jobs:ct-lung", lambda node: node.failing_job()),
+        pytest.param("clock", lambda node: node.moves_the_clock(3600), marks=pytest.mark.catalogue("N17")),
+        ("pipeline:ct-lung", lambda node: node.reported.set("pipeline:ct-lung", "its model is another")),
+        ("activity:cataloguing", lambda node: node.reported.set("activity:cataloguing", "no process can be started")),
+    ],
+)
+def test_one_round_after_a_fault_it_is_an_alarm_an_event_and_a_metric_and_was_told(
+    node: Node, hook: HookServer, name: str, fault: Callable[[Node], Any]
+) -> None:
+    """A round is every ten seconds, so that a minute is enough."""
+    node.configure(f"{{webhook: {{url: '{hook.url}'}}}}")
+    node.goes_on()
+    assert node.raised() == []
+    fault(node)
+    with capture_logs() as events:
+        node.goes_on()
+    assert node.raised() == [name]
+    assert [event["alarm"] for event in events if event["event"] == "alarm.raised"] == [name]
+    assert node.metrics.registry.get_sample_value("radnode_alarms", {"kind": name.partition(":")[0]}) == 1
+    assert hook.told() == [("raised", name)]
