@@ -11,7 +11,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 from support.alarm_sinks import HookServer, MailServer, certificate
 from support.network import free_port
-from support.rows import NOW, fail, job_over, must_lease, produce, reception, receive, result
+from support.rows import NOW, fail, job_over, must_lease, produce, receive, reception, result
 
 from radnode.config.loading import Configuration, parse
 from radnode.node.alarming.clock import WallClock
