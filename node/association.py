@@ -51,7 +51,10 @@ def associate(
     for abstract_syntax, transfer_syntaxes in contexts:
         ae.add_requested_context(abstract_syntax, list(transfer_syntaxes))
     handlers: list[Any] = [(evt.EVT_CONN_OPEN, _answer_at_once)]
-    association = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=handlers)
+    try:
+        association = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=handlers)
+    except OSError as error:  # asked of the resolver at each attempt: a name that fails now may not fail next time
+        raise PeerUnreachable(f"{peer.name}: no address for {peer.host} ({error.strerror})") from error
     try:
         if association.is_rejected:
             raise PeerUnreachable(_rejection(association, peer))

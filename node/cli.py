@@ -178,6 +178,27 @@ def ledger(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 
 
 @app.command()
+def reindex(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Make a lost, damaged or older database whole from the stored images; the node must be stopped.
+
+    Exit code 0: every acknowledged image is there, 1: something is missing.
+    """
+    from dataclasses import asdict
+
+    from radnode.node.reindexing import reindex as make_whole
+
+    configuration = _load(config)
+    with _explained():
+        report = make_whole(configuration)
+    if as_json:
+        _print_json({**asdict(report), "complete": report.complete})
+    else:
+        out.print(*report.sentences(), sep="\n", soft_wrap=True, highlight=False, markup=False)
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+@app.command()
 def deliveries(
     failed: Annotated[bool, typer.Option("--failed", help="Only what was given up.")] = False,
     destination: Annotated[str | None, typer.Option("--destination", help="Only for this peer.")] = None,

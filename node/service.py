@@ -41,7 +41,7 @@ from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
-from radnode.storage import jobs, leases, outbox, receptions, results
+from radnode.storage import jobs, leases, outbox, rebuilding, receptions, reconciling, results
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -154,6 +154,7 @@ class Node:
         self.store.lock()
         self.store.self_test()
         self.database.upgrade()
+        self._check_acknowledged()
         self._claim_database()
         self._take_over()
         for activity in self._activities:
@@ -252,6 +253,19 @@ class Node:
             )
         self._database_token = token
 
+    def _check_acknowledged(self) -> None:
+        """Work on a database that was lost, or is an older copy, would forget what senders were told is stored."""
+        last = self.store.acknowledgements.last()
+        if last is None:
+            return
+        with self.database.read() as session:
+            known = rebuilding.knows(session, last)
+        if not known:
+            raise StartRefused(
+                f"the database does not know what was acknowledged at {last.received_at:%Y-%m-%d %H:%M:%S} UTC: it was "
+                "lost, or is an older copy. Run `radnode reindex`, which makes it whole from the images"
+            )
+
     def _keep_claim(self) -> bool:
         """Prolong all leases of this process."""
         with self.database.begin() as session:
@@ -262,7 +276,8 @@ class Node:
 
     def _take_over(self) -> None:
         """Whatever an earlier process of this node was doing waits again: it is dead, or the lock were not ours."""
-        self.store.sweep_spool()
+        with self.database.read() as session:
+            self.store.sweep_spool(lambda digest: reconciling.is_listed(session, digest))
         shutil.rmtree(self._configuration.settings.data / "work", ignore_errors=True)
         with self.database.begin() as session:
             given_back = jobs.give_back(session, utc_now(), self._life)

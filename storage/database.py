@@ -82,6 +82,13 @@ class Database:
             return "current"
         return "older" if found in {each.revision for each in script.walk_revisions()} else "newer"
 
+    def is_sound(self) -> bool:
+        """Whether every page of an SQLite file can be read; PostgreSQL looks after its own. Raises as `schema`."""
+        if not self._is_sqlite:
+            return True
+        with _translated(), self._reading.connect() as connection:
+            return bool(connection.exec_driver_sql("PRAGMA quick_check").scalar() == "ok")
+
     def now(self) -> datetime:
         """The time where the database runs; on SQLite that is here. Raises :class:`DatabaseUnavailable`."""
         if self._is_sqlite:

@@ -3,7 +3,9 @@
     root/spool/                         what is being received
     root/instances/<aa>/<bb>/<sha256>   what was acknowledged
     root/results/<aa>/<bb>/<sha256>     what is sent
+    root/recorded/<aa>/<bb>/<sha256>    the same files, named by the SHA-256 of their SOP Instance UID
     root/quarantine/                    what was refused, for an administrator to look at
+    root/acknowledged/                  who sent what and when (radnode.storage.acknowledgements)
 
 No name of a file comes from a received value but through its digest.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -20,16 +23,24 @@ import threading
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from radnode.storage.acknowledgements import FOLDER, Acknowledgements
 from radnode.storage.errors import StorageBroken, StorageFull, StorageInUse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-Area = Literal["instances", "results"]
+    from radnode.storage.acknowledgements import Expiry
+    from radnode.storage.receptions import Reception
+
+Area = Literal["instances", "results", "recorded"]
 
 QUARANTINE_FILES = 1000
 QUARANTINE_BYTES = 2_000_000_000
+
+
+def _digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class FileOps(Protocol):
@@ -88,9 +99,11 @@ class FileStore:
         self._lock_descriptor: int | None = None
         self._free_seen = (0, -1.0)
         self._quarantining = threading.Lock()
+        self._noting = threading.Lock()
+        self.acknowledgements = Acknowledgements(root, self._ops.fsync)
         above = root.absolute()
         self._unflushed = [folder.parent for folder in (above, *above.parents) if not folder.exists()]
-        for name in ("spool", "instances", "results", "quarantine"):
+        for name in ("spool", "instances", "results", "recorded", "quarantine", FOLDER):
             (root / name).mkdir(parents=True, exist_ok=True)
 
     def lock(self) -> None:
@@ -115,7 +128,7 @@ class FileStore:
         Raises StorageError when the volume cannot do that.
         """
         probe = self.new_spool_path()
-        with self._translated(probe):
+        with self.translated(probe):
             probe.write_bytes(b"radnode")
             self._ops.fsync(probe)
             target = probe.with_suffix(".test")
@@ -136,15 +149,14 @@ class FileStore:
         """Free space on the volume; asked at most ten times a second."""
         free, at_s = self._free_seen
         if time.monotonic() - at_s > 0.1:
-            with self._translated(self.root):
+            with self.translated(self.root):
                 free = shutil.disk_usage(self.root).free
             self._free_seen = (free, time.monotonic())
         return free
 
     def check_reserve(self) -> None:
         """Raise :class:`StorageFull` below the reserve, :class:`StorageBroken` after a failure of the volume."""
-        if self._broken is not None:
-            raise StorageBroken(self.root, self._broken)  # a new one: an error raised again keeps every traceback
+        self._check_whole()
         free = self.free_bytes()
         if free < self.reserve_bytes:
             raise StorageFull(self.root, free)
@@ -154,26 +166,47 @@ class FileStore:
         return self.root / area / digest[:2] / digest[2:4] / f"{digest}.dcm"
 
     def keep(self, spooled: Path, digest: str, area: Area = "instances") -> Path:
-        """Make a written file durable under its content address and drop its spool name.
+        """Make a written file durable under its content address.
 
         Order: flush the bytes, give them their name, flush the folders that hold the name. When the name is there
-        already, so are its bytes, flushed. Raises StorageError, and then nothing may be acknowledged: a failed flush
-        is never tried again, the kernel may have dropped the pages.
+        already, so are its bytes, flushed. The spool name stays until the caller drops it, once a row has the digest:
+        after a crash in between it leads :meth:`sweep_spool` to the name without a row. Raises StorageError, and then
+        nothing may be acknowledged: a failed flush is never tried again, the kernel may have dropped the pages.
         """
+        self._check_whole()
         target = self.path(digest, area)
-        with self._translated(target):
+        with self.translated(target):
             self._ops.fsync(spooled)
             self._make_folders(target.parent)
             with contextlib.suppress(FileExistsError):
                 self._ops.link(spooled, target)
             self._ops.fsync(target.parent)
-            self._ops.unlink(spooled)
         return target
+
+    def remember(self, sop_instance_uid: str, digest: str) -> None:
+        """A result was recorded under this UID: no other bytes may ever be sent under it. The first call holds."""
+        target = self.path(_digest_of(sop_instance_uid), "recorded")
+        with self.translated(target):
+            self._make_folders(target.parent)
+            with contextlib.suppress(FileExistsError):
+                self._ops.link(self.path(digest, "results"), target)
+            self._ops.fsync(target.parent)
+
+    def remembered(self, sop_instance_uid: str) -> Path | None:
+        """The file of the result that was recorded under this UID, even if the database no longer knows it."""
+        path = self.path(_digest_of(sop_instance_uid), "recorded")
+        return path if path.exists() else None
+
+    def note(self, entries: Sequence[Reception | Expiry]) -> None:
+        """Write down durably what was acknowledged or deleted. Raises StorageError, as :meth:`keep`."""
+        with self._noting, self.translated(self.acknowledgements.folder):
+            self._check_whole()
+            self.acknowledgements.append(entries)
 
     def quarantine(self, spooled: Path, name: str) -> None:
         """Move a refused object aside; the oldest give way when there are too many."""
         folder = self.root / "quarantine"
-        with self._translated(folder), self._quarantining:  # else one caller measures what another deletes
+        with self.translated(folder), self._quarantining:  # else one caller measures what another deletes
             spooled.replace(folder / f"{name}.dcm")
             held = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
             total = 0
@@ -185,16 +218,28 @@ class FileStore:
     def remove(self, digest: str, area: Area = "instances") -> None:
         """Delete the bytes; harmless when they are gone."""
         path = self.path(digest, area)
-        with self._translated(path), contextlib.suppress(FileNotFoundError):
+        with self.translated(path), contextlib.suppress(FileNotFoundError):
             self._ops.unlink(path)
 
-    def sweep_spool(self) -> int:
-        """Delete what an earlier process left half received; returns how many. Call before receiving."""
+    def sweep_spool(self, is_listed: Callable[[str], bool]) -> int:
+        """Delete what an earlier process left half received; returns how many. Call before receiving.
+
+        is_listed: whether a row has this digest; else the content address goes too, nobody was told of it.
+        """
         swept = 0
         for path in (self.root / "spool").iterdir():
+            if path.stat().st_nlink > 1:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                if not is_listed(digest):
+                    self.remove(digest)
             path.unlink()
             swept += 1
         return swept
+
+    def _check_whole(self) -> None:
+        if self._broken is not None:
+            raise StorageBroken(self.root, self._broken)  # a new one: an error raised again keeps every traceback
 
     def _make_folders(self, folder: Path) -> None:
         if folder in self._known_folders:
@@ -206,12 +251,13 @@ class FileStore:
         self._known_folders.add(folder)
 
     @contextlib.contextmanager
-    def _translated(self, path: Path) -> Iterator[None]:
+    def translated(self, path: Path) -> Iterator[None]:
+        """What the volume says as StorageError. After an I/O error or once it is read-only, nothing more is taken."""
         try:
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull(path, 0) from error
+                raise StorageFull(path, self._free_seen[0]) from error
             if error.errno in (errno.EIO, errno.EROFS):
                 self._broken = error.errno
             raise StorageBroken(path, error.errno or 0) from error

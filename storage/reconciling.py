@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import InstanceRow
@@ -14,6 +14,8 @@ from radnode.storage.tables import InstanceRow
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sqlalchemy.orm import Session
 
     from radnode.storage.database import Database
 
@@ -44,6 +46,12 @@ def compare(database: Database, data: Path) -> Differences:
         missing = [digest for digest in missing if again[digest][1]]
         unlisted = [path for path in unlisted if path.stem not in again and path.exists()]
     return Differences(agreeing=len(live) - len(missing), missing=tuple(missing), unlisted=tuple(unlisted))
+
+
+def is_listed(session: Session, digest: str) -> bool:
+    """Whether an instance that has not expired names these bytes."""
+    found = exists().where(InstanceRow.digest == digest, InstanceRow.state != InstanceState.EXPIRED)
+    return bool(session.scalar(select(found)))
 
 
 def files(data: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from sqlalchemy import delete, exists, insert, select
 from sqlalchemy.orm import aliased
 
 from radnode.storage import ledger
+from radnode.storage.acknowledgements import Expiry
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import (
     DeliveryRow,
@@ -39,7 +40,7 @@ def expire(database: Database, store: FileStore, older_than: datetime, now: date
     crash in between leaves neither a row without bytes nor a file for ever. Bytes that another instance shares stay.
     Results are kept: they are small, and a PACS may ask for a resend.
     """
-    _remove_files(database, store)
+    _remove_files(database, store, now)
     with database.begin() as session:
         ids = list(session.scalars(_settled(older_than).limit(limit)))
         expired = ledger.move(session, ids, InstanceState.EXPIRED, reason="retention", now=now)
@@ -47,7 +48,7 @@ def expire(database: Database, store: FileStore, older_than: datetime, now: date
             session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(some)))
         if ids:
             session.execute(insert(RemovalRow), [{"instance_id": each} for each in ids])
-    _remove_files(database, store)
+    _remove_files(database, store, now)
     return expired
 
 
@@ -84,8 +85,11 @@ def _settled(older_than: datetime) -> Select[int]:
     )
 
 
-def _remove_files(database: Database, store: FileStore) -> None:
-    """Delete what is noted for removal and no other instance needs; then forget the notes."""
+def _remove_files(database: Database, store: FileStore, now: datetime) -> None:
+    """Delete what is noted for removal and no other instance needs; then forget the notes.
+
+    The deletion is written down beside the images first, so that a rebuilt ledger does not miss the files.
+    """
     other = aliased(InstanceRow)
     needed = exists().where(
         other.sop_instance_uid == InstanceRow.sop_instance_uid,  # part of the bytes, and it has an index
@@ -94,10 +98,11 @@ def _remove_files(database: Database, store: FileStore) -> None:
     )
     with database.read() as session:
         notes = session.execute(
-            select(RemovalRow.id, InstanceRow.digest, needed)
+            select(RemovalRow.id, InstanceRow.sop_instance_uid, InstanceRow.digest, needed)
             .join(InstanceRow, InstanceRow.id == RemovalRow.instance_id)
         ).all()
-    for _, digest, is_needed in notes:
+    store.note([Expiry(sop_instance_uid=uid, digest=digest, at=now) for _, uid, digest, _ in notes])
+    for _, _, digest, is_needed in notes:
         if not is_needed:
             store.remove(digest)
     if notes:

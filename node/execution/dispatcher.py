@@ -13,7 +13,7 @@ import structlog
 
 from radnode.node.delivery.fallback import forms_for
 from radnode.node.execution.base import WorkerLost
-from radnode.node.execution.orders import keep_file, keep_object, made_by, work_order
+from radnode.node.execution.orders import keep_file, keep_object, made_by, remember, work_order
 from radnode.pipelines.contract import RunReport, RunState
 from radnode.pipelines.forms import plan
 from radnode.storage import jobs, results
@@ -194,6 +194,7 @@ class Dispatcher:
                 end(session, job.job_id, job.token, report.reason, summary, self._now(),
                     objects=objects, destinations=destinations)
         if objects:
+            remember(self._store, objects)
             self._on_produced()
 
     def _deliverable(self, job: LeasedJob) -> dict[str, frozenset[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -83,7 +84,13 @@ def work_order(
 
 
 def keep_object(store: FileStore, produced: ProducedObject) -> NewResultObject:
-    """Move a result file into the store."""
+    """Move a result file into the store.
+
+    If a result was recorded under its UID before the database was lost, that one is sent again: its bytes may be in an
+    archive, and a UID stands for one content.
+    """
+    if recorded := store.remembered(produced.sop_instance_uid):
+        shutil.copyfile(recorded, produced.path)
     size_bytes = Path(produced.path).stat().st_size
     return NewResultObject(
         name=produced.name,
@@ -99,9 +106,16 @@ def keep_object(store: FileStore, produced: ProducedObject) -> NewResultObject:
     )
 
 
+def remember(store: FileStore, objects: Iterable[NewResultObject]) -> None:
+    """These are in the database now and may be sent: nothing else ever under their UIDs."""
+    for each in objects:
+        store.remember(each.sop_instance_uid, each.digest)
+
+
 def keep_file(store: FileStore, path: Path) -> str:
     """Move a file of a run into the store; returns the digest it is found under."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     store.keep(path, digest, area=RESULTS)
+    path.unlink()
     return digest

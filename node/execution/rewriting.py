@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node.execution.base import WorkerLost
-from radnode.node.execution.orders import RESULTS, keep_object, made_by, work_order
+from radnode.node.execution.orders import RESULTS, keep_object, made_by, remember, work_order
 from radnode.pipelines.contract import RunState
 from radnode.storage import jobs, results, rewrites
 
@@ -117,6 +117,7 @@ class Rewriter:
         objects = [keep_object(self._store, produced) for produced in report.objects]
         with self._database.begin() as session:
             rewrites.rewritten(session, rewrite, objects, self._now())
+        remember(self._store, objects)
         log.info("result.rewritten", job=rewrite.job_id, destination=rewrite.destination,
                  objects=[each.name for each in objects])
         self._on_rewritten()

@@ -37,3 +37,22 @@ def _around_the_instance(sop_class_uid: bytes, transfer_syntax_uid: bytes) -> tu
 def _uid(element: int, value: bytes) -> bytes:
     padded = value + b"\0" * (len(value) % 2)
     return struct.pack("<HH2sH", 0x0002, element, b"UI", len(padded)) + padded
+
+
+LONGEST_HEADER = 1024
+"""Bytes in which :func:`header` ends: four UIDs of at most 64 characters."""
+
+
+def read_header(data: bytes) -> tuple[int, str] | None:
+    """Where the data set of a file written with :func:`header` begins, and its transfer syntax; None for another."""
+    position, end = len(_PREAMBLE) + 12, len(data)
+    if not data.startswith(_PREAMBLE) or end < position:
+        return None
+    end = position + int(struct.unpack_from("<L", data, position - 4)[0])
+    position += 14  # File Meta Information Version
+    found: dict[int, str] = {}
+    while position + 8 <= min(end, len(data)):
+        element, length = struct.unpack_from("<2xH2xH", data, position)
+        found[element] = data[position + 8 : position + 8 + length].rstrip(b"\0").decode("ascii", "replace")
+        position += 8 + length
+    return (end, found[0x0010]) if position == end and 0x0010 in found else None

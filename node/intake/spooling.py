@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 from typing import TYPE_CHECKING
 
 from radnode.node.intake.refusals import OverLimit
-from radnode.storage.errors import StorageBroken, StorageFull
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from radnode.storage.files import FileStore
 
 _LOOK_AT_DISK_EVERY = 64 * 1024 * 1024
@@ -34,7 +30,7 @@ class Spooled:
         self._largest = largest
         self._checked_at = 0
         self._hash = hashlib.sha256(header)
-        with self._storage_errors():
+        with self._store.translated(self.path):
             self._file = self.path.open("x+b", buffering=0)  # fragments are large; a buffer would only copy them
         self._append(memoryview(header))
 
@@ -61,7 +57,7 @@ class Spooled:
 
     def close(self) -> None:
         """Close the file, which stays where it is."""
-        with self._storage_errors():
+        with self._store.translated(self.path):
             self._file.close()
 
     def discard(self) -> None:
@@ -72,15 +68,6 @@ class Spooled:
             self.path.unlink(missing_ok=True)
 
     def _append(self, left: memoryview) -> None:
-        with self._storage_errors():
+        with self._store.translated(self.path):
             while left:
                 left = left[self._file.write(left) :]
-
-    @contextlib.contextmanager
-    def _storage_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull(self.path, self._store.free_bytes()) from error
-            raise StorageBroken(self.path, error.errno or errno.EIO) from error

@@ -62,17 +62,23 @@ class Storage:
         on_recorded: Callable[[], None],
     ) -> None:
         self.store = store
-        self.committer = Committer(record)
+        self.committer = Committer(self._acknowledge)
         self.associations = associations
         self.largest_object = largest_object
         self.now = now
         self.metrics = metrics
         self.on_recorded = on_recorded
         self.refusals = RefusalTally(time.monotonic)
+        self._record = record
 
     def begin(self, command: Command, context: Context, origin: Origin) -> Incoming:
         """Be ready for the data set of `command`."""
         return Incoming(self, command, context, origin)
+
+    def _acknowledge(self, receptions: Sequence[Reception]) -> Sequence[Recorded]:
+        recorded = self._record(receptions)
+        self.store.note(receptions)
+        return recorded
 
 
 class Incoming:

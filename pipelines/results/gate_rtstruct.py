@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from radnode.pipelines.findings import Findings, Segment
+    from radnode.pipelines.geometry import Volume
     from radnode.pipelines.results.writing import Writing
 
 Fault = tuple[str, str]
 
-# How far a contour may lie from the middle of its slice, in slices: planning systems drop those that are further.
+# How far a contour may lie from the plane of its image, in slices: planning systems drop those that are further.
 _OFF_PLANE = 0.01
 
 
@@ -44,7 +45,7 @@ def faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
         if len(contours) != 1:
             yield "segments", f"{segment.key} has {len(contours)} sets of contours"
             continue
-        yield from _voxels(contours[0], segment, findings)
+        yield from _voxels(contours[0], segment, writing)
     yield from _referenced(result, findings)
 
 
@@ -69,9 +70,10 @@ def _regions(result: Dataset, findings: Findings) -> Iterator[Fault]:
         yield "codes", "what the regions are is not what the findings say"
 
 
-def _voxels(contours: Dataset, segment: Segment, findings: Findings) -> Iterator[Fault]:
-    """Every contour on the slice of the image it names, and together exactly the mask."""
-    volume = findings.grid
+def _voxels(contours: Dataset, segment: Segment, writing: Writing) -> Iterator[Fault]:
+    """Every contour in the plane of the image it names, and together exactly the mask."""
+    volume = writing.findings.grid
+    planes = _planes(writing, volume)
     places = {(frame.sop_instance_uid, frame.frame_number): place for place, frame in enumerate(volume.frames)}
     rings: dict[int, list[NDArray[np.float64]]] = {}
     for contour in contours.ContourSequence:
@@ -86,7 +88,7 @@ def _voxels(contours: Dataset, segment: Segment, findings: Findings) -> Iterator
         number = image.get("ReferencedFrameNumber")
         place = places.get((str(image.ReferencedSOPInstanceUID), None if number is None else int(number)))
         index = to_index(volume.affine, points)
-        if place is None or np.abs(index[:, 0] - place).max() > _OFF_PLANE:
+        if place is None or np.abs(index[:, 0] - planes[place]).max() > _OFF_PLANE:
             yield "geometry", f"{segment.key}: a contour does not lie on the image it names"
             return
         rings.setdefault(place, []).append(index[:, [2, 1]] + 0.5)
@@ -96,6 +98,18 @@ def _voxels(contours: Dataset, segment: Segment, findings: Findings) -> Iterator
     missing = [place for place in np.flatnonzero(mask.any(axis=(1, 2))).tolist() if place not in rings]
     if wrong or missing:
         yield "voxels", f"{segment.key}: {wrong} voxels differ, {len(missing)} slices have no contour"
+
+
+def _planes(writing: Writing, volume: Volume) -> NDArray[np.float64]:
+    """Where each image says it lies, in slices: next to its regular place in the volume, not always in it."""
+    headers = {str(header.SOPInstanceUID): header for header in writing.source.slices}
+    positions = []
+    for frame in volume.frames:
+        header = headers[frame.sop_instance_uid]
+        if frame.frame_number is not None:
+            header = header.PerFrameFunctionalGroupsSequence[frame.frame_number - 1].PlanePositionSequence[0]
+        positions.append([float(value) for value in header.ImagePositionPatient])
+    return to_index(volume.affine, np.array(positions))[:, 0]
 
 
 def _referenced(result: Dataset, findings: Findings) -> Iterator[Fault]:

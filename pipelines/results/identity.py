@@ -34,16 +34,20 @@ def derived_uid(*parts: str | int) -> str:
     return f"2.25.{uuid.uuid5(_NAMESPACE, chr(31).join(map(str, parts))).int}"
 
 
-def result_uid(job_key: str, form: str, revision: int, part: str) -> str:
-    """The UID of one part ("series", "instance", "tracking lung-left", ...) of one result form of one job."""
-    return derived_uid("result", job_key, form, revision, part)
+def result_uid(job_key: str, form: str, part: str) -> str:
+    """The UID of one part ("series", "instance", "tracking lung-left", ...) of one result form of one job.
+
+    The revision is no part of it: a revision has other inputs, hence another key, while a node that lost its database
+    counts revisions anew.
+    """
+    return derived_uid("result", job_key, form, part)
 
 
-def tracking_uid(job_key: str, revision: int, segment_key: str) -> str:
+def tracking_uid(job_key: str, segment_key: str) -> str:
     """The Tracking UID (0062,0021) of a segment; SEG and report carry the same, which is how a reader joins
     them.
     """
-    return result_uid(job_key, "finding", revision, segment_key)
+    return result_uid(job_key, "finding", segment_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +63,11 @@ class Provenance:
 
     def uid(self, form: str, part: str) -> str:
         """See :func:`result_uid`."""
-        return result_uid(self.order.job_key, form, self.order.revision, part)
+        return result_uid(self.order.job_key, form, part)
 
     def tracking_uid(self, segment_key: str) -> str:
         """See :func:`tracking_uid`."""
-        return tracking_uid(self.order.job_key, self.order.revision, segment_key)
+        return tracking_uid(self.order.job_key, segment_key)
 
     def tracking_id(self, segment_key: str) -> str:
         """The Tracking ID (0062,0020): unique within what this pipeline says about the study."""

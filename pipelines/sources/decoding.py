@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
-from pydicom.encaps import get_frame
+from pydicom.encaps import get_frame, parse_basic_offsets
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -101,6 +102,7 @@ def decode(instance: SourceInstance, frames: Sequence[int], notes: list[str]) ->
         if syntax in NATIVE:
             found = _native(data, form, frames, dataset, notes)
         elif syntax in CODECS:
+            _check_offsets(dataset, form)
             found = [_compressed(dataset, form, frame, syntax, notes) for frame in frames]
         else:
             raise NotProcessed(f"transfer syntax {syntax.name} is not supported")
@@ -139,6 +141,18 @@ def _checked(frame: int, form: PixelFormat, dataset: Dataset) -> int:
     if not 1 <= frame <= form.frames:
         raise IncompleteInput(f"instance {_uid(dataset)} has {form.frames} frames, not {frame}")
     return frame - 1
+
+
+def _check_offsets(dataset: Dataset, form: PixelFormat) -> None:
+    """Offset tables, where there are any, name one place for each frame, in their order (PS3.5 A.4, PS3.3 C.7.6.3.1.8).
+
+    Any other table shows frames as each other's.
+    """
+    basic = parse_basic_offsets(dataset.PixelData)
+    extended = np.frombuffer(dataset.get("ExtendedOffsetTable") or b"", "<u8").tolist()
+    for table in (basic, extended):
+        if table and (len(table) != form.frames or table[0] != 0 or any(a >= b for a, b in pairwise(table))):
+            raise IncompleteInput(f"instance {_uid(dataset)} has a table of frame offsets that cannot be true")
 
 
 def _compressed(

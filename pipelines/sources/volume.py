@@ -11,6 +11,7 @@ from radnode.pipelines.contract import NotProcessed, StudyImages
 from radnode.pipelines.geometry import SourceFrame, Volume
 from radnode.pipelines.sources.decoding import decode, pixel_format
 from radnode.pipelines.sources.headers import numbers
+from radnode.pipelines.sources.quality import judge_slices
 from radnode.pipelines.sources.stack import affine_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def read_volume(selection: Selection, notes: list[str] | None = None) -> Volume:
 
     notes: gets what was odd about the pixels but readable. Raises IncompleteInput, naming the instance, when
     one does not decode: a stack with a slice left out is never returned. Raises NotProcessed for pixels that
-    are not in modality units or too many.
+    are not in modality units, too many, or show nothing.
     """
     slices = selection.slices
     shape = (len(slices), *slices[0].shape)
@@ -68,6 +69,7 @@ def read_volume(selection: Selection, notes: list[str] | None = None) -> Volume:
         np.greater(voxels[place], floor, out=valid[place])
         if (padding := _padding(stored, slices[place])) is not None:
             valid[place] &= ~padding
+    found += judge_slices(voxels)
     if notes is not None:
         notes += dict.fromkeys(found)
     return Volume(

@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.source_matrix import SOURCES, judges, names_of, template_judges  # noqa: E402
-from support.validators import Rejected  # noqa: E402
+from support.source_matrix import SOURCES, names_of  # noqa: E402
+from support.validators import Rejected, applicable  # noqa: E402
 
 from radnode.pipelines.contract import PipelineError  # noqa: E402
 from radnode.pipelines.results import WRITERS, write  # noqa: E402
@@ -27,9 +27,9 @@ from radnode.pipelines.results.gate import check  # noqa: E402
 HEAD = """# Conformance
 
 Each result form over each kind of source: who read it without an objection, in the run of {date}. "gate" is radnode's
-own, which compares the file with the findings; the others are independent: {tools}. A dash: the findings over that
-source have nothing to show in that form. What each validator is allowed to say stands, word for word and with its
-reason, in `tests/support/validators.py`.
+own, which compares the file with the findings; the others are independent: {tools}.
+A dash: the findings over that source have nothing to show in that form. What each validator is allowed to say stands,
+word for word and with its reason, in `tests/support/validators.py`.
 
 Made by `make conformance`; do not edit.
 
@@ -66,11 +66,10 @@ def accepted_by(source: str, form: str, folder: Path) -> str:
         said.append("gate")
     except PipelineError as error:
         said.append(f"✗ gate ({error})")
-    placed = sample.findings.volume is not None
-    for name, judge in {**judges(form, placed=placed), **template_judges(form)}.items():
+    for name in applicable(files[names[-1]][0], form):
         try:
             for path in files[names[-1]][:2]:
-                judge(path)
+                applicable(path, form)[name](path)
             said.append(name)
         except Rejected as error:
             said.append(f"✗ {name} ({str(error).splitlines()[-1][:80]})")
@@ -83,7 +82,7 @@ def tools() -> str:
     version = dcmtk.stdout.splitlines()[0].split()[2] if dcmtk.stdout else "unknown"
     return (
         f"dciodvfy (dicom3tools {importlib.metadata.version('dicom3tools')}), dsrdump (DCMTK {version}), "
-        f"dcmqi {importlib.metadata.version('dcmqi')}, PixelMed's DicomSRValidator"
+        f"dcmpschk and a decoder of its own, dcmqi {importlib.metadata.version('dcmqi')}, PixelMed's validators"
     )
 
 

@@ -73,7 +73,7 @@ def test_a_form_of_a_source_in_a_character_set_is_accepted_and_names_the_patient
     assert paths
     for path in paths[:1]:
         for name, judge in validators.applicable(path, form).items():
-            if name != "PixelMed":  # it judges the tree, which test_matrix.py shows it, and takes seconds
+            if name != "PixelMed":  # it judges the tree, not its texts, and takes seconds
                 judge(path)
         assert str(pydicom.dcmread(path).PatientName) == text.meant
         assert f"[{text.meant}]" in validators.dcmtk_text(path, "0010,0010")

@@ -30,7 +30,8 @@ from support.waiting import eventually
 from radnode.config import peers
 from radnode.node.intake import pdus
 from radnode.node.intake.admission import admit
-from radnode.storage.errors import DatabaseUnavailable
+from radnode.node.intake.connection import Connection, Deadlines
+from radnode.storage.errors import DatabaseUnavailable, StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -174,6 +175,84 @@ def test_what_was_answered_stays_when_the_peer_aborts(receiver: Receiver, peer: 
     peer.send(struct.pack(">BxLL", 7, 4, 0))
     eventually(lambda: receiver.ended("aborted") == 1)
     assert len(receiver.kept()) == 1
+
+
+def test_A15_two_requests_under_one_message_id_are_both_answered_and_both_kept(
+    receiver: Receiver, peer: Peer
+) -> None:
+    first, second = data_set(), data_set(instance=b"1.2.7\0")
+    peer.send(store_request(first, "1.2.3") + store_request(second, "1.2.7"))
+    assert [peer.status(), peer.status()] == [0, 0]
+    assert sorted(each.sop_instance_uid for each in receiver.recorded) == ["1.2.3", "1.2.7"]
+    assert len(receiver.kept()) == 2
+
+
+def test_A23_the_fields_of_a_move_originator_are_accepted(receiver: Receiver, peer: Peer) -> None:
+    originator = struct.pack("<HHL", 0, 0x1030, 8) + b"PACS\0\0\0\0" + struct.pack("<HHLH", 0, 0x1031, 2, 77)
+    plain = command(1, CTImageStorage, "1.2.3", has_data_set=True)
+    peer.send(p_data(pdv(1, 3, plain + originator)) + p_data(pdv(1, 2, data_set())))
+    assert peer.status() == 0x0000
+    assert len(receiver.kept()) == 1
+
+
+def test_N6_what_is_whole_stays_when_the_peer_is_gone_before_the_answer(tmp_path: Path) -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def record(receptions: Sequence[Reception]) -> Sequence[Recorded]:
+        arrived.set()
+        assert go_on.wait(10)
+        return receiver._in_database(receptions)
+
+    with Receiver(tmp_path, record=record) as receiver:
+        with Peer(receiver.port) as peer:
+            peer.associate()
+            peer.send(store_request(data_set()))
+            assert arrived.wait(10)
+            peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        go_on.set()
+        eventually(lambda: len(receiver.outcomes) == 1)
+        eventually(lambda: receiver.ended("lost") + receiver.ended("aborted") == 1)
+        assert len(receiver.kept()) == len(receiver.recorded) == 1
+        assert receiver.spooled() == []
+        with Peer(receiver.port) as again:
+            again.associate()
+            assert again.store(data_set()) == 0x0000
+        assert [each.duplicate for each in receiver.outcomes] == [False, True]
+
+
+def test_N4_N8_the_kernel_probes_a_silent_peer_within_a_minute_and_sends_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+        with peer, ours:
+            Connection(ours, "127.0.0.1", Deadlines())
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            idle, every, probes = (
+                ours.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+            assert idle + every * probes <= 60
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 60_000
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def test_U9_what_was_refused_for_want_of_room_may_come_again_in_any_order(
+    receiver: Receiver, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uids = [f"1.2.{number}" for number in range(10, 16)]
+    objects = [data_set(instance=f"{uid}".encode() + b"\0" * (len(uid) % 2)) for uid in uids]
+
+    def full() -> None:
+        raise StorageFull(receiver.store.root, 0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(receiver.store, "check_reserve", full)
+        assert [peer.store(each, uid) for each, uid in zip(objects, uids, strict=True)] == [0xA700] * 6
+    assert receiver.kept() == receiver.recorded == receiver.spooled() == []
+    for place in (4, 0, 5, 2, 1, 3):
+        assert peer.store(objects[place], uids[place]) == 0x0000
+    assert {each.sop_instance_uid for each in receiver.recorded} == set(uids)
+    assert not any(each.conflict or each.duplicate for each in receiver.outcomes)
 
 
 @pytest.mark.catalogue("A14")

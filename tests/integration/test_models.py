@@ -86,6 +86,7 @@ def test_a_route_to_a_model_that_is_not_there_is_refused_with_the_models_that_ar
     assert "threshold" in (checked.stdout + checked.stderr).replace("treshold", "")
 
 
+@pytest.mark.catalogue("C9")
 def test_a_model_whose_files_changed_makes_no_result_and_says_so(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ class Bench:
         dcmwrite(path, result, enforce_file_format=True)
         digest = digest_of(name)
         self.store.keep(path, digest, area="results")
+        path.unlink()
         return NewResultObject(
             name=name, form=form, order=send_order(name), sop_class_uid=result.SOPClassUID,
             sop_instance_uid=result.SOPInstanceUID, series_instance_uid="1.2.3", transfer_syntax_uid=EXPLICIT,

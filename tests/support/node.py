@@ -77,6 +77,7 @@ class NodeProcess:
         self.config = folder / "radnode.yaml"
         self.data = folder / "data"
         self._environment = {"TCP_NODELAY": "1", **(environment or {})}
+        self.program: Sequence[str | Path] = (RADNODE,)
         self._program: Program | None = None
         self._client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.http_port}", timeout=10, trust_env=False
@@ -129,10 +130,14 @@ class NodeProcess:
 
     def start(self, within: float = 60) -> None:
         """Start, or start again on the same data; returns when it is healthy."""
-        self._program = Program(
-            [RADNODE, "serve", "--config", self.config], self.folder / "node.log", self._environment
-        )
+        self.launch()
         eventually(self._healthy, within=within, every=0.05, why=lambda: f"the node is healthy\n{self.log()}")
+
+    def launch(self) -> None:
+        """Begin to start, and do not wait: for a node that will not come up."""
+        self._program = Program(
+            [*self.program, "serve", "--config", self.config], self.folder / "node.log", self._environment
+        )
 
     def stop(self) -> None:
         """SIGTERM; AssertionError when the node does not end by itself within 20 s."""

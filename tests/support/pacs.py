@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
@@ -77,7 +78,20 @@ class Silence:
     seconds: float
 
 
-Fault = Refuse | Cut | Silence
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Keep the object and answer this status, which need not be Success, so many times."""
+
+    status: int = 0x0000
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """Answer Success and keep nothing, as an archive does whose import fails later."""
+
+
+Fault = Refuse | Cut | Silence | Answer | Lose
 
 
 class StandInPacs:
@@ -158,6 +172,8 @@ class StandInPacs:
         fault = self.plan(attempt)
         if isinstance(fault, Refuse):
             return fault.status
+        if isinstance(fault, Lose):
+            return 0x0000
         if isinstance(fault, Cut) and not fault.keep:
             _cut(event)
             return 0xC000  # nobody hears it
@@ -166,6 +182,10 @@ class StandInPacs:
             _cut(event)
         elif isinstance(fault, Silence):
             time.sleep(fault.seconds)
+        elif isinstance(fault, Answer):
+            for _ in range(fault.times - 1):
+                event.assoc.dimse.send_msg(_answer_to(event, fault.status), event.context.context_id)
+            return fault.status
         return 0x0000
 
     def _note(self, uid: str, sop_class: str, calling: str, digest: str) -> Attempt:
@@ -241,6 +261,15 @@ def _answer(group: list[pydicom.Dataset], identifier: pydicom.Dataset) -> pydico
             setattr(answer, element.keyword, counts[element.keyword])
         elif element.keyword in group[0]:
             answer[element.keyword] = group[0][element.keyword]
+    return answer
+
+
+def _answer_to(event: Event, status: int) -> C_STORE:
+    answer = C_STORE()
+    answer.MessageIDBeingRespondedTo = event.request.MessageID
+    answer.AffectedSOPClassUID = event.request.AffectedSOPClassUID
+    answer.AffectedSOPInstanceUID = event.request.AffectedSOPInstanceUID
+    answer.Status = status
     return answer
 
 

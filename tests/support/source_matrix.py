@@ -1,4 +1,4 @@
-"""Every kind of source with findings of every kind, and which validators know which result form."""
+"""Every kind of source with findings of every kind."""
 
 from __future__ import annotations
 
@@ -28,11 +28,9 @@ from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import SourceFrame, to_patient
 from support import projection_samples as projections
 from support import result_samples as samples
-from support import validators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path as File
 
     from radnode.pipelines.geometry import Volume
 
@@ -96,6 +94,16 @@ def _tilted() -> samples.Sample:
         x, y, z = (float(value) for value in header.ImagePositionPatient)
         header.ImagePositionPatient = [x, round(y + 0.6 * number, 6), z]
     return samples.sample(headers, everything(samples.volume_of(headers)))
+
+
+def _irregular() -> samples.Sample:
+    """Slices a few hundredths of a millimetre beside their regular places, as scanners round them."""
+    headers = samples.stack()
+    volume = samples.volume_of(headers)
+    for header, shift in zip(headers[1:-1], (0.04, -0.05, 0.03, -0.02), strict=True):
+        x, y, z = (float(value) for value in header.ImagePositionPatient)
+        header.ImagePositionPatient = [x, y, round(z + shift, 6)]
+    return samples.sample(headers, everything(volume))
 
 
 def _shuffled() -> samples.Sample:
@@ -187,6 +195,7 @@ SOURCES: dict[str, Callable[[], samples.Sample]] = {
     "CT, downwards": lambda: _stack(step=-2.5),
     "CT, oblique": lambda: _stack(samples.OBLIQUE),
     "CT, gantry tilt": _tilted,
+    "CT, irregular": _irregular,
     "CT, shuffled": _shuffled,
     "Enhanced CT": _enhanced,
     "tomosynthesis": _tomosynthesis,
@@ -199,32 +208,3 @@ SOURCES: dict[str, Callable[[], samples.Sample]] = {
 def names_of(form: str) -> tuple[str, ...]:
     """The object of a form, and the segmentation it refers to."""
     return plan(("SEG", form)) if form in ("TID1500", "COMPREHENSIVE", "OHIF") else plan((form,))
-
-
-_REPORTS = {"TID1500", "COMPREHENSIVE", "OHIF", "MAMMOGRAPHY-CAD", "CHEST-CAD", "KEY-OBJECTS"}
-
-
-def judges(form: str, *, placed: bool) -> dict[str, Callable[[File], object]]:
-    """The validators that know a form: name -> the check, which raises Rejected.
-
-    placed: whether the source has a place in the patient, without which dcmqi reads nothing.
-    """
-    known: dict[str, Callable[[File], object]] = {"dciodvfy": validators.dciodvfy}
-    if form in _REPORTS:
-        known["dsrdump"] = validators.dsrdump
-    if form == "SEG" and placed:
-        known["dcmqi"] = lambda path: validators.dcmqi_segments(path, path.with_suffix(""))
-    return known
-
-
-def template_judges(form: str) -> dict[str, Callable[[File], object]]:
-    """The slow ones, PixelMed's: seven seconds a file."""
-    known: dict[str, dict[str, Callable[[File], object]]] = {
-        "TID1500": {"PixelMed": validators.pixelmed_report},
-        "COMPREHENSIVE": {"PixelMed": validators.pixelmed_report},
-        "OHIF": {"PixelMed": validators.pixelmed_ohif_report},
-        "MAMMOGRAPHY-CAD": {"PixelMed": lambda path: validators.pixelmed_cad(path, templates=True)},
-        "CHEST-CAD": {"PixelMed": lambda path: validators.pixelmed_cad(path, templates=False)},
-        "KEY-OBJECTS": {"PixelMed": validators.pixelmed_key_objects},
-    }
-    return known.get(form, {})

@@ -104,7 +104,7 @@ def test_a_good_file_says_what_it_means() -> None:
         ("modality: CT", "study_date: {at_least: 2026-01-31}", "write a date as DICOM does, 20260131"),
     ],
 )
-def test_a_mistake_is_named_with_its_line_and_its_cure(wrong: str, right: str, expected: str) -> None:
+def test_C7_a_mistake_is_named_with_its_line_and_its_cure(wrong: str, right: str, expected: str) -> None:
     found = problems(GOOD.replace(wrong, right))
 
     assert any(expected in problem for problem in found), found

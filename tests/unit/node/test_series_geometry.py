@@ -52,6 +52,12 @@ def test_every_missing_inner_slice_is_found_at_its_position(count: int, data: st
     assert geometry.gaps == pytest.approx((step * missing,), abs=0.01)
 
 
+def test_S14_a_gap_among_twenty_thousand_slices_is_found() -> None:
+    places = [0.5 * number for number in range(20_000) if number != 12_345]
+    geometry = geometry_of(slices(places))
+    assert geometry.gaps == pytest.approx((0.5 * 12_345,), abs=0.01)
+
+
 @pytest.mark.catalogue("G2")
 def test_a_missing_end_slice_leaves_no_trace() -> None:
     assert geometry_of(slices([float(number) for number in range(19)])).gaps == ()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, event, select
 from support.rows import MINUTE, NOW, close_all, receive, reception, states
 
 from radnode.storage import catalog
@@ -176,3 +176,31 @@ def test_a_description_that_no_database_takes_is_kept_without_what_is_wrong(data
 def test_no_headers_are_no_work(database: Database) -> None:
     with database.begin() as session:
         catalog.store_headers(session, [])
+
+
+def test_S14_the_statements_for_a_series_grow_no_faster_than_its_instances(database: Database) -> None:
+    small, large = (_statements(database, number, count) for number, count in ((1, 400), (2, 4000)))
+    assert large <= 10 * small
+
+
+def _statements(database: Database, series: int, count: int) -> int:
+    """How many statements receive, catalogue, close and move a series of `count` images."""
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        images = [reception(100_000 * series + each, series=series, study=series) for each in range(count)]
+        for start in range(0, count, 100):
+            ids = [each.instance_id for each in receive(database, *images[start : start + 100])]
+            with database.begin() as session:
+                catalog.store_headers(session, [(each, {"Modality": "CT"}) for each in ids])
+        with database.read() as session:
+            assert len(catalog.headers(session, _only(database).series_id)) == count
+        close_all(database)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert states(database)["RECEIVED"] >= count
+    return len(seen)

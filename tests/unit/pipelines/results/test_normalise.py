@@ -35,6 +35,15 @@ def test_every_character_set_becomes_utf_8_with_the_same_text(charset: str, tmp_
     assert str(again.PatientName).count("=") == TEXTS[charset].meant.count("=")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", ["MUELLER ANNE", "MUELLER,ANNE DR", "^^^^", "A" * 90, "Wang^Xiao Dong^^^^^"])
+def test_I3_a_name_in_any_form_is_inherited_as_it_is(name: str) -> None:
+    header = result_samples.stack()[0]
+    header.PatientName = name
+    common, repairs = normalise([header])
+    assert (str(common.PatientName), repairs) == (name, ())
+
+
 @pytest.mark.catalogue("I2")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", [path for path in get_charset_files("*.dcm") if path])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedCTImageStorage
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
+from pydicom.uid import EnhancedCTImageStorage, RLELossless
 from support.phantoms import select, small, write_small
 
 from radnode.pipelines.contract import IncompleteInput, NotProcessed
@@ -99,3 +101,33 @@ def test_one_part_of_a_concatenation_is_refused_by_name(tmp_path: Path) -> None:
     dataset.save_as(path)
     with pytest.raises(NotProcessed, match="concatenation"):
         select([path])
+
+
+@pytest.mark.parametrize("table", ["none", "right", "between fragments", "beyond the end", "exchanged", "repeated",
+                                   "extended and exchanged"])
+def test_P8_a_missing_or_wrong_offset_table_gives_the_right_frames_or_none(tmp_path: Path, table: str) -> None:
+    path = _enhanced(tmp_path)
+    dataset = pydicom.dcmread(path)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=8))
+    content = bytearray(encapsulate(frames, has_bot=table not in ("none", "extended and exchanged")))
+    if table == "between fragments":  # where no fragment begins
+        content[8:40] = struct.pack("<8L", *(offset * 6 for offset in range(8)))
+    elif table == "beyond the end":
+        content[8:40] = struct.pack("<8L", 0, *([2**31] * 7))
+    elif table == "exchanged":
+        content[12:20] = content[16:20] + content[12:16]
+    elif table == "repeated":
+        content[16:20] = content[12:16]
+    elif table == "extended and exchanged":
+        whole, offsets, lengths = encapsulate_extended(frames)
+        content = bytearray(whole)
+        dataset.ExtendedOffsetTable = offsets[:8] + offsets[16:24] + offsets[8:16] + offsets[24:]
+        dataset.ExtendedOffsetTableLengths = lengths
+    dataset.PixelData = bytes(content)
+    dataset.save_as(path)
+    if table in ("none", "right"):
+        assert np.array_equal(read_volume(select([path])).voxels, small().hu)
+    else:
+        with pytest.raises((IncompleteInput, NotProcessed)):
+            read_volume(select([path]))

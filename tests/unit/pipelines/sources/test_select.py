@@ -40,7 +40,7 @@ def test_what_pipelines_ask_about_the_acquisition_is_kept_when_all_slices_agree(
     assert "KVP" not in acquisition
 
 
-@pytest.mark.catalogue("G5")
+@pytest.mark.catalogue("G5", "G12", "P3", "P17")
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
@@ -57,6 +57,7 @@ def test_what_pipelines_ask_about_the_acquisition_is_kept_when_all_slices_agree(
         ({"PixelSpacing": [1, 1]}, "pixel spacing"),
         ({"ImagePositionPatient": None}, "does not say where"),
         ({"PixelSpacing": None}, "Pixel Spacing"),
+        ({"PixelSpacing": None, "ImagerPixelSpacing": [0.8, 0.8]}, "Pixel Spacing"),
         ({"ImageOrientationPatient": [1, 0, 0, 0.5, 1, 0]}, "direction cosines"),
     ],
 )

@@ -214,6 +214,44 @@ def test_one_slice_that_does_not_decode_makes_the_series_incomplete(tmp_path: Pa
         _read(files)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "not supported"),
+        ({"BitsAllocated": 64, "BitsStored": 64, "HighBit": 63}, "not supported"),
+        ({"PixelData": None, "FloatPixelData": np.zeros(32 * 32, "<f4").tobytes()}, "no pixel data"),
+    ],
+    ids=["1 bit", "64 bits", "float"],
+)
+def test_P16_pixels_of_a_format_that_is_not_read_are_refused_by_name(
+    tmp_path: Path, attributes: dict[str, Any], said: str
+) -> None:
+    files = write_small(tmp_path)
+    change(files[3], **attributes)
+    uid = str(pydicom.dcmread(files[3]).SOPInstanceUID)
+    with pytest.raises((IncompleteInput, NotProcessed), match=said) as refused:
+        _read(files)
+    assert uid in str(refused.value)
+
+
+def test_P13_slices_without_an_image_and_copied_slices_are_said(tmp_path: Path) -> None:
+    files = write_small(tmp_path)
+    change(files[1], PixelData=bytes(2 * 32 * 32))
+    change(files[6], PixelData=pydicom.dcmread(files[5]).PixelData)
+    notes = read_images(select(files), "CT").notes
+    assert [note.split(":")[0] for note in notes] == [
+        "Slice 2 without an image", "Slice 7 with the very pixels of the slice before",
+    ]
+
+
+def test_P13_a_stack_that_shows_nothing_is_refused(tmp_path: Path) -> None:
+    files = write_small(tmp_path)
+    for file in files:
+        change(file, PixelData=bytes(2 * 32 * 32))
+    with pytest.raises(NotProcessed, match="none of the 8 slices shows anything"):
+        _read(files)
+
+
 @pytest.mark.catalogue("P2")
 def test_a_mislabelled_transfer_syntax_is_refused_by_name(tmp_path: Path) -> None:
     files = write_small(tmp_path, transfer_syntax=JPEGLSLossless)
@@ -233,7 +271,7 @@ def test_a_codestream_of_another_size_never_reaches_a_decoder(tmp_path: Path) ->
         _read(files)
 
 
-@pytest.mark.catalogue("P6")
+@pytest.mark.catalogue("P6", "G15")
 def test_a_decompression_bomb_is_refused_before_decoding(tmp_path: Path) -> None:
     files = write_small(tmp_path, transfer_syntax=RLELossless)
     for file in files:

@@ -1,0 +1,120 @@
+"""What was acknowledged, written down beside the images: from it a lost database is rebuilt.
+
+    root/acknowledged/2026-03.jsonl     one line for each reception and each deletion, in their order
+
+A reception's line is on stable storage after the transaction of its row and before Success. A line that the database
+does not know therefore means that the database was lost, or is an older copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from radnode.storage.receptions import Reception
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+FOLDER = "acknowledged"
+_LONGEST_LINE = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """The file of an instance was deleted, as its retention had ended."""
+
+    sop_instance_uid: str
+    digest: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damaged:
+    """A line that is not as it was written."""
+
+    file: str
+    line: int
+
+
+class Acknowledgements:
+    """The lines below `root`. flush: fsync of a file or folder. Raises OSError; for one writer at a time."""
+
+    def __init__(self, root: Path, flush: Callable[[Path], None]) -> None:
+        self.folder = root / FOLDER
+        self._flush = flush
+        self._whole: set[Path] = set()
+
+    def append(self, entries: Sequence[Reception | Expiry]) -> None:
+        """Write and flush; the month is that of the first entry."""
+        if not entries:
+            return
+        path = self.folder / f"{_time(entries[0]):%Y-%m}.jsonl"
+        text = "".join(json.dumps(_written(entry), separators=(",", ":")) + "\n" for entry in entries).encode()
+        is_new = self._begin(path)
+        self._whole.discard(path)  # until all of it is there
+        with path.open("ab", buffering=0) as file:
+            left = memoryview(text)
+            while left:
+                left = left[file.write(left) :]
+        self._flush(path)
+        if is_new:
+            self._flush(self.folder)
+        self._whole.add(path)
+
+    def read(self) -> Iterator[Reception | Expiry | Damaged]:
+        """Everything, oldest first."""
+        for path in self._files():
+            with path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    yield _read(line) or Damaged(file=path.name, line=number)
+
+    def last(self) -> Reception | None:
+        """The newest reception, None if the newest month has none among its last lines."""
+        for path in self._files()[-1:]:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - 64 * _LONGEST_LINE))
+                for line in reversed(file.readlines()):
+                    if isinstance(found := _read(line), Reception):
+                        return found
+        return None
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("????-??.jsonl"))
+
+    def _begin(self, path: Path) -> bool:
+        """End a line that a crash or a full disk cut short; True for a file that is not there yet."""
+        if path in self._whole:
+            return False
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            return True
+        with path.open("rb+") as file:
+            if size := file.seek(0, os.SEEK_END):
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+        return False
+
+
+def _time(entry: Reception | Expiry) -> datetime:
+    return entry.received_at if isinstance(entry, Reception) else entry.at
+
+
+def _written(entry: Reception | Expiry) -> Mapping[str, str | int]:
+    kind, time = ("received", "received_at") if isinstance(entry, Reception) else ("expired", "at")
+    return {"entry": kind, **asdict(entry), time: _time(entry).isoformat()}
+
+
+def _read(line: bytes) -> Reception | Expiry | None:
+    try:
+        values = json.loads(line)
+        if values.pop("entry") == "expired":
+            return Expiry(**{**values, "at": datetime.fromisoformat(values["at"])})
+        return Reception(**{**values, "received_at": datetime.fromisoformat(values["received_at"])})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,207 @@
+"""The sending half of a node, in this process, under a clock that is set by hand."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from pydicom import Dataset, FileMetaDataset, dcmwrite
+from sqlalchemy import func, select
+
+from radnode.config.peers import Peer
+from radnode.node.alarms import Alarms
+from radnode.node.answers import Answers
+from radnode.node.delivery.confirmer import Confirmer
+from radnode.node.delivery.fallback import Fallback
+from radnode.node.delivery.outages import Outages
+from radnode.node.delivery.sender import Sender
+from radnode.node.observability import Metrics
+from radnode.node.upkeep import Upkeep
+from radnode.pipelines.forms import Wanted, send_order
+from radnode.storage import jobs, outbox
+from radnode.storage.database import Database
+from radnode.storage.files import FileStore
+from radnode.storage.outbox import DeliveryState
+from radnode.storage.results import NewResultObject
+from radnode.storage.tables import DeliveryRow
+from support.rows import NOW, close_all, insert_job, must_lease, new_job, receive, reception
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from radnode.node.delivery.outages import Outage
+
+CLASSES = {
+    "SEG": "1.2.840.10008.5.1.4.1.1.66.4",
+    "TID1500": "1.2.840.10008.5.1.4.1.1.88.34",
+    "SC": "1.2.840.10008.5.1.4.1.1.7",
+}
+EXPLICIT = "1.2.840.10008.1.2.1"
+BOTH = ("SEG", "TID1500+SEG")
+CONFIRM_WITHIN = timedelta(minutes=1)
+
+
+class VirtualClock:
+    """`now` stands still until somebody moves it."""
+
+    def __init__(self, start: datetime = NOW) -> None:
+        self.time = start
+
+    def now(self) -> datetime:
+        """For whoever asks for the time."""
+        return self.time
+
+    def forward(self, by: timedelta) -> datetime:
+        """The time after it has passed."""
+        self.time += by
+        return self.time
+
+
+def destination(port: int, *, name: str = "PACS", **more: Any) -> Peer:
+    """A PACS of this machine that receives results."""
+    return Peer(**{"name": name, "ae_title": name, "host": "127.0.0.1", "port": port, "receives": True, **more})
+
+
+class Outbound:
+    """Sender, confirmer and upkeep on real tables and files; nothing runs but what a test calls."""
+
+    def __init__(self, folder: Path, *peers: Peer) -> None:
+        self.clock = VirtualClock()
+        self.started = self.clock.time
+        self.database = Database(f"sqlite:///{folder / 'radnode.db'}")
+        self.database.upgrade()
+        self.store = FileStore(folder / "data", reserve_bytes=1)
+        self.store.self_test()
+        self.alarms = Alarms(self.clock.now)
+        self.metrics = Metrics()
+        self.peers = {peer.name: peer for peer in peers}
+        self.answers = Answers(self.database, self.alarms, list, self.outages)
+        self.upkeep = Upkeep(
+            database=self.database, store=self.store, now=self.clock.now, alarms=self.alarms, metrics=self.metrics,
+            retention_time=timedelta(days=30), peers=lambda: self.peers, on_jobs=lambda: None,
+        )
+        self._folder = folder
+        self._jobs = 0
+        self.restart()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    def restart(self) -> None:
+        """Forget what the node has in memory."""
+        self._outages = Outages()
+        self.sender = Sender(
+            database=self.database, store=self.store, own_ae_title="RADNODE", peers=lambda: self.peers,
+            fallback=Fallback(
+                database=self.database, now=self.clock.now, alarms=self.alarms, on_rewrite=lambda: None
+            ),
+            outages=self._outages, now=self.clock.now, alarms=self.alarms, metrics=self.metrics,
+            on_sent=lambda: None,
+        )
+        self.confirmer = Confirmer(
+            database=self.database, outages=Outages(), own_ae_title="RADNODE", peers=lambda: self.peers,
+            confirm_within=CONFIRM_WITHIN, now=self.clock.now, alarms=self.alarms, metrics=self.metrics,
+            on_missing=lambda: None,
+        )
+
+    def outages(self) -> list[Outage]:
+        """Destinations that do not answer now."""
+        return self._outages.current()
+
+    def produce(
+        self, names: Sequence[str] = BOTH, *, to: Sequence[str] = ("PACS",), size_bytes: int = 100
+    ) -> int:
+        """A job of a study of its own that ended with these objects; its id. What is later refers to the first."""
+        self._jobs += 1
+        number = self._jobs
+        (recorded,) = receive(
+            self.database, reception(number, series=number, study=number, at=self.clock.time)
+        )
+        (series,) = close_all(self.database, self.clock.time)
+        order = new_job(f"job {number}", [recorded.instance_id], series=series, destinations=list(to))
+        job_id = insert_job(self.database, order, self.clock.time)
+        assert job_id is not None
+        job = must_lease(self.database, self.clock.time)
+        objects = [self._written(number, name, size_bytes, refers_to=names[0]) for name in names]
+        with self.database.begin() as session:
+            jobs.produced(
+                session, job.job_id, job.token, objects=objects, destinations=dict.fromkeys(to, names), report={},
+                now=self.clock.time,
+            )
+        return job_id
+
+    def deliver(self) -> None:
+        """What can be sent and confirmed at this time, until nothing is due."""
+        due = True
+        while due:
+            while self.sender.send_due():
+                pass
+            while self.confirmer.confirm_sent():
+                pass
+            with self.database.read() as session:
+                due = bool(outbox.destinations_due(session, self.clock.time))
+
+    def later(self, by: timedelta) -> None:
+        """Time passes, and what became due is done."""
+        self.clock.forward(by)
+        self.deliver()
+
+    def to_next_due(self) -> bool:
+        """Time passes until something is to be done, and it is done; False when nothing waits for a time."""
+        waiting = select(func.min(DeliveryRow.due_at)).where(
+            DeliveryRow.state == DeliveryState.WAITING, DeliveryRow.due_at > self.clock.time
+        )
+        unconfirmed = select(func.min(DeliveryRow.confirm_at)).where(
+            DeliveryRow.state == DeliveryState.SENT, DeliveryRow.confirm_at > self.clock.time
+        )
+        with self.database.read() as session:
+            due = [at for at in (session.scalar(waiting), session.scalar(unconfirmed)) if at is not None]
+        if not due:
+            return False
+        self.clock.time = min(due)
+        self.deliver()
+        return True
+
+    def deliveries(self) -> Sequence[DeliveryRow]:
+        """All, in the order in which they were queued."""
+        with self.database.read() as session:
+            return session.scalars(select(DeliveryRow).order_by(DeliveryRow.id)).all()
+
+    def states(self) -> list[str]:
+        """Of all deliveries, in the order in which they were queued."""
+        return [row.state for row in self.deliveries()]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """The details of these entries of all timelines."""
+        studies = [f"1.2.5.{number}" for number in range(1, self._jobs + 1)]
+        timelines = [self.answers.study(each) or {} for each in studies]
+        return [each["detail"] for timeline in timelines for each in timeline["events"] if each["kind"] == kind]
+
+    def _written(self, number: int, name: str, size_bytes: int, *, refers_to: str) -> NewResultObject:
+        result = Dataset()
+        form = Wanted.parse(name).form
+        result.SOPClassUID, result.SOPInstanceUID = CLASSES[form], uid_of(number, name)
+        result.StudyInstanceUID, result.SeriesInstanceUID = f"1.2.5.{number}", f"1.2.9.{number}.{send_order(name)}"
+        result.EncapsulatedDocument = sha256(f"{number} {name}".encode()).digest() * (size_bytes // 32 + 1)
+        result.file_meta = FileMetaDataset()
+        result.file_meta.TransferSyntaxUID = EXPLICIT
+        path = self._folder / "result.dcm"
+        dcmwrite(path, result, enforce_file_format=True)
+        content = path.read_bytes()
+        digest = sha256(content).hexdigest()
+        self.store.keep(path, digest, area="results")
+        return NewResultObject(
+            name=name, form=form, order=send_order(name), sop_class_uid=result.SOPClassUID,
+            sop_instance_uid=result.SOPInstanceUID, series_instance_uid=result.SeriesInstanceUID,
+            transfer_syntax_uid=EXPLICIT, digest=digest, size_bytes=len(content),
+            references=[] if name == refers_to else [uid_of(number, refers_to)],
+        )
+
+
+def uid_of(job: int, name: str) -> str:
+    """The SOP Instance UID of an object of the n-th job."""
+    return f"1.2.3.{job}.{send_order(name)}"

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import pytest
+from support.rows import NOW, reception
+
+from radnode.storage.acknowledgements import Acknowledgements, Damaged, Expiry
+from radnode.storage.errors import StorageBroken
+from radnode.storage.files import FileStore, SystemOps
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Acknowledgements:
+    """Of a new data folder."""
+    return FileStore(tmp_path, 0).acknowledgements
+
+
+def test_what_was_written_is_read_in_its_order_whatever_a_sender_put_into_it(lines: Acknowledgements) -> None:
+    entries = [
+        reception(1, patient_id='\x00\n"{}\\ \xff', content="odd"),
+        Expiry(sop_instance_uid="1.2.3.1", digest="a", at=NOW),
+        reception(2),
+    ]
+    lines.append(entries[:2])
+    lines.append(entries[2:])
+    assert list(lines.read()) == entries
+    assert lines.last() == entries[2]
+
+
+def test_a_line_cut_short_by_a_crash_harms_neither_the_next_nor_the_last(lines: Acknowledgements) -> None:
+    lines.append([reception(1), reception(2)])
+    (file,) = lines.folder.iterdir()
+    file.write_bytes(file.read_bytes()[:-20])
+    after = Acknowledgements(lines.folder.parent, SystemOps().fsync)
+    assert after.last() == reception(1)
+    after.append([reception(3)])
+    assert list(after.read()) == [reception(1), Damaged(file=file.name, line=2), reception(3)]
+
+
+def test_lines_are_flushed_before_append_returns(tmp_path: Path) -> None:
+    flushed: list[Path] = []
+    lines = Acknowledgements(tmp_path, flushed.append)
+    lines.folder.mkdir()
+    lines.append([reception(1)])
+    (file,) = lines.folder.iterdir()
+    assert flushed == [file, lines.folder]
+    lines.append([reception(2)])
+    assert flushed[2:] == [file]
+
+
+@pytest.mark.catalogue("X4")
+def test_after_a_failed_flush_nothing_more_is_written_down_or_kept(tmp_path: Path) -> None:
+    class Dying(SystemOps):
+        def fsync(self, path: Path) -> None:
+            raise OSError(errno.EIO, "injected", str(path))
+
+    store = FileStore(tmp_path, 0, Dying())
+    spooled = store.new_spool_path()
+    spooled.write_bytes(b"DICM")
+    for again in range(3):
+        with pytest.raises(StorageBroken, match="restart"):
+            store.note([reception(again)])
+        with pytest.raises(StorageBroken):
+            store.keep(spooled, "ab" * 32)
+    assert spooled.exists()
+    assert len(list(store.acknowledgements.read())) == 1, "tried once, never again"
