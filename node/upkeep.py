@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import structlog
 
+from radnode.node.clocks import ClockWatch
+from radnode.node.delivery import backoff, sender
 from radnode.node.delivery.fallback import FORM_ALARMS, alarm_name, alarm_text
 from radnode.node.delivery.sender import DEAD_ALARM
+from radnode.node.execution import dispatcher
 from radnode.storage import jobs, ledger, outbox, results, retention
 from radnode.storage.errors import StorageError
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EXPIRE_AT_ONCE = 500
+LONGEST_LEASE = max(dispatcher.LEASE, sender.LEASE)
 
 
 class Upkeep:
@@ -40,6 +45,7 @@ class Upkeep:
         retention_time: timedelta,
         peers: Callable[[], Mapping[str, Peer]],
         on_jobs: Callable[[], None],
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._store = store
@@ -49,6 +55,7 @@ class Upkeep:
         self._retention_time = retention_time
         self._peers = peers
         self._on_jobs = on_jobs
+        self._clock = ClockWatch(now, monotonic_s, LONGEST_LEASE)
 
     def step(self) -> bool:
         """One round; True while expired images are left to delete."""
@@ -65,9 +72,13 @@ class Upkeep:
         return expired == EXPIRE_AT_ONCE
 
     def _give_back_leases(self) -> None:
+        now = self._clock.look()
+        if now is None:
+            return
         with self._database.begin() as session:
-            given_back = jobs.reap(session, self._now())
-            outbox.reap(session, self._now())
+            given_back = jobs.reap(session, now)
+            outbox.reap(session, now)
+            outbox.hasten(session, now, backoff.LONGEST_WAIT)
         if given_back:
             log.warning("jobs.given_back", jobs=given_back)
             self._on_jobs()
