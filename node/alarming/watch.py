@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from radnode.config.loading import Configuration
-    from radnode.node.alarming.clock import WallClock
     from radnode.node.alarms import Alarm, Alarms
     from radnode.node.observability import Metrics
     from radnode.storage.database import Database
@@ -49,7 +48,6 @@ class AlarmWatch:
         configuration: Callable[[], Configuration],
         reported: Alarms,
         refused: Callable[[], Mapping[str, int]],
-        clock: WallClock,
         now: Callable[[], datetime],
         metrics: Metrics,
         on_change: Callable[[], None],
@@ -60,7 +58,6 @@ class AlarmWatch:
         self._configuration = configuration
         self._reported = reported
         self._refused = refused
-        self._clock = clock
         self._now = now
         self._metrics = metrics
         self._on_change = on_change
@@ -112,7 +109,7 @@ class AlarmWatch:
             tables=tables, started_at=self._started_at,
             reported=tuple(alarm for alarm in self._reported.raised() if alarm.name != DATABASE),
             free_bytes=free_bytes, reserve_bytes=self._reserve_bytes, volume=volume,
-            refused=self._refused(), clock_steps=tuple(self._clock.steps()),
+            refused=self._refused(),
         )
         return alarms(facts, configuration.alarms, configuration.peers, now)
 

@@ -14,7 +14,6 @@ from support.network import free_port
 from support.rows import NOW, fail, job_over, must_lease, produce, receive, reception, result
 
 from radnode.config.loading import Configuration, parse
-from radnode.node.alarming.clock import WallClock
 from radnode.node.alarming.teller import SINKS, Teller
 from radnode.node.alarming.watch import AlarmWatch
 from radnode.node.alarms import Alarms
@@ -55,10 +54,9 @@ class Node:
         self.reported = Alarms(lambda: self.now)
         self.metrics = Metrics()
         self._monotonic_from = self.now
-        self.clock = WallClock(lambda: self.now, self._monotonic_s)
         self._watch = AlarmWatch(
             database=self.database, store=self.store, configuration=lambda: self.configuration,
-            reported=self.reported, refused=dict, clock=self.clock, now=lambda: self.now, metrics=self.metrics,
+            reported=self.reported, refused=dict, now=lambda: self.now, metrics=self.metrics,
             on_change=lambda: None,
         )
         self._tellers = [
@@ -94,11 +92,6 @@ class Node:
         job_over(self.database, 1, now=self.now)
         fail(self.database, must_lease(self.database, self.now), now=self.now)
         self._read_headers()
-
-    def moves_the_clock(self, seconds: float) -> None:
-        """The wall clock, not the monotonic one."""
-        self.now += timedelta(seconds=seconds)
-        self._monotonic_from += timedelta(seconds=seconds)
 
     def _read_headers(self) -> None:
         with self.database.begin() as session:
@@ -412,7 +405,7 @@ def _leave_a_job(node: Node) -> None:
         ("headers", lambda node: receive(node.database, reception(1, at=NOW - 2 * MINUTE))),
         ("jobs-waiting", _leave_a_job),
         ("jobs:ct-lung", lambda node: node.failing_job()),
-        pytest.param("clock", lambda node: node.moves_the_clock(3600), marks=pytest.mark.catalogue("N17")),
+        ("clock", lambda node: node.reported.set("clock", "the clock was moved forward by 3600 s")),
         ("pipeline:ct-lung", lambda node: node.reported.set("pipeline:ct-lung", "its model is another")),
         ("activity:cataloguing", lambda node: node.reported.set("activity:cataloguing", "no process can be started")),
     ],

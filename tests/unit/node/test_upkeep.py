@@ -9,7 +9,6 @@ import pytest
 from support.rows import LEASE, NOW, job_over, must_lease, must_lease_delivery, produce, result
 
 from radnode.config.peers import Peer
-from radnode.node.alarming.clock import WallClock
 from radnode.node.alarms import Alarms
 from radnode.node.observability import Metrics
 from radnode.node.upkeep import Upkeep
@@ -44,7 +43,7 @@ class Bench:
         self._upkeep = Upkeep(
             database=self.database, store=store, now=lambda: self.now, alarms=self.alarms, metrics=Metrics(),
             retention_time=timedelta(days=4), peers=lambda: self.peers, on_jobs=lambda: None,
-            clock=WallClock(lambda: self.now, lambda: self.monotonic_s),
+            monotonic_s=lambda: self.monotonic_s,
         )
 
     def refuse(self, form: str) -> None:
@@ -127,3 +126,12 @@ def test_a_lease_that_nobody_prolongs_ends_after_a_moved_clock_all_the_same(benc
     bench.wait(10, 3600)
     bench.wait(301)
     assert must_lease(bench.database, bench.now).attempts == 2
+
+
+@pytest.mark.catalogue("N17")
+def test_a_moved_clock_is_an_alarm_for_an_hour(bench: Bench) -> None:
+    bench.peers = {}
+    bench.wait(10, -3600)
+    assert bench.said() == ["the clock was moved back by 3600 s when it showed 12:00:10 UTC"]
+    bench.wait(3601)
+    assert bench.said() == []

@@ -13,7 +13,6 @@ from support.sources import REPOSITORY
 
 from radnode.config.alarms import AlarmSettings
 from radnode.config.peers import Expectation, Peer
-from radnode.node.alarming.clock import Step
 from radnode.node.alarming.decision import OTHERS, Facts, Tables, alarms
 from radnode.node.alarming.kinds import KINDS, kind_of, public_words
 from radnode.node.alarms import Alarm
@@ -66,7 +65,6 @@ RAISED = {
     "jobs-waiting": (tables(oldest_job=NOW - HOUR), "waits for a worker"),
     "deliveries": (tables(dead_deliveries=2, partially_delivered=1), "2 results were given up, 1 jobs are partially"),
     "delivery-waits:PACS": (tables(waiting_deliveries={"PACS": some(1, 4)}), "4 results wait for PACS"),
-    "clock": (replace(WELL, clock_steps=(Step(seconds=-3600, at=NOW),)), "moved back by 3600 s"),
 }
 
 
