@@ -71,6 +71,9 @@ class Files:
         """As :meth:`radnode.storage.files.FileStore.remove`."""
         self.digests.discard(digest)
 
+    def note(self, _entries: object) -> None:
+        """What was deleted is written down elsewhere; no history here loses its database."""
+
 
 class World:
     """One node on one database, its peers and its clocks."""
