@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
 TEST_WORKERS ?= 2
 
-.PHONY: help setup demo test lint conformance catalogue bench faults fuzz peers clean
+.PHONY: help setup demo test lint conformance catalogue bench faults fuzz lock sbom peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
@@ -18,6 +18,8 @@ help:
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
 	@echo 'make bench   intake measured; numbers in bench-results/'
+	@echo 'make lock    what an installation may consist of, with hashes; deploy/requirements.lock'
+	@echo 'make sbom    the same as a CycloneDX bill of materials; dist/radnode.cdx.json'
 
 setup: $(INSTALLED)
 
@@ -57,6 +59,15 @@ bench: setup
 	$(BIN)/python tests/bench/segmentation.py --out bench-results
 	$(BIN)/python tests/bench/ledger_balance.py
 	$(BIN)/python -m pytest tests/bench -s
+
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --extra postgresql --constraints constraints.txt --generate-hashes --quiet \
+		--universal --python-version 3.11 --no-emit-index-url --custom-compile-command 'make lock' -o deploy/requirements.lock
+
+sbom: setup
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements deploy/requirements.lock --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON -o dist/radnode.cdx.json
 
 peers:
 	deploy/peers/install.sh

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from radnode.pipelines.ct_lung.phantom import Phantom, chest_phantom
+from support import canaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,13 +34,14 @@ def write_chest(
     name: str = "1",
     slices: int = 40,
     size: int = 64,
-    patient_id: str = "TEST-0001",
-    patient_name: str = "Phantom^Chest",
+    patient_id: str = "CANARY-0001",
+    patient_name: str = "Canaria^Serinus",
     character_set: str | list[str] | None = None,
     description: str = "Thorax 8.0 B70f",
     seed: int = 0,
 ) -> Series:
     """An axial chest CT. The same `name` and `patient_id` give the same UIDs: a resend is a resend."""
+    canaries.know(patient_name, patient_id)
     phantom = _phantom(slices, size, seed)
     study, series, frame = (_uid(patient_id, name, part) for part in ("study", "series", "frame"))
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from ruamel.yaml import YAML
 
+from support import canaries
 from support.network import free_port
 from support.processes import Program, alive
 from support.waiting import eventually
@@ -90,8 +91,11 @@ class NodeProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        said = self.metrics() if self.running else ""
         self.stop()
         self._client.close()
+        named = canaries.named_in(said + (self.folder / "node.log").read_text(errors="replace"))
+        assert not named, f"the log or the metrics name a patient: {named}"
 
     def configure(
         self,
