@@ -8,6 +8,7 @@ import structlog
 
 from radnode.node.delivery.fallback import FORM_ALARMS, alarm_name, alarm_text
 from radnode.node.delivery.sender import DEAD_ALARM
+from radnode.node.observability import log_is_failing
 from radnode.storage import jobs, ledger, outbox, results, retention
 from radnode.storage.errors import StorageError
 
@@ -55,6 +56,7 @@ class Upkeep:
         self._give_back_leases()
         self._check_ledger()
         self._check_disk()
+        self._check_log()
         self._check_deliveries()
         self._check_forms()
         expired = retention.expire(
@@ -122,6 +124,12 @@ class Upkeep:
         for alarm in self._alarms.raised():
             if alarm.name.startswith(FORM_ALARMS) and alarm.name not in texts:
                 self._alarms.clear(alarm.name)
+
+    def _check_log(self) -> None:
+        if log_is_failing():
+            self._alarms.set("log", "log lines are lost: make space where standard error goes, or open it again")
+        else:
+            self._alarms.clear("log")
 
     def _check_disk(self) -> None:
         self._metrics.disk_free_bytes.set(self._store.free_bytes())

@@ -101,11 +101,12 @@ def _remove_files(database: Database, store: FileStore, now: datetime) -> None:
             select(RemovalRow.id, InstanceRow.sop_instance_uid, InstanceRow.digest, needed)
             .join(InstanceRow, InstanceRow.id == RemovalRow.instance_id)
         ).all()
+    if not notes:
+        return
     store.note([Expiry(sop_instance_uid=uid, digest=digest, at=now) for _, uid, digest, _ in notes])
     for _, _, digest, is_needed in notes:
         if not is_needed:
             store.remove(digest)
-    if notes:
-        with database.begin() as session:
-            for some in ledger.portions(row.id for row in notes):
-                session.execute(delete(RemovalRow).where(RemovalRow.id.in_(some)))
+    with database.begin() as session:
+        for some in ledger.portions(row.id for row in notes):
+            session.execute(delete(RemovalRow).where(RemovalRow.id.in_(some)))
