@@ -47,6 +47,7 @@ from radnode.pipelines.results import Written, gate, not_processed, write
 from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
 from radnode.pipelines.results.writing import Making
+from radnode.pipelines.sources.headers import read_header
 from radnode.pipelines.sources.select import SourceInstance, select_stack
 from radnode.pipelines.sources.volume import read_images
 
@@ -256,7 +257,7 @@ def _read_header(instance: InputInstance) -> Dataset:
             content.seek(0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return pydicom.dcmread(content, stop_before_pixels=True)
+                return read_header(content)
     except (OSError, pydicom.errors.InvalidDicomError, EOFError) as error:
         raise IncompleteInput(
             f"instance {instance.sop_instance_uid} cannot be read ({type(error).__name__})"

@@ -184,6 +184,49 @@ def test_a_pipeline_stays_warm_until_memory_ran_out(tmp_path: Path, monkeypatch:
     assert worker.warm.pipeline("sample") is not first
 
 
+def _rewritten(order: WorkOrder, path: Path, content: bytes) -> WorkOrder:
+    """The order over an image that came with other bytes."""
+    path.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    instances = [replace(each, digest=digest) if each.path == str(path) else each for each in order.instances]
+    return replace(order, instances=tuple(instances))
+
+
+@pytest.mark.catalogue("D15")
+@pytest.mark.parametrize(("element", "says"), [
+    (b"\x28\0\x53\x10DS\2\x002 ", "RescaleSlope"), (b"\x18\0\x50\0DS\2\x005 ", "SliceThickness"),
+], ids=["there twice", "out of order"])  # fmt: skip
+def test_an_ambiguous_image_is_not_read_and_the_attribute_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, element: bytes, says: str
+) -> None:
+    order = _order(tmp_path / "in")
+    path = Path(order.instances[2].path)
+    content = path.read_bytes()
+    at = content.index(b"\xe0\x7f\x10\x00OW")
+    report = _Worker(tmp_path, monkeypatch).run(_rewritten(order, path, content[:at] + element + content[at:]))
+    assert report.state is RunState.NOT_PROCESSED
+    assert f"is ambiguous: there twice or out of order are {says}" in report.reason
+    assert report.objects == ()
+
+
+@pytest.mark.catalogue("D17")
+def test_no_model_runs_where_a_sequence_hides_the_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = _order(tmp_path / "in")
+    for instance in order.instances:
+        path = Path(instance.path)
+        content = path.read_bytes()
+        at = content.index(b"\xe0\x7f\x10\x00OW")
+        item = b"\xfe\xff\x00\xe0" + (len(content) - at).to_bytes(4, "little") + content[at:]
+        hidden = b"\x40\0\x60\2SQ\0\0" + len(item).to_bytes(4, "little") + item
+        order = _rewritten(order, path, content[:at] + hidden)
+    worker = _Worker(tmp_path, monkeypatch)
+    report = worker.run(order)
+    assert report.state in (RunState.NOT_PROCESSED, RunState.FAILED)
+    assert "pixel" in report.reason.lower()
+    assert "infer" not in worker.stages
+    assert report.objects == ()
+
+
 @pytest.mark.catalogue("X7")
 def test_when_memory_runs_out_all_that_is_warm_is_dropped_and_it_is_tried_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
