@@ -11,6 +11,7 @@ from radnode.node.clocks import ClockWatch
 from radnode.node.delivery import backoff, sender
 from radnode.node.delivery.fallback import FORM_ALARMS, alarm_name, alarm_text
 from radnode.node.execution import dispatcher
+from radnode.node.observability import log_is_failing
 from radnode.storage import jobs, outbox, results, retention
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ class Upkeep:
         self._give_back_leases()
         self._metrics.disk_free_bytes.set(self._store.free_bytes())
         self._count_deliveries()
+        self._check_log()
         self._check_forms()
+        if self._clock.last_jump():
+            return False
         expired = retention.expire(
             self._database, self._store, self._now() - self._retention_time, self._now(), EXPIRE_AT_ONCE
         )
@@ -120,3 +124,9 @@ class Upkeep:
         for alarm in self._alarms.raised():
             if alarm.name.startswith(FORM_ALARMS) and alarm.name not in texts:
                 self._alarms.clear(alarm.name)
+
+    def _check_log(self) -> None:
+        if log_is_failing():
+            self._alarms.set("log", "log lines are lost")
+        else:
+            self._alarms.clear("log")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from support.rows import LEASE, NOW, job_over, must_lease, must_lease_delivery, produce, result
+from support.rows import LEASE, NOW, fail, job_over, must_lease, must_lease_delivery, produce, result, states
 
 from radnode.config.peers import Peer
 from radnode.node.alarms import Alarms
@@ -135,3 +135,14 @@ def test_a_moved_clock_is_an_alarm_for_an_hour(bench: Bench) -> None:
     assert bench.said() == ["the clock was moved back by 3600 s when it showed 12:00:10 UTC"]
     bench.wait(3601)
     assert bench.said() == []
+
+
+@pytest.mark.catalogue("N17")
+def test_N17_a_clock_that_is_a_month_ahead_deletes_no_image_at_once(bench: Bench) -> None:
+    """Somebody gets an hour to set it right."""
+    job_over(bench.database, 1)
+    fail(bench.database, must_lease(bench.database))
+    bench.wait(10, timedelta(days=30).total_seconds())
+    assert states(bench.database) == {"FAILED": 1}
+    bench.wait(3601)
+    assert states(bench.database) == {"EXPIRED": 1}
