@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
 TEST_WORKERS ?= 2
 
-.PHONY: help setup demo test lint conformance catalogue bench faults lock sbom peers clean
+.PHONY: help setup demo test lint conformance catalogue bench faults fuzz lock sbom peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
@@ -14,6 +14,7 @@ help:
 	@echo 'make lint    style, types and import contracts'
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
 	@echo 'make faults  the long runs: RADNODE_TEST_KILLS=1000 RADNODE_TEST_HISTORIES=10000 make faults'
+	@echo 'make fuzz    each fuzzer for RADNODE_FUZZ_SECONDS (1800); what it learns stays in .fuzz/'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
 	@echo 'make bench   intake measured; numbers in bench-results/'
@@ -42,6 +43,10 @@ faults: setup
 	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} RADNODE_TEST_HISTORIES=$${RADNODE_TEST_HISTORIES:-10000} \
 	RADNODE_TEST_RESULTS=$${RADNODE_TEST_RESULTS:-bench-results} $(BIN)/python -m pytest tests/faults
 
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python tests/fuzz/run.py --seconds $${RADNODE_FUZZ_SECONDS:-1800} --corpus .fuzz/corpus --findings .fuzz/findings
+
 conformance: setup
 	$(BIN)/python tests/conformance/table.py
 
@@ -69,4 +74,4 @@ peers:
 	deploy/peers/install.sh
 
 clean:
-	rm -rf .venv .catalogue.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache radnode-demo bench-results build dist
+	rm -rf .venv .fuzz .catalogue.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache radnode-demo bench-results build dist

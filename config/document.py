@@ -9,6 +9,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.composer import ComposerError
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.tokens import (
     AliasToken,
     AnchorToken,
@@ -25,7 +26,9 @@ from ruamel.yaml.tokens import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from ruamel.yaml.nodes import Node
 
 LARGEST_TEXT = 2**20
 """Bytes."""
@@ -63,7 +66,7 @@ def read_document(text: str) -> tuple[dict[str, Any], dict[Where, int]]:
     if len(text.encode(errors="replace")) > LARGEST_TEXT:
         raise NotReadable([(1, "the file is too large", f"stay below {LARGEST_TEXT} bytes")])
     try:
-        if flaws := _refused(text):
+        if flaws := [*_refused(text)] or [*_odd_keys(YAML(typ="rt", pure=True).compose(text))]:
             raise NotReadable(flaws)
         document = YAML(typ="rt", pure=True).load(text)
         if document is None:
@@ -95,6 +98,20 @@ def _refused(text: str) -> list[Flaw]:
         if isinstance(token, ScalarToken) and token.plain and token.value == "<<":
             flaws.append((line, "a YAML merge is not used here", "write the keys themselves"))
     return flaws
+
+
+def _odd_keys(node: Node | None) -> Iterator[Flaw]:
+    """Keys that are no plain word, as the inner braces of `{{a: b}}` are; no dictionary could hold them."""
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            if isinstance(key, ScalarNode):
+                yield from _odd_keys(value)
+            else:
+                line = key.start_mark.line + 1
+                yield line, "a mapping or a list stands where a key belongs", "check braces and brackets"
+    elif isinstance(node, SequenceNode):
+        for each in node.value:
+            yield from _odd_keys(each)
 
 
 def _line(error: MarkedYAMLError) -> int:

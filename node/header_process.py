@@ -1,7 +1,7 @@
 """The process that reads headers: `python -m radnode.node.header_process`, one JSON line in, one out.
 
-It imports pydicom and nothing of the node, has little memory and time, and may be killed at any time. Answers hold what
-routing and completion may ask for: short values only, no pixels, no binary data.
+It imports pydicom and next to nothing of radnode, has little memory and time, and may be killed at any time. Answers
+hold what routing and completion may ask for: short values only, no pixels, no binary data.
 
 Images of one series mostly say the same, so a converted value is remembered by the bytes it came from.
 """
@@ -28,6 +28,8 @@ from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
+from radnode.pipelines.sources.tag_order import UntilPixels
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -47,8 +49,6 @@ _MOST_REMEMBERED = 4096
 _LONGEST_REMEMBERED_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
 _CONTEXT = (Tag("SpecificCharacterSet"), Tag("PixelRepresentation"))
-_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-"""Float, Double Float and plain Pixel Data."""
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"})
 _NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _CODE = {name: Tag(name) for name in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")}
@@ -62,37 +62,39 @@ class HeaderRefused(Exception):
     """The header is none that an image has; the message says why, in our words alone."""
 
 
-class _UntilPixels:
-    """Stops the parser at the pixels and notes whether there are any (PS3.5 7.1.1: an undefined length is some)."""
+class _UntilPixels(UntilPixels):
+    """Stops the parser at the pixels (PS3.5 7.1.1: an undefined length is some) or when there are too many elements."""
 
     def __init__(self) -> None:
-        self.found = False
+        super().__init__()
         self._elements = 0
 
-    def __call__(self, tag: BaseTag, _vr: str | None, length: int) -> bool:
+    def __call__(self, tag: int, vr: str | None, length: int) -> bool:
         self._elements += 1
         if self._elements > MOST_ELEMENTS:
             raise HeaderRefused(f"it has more than {MOST_ELEMENTS} elements")
-        if tag in _PIXELS:
-            self.found = length > 0
-            return True
-        return False
+        return super().__call__(tag, vr, length)
 
 
 def read_attributes(path: str) -> dict[str, Any]:
     """Keyword or private tag -> JSON value. Raises whatever pydicom raises for a broken file.
 
     `PixelDataPresent` tells of an image, which has Rows, whether it has pixels. `undecodable` names attributes with
-    text that its character set does not hold, or with a value that could not be read.
+    text that its character set does not hold, or with a value that could not be read. `ambiguous` names those that are
+    there twice or out of order; they have no value.
     """
     until = _UntilPixels()
     with Path(path).open("rb") as file:
         dataset = read_partial(file, stop_when=until, defer_size=LARGEST_VALUE_BYTES)
+        for tag in until.ambiguous:
+            del dataset[tag]
         attributes = _Attributes(dataset).collected()
+    if until.ambiguous:
+        attributes["ambiguous"] = sorted(_keyword(tag) or _shown(tag) for tag in until.ambiguous)
     if "SOPInstanceUID" not in attributes:
         raise HeaderRefused("it has no SOP Instance UID")
     if "Rows" in attributes:
-        attributes["PixelDataPresent"] = until.found
+        attributes["PixelDataPresent"] = until.pixels
     return attributes
 
 
@@ -118,7 +120,7 @@ class _Attributes:
 
     def _add_private(self, tag: BaseTag) -> None:
         """A private element under its tag and, when its creator is known, under (gggg,xxee,CREATOR) (PS3.5 7.8)."""
-        name = f"({tag.group:04x},{tag.element:04x})"
+        name = _shown(tag)
         if tag.is_private_creator or tag.element < 0x1000:
             self._add(tag, name)
             return
@@ -169,6 +171,10 @@ def _convert(dataset: Dataset, tag: BaseTag, context: tuple[str | None, ...]) ->
     element = dataset[tag]
     value = _codes(element.value, context) if element.VR == "SQ" else _value(element.VR, element.value)
     return value, "\ufffd" not in str(value)
+
+
+def _shown(tag: int) -> str:
+    return f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
 
 
 @lru_cache(maxsize=MOST_ELEMENTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -37,6 +37,38 @@ def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
     return event
 
 
+class _Sink:
+    """Standard error, as a place that may be full or gone: a line is lost there, never an image."""
+
+    def __init__(self) -> None:
+        self.failing = False
+
+    def write(self, text: str) -> int:
+        """Write if it can be written."""
+        try:
+            sys.stderr.write(text)
+        except (OSError, ValueError):  # ValueError: it is closed
+            self.failing = True
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush if it can be flushed."""
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            self.failing = True
+        else:
+            self.failing = False
+
+
+_sink = _Sink()
+
+
+def log_is_failing() -> bool:
+    """Whether the last log line could not be written."""
+    return _sink.failing
+
+
 def configure_logging(*, as_json: bool, level: str = "INFO") -> None:
     """Send log events to standard error, one line each; for the process, once."""
     renderer: structlog.typing.Processor = (
@@ -55,7 +87,7 @@ def configure_logging(*, as_json: bool, level: str = "INFO") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _sink)),
         cache_logger_on_first_use=False,
     )
     # pynetdicom describes peers in sentences of its own; our events say the same with escaped fields.

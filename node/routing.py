@@ -27,6 +27,8 @@ LONGEST_TEXT = 128
 answer is unknown.
 
 A description has 64 (PS3.5 6.2, LO)."""
+AMBIGUOUS = "ambiguous"
+"""Names the attributes of an instance that have no clear value; a condition on one is unknown."""
 MOST_SEEN = 5
 """Distinct values shown for a condition, and elements of one value."""
 LONGEST_SHOWN = 100
@@ -114,7 +116,9 @@ def _explain_condition(
     seen: dict[str, None] = {}
     for instance in instances:
         for attribute in _attributes(condition):
-            if (value := _value(instance, attribute)) is not None:
+            if attribute in instance.get(AMBIGUOUS, ()):
+                seen["ambiguous, it is there twice or out of order"] = None
+            elif (value := _value(instance, attribute)) is not None:
                 seen[_shown(value)] = None
     shown = list(seen)
     if len(shown) > MOST_SEEN:
@@ -140,6 +144,8 @@ def _judge(condition: Condition, instance: Mapping[str, Any]) -> bool | None:
 
 
 def _judge_test(test: Test, instance: Mapping[str, Any]) -> bool | None:
+    if test.attribute in instance.get(AMBIGUOUS, ()):
+        return None
     value = _value(instance, test.attribute)
     if test.operator == "exists":
         return (value is not None) == test.operand

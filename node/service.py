@@ -16,7 +16,6 @@ import radnode
 from radnode.config.loading import ConfigError, Problem, check_references, load, needs_restart, stamp
 from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarming.activities import alarm_activities
-from radnode.node.alarming.clock import WallClock
 from radnode.node.alarms import Alarms
 from radnode.node.answers import DATABASE_LEASE, Answers
 from radnode.node.cataloguing import Cataloguer
@@ -377,11 +376,9 @@ class Node:
             database=self.database, own_ae_title=settings.ae_title, peers=self._peers,
             associations=self.associations, now=utc_now, on_counted=lambda: self._closing.pulse(),
         )
-        clock = WallClock(utc_now, time.monotonic)
         upkeep = Upkeep(
             database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
             retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
-            clock=clock,
         )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)
@@ -395,7 +392,7 @@ class Node:
         ]
         self._alarming = alarm_activities(
             database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
-            refused=lambda: self._receiver.refused_lately(), clock=clock, now=utc_now, metrics=self.metrics,
+            refused=lambda: self._receiver.refused_lately(), now=utc_now, metrics=self.metrics,
         )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)

@@ -38,6 +38,9 @@ ALGORITHM_FAMILIES = {
     "Deformable Models": "123111",
 }
 
+DEVICE_LOST = 75
+"""Exit status of a worker whose device is gone for its process: another is started, and the job runs again there."""
+
 
 class PipelineError(Exception):
     """A run ended without findings."""

@@ -31,6 +31,7 @@ import pydicom
 
 from radnode.pipelines import findings_file, memory, registry
 from radnode.pipelines.contract import (
+    DEVICE_LOST,
     IncompleteInput,
     NotProcessed,
     PipelineError,
@@ -46,6 +47,7 @@ from radnode.pipelines.results import Written, gate, not_processed, write
 from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
 from radnode.pipelines.results.writing import Making
+from radnode.pipelines.sources.headers import read_header
 from radnode.pipelines.sources.select import SourceInstance, select_stack
 from radnode.pipelines.sources.volume import read_images
 
@@ -62,8 +64,14 @@ if TYPE_CHECKING:
     Emit = Callable[[Mapping[str, Any]], None]
 
 
+NICENESS = 10
+"""Of a worker: the receiver in the other process answers first (setpriority(2))."""
 _PR_SET_PDEATHSIG = 1
 _REFUSAL = "NOT-PROCESSED"
+
+
+class DeviceLost(Exception):
+    """The accelerator failed: whatever this process asks of it from now on fails as well."""
 
 
 class Warm:
@@ -132,16 +140,26 @@ class _Progress:
 
 
 def run(order: WorkOrder, warm: Warm, emit: Emit) -> RunReport:
-    """One job from its files to result files that passed the gate. Never raises."""
+    """One job from its files to result files that passed the gate.
+
+    Raises :class:`DeviceLost`, nothing else. When memory runs out all that is warm is dropped, and it is tried again.
+    """
     progress = _Progress(emit=emit)
     started = datetime.now(UTC)
     report = _attempt(order, warm, progress, started)
+    if report is None:
+        warm.drop()
+        report = _attempt(order, warm, progress, started)
+    if report is None:
+        warm.drop()
+        report = _ended(order, progress, RunState.FAILED, f"out of memory in the step {progress.stage}, twice")
     if report.state in (RunState.NOT_PROCESSED, RunState.FAILED) and _REFUSAL in order.forms and progress.headers:
         return _with_refusal(report, order, warm, progress, started)
     return report
 
 
-def _attempt(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime) -> RunReport:
+def _attempt(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime) -> RunReport | None:
+    """None when memory ran out: an exception would hold on to the frames, and so to what is to be freed."""
     try:
         return _steps(order, warm, progress, started)
     except NotProcessed as error:
@@ -151,9 +169,10 @@ def _attempt(order: WorkOrder, warm: Warm, progress: _Progress, started: datetim
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: one study harms only itself
         print(f"job {order.job_key}, {progress.stage}: {type(error).__name__}", file=sys.stderr)  # noqa: T201
         traceback.print_tb(error.__traceback__)
+        if _device_lost(error):
+            raise DeviceLost from None
         if _out_of_memory(error):
-            warm.drop()
-            return _ended(order, progress, RunState.FAILED, f"out of memory in the step {progress.stage}")
+            return None
         reason = f"{type(error).__name__} in the step {progress.stage}; the worker's log has the place"
         return _ended(order, progress, RunState.FAILED, reason)
 
@@ -238,7 +257,7 @@ def _read_header(instance: InputInstance) -> Dataset:
             content.seek(0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return pydicom.dcmread(content, stop_before_pixels=True)
+                return read_header(content)
     except (OSError, pydicom.errors.InvalidDicomError, EOFError) as error:
         raise IncompleteInput(
             f"instance {instance.sop_instance_uid} cannot be read ({type(error).__name__})"
@@ -332,6 +351,14 @@ def _out_of_memory(error: BaseException) -> bool:
     )
 
 
+def _device_lost(error: BaseException) -> bool:
+    """CUDA's errors but for memory: by class in torch from 2.8, by their first words before."""
+    return not _out_of_memory(error) and (
+        type(error).__name__ == "AcceleratorError"
+        or (isinstance(error, RuntimeError) and str(error).startswith(("CUDA error", "cuDNN error", "HIP error")))
+    )
+
+
 def main(arguments: Sequence[str]) -> int:
     """Serve orders until stdin ends. arguments: the model store, if there is one."""
 
@@ -345,6 +372,7 @@ def main(arguments: Sequence[str]) -> int:
         protocol.write(json.dumps(message) + "\n")
 
     _end_with_parent()
+    os.nice(NICENESS)
     memory.keep_freed()
     models = Path(arguments[0]) if arguments else None
     warm = Warm(lambda: registry.installed(models=models))
@@ -352,7 +380,10 @@ def main(arguments: Sequence[str]) -> int:
         if names := json.loads(line).get("warm"):
             _load(warm, names)
             continue
-        report = run(WorkOrder.from_json(line), warm, emit)
+        try:
+            report = run(WorkOrder.from_json(line), warm, emit)
+        except DeviceLost:
+            return DEVICE_LOST
         emit({"report": json.loads(report.to_json())})
         memory.give_back()
     return 0

@@ -98,6 +98,21 @@ def postpone(session: Session, destination: str, until: datetime, reason: str) -
     )
 
 
+def hasten(session: Session, now: datetime, longest_wait: timedelta) -> None:
+    """Nothing waits longer than that: a later time was written before the clock was set back (N17)."""
+    too_late = now + longest_wait
+    session.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.state == DeliveryState.WAITING, DeliveryRow.due_at > too_late)
+        .values(due_at=now)
+    )
+    session.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.state == DeliveryState.SENT, DeliveryRow.confirm_at > too_late)
+        .values(confirm_at=now)
+    )
+
+
 def bury(
     session: Session, destination: str, reason: str, now: datetime, *, limit: int,
     aimed_elsewhere_than: str | None = None, created_before: datetime | None = None,

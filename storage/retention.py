@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, exists, insert, select
+from sqlalchemy import and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import aliased
 
 from radnode.storage import ledger
@@ -36,14 +36,21 @@ _LIVE_DELIVERIES = ("WAITING", "SENDING")
 def expire(database: Database, store: FileStore, older_than: datetime, now: datetime, limit: int) -> int:
     """Delete images received before `older_than` that no open series, job or delivery needs; returns how many.
 
+    A result that was sent and not found yet needs its images as well, until it was sent before `older_than`. The ledger
+    says of images that went without a confirmed result that it was so.
+
     The row says EXPIRED before the file goes, and a note in the same transaction sees to it that the file does go: a
     crash in between leaves neither a row without bytes nor a file for ever. Bytes that another instance shares stay.
     Results are kept: they are small, and a PACS may ask for a resend.
     """
     _remove_files(database, store, now)
     with database.begin() as session:
-        ids = list(session.scalars(_settled(older_than).limit(limit)))
-        expired = ledger.move(session, ids, InstanceState.EXPIRED, reason="retention", now=now)
+        found = session.execute(_settled(older_than).limit(limit)).all()
+        ids = [number for number, _, _ in found]
+        expired = 0
+        for reason in _REASONS:
+            these = [number for number, dead, sent in found if _reason(dead=dead, sent=sent) == reason]
+            expired += ledger.move(session, these, InstanceState.EXPIRED, reason=reason, now=now)
         for some in ledger.portions(ids):
             session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(some)))
         if ids:
@@ -52,25 +59,43 @@ def expire(database: Database, store: FileStore, older_than: datetime, now: date
     return expired
 
 
-def _settled(older_than: datetime) -> Select[int]:
-    """Instances, oldest first, that nothing waits for. They stay locked until the transaction ends."""
+def _reason(*, dead: bool, sent: bool) -> str:
+    if dead:
+        return "retention; results of it were given up"
+    return "retention; results of it were sent, but never found at their destination" if sent else "retention"
+
+
+_REASONS = [_reason(dead=False, sent=False), _reason(dead=False, sent=True), _reason(dead=True, sent=False)]
+
+
+def _settled(older_than: datetime) -> Select[int, bool, bool]:
+    """Instances, oldest first, that nothing waits for; of each whether a result is dead, and whether one is unproven.
+
+    They stay locked until the transaction ends.
+    """
     live_job = exists().where(
         JobInputRow.instance_id == InstanceRow.id,
         JobRow.id == JobInputRow.job_id,
         JobRow.state.in_(_LIVE_JOBS),
     )
-    live_delivery = exists().where(
-        JobInputRow.instance_id == InstanceRow.id,
-        DeliveryRow.job_id == JobInputRow.job_id,
-        DeliveryRow.state.in_(_LIVE_DELIVERIES),
+    delivery = exists().where(
+        JobInputRow.instance_id == InstanceRow.id, DeliveryRow.job_id == JobInputRow.job_id
     )
+    live_delivery = delivery.where(or_(
+        DeliveryRow.state.in_(_LIVE_DELIVERIES),
+        and_(DeliveryRow.state == "SENT", DeliveryRow.sent_at >= older_than),
+    ))
     live_rewrite = exists().where(
         JobInputRow.instance_id == InstanceRow.id,
         RewriteRow.job_id == JobInputRow.job_id,
         RewriteRow.state == "WAITING",
     )
     return (
-        select(InstanceRow.id)
+        select(
+            InstanceRow.id,
+            delivery.where(DeliveryRow.state == "DEAD").label("dead"),
+            delivery.where(DeliveryRow.state == "SENT").label("sent"),
+        )
         .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
         .where(
             InstanceRow.state.in_(ledger.ALLOWED[InstanceState.EXPIRED]),
@@ -101,11 +126,12 @@ def _remove_files(database: Database, store: FileStore, now: datetime) -> None:
             select(RemovalRow.id, InstanceRow.sop_instance_uid, InstanceRow.digest, needed)
             .join(InstanceRow, InstanceRow.id == RemovalRow.instance_id)
         ).all()
+    if not notes:
+        return
     store.note([Expiry(sop_instance_uid=uid, digest=digest, at=now) for _, uid, digest, _ in notes])
     for _, _, digest, is_needed in notes:
         if not is_needed:
             store.remove(digest)
-    if notes:
-        with database.begin() as session:
-            for some in ledger.portions(row.id for row in notes):
-                session.execute(delete(RemovalRow).where(RemovalRow.id.in_(some)))
+    with database.begin() as session:
+        for some in ledger.portions(row.id for row in notes):
+            session.execute(delete(RemovalRow).where(RemovalRow.id.in_(some)))

@@ -95,9 +95,13 @@ def oldest_unread_header(session: Session) -> datetime | None:
 
 def heard(session: Session, sources: Iterable[str]) -> dict[str, datetime]:
     """Source -> when an image came from it last; what never sent any is absent."""
-    rows = session.execute(
-        select(SeriesRow.source, func.max(SeriesRow.last_received_at))
-        .where(SeriesRow.source.in_(list(sources)))
-        .group_by(SeriesRow.source)
-    )
-    return dict(rows.all())
+    last = {
+        source: session.scalar(
+            select(SeriesRow.last_received_at)
+            .where(SeriesRow.source == source)
+            .order_by(SeriesRow.last_received_at.desc())
+            .limit(1)
+        )
+        for source in sources
+    }
+    return {source: at for source, at in last.items() if at is not None}

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from radnode.config.loading import Configuration
-    from radnode.node.alarming.clock import WallClock
     from radnode.node.alarms import Alarms
     from radnode.node.observability import Metrics
     from radnode.storage.database import Database
@@ -28,7 +27,6 @@ def alarm_activities(
     configuration: Callable[[], Configuration],
     reported: Alarms,
     refused: Callable[[], Mapping[str, int]],
-    clock: WallClock,
     now: Callable[[], datetime],
     metrics: Metrics,
 ) -> tuple[Activity, ...]:
@@ -50,7 +48,7 @@ def alarm_activities(
             teller.pulse()
 
     watch = AlarmWatch(
-        database=database, store=store, configuration=configuration, reported=reported, refused=refused, clock=clock,
-        now=now, metrics=metrics, on_change=pulse_tellers,
+        database=database, store=store, configuration=configuration, reported=reported, refused=refused, now=now,
+        metrics=metrics, on_change=pulse_tellers,
     )
     return Activity("alarms", watch.step, reported), *tellers

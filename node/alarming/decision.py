@@ -10,11 +10,10 @@ from radnode.node.alarming.silence import expected_time
 from radnode.node.alarms import Alarm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from radnode.config.alarms import AlarmSettings
     from radnode.config.peers import Peer
-    from radnode.node.alarming.clock import Step
     from radnode.storage.ledger import Balance
     from radnode.storage.symptoms import Some
 
@@ -58,7 +57,6 @@ class Facts:
     reserve_bytes: int = 0
     volume: str = ""
     refused: Mapping[str, int] = field(default_factory=dict)
-    clock_steps: tuple[Step, ...] = ()
 
 
 def alarms(facts: Facts, settings: AlarmSettings, peers: Mapping[str, Peer], now: datetime) -> list[Alarm]:
@@ -73,7 +71,6 @@ def alarms(facts: Facts, settings: AlarmSettings, peers: Mapping[str, Peer], now
             *_series(facts.tables, settings, peers, now),
             *_jobs(facts.tables, settings, now),
             *_deliveries(facts.tables, settings, now),
-            *_clock(facts.clock_steps),
         )
     }
     return list(found.values())
@@ -158,15 +155,6 @@ def _deliveries(tables: Tables, settings: AlarmSettings, now: datetime) -> Itera
                 name=f"delivery-waits:{destination}", since=some.since,
                 text=f"{some.number} results wait for {destination}, the oldest since {some.since:%d %b %H:%M} UTC",
             )
-
-
-def _clock(steps: Sequence[Step]) -> Iterator[Alarm]:
-    for step in steps[-1:]:
-        direction = "forward" if step.seconds > 0 else "back"
-        yield Alarm(
-            name="clock", since=step.at,
-            text=f"the clock was moved {direction} by {abs(step.seconds):.0f} s when it showed {step.at:%H:%M:%S} UTC",
-        )
 
 
 def _known(found: Mapping[str, Some], peers: Mapping[str, Peer]) -> Iterator[tuple[str, Some]]:

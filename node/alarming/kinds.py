@@ -53,6 +53,11 @@ _ALL = (
         remedy="free space before images are refused",
     ),
     Kind(
+        name="log", severity="warning",
+        says="log lines are lost; everything else goes on",
+        remedy="make space where standard error goes, or open it again",
+    ),
+    Kind(
         name="silence", severity="error", about="source",
         says="no images came for longer than `expect` says",
         remedy="look whether the source is on, forwards to this node and reaches it; else change its `expect`",
@@ -140,7 +145,7 @@ _ALL = (
     ),
     Kind(
         name="clock", severity="warning",
-        says="the clock of the machine was moved within the last hour",
+        says="the clock of the machine was moved within the last hour; meanwhile no image is deleted for its age",
         remedy="let a time service (chrony, systemd-timesyncd) keep it; times in the log are off by that much",
     ),
     Kind(

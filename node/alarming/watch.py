@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from radnode.config.loading import Configuration
-    from radnode.node.alarming.clock import WallClock
     from radnode.node.alarms import Alarm, Alarms
     from radnode.node.observability import Metrics
     from radnode.storage.database import Database
@@ -49,7 +48,6 @@ class AlarmWatch:
         configuration: Callable[[], Configuration],
         reported: Alarms,
         refused: Callable[[], Mapping[str, int]],
-        clock: WallClock,
         now: Callable[[], datetime],
         metrics: Metrics,
         on_change: Callable[[], None],
@@ -60,7 +58,6 @@ class AlarmWatch:
         self._configuration = configuration
         self._reported = reported
         self._refused = refused
-        self._clock = clock
         self._now = now
         self._metrics = metrics
         self._on_change = on_change
@@ -71,8 +68,8 @@ class AlarmWatch:
         now = self._now()
         try:
             with self._database.read() as session:
-                tables = self._tables(session, now)
                 standing = kept.standing(session)
+                tables = self._tables(session, frozenset(alarm.name for alarm in standing), now)
             found = self._decide(tables, now)
             changed = self._keep(found, standing, now)
         except DatabaseUnavailable as error:
@@ -86,7 +83,7 @@ class AlarmWatch:
             self._on_change()
         return False
 
-    def _tables(self, session: Session, now: datetime) -> Tables:
+    def _tables(self, session: Session, standing: frozenset[str], now: datetime) -> Tables:
         configuration = self._configuration()
         expected = [name for name, peer in configuration.peers.items() if peer.expect is not None]
         lately = now - DAY
@@ -102,7 +99,7 @@ class AlarmWatch:
             oldest_header=symptoms.oldest_unread_header(session),
             dead_deliveries=len(outbox.dead_deliveries(session)),
             partially_delivered=outbox.partially_delivered(session),
-            standing=frozenset(alarm.name for alarm in kept.standing(session)),
+            standing=standing,
         )
 
     def _decide(self, tables: Tables, now: datetime) -> list[Alarm]:
@@ -112,7 +109,7 @@ class AlarmWatch:
             tables=tables, started_at=self._started_at,
             reported=tuple(alarm for alarm in self._reported.raised() if alarm.name != DATABASE),
             free_bytes=free_bytes, reserve_bytes=self._reserve_bytes, volume=volume,
-            refused=self._refused(), clock_steps=tuple(self._clock.steps()),
+            refused=self._refused(),
         )
         return alarms(facts, configuration.alarms, configuration.peers, now)
 
@@ -158,7 +155,7 @@ class AlarmWatch:
 
     def _without_database(self, error: DatabaseUnavailable) -> None:
         if all(alarm.name != DATABASE for alarm in self._reported.raised()):
-            self._log_raised(DATABASE, str(error))
+            self._log_raised(DATABASE, public_words(DATABASE, str(error)))
         self._reported.set(DATABASE, str(error))
         self._metrics.alarms.labels(DATABASE).set(1)
         self._on_change()

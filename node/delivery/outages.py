@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from radnode.node.delivery.backoff import next_wait
+from radnode.node.delivery.backoff import LONGEST_WAIT, next_wait
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,10 +55,10 @@ class Outages:
             return sorted(self._open.values(), key=lambda outage: outage.since)
 
     def may_try(self, destination: str, now: datetime) -> bool:
-        """Whether anything may be sent there now."""
+        """Whether anything may be sent there now. What lies beyond the longest wait was set by another clock."""
         with self._lock:
             outage = self._open.get(destination)
-        return outage is None or outage.next_attempt_at <= now
+        return outage is None or not now < outage.next_attempt_at <= now + LONGEST_WAIT
 
     def next_attempt_at(self, destination: str, otherwise: datetime) -> datetime:
         """When the destination is tried next; `otherwise` where it has no outage."""

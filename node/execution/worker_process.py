@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node.execution.base import WorkerLost
-from radnode.pipelines.contract import RunReport
+from radnode.pipelines.contract import DEVICE_LOST, RunReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -153,6 +153,8 @@ def _relay(stderr: object, pid: int) -> None:
 
 
 def _describe_exit(code: int) -> str:
+    if code == DEVICE_LOST:
+        return "its device lost; look at the driver's log"
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 

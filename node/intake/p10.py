@@ -56,3 +56,29 @@ def read_header(data: bytes) -> tuple[int, str] | None:
         found[element] = data[position + 8 : position + 8 + length].rstrip(b"\0").decode("ascii", "replace")
         position += 8 + length
     return (end, found[0x0010]) if position == end and 0x0010 in found else None
+
+
+LONGEST_LOOK = 16 * 1024
+"""Bytes of a data set in which a file header before it would end."""
+
+_LONG_LENGTHS = frozenset((b"OB", b"UN", b"UT"))
+
+
+def misplaced_header(data: bytes) -> tuple[int, str] | None:
+    """Length and transfer syntax of a file header that was sent as the beginning of a data set; None without one.
+
+    Senders that hand on a file as it is send preamble and group 0002, or group 0002 alone, where PS3.8 E.2 has a data
+    set. data: its first :data:`LONGEST_LOOK` bytes.
+    """
+    position = 132 if data[128:134] == b"DICM\2\0" else 0
+    transfer_syntax_uid = ""
+    while data[position : position + 2] == b"\2\0" and position + 12 <= len(data):
+        element, vr, length = struct.unpack_from("<2xH2sH", data, position)
+        value = position + 8
+        if vr in _LONG_LENGTHS:
+            length, value = struct.unpack_from("<L", data, position + 8)[0], position + 12
+        if element == 0x0010:
+            transfer_syntax_uid = data[value : value + length].rstrip(b"\0 ").decode("ascii", "replace")
+        position = value + length
+    ended = 0 < position < len(data) and data[position : position + 2] != b"\2\0"
+    return (position, transfer_syntax_uid) if ended else None

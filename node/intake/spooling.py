@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 from radnode.node.intake.refusals import OverLimit
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _LOOK_AT_DISK_EVERY = 64 * 1024 * 1024
 """Bytes of one object between two looks at the disk's reserve."""
+_PIECE = 1024 * 1024
 
 
 class Spooled:
@@ -44,6 +46,21 @@ class Spooled:
             self._store.check_reserve()
         self._append(fragment)
         self._hash.update(fragment)
+
+    def without(self, header: bytes, length: int) -> Spooled:
+        """The same object under `header`, without the first `length` bytes of its data set; this one is discarded."""
+        fresh = Spooled(self._store, header, self._largest)
+        try:
+            position = self.start + length
+            with self._store.translated(self.path):
+                while piece := os.pread(self.descriptor, _PIECE, position):
+                    fresh.write(memoryview(piece))
+                    position += len(piece)
+        except BaseException:
+            fresh.discard()
+            raise
+        self.discard()
+        return fresh
 
     @property
     def descriptor(self) -> int:

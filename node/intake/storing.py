@@ -4,6 +4,7 @@ answered.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,9 +15,9 @@ from radnode.node import statuses
 from radnode.node.intake import p10
 from radnode.node.intake.committer import Committer
 from radnode.node.intake.header_walk import Identity, is_uid, walk
-from radnode.node.intake.negotiation import IMPLICIT_VR_LITTLE_ENDIAN
+from radnode.node.intake.negotiation import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from radnode.node.intake.pdus import Violation
-from radnode.node.intake.refusals import ContextMismatch, IdentityMismatch, InvalidUID, Refused
+from radnode.node.intake.refusals import ContextMismatch, IdentityMismatch, InvalidUID, Refused, Undecodable
 from radnode.node.intake.spooling import Spooled
 from radnode.node.intake.tally import RefusalTally
 from radnode.node.statuses import Status
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 STORED = Status(statuses.SUCCESS, "")
+_NATIVE = frozenset((IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN))
+"""Either is read where the other was agreed, see :func:`~radnode.node.intake.header_walk.walk`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +143,7 @@ class Incoming:
             raise self._failure or StorageError("nothing was written")
         if self._refusal is not None:
             raise self._refusal
+        spooled = self._spooled = self._without_misplaced_header(spooled)
         implicit_vr = self._context.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
         identity = walk(spooled.descriptor, spooled.start, spooled.size, implicit_vr=implicit_vr)
         self._compare(identity)
@@ -148,6 +152,19 @@ class Incoming:
         self._storage.store.keep(spooled.path, spooled.digest)
         recorded = self._storage.committer.commit(self._reception(identity, spooled))
         self._report(identity, recorded, spooled.size)
+
+    def _without_misplaced_header(self, spooled: Spooled) -> Spooled:
+        """A whole file, or its group 0002, sent as the data set: kept once, under our own header."""
+        found = p10.misplaced_header(os.pread(spooled.descriptor, p10.LONGEST_LOOK, spooled.start))
+        if found is None:
+            return spooled
+        length, transfer_syntax_uid = found
+        agreed = self._context.transfer_syntax
+        if transfer_syntax_uid not in ("", agreed) and not {transfer_syntax_uid, agreed} <= _NATIVE:
+            raise Undecodable("a file in another transfer syntax than agreed was sent as the data set")
+        log.warning("instance.file_header_removed", association=self._origin.association,
+                    source=self._origin.source, octets=length)
+        return spooled.without(self._header(), length)
 
     def _compare(self, identity: Identity) -> None:
         if identity.sop_instance_uid != self._command.sop_instance_uid.decode("ascii"):

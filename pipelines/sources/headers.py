@@ -8,13 +8,17 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pydicom
+from pydicom.datadict import keyword_for_tag
+from pydicom.filereader import read_partial
+from pydicom.tag import Tag
 from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
-from radnode.pipelines.contract import IncompleteInput
+from radnode.pipelines.contract import IncompleteInput, NotProcessed
+from radnode.pipelines.sources.tag_order import UntilPixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,11 +94,24 @@ def read_instances(paths: Iterable[Path]) -> list[SourceInstance]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                dataset = pydicom.dcmread(path, stop_before_pixels=True)
+                with path.open("rb") as file:
+                    dataset = read_header(file)
         except (OSError, EOFError, pydicom.errors.InvalidDicomError) as error:
             raise IncompleteInput(f"{path.name} cannot be read as DICOM ({type(error).__name__})") from error
         instances.append(SourceInstance(path=path, dataset=dataset))
     return instances
+
+
+def read_header(file: BinaryIO) -> Dataset:
+    """The header of an image, without its pixels. Raises NotProcessed where it does not say clearly what it says."""
+    until = UntilPixels()
+    dataset = read_partial(file, stop_when=until)
+    if unclear := sorted(tag for tag in until.ambiguous if not Tag(tag).is_private):
+        names = ", ".join(keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in unclear[:5])
+        raise NotProcessed(
+            f"instance {dataset.get('SOPInstanceUID', '')} is ambiguous: there twice or out of order are {names}"
+        )
+    return dataset
 
 
 def slices_of(instance: SourceInstance) -> list[Slice]:

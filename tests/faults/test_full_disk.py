@@ -23,6 +23,7 @@ def _object(number: int, pixels: int) -> tuple[bytes, str]:
     return data_set(instance=instance.encode(), pixels=pixels), instance
 
 
+@pytest.mark.catalogue("X1", "X2", "U9")
 def test_objects_that_do_not_fit_are_answered_so_and_leave_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
 
@@ -70,6 +71,7 @@ class _FailingFlush(SystemOps):
         super().fsync(path)
 
 
+@pytest.mark.catalogue("X4", "X5")
 @pytest.mark.parametrize("failure", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
 @pytest.mark.parametrize("flush", [1, 2, 4], ids=["the file", "a new folder", "the folder of the name"])
 def test_a_flush_that_fails_is_never_success(tmp_path: Path, failure: int, flush: int) -> None:
@@ -82,6 +84,7 @@ def test_a_flush_that_fails_is_never_success(tmp_path: Path, failure: int, flush
         assert receiver.recorded == receiver.spooled() == []
 
 
+@pytest.mark.catalogue("X4")
 def test_after_a_broken_flush_nothing_is_taken_until_the_disk_passes_its_test(tmp_path: Path) -> None:
     disk = _FailingFlush(errno.EIO)
     store = FileStore(tmp_path / "data", 0, disk)

@@ -178,6 +178,7 @@ def test_an_echo_storm_is_answered(receiver: Receiver) -> None:
         assert {stormy.echo() for _ in range(500)} == {0x0000}
 
 
+@pytest.mark.catalogue("X3")
 def test_the_accepting_thread_survives_when_nothing_can_be_opened(receiver: Receiver) -> None:
     """As many descriptors as the process may have are open: later, not never."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

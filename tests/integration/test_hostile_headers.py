@@ -213,3 +213,38 @@ def test_the_same_bytes_read_differently_under_another_pixel_representation(
     dataset.save_as(path, implicit_vr=True, little_endian=True)
 
     assert attributes(reader, path)["SmallestImagePixelValue"] == value
+
+
+@pytest.mark.catalogue("D15")
+def test_an_attribute_that_is_there_twice_or_out_of_order_has_no_value_and_is_named(
+    reader: HeaderReader, tmp_path: Path
+) -> None:
+    more = (
+        element(0x0020, 0x0011, b"UN", b"1 ") + element(0x0020, 0x0011, b"UN", b"2 ")
+        + struct.pack("<HH2sH", 0x0008, 0x0060, b"CS", 2) + b"CT"
+        + struct.pack("<HH2sH", 0x0020, 0x000E, b"UI", 4) + b"1.2\0"
+        + 2 * (struct.pack("<HH2sH", 0x0029, 0x1001, b"CS", 2) + b"A ")
+    )  # fmt: skip
+    found = attributes(reader, written(tmp_path / "a", more, StudyDescription="Thorax"))
+
+    assert found["ambiguous"] == ["(0029,1001)", "Modality", "SeriesNumber"]
+    assert not {"Modality", "SeriesNumber", "(0029,1001)"} & found.keys()
+    assert (found["StudyDescription"], found["SeriesInstanceUID"]) == ("Thorax", "1.2")
+
+
+@pytest.mark.catalogue("D17")
+def test_a_sequence_whose_length_takes_in_the_pixels_is_an_image_without_pixels(
+    reader: HeaderReader, tmp_path: Path
+) -> None:
+    rows = struct.pack("<HH2sHH", 0x0028, 0x0010, b"US", 2, 8)
+    pixels = element(0x7FE0, 0x0010, b"OW", bytes(128))
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, len(pixels)) + pixels
+    honest = attributes(reader, written(tmp_path / "a", rows + pixels))
+    hidden = attributes(reader, written(tmp_path / "b", rows + element(0x0040, 0x0260, b"SQ", item)))
+    child = struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+    unclosed = struct.pack("<HHI", 0xFFFE, 0xE000, len(child)) + child
+    swallowed = written(tmp_path / "c", element(0x0008, 0x1115, b"SQ", unclosed) + rows + pixels)
+
+    assert (honest["PixelDataPresent"], hidden["PixelDataPresent"]) == (True, False)
+    (answer,) = reader.read([(1, swallowed)])
+    assert isinstance(answer, HeaderFailure), answer

@@ -90,6 +90,7 @@ def test_a_warm_worker_serves_one_order_after_the_other(
     assert _pid(one) == pid
 
 
+@pytest.mark.catalogue("X8")
 def test_a_worker_over_its_time_is_ended_and_replaced(worker: Callable[..., WorkerProcess], order: WorkOrder) -> None:
     hasty = worker(seconds=0.01)
 
@@ -97,6 +98,7 @@ def test_a_worker_over_its_time_is_ended_and_replaced(worker: Callable[..., Work
         hasty.execute(order, lambda _stage: None)
 
 
+@pytest.mark.catalogue("X7")
 def test_a_worker_over_its_memory_is_ended(worker: Callable[..., WorkerProcess], order: WorkOrder) -> None:
     small = worker(memory=20_000_000)
 
@@ -104,6 +106,7 @@ def test_a_worker_over_its_memory_is_ended(worker: Callable[..., WorkerProcess],
         small.execute(order, lambda _stage: None)
 
 
+@pytest.mark.catalogue("X7")
 def test_a_killed_worker_loses_its_order_and_the_next_one_runs(
     worker: Callable[..., WorkerProcess], order: WorkOrder
 ) -> None:

@@ -82,6 +82,7 @@ class Outbound:
         self.upkeep = Upkeep(
             database=self.database, store=self.store, now=self.clock.now, alarms=self.alarms, metrics=self.metrics,
             retention_time=timedelta(days=30), peers=lambda: self.peers, on_jobs=lambda: None,
+            monotonic_s=lambda: self.clock.now().timestamp(),
         )
         self._folder = folder
         self._jobs = 0

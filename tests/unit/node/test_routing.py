@@ -131,3 +131,14 @@ def test_an_explanation_survives_storage_as_json() -> None:
     assert stored[0].keys() == {"route", "enabled", "matched", "instances", "matching", "conditions"}
     assert stored[0]["conditions"] == [{"condition": "modality is CT", "outcome": "met", "seen": ["CT"], "matching": 1}]
     assert "matched (1 of 1" in render(stored)
+
+
+@pytest.mark.catalogue("D15")
+@pytest.mark.parametrize("when", ["modality: CT", "not: {modality: MR}", "modality: {exists: false}"])
+def test_a_condition_on_an_ambiguous_attribute_is_unknown_and_says_why(when: str) -> None:
+    explanation = route(when, {"SliceThickness": 1.5, "ambiguous": ["Modality"]})
+    assert not explanation.matched
+    (condition,) = explanation.conditions
+    assert condition.outcome == "unknown"
+    assert condition.seen == ("ambiguous, it is there twice or out of order",)
+    assert route("slice_thickness: 1.5", {"SliceThickness": 1.5, "ambiguous": ["Modality"]}).matched

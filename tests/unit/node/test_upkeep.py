@@ -6,14 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from support.rows import NOW
+from support.rows import LEASE, NOW, fail, job_over, must_lease, must_lease_delivery, produce, result, states
 
 from radnode.config.peers import Peer
-from radnode.node.alarming.clock import WallClock
 from radnode.node.alarms import Alarms
 from radnode.node.observability import Metrics
 from radnode.node.upkeep import Upkeep
-from radnode.storage import results
+from radnode.storage import jobs, outbox, results
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -38,17 +37,25 @@ class Bench:
         """A process that knows nothing but the tables."""
         store = FileStore(folder / "data", reserve_bytes=1)
         store.self_test()
-        self.alarms = Alarms(lambda: NOW)
+        self.now = NOW
+        self.monotonic_s = 0.0
+        self.alarms = Alarms(lambda: self.now)
         self._upkeep = Upkeep(
-            database=self.database, store=store, now=lambda: NOW, alarms=self.alarms, metrics=Metrics(),
+            database=self.database, store=store, now=lambda: self.now, alarms=self.alarms, metrics=Metrics(),
             retention_time=timedelta(days=4), peers=lambda: self.peers, on_jobs=lambda: None,
-            clock=WallClock(lambda: NOW, lambda: 0.0),
+            monotonic_s=lambda: self.monotonic_s,
         )
 
     def refuse(self, form: str) -> None:
         """The destination does not take that form."""
         with self.database.begin() as session:
             results.remember_refusal(session, "PACS", form, PEER.digest, "status 0x0122", NOW)
+
+    def wait(self, seconds: float, step_s: float = 0) -> None:
+        """Time goes by, and somebody moves the wall clock; then one round."""
+        self.monotonic_s += seconds
+        self.now += timedelta(seconds=seconds + step_s)
+        self._upkeep.step()
 
     def said(self) -> list[str]:
         """What the alarms say after a round."""
@@ -94,3 +101,48 @@ def test_an_alarm_that_the_sender_raised_is_cleared_when_the_form_is_offered_aga
     with bench.database.begin() as session:
         results.forget_refusals(session, "PACS")
     assert bench.said() == []
+
+
+@pytest.mark.catalogue("N17")
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_N17_a_clock_that_is_moved_ends_no_lease(bench: Bench, step_s: float) -> None:
+    """A job that went back because of it would run twice, and twice is a crash of its own."""
+    job_over(bench.database, 1)
+    job = must_lease(bench.database, bench.now)
+    bench.wait(10, step_s)
+    with bench.database.begin() as session:
+        jobs.heartbeat(session, job.job_id, job.token, bench.now, LEASE)
+    bench.wait(10)
+    produce(bench.database, job, result("1.9.1"), now=bench.now)
+    delivery = must_lease_delivery(bench.database, now=bench.now)
+    bench.wait(10, step_s)
+    with bench.database.begin() as session:
+        outbox.sent(session, delivery, 0, bench.now)
+
+
+def test_a_lease_that_nobody_prolongs_ends_after_a_moved_clock_all_the_same(bench: Bench) -> None:
+    job_over(bench.database, 1)
+    must_lease(bench.database, bench.now)
+    bench.wait(10, 3600)
+    bench.wait(301)
+    assert must_lease(bench.database, bench.now).attempts == 2
+
+
+@pytest.mark.catalogue("N17")
+def test_a_moved_clock_is_an_alarm_for_an_hour(bench: Bench) -> None:
+    bench.peers = {}
+    bench.wait(10, -3600)
+    assert bench.said() == ["the clock was moved back by 3600 s when it showed 12:00:10 UTC"]
+    bench.wait(3601)
+    assert bench.said() == []
+
+
+@pytest.mark.catalogue("N17")
+def test_N17_a_clock_that_is_a_month_ahead_deletes_no_image_at_once(bench: Bench) -> None:
+    """Somebody gets an hour to set it right."""
+    job_over(bench.database, 1)
+    fail(bench.database, must_lease(bench.database))
+    bench.wait(10, timedelta(days=30).total_seconds())
+    assert states(bench.database) == {"FAILED": 1}
+    bench.wait(3601)
+    assert states(bench.database) == {"EXPIRED": 1}

@@ -18,7 +18,7 @@ from support import result_samples as samples
 from support import sample_pipelines
 
 from radnode.pipelines import registry, runner
-from radnode.pipelines.contract import InputInstance, RunReport, RunState, WorkOrder
+from radnode.pipelines.contract import DEVICE_LOST, InputInstance, RunReport, RunState, WorkOrder
 from radnode.pipelines.forms import plan
 from radnode.pipelines.results import identity
 
@@ -105,7 +105,10 @@ def test_the_same_order_twice_gives_the_same_uids(tmp_path: Path, monkeypatch: p
     assert [each.sop_instance_uid for each in first.objects] == [
         each.sop_instance_uid for each in second.objects
     ]
-    another = worker.run(replace(order, revision=2))
+    assert [each.sop_instance_uid for each in worker.run(replace(order, revision=2)).objects] == [
+        each.sop_instance_uid for each in first.objects
+    ], "a node that lost its database counts revisions anew"
+    another = worker.run(replace(order, job_key="another"))
     assert {each.sop_instance_uid for each in another.objects}.isdisjoint(
         each.sop_instance_uid for each in first.objects
     )
@@ -179,6 +182,61 @@ def test_a_pipeline_stays_warm_until_memory_ran_out(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("SAMPLE_OUT_OF_MEMORY", "1")
     worker.run(order)
     assert worker.warm.pipeline("sample") is not first
+
+
+def _rewritten(order: WorkOrder, path: Path, content: bytes) -> WorkOrder:
+    """The order over an image that came with other bytes."""
+    path.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    instances = [replace(each, digest=digest) if each.path == str(path) else each for each in order.instances]
+    return replace(order, instances=tuple(instances))
+
+
+@pytest.mark.catalogue("D15")
+@pytest.mark.parametrize(("element", "says"), [
+    (b"\x28\0\x53\x10DS\2\x002 ", "RescaleSlope"), (b"\x18\0\x50\0DS\2\x005 ", "SliceThickness"),
+], ids=["there twice", "out of order"])  # fmt: skip
+def test_an_ambiguous_image_is_not_read_and_the_attribute_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, element: bytes, says: str
+) -> None:
+    order = _order(tmp_path / "in")
+    path = Path(order.instances[2].path)
+    content = path.read_bytes()
+    at = content.index(b"\xe0\x7f\x10\x00OW")
+    report = _Worker(tmp_path, monkeypatch).run(_rewritten(order, path, content[:at] + element + content[at:]))
+    assert report.state is RunState.NOT_PROCESSED
+    assert f"is ambiguous: there twice or out of order are {says}" in report.reason
+    assert report.objects == ()
+
+
+@pytest.mark.catalogue("D17")
+def test_no_model_runs_where_a_sequence_hides_the_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = _order(tmp_path / "in")
+    for instance in order.instances:
+        path = Path(instance.path)
+        content = path.read_bytes()
+        at = content.index(b"\xe0\x7f\x10\x00OW")
+        item = b"\xfe\xff\x00\xe0" + (len(content) - at).to_bytes(4, "little") + content[at:]
+        hidden = b"\x40\0\x60\2SQ\0\0" + len(item).to_bytes(4, "little") + item
+        order = _rewritten(order, path, content[:at] + hidden)
+    worker = _Worker(tmp_path, monkeypatch)
+    report = worker.run(order)
+    assert report.state in (RunState.NOT_PROCESSED, RunState.FAILED)
+    assert "pixel" in report.reason.lower()
+    assert "infer" not in worker.stages
+    assert report.objects == ()
+
+
+@pytest.mark.catalogue("X7")
+def test_when_memory_runs_out_all_that_is_warm_is_dropped_and_it_is_tried_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_only = "if not os.environ.pop('SAMPLE_ENOUGH', ''): os.environ['SAMPLE_ENOUGH'] = '1'; raise MemoryError"
+    worker = _Worker(tmp_path, monkeypatch, first_only)
+    before = worker.warm.pipeline("sample")
+    assert worker.run(_order(tmp_path / "in")).state is RunState.FINDINGS
+    assert worker.warm.pipeline("sample") is not before
+    assert worker.stages.count("infer") == 2
 
 
 @pytest.mark.catalogue("U5")
@@ -258,7 +316,7 @@ def test_images_that_were_left_out_are_said_in_the_result(
     assert any(remark.startswith("1 received images were not read") for remark in report.remarks)
 
 
-def _serve(site: Path, orders: list[WorkOrder]) -> tuple[list[dict[str, Any]], str]:
+def _serve(site: Path, orders: list[WorkOrder], status: int = 0) -> tuple[list[dict[str, Any]], str]:
     done = subprocess.run(
         [sys.executable, "-m", "radnode.pipelines.runner"],
         text=True,
@@ -268,7 +326,7 @@ def _serve(site: Path, orders: list[WorkOrder]) -> tuple[list[dict[str, Any]], s
         input="".join(order.to_json() + "\n" for order in orders),
         env={**os.environ, "PYTHONPATH": str(site)},
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
@@ -285,6 +343,17 @@ def test_a_worker_speaks_its_lines_whatever_a_library_prints(tmp_path: Path) -> 
     assert [each["stage"] for each in messages if "stage" in each][:3] == STEPS[:3]
     assert "from python" in said
     assert "from C" in said
+
+
+@pytest.mark.catalogue("X8")
+@pytest.mark.parametrize("error", ["RuntimeError('CUDA error: unspecified launch failure')",
+                                   "type('AcceleratorError', (RuntimeError,), {})('CUDA error: an illegal access')"])
+def test_a_worker_whose_device_is_lost_ends_at_once_and_answers_nothing(tmp_path: Path, error: str) -> None:
+    site = sample_pipelines.install(tmp_path / "site", extra=f"raise {error}")
+    order = _order(tmp_path / "in")
+    messages, said = _serve(site, [order, order], status=DEVICE_LOST)
+    assert not any("report" in each for each in messages)
+    assert "Error" in said
 
 
 def test_a_radiologist_is_told_that_a_study_was_not_processed_and_why(

@@ -110,7 +110,7 @@ def test_a_heartbeat_prolongs_the_lease_and_a_stale_one_is_told_so(database: Dat
         jobs.heartbeat(session, job.job_id, job.token, NOW + LEASE, LEASE)
 
 
-@pytest.mark.catalogue("P15")
+@pytest.mark.catalogue("P15", "X7", "X8")
 def test_two_crashes_on_the_same_inputs_are_the_end(database: Database) -> None:
     job_over(database, 1)
     must_lease(database)

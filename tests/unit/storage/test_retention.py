@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import func, select
 from support.rows import (
     MINUTE,
@@ -20,9 +21,12 @@ from support.rows import (
     states,
 )
 
+from radnode.config.settings import Settings
+from radnode.node.delivery.backoff import HORIZON
 from radnode.storage import catalog, outbox, retention
+from radnode.storage.acknowledgements import Expiry
 from radnode.storage.files import FileStore
-from radnode.storage.tables import HeaderRow, RemovalRow
+from radnode.storage.tables import HeaderRow, InstanceRow, RemovalRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,11 +131,67 @@ def test_a_resend_of_what_expired_leaves_no_file(database: Database, store: File
     assert states(database) == {"EXPIRED": 1}
 
 
+@pytest.mark.parametrize(("end", "says"), [
+    ("confirmed", "retention"),
+    ("sent", "retention; results of it were sent, but never found at their destination"),
+    ("dead", "retention; results of it were given up"),
+])
+def test_images_without_a_confirmed_result_stay_longer_and_the_ledger_says_how_they_went(
+    database: Database, store: FileStore, end: str, says: str
+) -> None:
+    (number,) = ids = _arrive(database, store, reception())
+    _with_job(database, ids)
+    produce(database, must_lease(database), result("1.1"))
+    delivery = must_lease_delivery(database)
+    with database.begin() as session:
+        if end == "dead":
+            outbox.dead(session, delivery, "no", LATER)
+        else:
+            outbox.sent(session, delivery, 0, LATER)
+        if end == "confirmed":
+            outbox.confirmed(session, delivery, LATER, "C-FIND")
+    assert _expire(database, store) == (0 if end == "sent" else 1)
+    retention.expire(database, store, LATER + MINUTE, LATER, 10)
+    with database.read() as session:
+        row = session.get_one(InstanceRow, number)
+        assert (row.state, row.reason) == ("EXPIRED", says)
+    assert _files(store) == 0
+
+
+def test_images_are_kept_longer_than_a_result_is_sent_again() -> None:
+    with pytest.raises(ValidationError):
+        Settings(retention_days=HORIZON / timedelta(days=1))
+    assert timedelta(days=Settings(retention_days=4).retention_days) > HORIZON
+
+
 class _DiesBefore(FileStore):
     """A process killed when it comes to deleting."""
 
     def remove(self, digest: str, area: object = "instances") -> None:
         raise KeyboardInterrupt
+
+
+class _DiesAfter(FileStore):
+    """A process killed when the first file is gone."""
+
+    def remove(self, digest: str, area: object = "instances") -> None:
+        super().remove(digest)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.catalogue("K15")
+def test_a_deletion_cut_short_after_its_first_file_ends_at_the_next_and_is_remembered(
+    database: Database, store: FileStore, tmp_path: Path
+) -> None:
+    _arrive(database, store, reception(1), reception(2))
+    close_all(database)
+    with pytest.raises(KeyboardInterrupt):
+        _expire(database, _DiesAfter(tmp_path / "data", 0))
+    assert (states(database), _files(store), _notes(database)) == ({"EXPIRED": 2}, 1, 2)
+    assert _expire(database, store) == 0
+    assert (states(database), _files(store), _notes(database)) == ({"EXPIRED": 2}, 0, 0)
+    written = {entry.digest for entry in store.acknowledgements.read() if isinstance(entry, Expiry)}
+    assert written == {reception(1).digest, reception(2).digest}
 
 
 @pytest.mark.catalogue("K15")
