@@ -38,8 +38,13 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
     configuration = _load(config)
     configure_logging(as_json=configuration.settings.json_logs)
-    node = Node(configuration)
-    ended = threading.Event()
+    ended, lost = threading.Event(), threading.Event()
+
+    def give_up() -> None:
+        lost.set()
+        ended.set()
+
+    node = Node(configuration, on_lost=give_up)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with _explained():
@@ -48,6 +53,9 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
         ended.wait()
     finally:
         node.stop()
+    if lost.is_set():
+        err.print("another node has taken over the database; this one has ended", style="red", highlight=False)
+        raise typer.Exit(1)
 
 
 @app.command()
