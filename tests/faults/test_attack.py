@@ -48,7 +48,8 @@ def test_a_known_peer_is_served_while_everybody_else_attacks_at_once(tmp_path: P
         measured = {
             "silent": SILENT, "trickling": TRICKLING, "echo_p99_before_s": _p99(before),
             "echo_p99_during_s": _p99(during), "echoes_during": len(during), "echo_p99_after_s": _p99(after),
-            "memory_grown_mib": round(grown, 1), "recovered_s": round(recovered, 1), "bytes_trickled": attack.tally.trickled,
+            "memory_grown_mib": round(grown, 1), "recovered_s": round(recovered, 1),
+            "bytes_trickled": attack.tally.trickled,
             "pdus_of_4_gib": attack.tally.boasted, "objects_sent_ahead": attack.tally.sent_ahead,
             "connections_cut": attack.tally.cut,
         }  # fmt: skip
