@@ -59,6 +59,7 @@ bench: setup
 	$(BIN)/python tests/bench/latency.py --out bench-results
 	$(BIN)/python tests/bench/segmentation.py --out bench-results
 	$(BIN)/python tests/bench/ledger_balance.py
+	RADNODE_BENCH_OUT=bench-results $(BIN)/python -m pytest tests/faults/test_attack.py
 	$(BIN)/python -m pytest tests/bench -s
 
 lock: setup

@@ -38,16 +38,24 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
     configuration = _load(config)
     configure_logging(as_json=configuration.settings.json_logs)
-    ended = threading.Event()
+    ended, lost = threading.Event(), threading.Event()
+
+    def give_up() -> None:
+        lost.set()
+        ended.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with _explained():
-        node = Node(configuration)
+        node = Node(configuration, on_lost=give_up)
         node.start()
     try:
         ended.wait()
     finally:
         node.stop()
+    if lost.is_set():
+        err.print("another node has taken over the database; this one has ended", style="red", highlight=False)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -136,8 +136,10 @@ def offer_again(configuration: Configuration, destination: str) -> int:
 class Node:
     """A node on one configuration. `start` opens the sockets, `stop` closes them; nothing is lost by neither."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, on_lost: Callable[[], None] = lambda: None) -> None:
+        """on_lost: called when another node has taken over the database; then `stop` is all that is left to do."""
         settings = configuration.settings
+        self._on_lost = on_lost
         self._configuration = configuration
         self._started_with = configuration
         self._configuration_stamp = stamp(configuration.path)
@@ -284,7 +286,12 @@ class Node:
         with self.database.begin() as session:
             kept = leases.renew(session, DATABASE_LEASE, self._database_token, utc_now(), DATABASE_LEASE_TIME)
         if not kept:
-            self._claim_database()
+            try:
+                self._claim_database()
+            except StartRefused as refused:
+                log.critical("node.lost_its_database", reason=str(refused))
+                self._on_lost()
+                return False
         return self._dispatcher.heartbeat()
 
     def _take_over(self) -> None:
