@@ -105,6 +105,7 @@ class StandInPacs:
         self.find_requests: list[pydicom.Dataset] = []
         self.conflicts: list[str] = []  # UIDs that came twice with different content
         self._stored: dict[str, bytes] = {}
+        self._headers: dict[str, pydicom.Dataset] = {}  # of what was asked for already
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._lock = threading.Lock()
         self._server: Any = None
@@ -148,6 +149,7 @@ class StandInPacs:
             dataset = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
             with self._lock:
                 self._stored[dataset.SOPInstanceUID] = content
+                self._headers.pop(dataset.SOPInstanceUID, None)
 
     def stored(self, **wanted: str) -> list[pydicom.Dataset]:
         """What the archive holds, whole; filter by attribute, as in `stored(Modality="SEG")`."""
@@ -211,14 +213,16 @@ class StandInPacs:
             ):
                 self.conflicts.append(attempt.sop_instance_uid)
             self._stored[attempt.sop_instance_uid] = encoded
+            self._headers.pop(attempt.sop_instance_uid, None)
 
     def _find(self, event: Event) -> Iterator[tuple[int, pydicom.Dataset | None]]:
         """Study root C-FIND at STUDY, SERIES and IMAGE level (PS3.4 C.4.1): exact values, lists of UIDs."""
         identifier = event.identifier
         with self._lock:
             self.find_requests.append(identifier)
-            contents = list(self._stored.values())
-        headers = [pydicom.dcmread(BytesIO(content), stop_before_pixels=True) for content in contents]
+            for uid in self._stored.keys() - self._headers.keys():
+                self._headers[uid] = pydicom.dcmread(BytesIO(self._stored[uid]), stop_before_pixels=True)
+            headers = [self._headers[uid] for uid in self._stored]
         matching = [header for header in headers if _matches(header, identifier)]
         for group in _grouped(matching, identifier.QueryRetrieveLevel):
             yield 0xFF00, _answer(group, identifier)
