@@ -205,6 +205,7 @@ def _set(keyword: str, value: object) -> Callable[[Dataset], None]:
     return lambda result: setattr(result, keyword, value)
 
 
+@pytest.mark.catalogue("R15")
 @pytest.mark.parametrize("form", ["SEG", "TID1500"])
 @pytest.mark.parametrize(("keyword", "value", "name"), [
     ("PatientID", "PAT-2", "patient"),
@@ -319,6 +320,7 @@ def test_other_numbers_are_refused(change: Callable[[Dataset], None], tmp_path: 
     assert _refused(samples.sample(), tmp_path, TID1500=change) == "measurements"
 
 
+@pytest.mark.catalogue("R11")
 @pytest.mark.parametrize(("name", "value"), [
     (samples.VOLUME, -1.0), (samples.VOLUME, 1e12), (samples.LAA_950, 100.5), (samples.LAA_950, -0.1),
 ])  # fmt: skip
