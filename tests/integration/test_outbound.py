@@ -226,6 +226,22 @@ def test_R9_a_report_is_never_sent_before_what_it_refers_to(bench: Outbound, pac
     assert [each.sop_instance_uid for each in pacs.attempts[1:]] == [uid_of(1, name) for name in BOTH]
 
 
+def test_R12_results_on_images_that_the_pacs_lacks_are_delivered_with_a_warning(
+    bench: Outbound, pacs: StandInPacs
+) -> None:
+    bench.produce()
+    bench.deliver()
+    assert bench.states() == ["CONFIRMED", "CONFIRMED"]
+    assert "PACS lists 0 of the 1 images that the results of study 1.2.5.1 refer to" in _alarms(bench)["images:PACS"]
+    missing = {"form": "SEG", "destination": "PACS", "listed": 0, "referred_to": 1}
+    assert bench.events("images missing at destination") == [missing]
+    pacs.keep([bench.image(2)])
+    bench.produce()
+    bench.deliver()
+    assert bench.events("images missing at destination") == [missing]
+    assert "images:PACS" not in _alarms(bench)
+
+
 def test_R14_an_object_over_the_limit_of_its_destination_is_not_sent_and_said_to_be_too_large(
     outbound: Callable[..., Outbound], pacs: StandInPacs
 ) -> None:
