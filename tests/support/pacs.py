@@ -25,6 +25,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
+from pynetdicom.transport import ThreadedAssociationServer
 
 from support.network import free_port
 
@@ -130,7 +131,12 @@ class StandInPacs:
             (evt.EVT_C_FIND, self._find),
             (evt.EVT_CONN_OPEN, _at_once),
         ]
-        self._server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        self._server = ae.make_server(
+            ("127.0.0.1", self.port), evt_handlers=handlers, server_class=ThreadedAssociationServer
+        )
+        ae._servers.append(self._server)  # where `shutdown` looks for it
+        # As `AE.start_server` does, but that looks every half second whether it is to stop.
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), name="stand-in PACS", daemon=True).start()
 
     def stop(self) -> None:
         """The PACS is down: connections are refused until `start`."""
