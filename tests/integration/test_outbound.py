@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.network import free_port
 from support.outbound import BOTH, CONFIRM_WITHIN, Outbound, destination, uid_of
-from support.pacs import Answer, Attempt, Cut, Fault, Lose, Refuse, StandInPacs
+from support.pacs import Answer, AnswerToAnother, Attempt, Cut, Fault, Lose, Refuse, StandInPacs
 from support.rows import NOW
 from support.wire import Break, CutAt, SilentFrom, Wire
 
@@ -149,20 +149,20 @@ def test_R6_without_an_answer_the_same_object_is_sent_again_and_then_looked_for(
     _same_bytes_always(pacs)
 
 
-def test_R6_an_answer_that_comes_twice_is_not_believed_of_the_next_object(
-    bench: Outbound, pacs: StandInPacs
+def test_R6_a_late_answer_is_not_believed_of_the_next_object(
+    outbound: Callable[..., Outbound], pacs: StandInPacs
 ) -> None:
-    def plan(attempt: Attempt) -> Fault | None:
-        if attempt.number == 1:
-            return Answer(times=2) if attempt.sop_instance_uid == uid_of(1, "SEG") else Cut()
-        return None
-
-    pacs.plan = plan
+    """With a PACS that cannot be asked afterwards, the next object would be lost for good."""
+    bench = outbound(destination(pacs.port))
+    report = uid_of(1, "TID1500+SEG")
+    pacs.plan = lambda attempt: (
+        AnswerToAnother() if attempt.sop_instance_uid == report and attempt.number == 1 else Answer(times=2)
+    )
     bench.produce()
     bench.deliver()
-    assert bench.states() == ["CONFIRMED", "WAITING"]
+    assert bench.states() == ["SENT", "WAITING"]
     bench.to_next_due()
-    assert bench.states() == ["CONFIRMED", "CONFIRMED"]
+    assert bench.states() == ["SENT", "SENT"]
     assert len(pacs.stored()) == 2
 
 

@@ -92,7 +92,12 @@ class Lose:
     """Answer Success and keep nothing, as an archive does whose import fails later."""
 
 
-Fault = Refuse | Cut | Silence | Answer | Lose
+@dataclass(frozen=True, slots=True)
+class AnswerToAnother:
+    """Keep nothing, and say Success to the request before once more, as if that answer had come late."""
+
+
+Fault = Refuse | Cut | Silence | Answer | Lose | AnswerToAnother
 
 
 class StandInPacs:
@@ -182,6 +187,9 @@ class StandInPacs:
             return fault.status
         if isinstance(fault, Lose):
             return 0x0000
+        if isinstance(fault, AnswerToAnother):
+            _say(event, 0x0000, (event.request.MessageID - 2) % 65535 + 1)
+            return 0x0110
         if isinstance(fault, Cut) and not fault.keep:
             _cut(event)
             return 0xC000  # nobody hears it
@@ -192,7 +200,7 @@ class StandInPacs:
             time.sleep(fault.seconds)
         elif isinstance(fault, Answer):
             for _ in range(fault.times - 1):
-                event.assoc.dimse.send_msg(_answer_to(event, fault.status), event.context.context_id)
+                _say(event, fault.status, event.request.MessageID)
             return fault.status
         return 0x0000
 
@@ -274,13 +282,14 @@ def _answer(group: list[pydicom.Dataset], identifier: pydicom.Dataset) -> pydico
     return answer
 
 
-def _answer_to(event: Event, status: int) -> C_STORE:
+def _say(event: Event, status: int, message_id: int) -> None:
+    """A C-STORE response besides the one that pynetdicom sends."""
     answer = C_STORE()
-    answer.MessageIDBeingRespondedTo = event.request.MessageID
+    answer.MessageIDBeingRespondedTo = message_id
     answer.AffectedSOPClassUID = event.request.AffectedSOPClassUID
     answer.AffectedSOPInstanceUID = event.request.AffectedSOPInstanceUID
     answer.Status = status
-    return answer
+    event.assoc.dimse.send_msg(answer, event.context.context_id)
 
 
 def _cut(event: Event) -> None:
