@@ -36,6 +36,7 @@ lint: setup
 test: setup
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench
 
+faults: export RADNODE_TEST_SEND_FAULTS ?= 500
 faults: setup
 	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} $(BIN)/python -m pytest tests/faults
 

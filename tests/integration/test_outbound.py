@@ -205,6 +205,23 @@ def test_R7_what_is_lost_again_and_again_is_never_called_delivered_and_given_up_
     assert {each.sop_instance_uid for each in pacs.attempts} == {uid_of(1, "SEG")}
 
 
+@pytest.mark.catalogue("R7")
+def test_without_faults_every_result_is_proven_to_have_arrived_within_five_minutes(
+    bench: Outbound, pacs: StandInPacs
+) -> None:
+    began = bench.clock.time
+    for number in range(1, 21):
+        pacs.keep([bench.image(number)])
+        bench.produce()
+        bench.later(SECOND)
+    while bench.to_next_due():
+        pass
+    assert bench.states() == ["CONFIRMED"] * 40
+    assert bench.clock.time - began < timedelta(minutes=5)
+    assert len(pacs.attempts) == 40
+    assert _alarms(bench) == {}
+
+
 def test_R9_a_refused_report_leaves_the_segmentation_delivered_and_the_job_partially_so(
     bench: Outbound, pacs: StandInPacs
 ) -> None:
