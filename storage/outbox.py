@@ -275,6 +275,16 @@ def unproven(session: Session, sent_before: datetime) -> dict[str, int]:
     return dict(rows.all())
 
 
+def sent_again(session: Session) -> set[str]:
+    """Destinations that were sent something more than once and were not found to list it yet."""
+    return set(
+        session.scalars(
+            select(DeliveryRow.destination).distinct()
+            .where(DeliveryRow.state == DeliveryState.SENT, DeliveryRow.attempts > 1)
+        )
+    )
+
+
 def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list[int]:
     """Send again what is dead, or what was sent and is not there: same object, same UID; returns which will be.
 

@@ -153,6 +153,7 @@ class Confirmer:
         """An alarm for each destination that answered Success to what it does not list, until all of it is found."""
         with self._database.read() as session:
             unproven = outbox.unproven(session, self._now() - self._confirm_within)
+            sent_again = outbox.sent_again(session)
         raised = {alarm.name for alarm in self._alarms.raised()}
         for name in answering:
             if number := unproven.get(name):
@@ -163,5 +164,5 @@ class Confirmer:
                     f"{name} answered Success to {number} results that it does not list{because}; they are looked for "
                     "and sent again until they are there: look into its import queue",
                 )
-            elif f"unconfirmed:{name}" in raised:
+            elif f"unconfirmed:{name}" in raised and name not in sent_again:
                 self._alarms.clear(f"unconfirmed:{name}")
