@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
 TEST_WORKERS ?= 2
 
-.PHONY: help setup demo test lint conformance catalogue bench faults fuzz lock sbom peers clean
+.PHONY: help setup demo test lint conformance catalogue reliability bench faults fuzz lock sbom peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
@@ -17,6 +17,7 @@ help:
 	@echo 'make fuzz    each fuzzer for RADNODE_FUZZ_SECONDS (1800); what it learns stays in .fuzz/'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
+	@echo 'make reliability  what make faults, fuzz and bench measured, against the goals; docs/reliability.md'
 	@echo 'make bench   intake measured; numbers in bench-results/'
 	@echo 'make lock    what an installation may consist of, with hashes; deploy/requirements.lock'
 	@echo 'make sbom    the same as a CycloneDX bill of materials; dist/radnode.cdx.json'
@@ -46,7 +47,7 @@ faults: setup
 
 fuzz: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
-	$(BIN)/python tests/fuzz/run.py --seconds $${RADNODE_FUZZ_SECONDS:-1800} --corpus .fuzz/corpus --findings .fuzz/findings
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/fuzz/run.py --seconds $${RADNODE_FUZZ_SECONDS:-1800} --corpus .fuzz/corpus --findings .fuzz/findings
 
 conformance: setup
 	$(BIN)/python tests/conformance/table.py
@@ -55,12 +56,15 @@ catalogue: setup
 	-$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m catalogue --junit-xml=.catalogue.xml
 	$(BIN)/python tests/catalogue/trace.py .catalogue.xml
 
+reliability: setup
+	$(BIN)/python tests/faults/report.py
+
 bench: setup
 	$(BIN)/python tests/bench/ingest.py --out bench-results
 	$(BIN)/python tests/bench/latency.py --out bench-results
 	$(BIN)/python tests/bench/segmentation.py --out bench-results
-	$(BIN)/python tests/bench/ledger_balance.py
-	RADNODE_BENCH_OUT=bench-results $(BIN)/python -m pytest tests/faults/test_attack.py
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/ledger_balance.py
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python -m pytest tests/faults/test_attack.py
 	$(BIN)/python -m pytest tests/bench -s
 
 lock: setup

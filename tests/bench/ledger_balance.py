@@ -11,8 +11,13 @@ from statistics import median
 
 from sqlalchemy import text
 
-from radnode.storage import ledger
-from radnode.storage.database import Database
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from support.figures import write_down  # noqa: E402
+
+from radnode.storage import ledger  # noqa: E402
+from radnode.storage.database import Database  # noqa: E402
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -54,6 +59,8 @@ def main() -> None:
                 found = ledger.balance(session)
             seconds.append(time.perf_counter() - started)
         database.close()
+    write_down("ledger_balance", instances=instances, median_ms=round(median(seconds) * 1e3, 1),
+               first_ms=round(seconds[0] * 1e3, 1))
     print(f"{instances} instances: first {seconds[0] * 1e3:.0f} ms, median {median(seconds) * 1e3:.1f} ms; {found}")
 
 

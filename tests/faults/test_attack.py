@@ -1,12 +1,11 @@
 """All hostile peers at once, while a known one echoes: it is served, memory stays, and what they took comes back.
 
-The node's times are compared with its own before the attack, in the same run. RADNODE_BENCH_OUT names a folder to
+The node's times are compared with its own before the attack, in the same run. RADNODE_TEST_RESULTS names a folder to
 which what was measured is written. Peers that are silent in a TLS handshake will join when there is TLS.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import threading
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.attack import SILENT, TRICKLING, Attack
+from support.figures import write_down
 from support.receiver import Peer, Receiver
 from support.waiting import eventually
 
@@ -53,7 +53,7 @@ def test_a_known_peer_is_served_while_everybody_else_attacks_at_once(tmp_path: P
             "pdus_of_4_gib": attack.tally.boasted, "objects_sent_ahead": attack.tally.sent_ahead,
             "connections_cut": attack.tally.cut,
         }  # fmt: skip
-        _keep(measured)
+        write_down("attack", **measured)
         assert attack.tally.boasted > 1, "the receiver cut who boasted, and it came again"
         assert attack.tally.trickled > TRICKLING
         assert attack.tally.cut >= TRICKLING, "each drip was cut at the deadline of its PDU"
@@ -91,8 +91,3 @@ def _served() -> int:
     return sum(thread.name.startswith("dicom-127") for thread in threading.enumerate())
 
 
-def _keep(measured: dict[str, object]) -> None:
-    print(json.dumps(measured))
-    if folder := os.environ.get("RADNODE_BENCH_OUT"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / "attack.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.figures import write_down
 from support.histories import DESTINATIONS, IN_MEMORY, Configuration, World
 from support.history_rules import RULES, View, a_state_is_reached_only_from_its_neighbours, look
 from support.rows import PIPELINES, reception
@@ -317,6 +319,7 @@ def in_memory() -> Iterator[Database]:
 
 @pytest.mark.catalogue("N17", "K6", "K7", "K8", "K10", "K18", "C5")
 def test_no_history_loses_an_instance_runs_a_job_twice_or_sends_what_is_not_recorded(in_memory: Database) -> None:
+    began = time.monotonic()
     machine = type("Machine", (Histories,), {"database": in_memory})
     phases = (Phase.generate, Phase.shrink)
     run_state_machine_as_test(
@@ -326,3 +329,4 @@ def test_no_history_loses_an_instance_runs_a_job_twice_or_sends_what_is_not_reco
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
+    write_down("histories", histories=HISTORIES, steps=STEPS, seconds=round(time.monotonic() - began, 1))

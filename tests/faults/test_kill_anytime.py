@@ -9,7 +9,6 @@ arrive beside the others. RADNODE_TEST_RESULTS names a folder for what was count
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import socket
@@ -19,7 +18,6 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -28,6 +26,7 @@ from pynetdicom import AE
 from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import CTImageStorage
 from support.chest import write_chest
+from support.figures import write_down
 from support.flood import Flood
 from support.mortal import MortalNode, body_of
 from support.node import archive, modality
@@ -35,6 +34,8 @@ from support.pacs import Attempt, Cut, Fault, Silence
 from support.waiting import eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.chest import Series
     from support.pacs import StandInPacs
 
@@ -202,8 +203,8 @@ def test_nothing_acknowledged_is_lost_and_every_series_has_one_answer(pacs: Stan
         acknowledged = {image.sop_instance_uid: image.digest for image in sender.acknowledged} | flood.acknowledged
         kept = _kept(node.data)
         lost = [uid for uid, digest in acknowledged.items() if kept.get(uid) != digest]
-        _write_down(kills=dict(kills.number), acknowledged=len(acknowledged), lost=len(lost), series=SERIES, seed=seed,
-                    seconds=round(time.monotonic() - began, 1))
+        write_down("kills", kills=dict(kills.number), acknowledged=len(acknowledged), lost=len(lost), series=SERIES,
+                   seed=seed, seconds=round(time.monotonic() - began, 1))
         assert lost == []
         assert kills.number.total() >= KILLS, kills.number
 
@@ -292,12 +293,6 @@ def _kept(data: Path) -> dict[str, str]:
         header = pydicom.dcmread(BytesIO(content), specific_tags=["SOPInstanceUID"], stop_before_pixels=True)
         kept[str(header.SOPInstanceUID)] = hashlib.sha256(body_of(content)).hexdigest()
     return kept
-
-
-def _write_down(**counted: object) -> None:
-    if folder := os.environ.get("RADNODE_TEST_RESULTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / "kills.json").write_text(json.dumps(counted, indent=1) + "\n", encoding="utf-8")
 
 
 def _assert_one_answer_each(pacs: StandInPacs, all_series: list[Series]) -> None:

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from support.figures import write_down
 from support.power_cut import Cut, Turns, Volume, lay_out
 from support.receiver import data_set
 
@@ -226,4 +228,6 @@ def test_whatever_a_kill_or_a_power_cut_leaves_what_was_answered_is_whole_and_no
             history.close()
             shutil.rmtree(folder)
 
+    began = time.monotonic()
     every()
+    write_down("power_cut", histories=HISTORIES, seconds=round(time.monotonic() - began, 1))

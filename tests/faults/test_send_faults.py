@@ -6,15 +6,14 @@ the figures of the run are written below bench-results/.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.figures import write_down
 from support.outbound import BOTH, Outbound, destination, uid_of
 from support.send_faults import KINDS, LARGEST_OBJECT, FaultPlan
 from support.wire import Wire
@@ -23,11 +22,12 @@ from radnode.node import association
 from radnode.storage import outbox
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.pacs import StandInPacs
 
 FAULTS = os.environ.get("RADNODE_TEST_SEND_FAULTS")
 SEED = int(os.environ.get("RADNODE_TEST_SEED", "20261121"))
-FIGURES = Path(__file__).resolve().parents[2] / "bench-results" / "send_faults.json"
 
 
 @pytest.mark.slow
@@ -51,9 +51,7 @@ def test_every_result_is_at_the_pacs_once_or_visibly_dead_after_any_faults(
             outbox.resend(session, outbox.dead_deliveries(session), node.clock.time)
         _to_the_end(node)
     figures |= {"seconds": round(time.monotonic() - began), "connections": wire.connections}
-    if FAULTS:
-        FIGURES.parent.mkdir(exist_ok=True)
-        FIGURES.write_text(json.dumps(figures, indent=2))
+    write_down("send_faults", **figures)
 
     assert set(plan.counts) == set(KINDS)
     assert all(plan.counts.values()), plan.counts

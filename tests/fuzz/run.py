@@ -66,8 +66,11 @@ def _run(target: str, options: argparse.Namespace) -> bool:
         print(done.stdout[-4000:], done.stderr[-8000:], sep="\n", file=sys.stderr)
         return False
     executions, seconds = int(found[1]), int(found[2])
-    print(json.dumps({"target": target, "executions": executions, "seconds": seconds,
-                      "executions_per_second": round(executions / max(seconds, 1))}), flush=True)  # fmt: skip
+    measured = {"executions": executions, "seconds": seconds,
+                "executions_per_second": round(executions / max(seconds, 1))}
+    print(json.dumps({"target": target, **measured}), flush=True)
+    sys.path[:0] = [str(TESTS)]
+    importlib.import_module("support.figures").write_down(f"fuzz-{target}", **measured)
     return True
 
 
