@@ -63,7 +63,7 @@ RAISED = {
     "conflict:CT2": (tables(conflicts={"CT2": some(0)}), "1.2.5.1: two of one"),
     "jobs:ct-lung": (tables(failed_jobs={"ct-lung": some(2)}), "1 jobs of ct-lung failed"),
     "jobs-waiting": (tables(oldest_job=NOW - HOUR), "waits for a worker"),
-    "deliveries": (tables(dead_deliveries=2, partially_delivered=1), "2 results were given up, 1 jobs are partially"),
+    "deliveries": (tables(dead_deliveries=2, partially_delivered=1), "2 not delivered, given up, 1 jobs are partially"),
     "delivery-waits:PACS": (tables(waiting_deliveries={"PACS": some(1, 4)}), "4 results wait for PACS"),
 }
 
