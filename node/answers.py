@@ -14,6 +14,7 @@ from radnode.storage import leases, ledger
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
 from radnode.storage.outbox import DeliveryState
+from radnode.storage.quarantine import Quarantine
 from radnode.storage.tables import (
     DeliveryRow,
     EventRow,
@@ -47,8 +48,9 @@ class Answers:
 
     def __init__(
         self, database: Database, alarms: Alarms | None, running: Callable[[], list[dict[str, Any]]],
-        outages: Callable[[], list[Outage]],
+        outages: Callable[[], list[Outage]], quarantine: Quarantine,
     ) -> None:
+        self._quarantine = quarantine
         self._database = database
         self._alarms = alarms
         self._running = running
@@ -57,7 +59,9 @@ class Answers:
     @classmethod
     def open(cls, configuration: Configuration) -> Answers:
         """For a command beside a running node: the same database, no alarms, no workers."""
-        return cls(Database(configuration.settings.effective_database_url), None, list, list)
+        settings = configuration.settings
+        quarantine = Quarantine(settings.data / "quarantine")
+        return cls(Database(settings.effective_database_url), None, list, list, quarantine)
 
     def health(self) -> dict[str, Any]:
         """`healthy` is False when the ledger does not balance or the database does not answer."""
@@ -117,6 +121,28 @@ class Answers:
                 _delivery_rows().where(*where).order_by(DeliveryRow.id.desc()).limit(NEWEST)
             ).all()
             return [_delivery(*row) for row in rows]
+
+    def refused(self) -> list[dict[str, Any]]:
+        """Objects that were not taken, and instances that were but cannot be read; newest first.
+
+        status: as the sender was answered; an instance that cannot be read was acknowledged, and is in the ledger.
+        """
+        found = [
+            {"at": _time(each.at), "source": each.source, "status": each.status, "reason": each.reason,
+             "file": f"quarantine/{each.digest}.dcm"}
+            for each in self._quarantine.refusals()
+        ]
+        with self._database.read() as session:
+            unreadable = session.scalars(
+                select(InstanceRow).where(InstanceRow.state == ledger.InstanceState.QUARANTINED)
+                .order_by(InstanceRow.id.desc()).limit(NEWEST)
+            )
+            found += [
+                {"at": _time(row.received_at), "source": row.source, "status": "0x0000", "reason": row.reason,
+                 "file": f"instances/{row.digest[:2]}/{row.digest[2:4]}/{row.digest}.dcm"}
+                for row in unreadable
+            ]
+        return sorted(found, key=lambda each: each["at"] or "", reverse=True)[:NEWEST]
 
     def study(self, study_instance_uid: str) -> dict[str, Any] | None:
         """Everything that happened to a study; None when it was never received."""

@@ -38,16 +38,24 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
     configuration = _load(config)
     configure_logging(as_json=configuration.settings.json_logs)
-    node = Node(configuration)
-    ended = threading.Event()
+    ended, lost = threading.Event(), threading.Event()
+
+    def give_up() -> None:
+        lost.set()
+        ended.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with _explained():
+        node = Node(configuration, on_lost=give_up)
         node.start()
     try:
         ended.wait()
     finally:
         node.stop()
+    if lost.is_set():
+        err.print("another node has taken over the database; this one has ended", style="red", highlight=False)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -153,6 +161,23 @@ def jobs(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
             *(escape(str(row[name])) for name in (
                 "job", "pipeline", "state", "revision", "series_instance_uid", "reason", "created_at"))
         )
+    out.print(table)
+
+
+@app.command()
+def refused(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """List what was not taken, or was and cannot be read, newest first: when, from whom, why, and where it lies."""
+    from radnode.node.answers import Answers
+
+    configuration = _load(config)
+    rows = Answers.open(configuration).refused()
+    if as_json:
+        _print_json(rows)
+        return
+    columns = ("at", "source", "status", "reason", "file")
+    table = Table(*columns, caption=f"files are below {escape(str(configuration.settings.data))}")
+    for row in rows:
+        table.add_row(*(escape(str(row[column])) for column in columns))
     out.print(table)
 
 

@@ -40,8 +40,8 @@ class Report:
 
     set_aside: the new name of a damaged database. added: entered from the lines. adopted: entered from files without a
     line, kept but perhaps never acknowledged. expired: deletions the database did not know of. missing: digests of
-    acknowledged instances whose file is gone or has another size. unreadable: names of files that are not what their
-    name says. damaged_lines: lines that cannot be read; their images are among the adopted.
+    acknowledged instances whose file is gone or has another size; studies_to_send_again: theirs. unreadable: names of
+    files that are not what their name says. damaged_lines: lines that cannot be read; their images are adopted.
     """
 
     set_aside: Path | None
@@ -50,6 +50,7 @@ class Report:
     expired: int
     agreeing: int
     missing: tuple[str, ...]
+    studies_to_send_again: tuple[str, ...]
     unreadable: tuple[str, ...]
     damaged_lines: tuple[str, ...]
     ledger_holds: bool
@@ -69,6 +70,7 @@ class Report:
             f"{self.expired} deletions were not in the database and are noted",
         ]
         said += [f"missing: no file, or another size, for {digest}" for digest in self.missing]
+        said += [f"have study {uid} sent again" for uid in self.studies_to_send_again]
         said += [f"unreadable: {name} is not what its name says; it is left where it is" for name in self.unreadable]
         said += [f"damaged line: {line}" for line in self.damaged_lines]
         if not self.ledger_holds:
@@ -109,6 +111,7 @@ def _rebuild(database: Database, store: FileStore, set_aside: Path | None, now: 
     adopted = rebuilding.enter(database, _from_files(unlisted, unreadable))
     store.note(adopted)
     differences = reconciling.compare(database, store.root)
+    rebuilding.mark_missing(database, differences.missing, now)
     with database.read() as session:
         holds = ledger.balance(session).holds
     return Report(
@@ -118,6 +121,7 @@ def _rebuild(database: Database, store: FileStore, set_aside: Path | None, now: 
         expired=expired,
         agreeing=differences.agreeing,
         missing=differences.missing,
+        studies_to_send_again=tuple(rebuilding.studies_of(database, differences.missing)),
         unreadable=tuple(unreadable),
         damaged_lines=tuple(f"{each.file}:{each.line}" for each in lines.read() if isinstance(each, Damaged)),
         ledger_holds=holds,

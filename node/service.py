@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import time
@@ -45,7 +46,7 @@ from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from radnode.config.loading import Configuration
@@ -69,6 +70,16 @@ class StartRefused(Exception):
 def utc_now() -> datetime:
     """The wall clock; with `time.monotonic` the only clock of the node."""
     return datetime.now(UTC)
+
+
+@contextlib.contextmanager
+def _listening(setting: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartRefused(
+            f"node.{setting}: port {port}: {error.strerror}; `radnode doctor` says who has it, or choose another"
+        ) from error
 
 
 def _identity(folder: Path) -> str:
@@ -125,8 +136,10 @@ def offer_again(configuration: Configuration, destination: str) -> int:
 class Node:
     """A node on one configuration. `start` opens the sockets, `stop` closes them; nothing is lost by neither."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, on_lost: Callable[[], None] = lambda: None) -> None:
+        """on_lost: called when another node has taken over the database; then `stop` is all that is left to do."""
         settings = configuration.settings
+        self._on_lost = on_lost
         self._configuration = configuration
         self._started_with = configuration
         self._configuration_stamp = stamp(configuration.path)
@@ -138,7 +151,9 @@ class Node:
         self.store = FileStore(settings.data, settings.disk_reserve)
         self.associations = Associations(on_change=self._association_changed)
         self._outages = Outages()
-        self.answers = Answers(self.database, self.alarms, self._running, self._outages.current)
+        self.answers = Answers(
+            self.database, self.alarms, self._running, self._outages.current, self.store.quarantine
+        )
         self._reader = HeaderReader()
         self._executor = LocalExecutor(settings.workers, settings.model_store)
         self._identity = _identity(settings.data)
@@ -159,7 +174,8 @@ class Node:
         for activity in self._activities:
             activity.start()
         self._clock.start()
-        self._receiver.start()
+        with _listening("dicom_port", self._configuration.settings.dicom_port):
+            self._receiver.start()
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
@@ -270,7 +286,12 @@ class Node:
         with self.database.begin() as session:
             kept = leases.renew(session, DATABASE_LEASE, self._database_token, utc_now(), DATABASE_LEASE_TIME)
         if not kept:
-            self._claim_database()
+            try:
+                self._claim_database()
+            except StartRefused as refused:
+                log.critical("node.lost_its_database", reason=str(refused))
+                self._on_lost()
+                return False
         return self._dispatcher.heartbeat()
 
     def _take_over(self) -> None:
@@ -394,9 +415,10 @@ class Node:
                             self._rewriting, *self._workers, heartbeat, caretaker, reloading,
                             *self._alarming]
         self._receiver = self._make_receiver(settings)
-        self._http = HttpServer(
-            create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
-        )
+        with _listening("http_port", settings.http_port):
+            self._http = HttpServer(
+                create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
+            )
 
     def _make_receiver(self, settings: Settings) -> DicomReceiver:
         options = ReceiverOptions(

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from radnode.storage.acknowledgements import FOLDER, Acknowledgements
 from radnode.storage.errors import StorageBroken, StorageFull, StorageInUse
+from radnode.storage.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from radnode.storage.receptions import Reception
 
 Area = Literal["instances", "results", "recorded"]
-
-QUARANTINE_FILES = 1000
-QUARANTINE_BYTES = 2_000_000_000
 
 
 def _digest_of(text: str) -> str:
@@ -98,11 +96,9 @@ class FileStore:
         self._broken: int | None = None
         self._lock_descriptor: int | None = None
         self._free_seen = (0, -1.0)
-        self._quarantining = threading.Lock()
         self._noting = threading.Lock()
         self.acknowledgements = Acknowledgements(root, self._ops.fsync)
-        above = root.absolute()
-        self._unflushed = [folder.parent for folder in (above, *above.parents) if not folder.exists()]
+        self.quarantine = Quarantine(root / "quarantine")
         for name in ("spool", "instances", "results", "recorded", "quarantine", FOLDER):
             (root / name).mkdir(parents=True, exist_ok=True)
 
@@ -136,10 +132,16 @@ class FileStore:
             self._ops.unlink(probe)
             self._ops.unlink(target)
             self._ops.fsync(self.root / "spool")
-            for folder in (self.root, *self._unflushed):
-                self._ops.fsync(folder)
-        self._unflushed = []
+            self._flush_way_to_root()
         self._broken = None
+
+    def _flush_way_to_root(self) -> None:
+        """Whoever made these folders, this process or one that died over it, may not have flushed their names."""
+        root = self.root.absolute()
+        for folder in (root, *root.parents):
+            self._ops.fsync(folder)
+            if folder.is_mount() or not os.access(folder.parent, os.W_OK):
+                return
 
     def new_spool_path(self) -> Path:
         """A name in the spool that nothing has."""
@@ -202,18 +204,6 @@ class FileStore:
         with self._noting, self.translated(self.acknowledgements.folder):
             self._check_whole()
             self.acknowledgements.append(entries)
-
-    def quarantine(self, spooled: Path, name: str) -> None:
-        """Move a refused object aside; the oldest give way when there are too many."""
-        folder = self.root / "quarantine"
-        with self.translated(folder), self._quarantining:  # else one caller measures what another deletes
-            spooled.replace(folder / f"{name}.dcm")
-            held = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-            total = 0
-            for number, path in enumerate(held):
-                total += path.stat().st_size
-                if number and (number >= QUARANTINE_FILES or total > QUARANTINE_BYTES):
-                    path.unlink()
 
     def remove(self, digest: str, area: Area = "instances") -> None:
         """Delete the bytes; harmless when they are gone."""

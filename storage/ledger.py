@@ -36,6 +36,9 @@ class InstanceState(StrEnum):
     EXPIRED = "EXPIRED"
 
 
+FILE_MISSING = "its file is missing; have the source send it again"
+"""Why an instance is in quarantine that a rebuilt ledger knows and the instance store has not."""
+
 _ENDED = frozenset(
     {InstanceState.PROCESSED, InstanceState.NOT_PROCESSED, InstanceState.FAILED, InstanceState.NOT_ROUTED}
 )
@@ -43,7 +46,7 @@ _OPEN = frozenset({InstanceState.RECEIVED, InstanceState.INCOMPLETE})
 
 # To -> from. A late image opens its series again, so whatever ended may enter the job of a new revision.
 ALLOWED: Mapping[InstanceState, frozenset[InstanceState]] = {
-    InstanceState.RECEIVED: frozenset({InstanceState.INCOMPLETE}),
+    InstanceState.RECEIVED: frozenset({InstanceState.INCOMPLETE, InstanceState.QUARANTINED}),
     InstanceState.IN_JOB: _OPEN | _ENDED,
     InstanceState.PROCESSED: frozenset({InstanceState.IN_JOB}),
     InstanceState.NOT_PROCESSED: frozenset({InstanceState.IN_JOB}),

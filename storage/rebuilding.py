@@ -14,7 +14,7 @@ from radnode.storage import ledger, receptions
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
 from radnode.storage.ledger import InstanceState
-from radnode.storage.tables import HeaderRow, InstanceRow, RemovalRow, SeriesRow
+from radnode.storage.tables import HeaderRow, InstanceRow, RemovalRow, SeriesRow, StudyRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -91,6 +91,33 @@ def expire(database: Database, expired: Iterable[Expiry], now: datetime) -> int:
     with database.begin() as session:
         _close_what_is_gone(session, now)
     return number
+
+
+def studies_of(database: Database, digests: Iterable[str]) -> list[str]:
+    """The Study Instance UIDs of these instances."""
+    found: set[str] = set()
+    for some in _portions(digests):
+        with database.read() as session:
+            found.update(session.scalars(
+                select(StudyRow.study_instance_uid)
+                .join(SeriesRow, SeriesRow.study_id == StudyRow.id)
+                .join(InstanceRow, InstanceRow.series_id == SeriesRow.id)
+                .where(InstanceRow.digest.in_(some))
+            ))
+    return sorted(found)
+
+
+def mark_missing(database: Database, digests: Iterable[str], now: datetime) -> None:
+    """These were entered, but there is no file: their series wait until the source has sent them again."""
+    for some in _portions(digests):
+        with database.begin() as session:
+            ids = list(session.scalars(
+                select(InstanceRow.id).where(
+                    InstanceRow.digest.in_(some), InstanceRow.state == InstanceState.RECEIVED
+                )
+            ))
+            ledger.move(session, ids, InstanceState.QUARANTINED, reason=ledger.FILE_MISSING, now=now)
+            session.execute(update(InstanceRow).where(InstanceRow.id.in_(ids)).values(indexed=True))
 
 
 def _close_what_is_gone(session: Session, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
     same bytes again                  no new row: `receptions` + 1                    (resend)
     same bytes of what has expired    as above, and the file is to be removed again
+    same bytes of what was missing    as above, and the instance and its series are looked at again
     same SOP Instance UID, new bytes  a second row in CONFLICT, the first stays       (edited or recompressed)
     SOP Instance UID in two series    a second row in CONFLICT
     one study, two patients           the new instance in CONFLICT, the study marked
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from sqlalchemy import bindparam, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from radnode.storage.ledger import InstanceState
+from radnode.storage.ledger import FILE_MISSING, InstanceState
 from radnode.storage.tables import EventRow, InstanceRow, LedgerEvent, RemovalRow, SeriesRow, StudyRow, plain
 
 if TYPE_CHECKING:
@@ -64,17 +65,19 @@ class _Held(NamedTuple):
     series_id: int
     digest: str
     state: str
+    reason: str
 
 
 @dataclass(slots=True)
 class _Series:
-    """A series row locked by this transaction, and how many new instances the batch brings it."""
+    """A series row locked by this transaction. fresh: its new instances; found_again: those that were missing."""
 
     series_id: int
     study_id: int
     state: str
     last_at: datetime
     fresh: int = 0
+    found_again: int = 0
 
 
 # Written once as Core statements: this is the path of every image, and each statement built anew costs more than its
@@ -88,7 +91,8 @@ _INSERT_EVENT = insert(cast("Table", EventRow.__table__))
 _INSERT_REMOVAL = insert(cast("Table", RemovalRow.__table__))
 _FIND_KNOWN = (
     select(
-        _INSTANCES.c.sop_instance_uid, _INSTANCES.c.id, _INSTANCES.c.series_id, _INSTANCES.c.digest, _INSTANCES.c.state
+        _INSTANCES.c.sop_instance_uid, _INSTANCES.c.id, _INSTANCES.c.series_id, _INSTANCES.c.digest, _INSTANCES.c.state,
+        _INSTANCES.c.reason,
     )
     .where(_INSTANCES.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
     .order_by(_INSTANCES.c.id)
@@ -97,6 +101,11 @@ _COUNT_AGAIN = (
     update(_INSTANCES)
     .where(_INSTANCES.c.id == bindparam("instance_id"))
     .values(receptions=_INSTANCES.c.receptions + 1)
+)
+_READ_AGAIN = (
+    update(_INSTANCES)
+    .where(_INSTANCES.c.id == bindparam("instance_id"))
+    .values(state=InstanceState.RECEIVED, reason="", indexed=False)
 )
 _MARK_STUDY = update(_STUDIES).where(_STUDIES.c.id == bindparam("study_id")).values(conflict=bindparam("why"))
 _GROW = (
@@ -156,6 +165,11 @@ def _record_one(
             _journal(connection, held.instance_id, "received again", "", reception.received_at)
             if held.state == InstanceState.EXPIRED:
                 connection.execute(_INSERT_REMOVAL, {"instance_id": held.instance_id})
+            elif held.reason == FILE_MISSING:
+                connection.execute(_READ_AGAIN, {"instance_id": held.instance_id})
+                _journal(connection, held.instance_id, InstanceState.RECEIVED, "its file came", reception.received_at)
+                series.found_again += 1
+                series.last_at = reception.received_at
             return Recorded(instance_id=held.instance_id, series_id=held.series_id, duplicate=True)
     reason = _contradiction(reception, series, known, patient_id)
     instance_id = _insert_instance(connection, reception, series, reason)
@@ -164,7 +178,7 @@ def _record_one(
         _journal(connection, instance_id, InstanceState.CONFLICT, reason, reception.received_at)
     if reason == _TWO_PATIENTS:
         connection.execute(_MARK_STUDY, {"study_id": series.study_id, "why": reason})
-    known.append(_Held(instance_id, series.series_id, reception.digest, InstanceState.RECEIVED))
+    known.append(_Held(instance_id, series.series_id, reception.digest, InstanceState.RECEIVED, reason))
     series.fresh += 1
     series.last_at = reception.received_at
     return Recorded(instance_id=instance_id, series_id=series.series_id, conflict=bool(reason))
@@ -281,7 +295,7 @@ def _known(connection: Connection, receptions: Sequence[Reception]) -> dict[str,
 
 def _grow(connection: Connection, series: _Series) -> bool:
     """Count the new instances; open a decided series again. True when that was so."""
-    if not series.fresh:
+    if not series.fresh and not series.found_again:
         return False
     connection.execute(_GROW, {"series_id": series.series_id, "fresh": series.fresh})
     if series.state == "OPEN":
@@ -294,7 +308,7 @@ def _grow(connection: Connection, series: _Series) -> bool:
             "at": series.last_at,
             "study_id": series.study_id,
             "series_id": series.series_id,
-            "detail": {"late_instances": series.fresh, "was": series.state},
+            "detail": {"late_instances": series.fresh + series.found_again, "was": series.state},
         },
     )
     return True

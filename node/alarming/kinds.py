@@ -65,12 +65,12 @@ _ALL = (
     Kind(
         name="refusals", severity="warning", about="source",
         says="objects of a known sender were refused within the last hour",
-        remedy="look at `instance.refused` in the log and into the folder `quarantine`: the sender must mend them",
+        remedy="`radnode refused` says why, and where the bytes lie: the sender must mend them",
     ),
     Kind(
         name="unreadable", severity="error", about="source",
         says="images were kept within the last day whose headers cannot be read; nothing runs on their series",
-        remedy="look at `instance.quarantined` in the log, and have the source send them again",
+        remedy="`radnode refused` says why; have the source send them again",
     ),
     Kind(
         name="headers", severity="error",

@@ -76,7 +76,7 @@ def waste(seen: Waste) -> list[Finding]:
     findings = []
     if seen.quarantined:
         findings.append(warning("quarantine", f"{seen.quarantined} refused objects",
-                                "look at them in the folder `quarantine` and at the log, which names their senders"))
+                                "`radnode refused` says of each when, from whom and why"))
     else:
         findings.append(good("quarantine", "empty"))
     if seen.dead:

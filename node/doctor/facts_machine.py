@@ -145,9 +145,8 @@ def pipelines(models: Path) -> Pipelines | None:
 
 
 def quarantined(data: Path) -> int:
-    """Files in the quarantine."""
-    folder = data / "quarantine"
-    return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
+    """Objects in the quarantine."""
+    return sum(1 for _ in (data / "quarantine").glob("*.dcm"))
 
 
 def modes(paths: Sequence[Path]) -> dict[Path, int]:

@@ -22,6 +22,7 @@ from radnode.node.intake.spooling import Spooled
 from radnode.node.intake.tally import RefusalTally
 from radnode.node.statuses import Status
 from radnode.storage.errors import StorageError
+from radnode.storage.quarantine import Refusal
 from radnode.storage.receptions import Reception
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class Incoming:
         self._storage.metrics.instances_refused.labels(f"0x{status.code:04X}").inc()
         if isinstance(error, Refused):
             self._storage.refusals.refused(self._origin.source)
-        kept = isinstance(error, Refused) and self._failure is None and self._quarantine()
+        kept = isinstance(error, Refused) and self._failure is None and self._quarantine(status, str(error))
         (log.warning if isinstance(error, (Refused, StorageError)) else log.exception)(
             "instance.refused",
             association=self._origin.association,
@@ -216,15 +217,18 @@ class Incoming:
         )
         return status
 
-    def _quarantine(self) -> bool:
+    def _quarantine(self, status: Status, reason: str) -> bool:
         """Keep the bytes of a refused object for an administrator to look at; best effort, bounded space."""
         spooled = self._spooled
         if spooled is None:
             return False
         try:
             spooled.close()
-            self._storage.store.quarantine(spooled.path, spooled.digest)
-        except StorageError:
+            self._storage.store.quarantine.take(spooled.path, Refusal(
+                at=self._storage.now(), source=self._origin.source, association=self._origin.association,
+                status=f"0x{status.code:04X}", reason=reason, digest=spooled.digest,
+            ))
+        except (StorageError, OSError):
             return False
         return True
 

@@ -30,25 +30,14 @@ def create_app(answers: Answers, metrics: Metrics) -> FastAPI:
         """Prometheus text format."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/api/status")
-    def status() -> dict[str, Any]:
-        """Ledger, jobs and deliveries by state, running stages, alarms."""
-        return answers.status()
+    for path, answer in (("status", answers.status), ("ledger", answers.ledger), ("jobs", answers.jobs),
+                         ("refused", answers.refused)):
+        app.get(f"/api/{path}")(answer)
 
     @app.get("/api/alarms")
     def alarms(history: bool = False) -> list[dict[str, Any]]:
         """What is wrong now; `history`: also what was."""
         return answers.alarms(history=history)
-
-    @app.get("/api/ledger")
-    def ledger() -> dict[str, Any]:
-        """The balance of the ledger."""
-        return answers.ledger()
-
-    @app.get("/api/jobs")
-    def jobs() -> list[dict[str, Any]]:
-        """The newest jobs."""
-        return answers.jobs()
 
     @app.get("/api/deliveries")
     def deliveries(failed: bool = False, destination: str | None = None) -> list[dict[str, Any]]:

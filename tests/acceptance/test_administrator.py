@@ -204,6 +204,25 @@ def test_no_patient_name_reaches_the_log(
     assert "CANARY" not in said
 
 
+def test_what_was_refused_is_listed_with_sender_reason_and_place(
+    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+) -> None:
+    node = start_node(peers=[archive(pacs.port), modality()])
+    series = write_chest(tmp_path / "ct", slices=3)
+    dcmtk.dcmodify(series.files[1], erase=["(0020,000e)"])
+    dcmtk.dcmsend(node.port, tmp_path / "ct", called=node.ae_title, check=False)
+    node.wait_for_states(NOT_PROCESSED=2)
+
+    (refused,) = node.get("/api/refused")
+
+    assert (refused["source"], refused["status"]) == ("CT1", "0xC002")
+    assert "(0020,000e) is missing" in refused["reason"]
+    assert (node.data / refused["file"]).is_file()
+    said = node.command("refused", "--config", node.config).stdout
+    assert refused["status"] in said
+    assert "CT1" in said
+
+
 def test_a_second_node_on_the_same_folder_is_refused(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs
 ) -> None:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text, update
+from support.databases import a_node_of_the_first_version
 from support.mortal import MortalNode, answer_to
 from support.node import modality
 from support.receiver import data_set
+from support.waiting import eventually
+
+from radnode.storage.tables import HeaderRow, InstanceRow, RemovalRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from radnode.storage.database import Database
 
 pytestmark = pytest.mark.slow
 
@@ -68,3 +81,112 @@ def test_K1_K2_K3_K4_K5_a_reception_that_is_cut_leaves_all_or_nothing_and_its_re
 
 def _kept(node: MortalNode) -> list[Path]:
     return list((node.data / "instances").rglob("*.dcm"))
+
+
+def test_K15_a_deletion_that_is_cut_is_finished_at_the_next_start(receiving: MortalNode) -> None:
+    node = receiving
+    for uid, data in map(_image, range(3)):
+        assert answer_to(node, data, uid) == SUCCESS
+    node.wait_for_states(NOT_ROUTED=3)
+    node.kill()
+    with node.database() as database, database.begin() as session:
+        session.execute(update(InstanceRow).values(received_at=datetime.now(UTC) - timedelta(days=4000)))
+    for left, place in ((2, ("before", "storage.files:FileStore.remove", 2)),
+                        (0, ("after", "storage.files:FileStore.remove", 3))):  # fmt: skip
+        node.arm(*place)
+        node.launch()
+        node.dies()
+        assert len(_kept(node)) == left
+        assert node.count(InstanceRow, InstanceRow.state == "EXPIRED") == 3, "the row says it before the file goes"
+        assert node.count(RemovalRow) == 3
+    node.start()
+    eventually(lambda: node.count(RemovalRow) == 0, why=node.log)
+    assert node.states() == {"EXPIRED": 3}
+    assert node.count(HeaderRow) == 0
+    assert _kept(node) == node.spooled() == []
+
+
+def test_K16_a_migration_that_is_cut_leaves_the_schema_and_the_rows_as_they_were(tmp_path: Path) -> None:
+    node = MortalNode(tmp_path / "node", peers=[modality()], routes=[])
+    statement = "alembic.ddl.impl:DefaultImpl._exec"
+    node.arm("before", statement, 9)
+    node.launch()
+    node.dies()
+    with node.database() as database:
+        assert database.schema() == "none"
+        a_node_of_the_first_version(database)
+    node.arm("before", statement, 3)
+    node.launch()
+    node.dies()
+    with node.database() as database:
+        assert database.schema() == "older"
+        assert _results(database) == [(1, "SEG")]
+    with node:
+        assert node.states() == {}
+    with node.database() as database:
+        assert database.schema() == "current"
+        assert _results(database) == [(1, "SEG")]
+
+
+def test_K17_a_second_node_on_the_folder_or_the_database_does_not_start(
+    receiving: MortalNode, tmp_path: Path
+) -> None:
+    node = receiving
+    for number, (said, settings) in enumerate((
+        ("another process", {"data": str(node.data)}),
+        ("another node works on this database", {"database_url": f"sqlite:///{node.data / 'radnode.db'}"}),
+        (f"http_port: port {node.http_port}: Address already in use", {"http_port": node.http_port}),
+    )):
+        second = MortalNode(tmp_path / f"second-{number}", peers=[modality()], routes=[], settings=settings)
+        done = second.command("serve", "--config", second.config, check=False, within=60)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    uid, data = _image(1)
+    assert answer_to(node, data, uid) == SUCCESS
+    node.assert_kept_once({uid: data})
+
+
+CUT_WHERE_A_FILE_GROWS = """
+import resource, signal, sqlite3, sys
+opened = sqlite3.connect(sys.argv[1], isolation_level=None)
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+opened.execute(sys.argv[3])
+"""
+CUT_BACK_UP = """
+import os, sqlite3, sys
+opened = sqlite3.connect(sys.argv[1], isolation_level=None)
+def progress(_status, remaining, _total):
+    if remaining:
+        os.kill(os.getpid(), 9)
+opened.backup(sqlite3.connect(sys.argv[1] + ".copy"), pages=5, progress=progress)
+"""
+
+
+def test_K20_a_checkpoint_a_vacuum_or_a_back_up_that_is_cut_leaves_a_database_that_opens(
+    receiving: MortalNode,
+) -> None:
+    node = receiving
+    sent = dict(map(_image, range(20)))
+    for uid, data in sent.items():
+        assert answer_to(node, data, uid) == SUCCESS
+    node.kill()
+    file = node.data / "radnode.db"
+    larger = str(file.stat().st_size + 10 * 4096)  # SQLite writes pages in their order
+    for died_of, code, *arguments in (
+        (signal.SIGXFSZ, CUT_WHERE_A_FILE_GROWS, larger, "PRAGMA wal_checkpoint(TRUNCATE)"),
+        (signal.SIGXFSZ, CUT_WHERE_A_FILE_GROWS, "80000", "VACUUM"),
+        (signal.SIGKILL, CUT_BACK_UP),
+    ):
+        done = subprocess.run([sys.executable, "-c", code, str(file), *arguments], check=False, capture_output=True)
+        assert done.returncode == -died_of, (arguments, done)
+        with closing(sqlite3.connect(file)) as opened:
+            assert opened.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        node.assert_kept_once(sent)
+    node.start()
+    node.wait_for_states(NOT_ROUTED=len(sent))
+    node.assert_kept_once(sent)
+
+
+def _results(database: Database) -> list[tuple[int, str]]:
+    with database.read() as session:
+        return [(number, form) for number, form in session.execute(text("SELECT id, form FROM result_objects"))]

@@ -105,7 +105,7 @@ def test_reindex_reports_what_is_missing_and_what_is_no_image_and_adopts_what_is
     stray.write_bytes(b"no image")
 
     report = _reindex(node, complete=False)
-    assert report["missing"] == [gone]
+    assert (report["missing"], report["studies_to_send_again"]) == ([gone], [series.study_instance_uid])
     assert report["unreadable"] == [stray.name]
     assert (report["added"], report["adopted"], report["agreeing"]) == (3, 2, 4)
     assert report["damaged_lines"] == [f"{lines.name}:1"]
@@ -113,4 +113,6 @@ def test_reindex_reports_what_is_missing_and_what_is_no_image_and_adopts_what_is
     assert json.loads(first)["digest"] in lines.read_text(), "what was adopted is in a record from now on"
     node.start()
     node.wait_for_states(INCOMPLETE=4, QUARANTINED=1)
+    dcmtk.dcmsend(node.port, tmp_path / "ct", called=node.ae_title)
+    node.wait_for_states(NOT_ROUTED=5)
     assert len(node.timeline(series.study_instance_uid)["series"]) == 1

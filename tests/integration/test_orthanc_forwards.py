@@ -57,4 +57,4 @@ def test_it_keeps_its_images_through_a_kill(start_orthanc: Callable[..., Orthanc
     orthanc.kill()
     orthanc.start()
     datasets = orthanc.datasets(series.study_instance_uid, Modality="CT")
-    assert [str(ds.PatientName) for ds in datasets] == ["Phantom^Chest", "Phantom^Chest"]
+    assert [str(ds.PatientName) for ds in datasets] == ["Canaria^Serinus", "Canaria^Serinus"]

@@ -3,7 +3,7 @@
     RADNODE_TEST_CRASH=file python -m support.crash_points serve --config radnode.yaml
 
 The file names the place, and may be written while the node runs (support.mortal). What it says is forgotten by the
-death, so the next life goes on.
+death, so the next life goes on. With RADNODE_TEST_TWICE set, every step of every activity is done twice.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _wrap(function: str, orders: _Orders) -> None:
 
 
 def _double_every_step() -> None:
-    """A clock that fires twice: every step of every activity is done, and at once done again."""
+    """As after a clock that fires twice."""
     from radnode.node.scheduler import Activity  # noqa: PLC0415 - the launcher decides what is loaded
 
     once = Activity._attempt

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Boolean, DateTime, Integer, MetaData, String, insert
 
 from radnode.storage.database import Database
 from radnode.storage.tables import Base
 from support.postgres import Cluster
+from support.rows import NOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+
+CHAIN = ("studies", "series", "jobs", "result_objects", "deliveries")
+"""Each has the one before among what it refers to."""
 
 
 class Databases(Protocol):
@@ -92,7 +101,31 @@ def databases_of(dialect: str, folder: Path) -> Iterator[Databases]:
         yield PostgresDatabases(cluster)
 
 
+def a_node_of_the_first_version(database: Database) -> None:
+    """Fill an empty database as a node of the first version that has delivered a result left it."""
+    config = Config()
+    config.set_main_option("script_location", "radnode:storage/migrations")
+    with database.engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    tables = MetaData()
+    tables.reflect(database.engine)
+    with database.engine.connect() as connection, connection.begin():
+        for name in CHAIN:
+            needed = [column for column in tables.tables[name].columns if not column.nullable]
+            connection.execute(
+                insert(tables.tables[name]).values({column.name: _value(column) for column in needed} | {"id": 1})
+            )
+
+
 def _upgrade(url: str) -> None:
     database = Database(url)
     database.upgrade()
     database.close()
+
+
+def _value(column: Any) -> Any:
+    for kind, value in ((Boolean, False), (Integer, 1), (DateTime, NOW), (String, "SEG")):
+        if isinstance(column.type, kind):
+            return value
+    return []

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pydicom
 from sqlalchemy import func, select
 
 from radnode.storage import ledger
@@ -21,8 +23,10 @@ from support.receiver import Peer, association_request, store_request
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+ASSOCIATE_AC = 2  # PS3.8 9.3.3
+RELEASE_RQ = b"\5\0\0\0\0\4\0\0\0\0"  # PS3.8 9.3.6
 TESTS = Path(__file__).resolve().parent.parent
 
 
@@ -49,12 +53,21 @@ class MortalNode(NodeProcess):
 
     def dies(self, within: float = 30) -> None:
         """Wait for its death at the place."""
+        assert self.died(within), f"it lives\n{self.log()}"
+
+    def died(self, within: float) -> bool:
+        """Whether it died at the place in time; else it is not to die any more."""
         program = self._program
         assert program is not None
-        eventually(lambda: program.ended is not None, within=within, every=0.01, why=lambda: f"it dies\n{self.log()}")
+        with suppress(AssertionError):
+            eventually(lambda: program.ended is not None, within=within, every=0.01)
+        if program.ended is None:
+            self._orders.unlink(missing_ok=True)
+            return False
         assert program.ended == -signal.SIGKILL, f"it ended with {program.ended}\n{self.log()}"
         assert not self._orders.exists(), "something else killed it"
         self.kill()
+        return True
 
     @contextmanager
     def database(self) -> Iterator[Database]:
@@ -93,6 +106,33 @@ class MortalNode(NodeProcess):
         assert self.spooled() == []
 
 
+    def workers(self) -> list[int]:
+        """Process ids of what runs its jobs."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                if entry.name.isdigit() and b"radnode.pipelines.runner" in (entry / "cmdline").read_bytes():
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    found += [int(entry.name)] * (parent == self.pid)
+        return found
+
+
+def send(node: NodeProcess, files: Iterable[Path]) -> dict[str, bytes]:
+    """C-STORE whole files over one association; UID -> data set as encoded."""
+    sent = {}
+    with Peer(node.port) as peer:
+        peer.send(association_request(calling="TESTSCU", called=node.ae_title))
+        assert peer.read()[0] == ASSOCIATE_AC
+        for file in files:
+            content = file.read_bytes()
+            uid = str(pydicom.dcmread(BytesIO(content), stop_before_pixels=True).SOPInstanceUID)
+            sent[uid] = body_of(content)
+            assert peer.store(sent[uid], uid) == 0
+        peer.send(RELEASE_RQ)
+        assert peer.closed()
+    return sent
+
+
 def body_of(content: bytes) -> bytes:
     """The data set of a file, without preamble (128), "DICM", and the meta group after its length (PS3.10 7.1)."""
     return content[144 + int.from_bytes(content[140:144], "little") :]
@@ -102,13 +142,9 @@ def answer_to(node: NodeProcess, data: bytes, instance: str) -> int | None:
     """C-STORE of one data set over an association of its own; the status, None when the node died over it."""
     with Peer(node.port) as peer:
         peer.send(association_request(calling="TESTSCU", called=node.ae_title))
-        assert peer.read()[0] == 2, "A-ASSOCIATE-AC"
+        assert peer.read()[0] == ASSOCIATE_AC
         peer.send(store_request(data, instance))
-        kind, _ = first = peer.read()
-        return None if kind == 0 else _status(*first)
-
-
-def _status(kind: int, body: bytes) -> int:
-    assert kind == 4, f"PDU of type {kind} instead of an answer"
-    at = body.index(b"\0\0\0\x09\2\0\0\0")  # (0000,0900) Status, 2 bytes
-    return int.from_bytes(body[at + 8 : at + 10], "little")
+        try:
+            return peer.status()
+        except ConnectionError:
+            return None

@@ -80,7 +80,7 @@ class Outbound:
         self.alarms = Alarms(self.clock.now)
         self.metrics = Metrics()
         self.peers = {peer.name: peer for peer in peers}
-        self.answers = Answers(self.database, self.alarms, list, self.outages)
+        self.answers = Answers(self.database, self.alarms, list, self.outages, self.store.quarantine)
         self.upkeep = Upkeep(
             database=self.database, store=self.store, now=self.clock.now, alarms=self.alarms, metrics=self.metrics,
             retention_time=timedelta(days=30), peers=lambda: self.peers, on_jobs=lambda: None,

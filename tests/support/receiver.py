@@ -108,7 +108,7 @@ class Receiver:
 
     def quarantined(self) -> list[Path]:
         """The bytes of refused objects."""
-        return sorted(path for path in (self.store.root / "quarantine").rglob("*") if path.is_file())
+        return sorted(path for path in (self.store.root / "quarantine").glob("*.dcm"))
 
     def ended(self, how: str) -> int:
         """How many connections ended in this way, by the metric."""
@@ -173,8 +173,10 @@ class Peer:
         return self.status()
 
     def status(self) -> int:
-        """Read one answer; its status."""
+        """Read one answer; its status. ConnectionResetError when the connection ended instead."""
         kind, body = self.read()
+        if kind == 0:
+            raise ConnectionResetError("the connection ended without an answer")
         assert kind == 4, f"PDU of type {kind} instead of an answer: {body!r}"
         at = body.index(struct.pack("<HHL", 0, 0x0900, 2))
         status: int = struct.unpack_from("<H", body, at + 8)[0]

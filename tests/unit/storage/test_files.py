@@ -155,6 +155,7 @@ def test_the_sweep_takes_what_was_half_received_and_nothing_else(tmp_path: Path)
     assert kept.exists()
 
 
+@pytest.mark.catalogue("K4")
 def test_the_sweep_takes_a_name_of_which_no_row_came(tmp_path: Path) -> None:
     earlier = FileStore(tmp_path, 0)
     recorded, not_recorded = (earlier.keep(*_spool(earlier, content)) for content in (b"x", b"y"))
@@ -179,6 +180,7 @@ def test_results_lie_apart_from_instances(tmp_path: Path) -> None:
     assert not store.path(digest).exists()
 
 
+@pytest.mark.catalogue("K17")
 def test_a_second_node_on_the_folder_is_refused_until_the_first_has_gone(tmp_path: Path) -> None:
     first, second = FileStore(tmp_path, 0), FileStore(tmp_path, 0)
     first.lock()
@@ -189,6 +191,7 @@ def test_a_second_node_on_the_folder_is_refused_until_the_first_has_gone(tmp_pat
     second.unlock()
 
 
+@pytest.mark.catalogue("K17")
 def test_a_lock_ends_with_its_process_however_it_dies(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from radnode.storage.files import FileStore\n"
@@ -199,37 +202,6 @@ def test_a_lock_ends_with_its_process_however_it_dies(tmp_path: Path) -> None:
     store = FileStore(tmp_path, 0)
     store.lock()
     store.unlock()
-
-
-def test_quarantine_is_bounded_and_the_oldest_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("radnode.storage.files.QUARANTINE_FILES", 3)
-    store = FileStore(tmp_path, 0)
-    for number in range(5):
-        spooled, _ = _spool(store, b"bad")
-        os.utime(spooled, (number, number))
-        store.quarantine(spooled, str(number))
-    assert {path.stem for path in (tmp_path / "quarantine").iterdir()} == {"2", "3", "4"}
-
-
-def test_peers_that_are_refused_at_once_all_reach_the_quarantine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("radnode.storage.files.QUARANTINE_FILES", 5)
-    store = FileStore(tmp_path, 0)
-    spooled = [_spool(store, b"bad")[0] for _ in range(200)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda path: store.quarantine(path, path.stem), spooled))
-    assert len(list((tmp_path / "quarantine").iterdir())) == 5
-
-
-def test_a_quarantine_of_large_objects_keeps_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("radnode.storage.files.QUARANTINE_BYTES", 8)
-    store = FileStore(tmp_path, 0)
-    for number in range(3):
-        spooled, _ = _spool(store, b"0123456789")
-        os.utime(spooled, (number, number))
-        store.quarantine(spooled, str(number))
-    assert [path.stem for path in (tmp_path / "quarantine").iterdir()] == ["2"]
 
 
 def test_refusing_for_hours_on_a_failed_volume_costs_no_memory(tmp_path: Path) -> None:

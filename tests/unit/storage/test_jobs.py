@@ -81,6 +81,7 @@ def test_a_key_has_one_job_however_often_it_is_inserted(database: Database) -> N
 
 
 @END
+@pytest.mark.catalogue("K10")
 def test_a_worker_whose_lease_ended_changes_nothing(
     database: Database, end: Callable[[Database, LeasedJob], None]
 ) -> None:

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Boolean, DateTime, Integer, MetaData, String, insert, text
-from support.rows import NOW
+from sqlalchemy import text
+from support.databases import a_node_of_the_first_version
 
 from radnode.storage.database import Database
-
-CHAIN = ("studies", "series", "jobs", "result_objects", "deliveries")
-"""Each has the one before among what it refers to."""
-
-
-def _value(column: Any) -> Any:
-    for kind, value in ((Boolean, False), (Integer, 1), (DateTime, NOW), (String, "SEG")):
-        if isinstance(column.type, kind):
-            return value
-    return []
 
 
 @pytest.fixture
 def worked(empty_url: str) -> Database:
     """A node of the first version that has delivered a result."""
     database = Database(empty_url)
-    config = Config()
-    config.set_main_option("script_location", "radnode:storage/migrations")
-    with database.engine.connect() as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-    tables = MetaData()
-    tables.reflect(database.engine)
-    with database.engine.connect() as connection, connection.begin():
-        for name in CHAIN:
-            needed = [column for column in tables.tables[name].columns if not column.nullable]
-            connection.execute(
-                insert(tables.tables[name]).values({column.name: _value(column) for column in needed} | {"id": 1})
-            )
+    a_node_of_the_first_version(database)
     return database
 
 

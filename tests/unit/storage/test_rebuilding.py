@@ -52,6 +52,19 @@ def test_what_retention_deletes_is_written_down_for_a_rebuilt_ledger(database: D
     assert (expiry.sop_instance_uid, expiry.digest) == (reception().sop_instance_uid, reception().digest)
 
 
+def test_what_is_missing_waits_in_quarantine_and_is_looked_at_again_once_it_comes(database: Database) -> None:
+    rebuilding.enter(database, [reception(1), reception(2)])
+    rebuilding.mark_missing(database, [reception(1).digest], LATER)
+    assert states(database) == {"QUARANTINED": 1, "RECEIVED": 1}
+    (series,) = close_all(database)
+    assert series.unindexed == 1
+    (again,) = receive(database, reception(1, at=LATER))
+    assert again.duplicate
+    assert states(database) == {"RECEIVED": 2}
+    (series,) = close_all(database)
+    assert (series.revision, series.received, series.unindexed) == (2, 2, 2)
+
+
 def test_the_same_object_in_two_series_is_two_instances(database: Database) -> None:
     twice = [reception(1, content="same"), reception(1, series=2, content="same")]
     assert len(rebuilding.enter(database, twice)) == 2

@@ -1,0 +1,98 @@
+"""All hostile peers at once, while a known one echoes: it is served, memory stays, and what they took comes back.
+
+The node's times are compared with its own before the attack, in the same run. RADNODE_BENCH_OUT names a folder to
+which what was measured is written. Peers that are silent in a TLS handshake will join when there is TLS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.attack import SILENT, TRICKLING, Attack
+from support.receiver import Peer, Receiver
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ECHOES_S = 14.0
+"""Longer than the time a peer has for a PDU, so that the attackers are cut and come again."""
+SLOWER = 20
+"""Times an echo may be slower at its worst; or a second, whichever is more."""
+MOST_MEMORY_MIB = 64
+RECOVERED_WITHIN_S = 15.0
+ACCEPTED = 2
+
+
+@pytest.mark.slow
+@pytest.mark.catalogue("N1", "N3", "N16", "A11", "A14")
+def test_a_known_peer_is_served_while_everybody_else_attacks_at_once(tmp_path: Path) -> None:
+    with Receiver(tmp_path, max_associations=30) as receiver:
+        before = _echoes(receiver, 3)
+        memory = _resident_mib()
+        with Attack(receiver.port) as attack:
+            during = _echoes(receiver, ECHOES_S)
+            grown = _resident_mib() - memory
+            attack.cease()
+            began = time.monotonic()
+            eventually(lambda: _served() == 0, within=RECOVERED_WITHIN_S, why=lambda: f"{_served()} are still served")
+            recovered = time.monotonic() - began
+        after = _echoes(receiver, 2)
+        measured = {
+            "silent": SILENT, "trickling": TRICKLING, "echo_p99_before_s": _p99(before),
+            "echo_p99_during_s": _p99(during), "echoes_during": len(during), "echo_p99_after_s": _p99(after),
+            "memory_grown_mib": round(grown, 1), "recovered_s": round(recovered, 1),
+            "bytes_trickled": attack.tally.trickled,
+            "pdus_of_4_gib": attack.tally.boasted, "objects_sent_ahead": attack.tally.sent_ahead,
+            "connections_cut": attack.tally.cut,
+        }  # fmt: skip
+        _keep(measured)
+        assert attack.tally.boasted > 1, "the receiver cut who boasted, and it came again"
+        assert attack.tally.trickled > TRICKLING
+        assert attack.tally.cut >= TRICKLING, "each drip was cut at the deadline of its PDU"
+        assert attack.tally.sent_ahead > 0
+        limit = max(1.0, SLOWER * _p99(before))
+        assert _p99(during) <= limit, measured
+        assert _p99(after) <= limit, measured
+        assert grown <= MOST_MEMORY_MIB, measured
+        assert receiver.spooled() == []
+
+
+def _echoes(receiver: Receiver, for_s: float) -> list[float]:
+    """Seconds of each whole association with one C-ECHO."""
+    taken = []
+    end = time.monotonic() + for_s
+    while time.monotonic() < end:
+        began = time.monotonic()
+        with Peer(receiver.port) as known:
+            assert known.associate() == ACCEPTED
+            assert known.echo() == 0x0000
+        taken.append(time.monotonic() - began)
+        time.sleep(0.01)
+    return taken
+
+
+def _p99(taken: Sequence[float]) -> float:
+    return round(statistics.quantiles(taken, n=100)[-1], 4)
+
+
+def _resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _served() -> int:
+    return sum(thread.name.startswith("dicom-127") for thread in threading.enumerate())
+
+
+def _keep(measured: dict[str, object]) -> None:
+    print(json.dumps(measured))
+    if folder := os.environ.get("RADNODE_BENCH_OUT"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "attack.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")

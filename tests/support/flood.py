@@ -1,0 +1,90 @@
+"""A modality with thousands of tiny images that does not give up: what was not answered is sent again."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from hashlib import sha256
+
+from support.receiver import Peer, association_request, data_set, store_request
+
+ASSOCIATE_AC = 2  # PS3.8 9.3.3
+IMAGES_OF_A_SERIES = 50
+
+
+class Flood:
+    """Several associations at once; each sends its own images, as many as are allowed. No route wants them."""
+
+    def __init__(self, port: int, associations: int = 2) -> None:
+        self.acknowledged: dict[str, str] = {}
+        self.allowed = 0
+        self._port = port
+        self._allowed = threading.Semaphore(0)
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(associations)]
+
+    def start(self) -> None:
+        """Begin to send what is allowed."""
+        for thread in self._threads:
+            thread.start()
+
+    def allow(self, number: int) -> None:
+        """Let it send so many more."""
+        self.allowed += number
+        self._allowed.release(number)
+
+    def stop(self) -> None:
+        """End it."""
+        self._done.set()
+        self._allowed.release(len(self._threads))
+        for thread in self._threads:
+            thread.join(30)
+
+    def _run(self, which: int) -> None:
+        """One image after the other, each until it is answered with Success."""
+        number = 0
+        peer: Peer | None = None
+        while self._allowed.acquire() and not self._done.is_set():
+            uid, data = _image(which, number)
+            while not self._done.is_set():
+                try:
+                    peer = peer or self._associate()
+                    peer.send(store_request(data, uid))
+                    answered = peer.status() == 0
+                except OSError:  # refused, cut, or out of time: the node is down
+                    answered = False
+                if answered:
+                    self.acknowledged[uid] = sha256(data).hexdigest()
+                    break
+                peer = _closed(peer)
+                self._done.wait(0.05)
+            number += 1
+        _closed(peer)
+
+    def _associate(self) -> Peer:
+        peer = Peer(self._port)
+        try:
+            peer.send(association_request(calling="TESTSCU"))
+            if peer.read()[0] != ASSOCIATE_AC:
+                raise ConnectionRefusedError("the association was refused")
+        except OSError:
+            peer.socket.close()
+            raise
+        return peer
+
+
+def _closed(peer: Peer | None) -> None:
+    if peer is not None:
+        with suppress(OSError):
+            peer.socket.close()
+
+
+def _image(which: int, number: int) -> tuple[str, bytes]:
+    series = f"2.25.{which + 1}.{number // IMAGES_OF_A_SERIES + 1}"
+    uid = f"{series}.{number + 1}"
+    study, series, instance = (_even(each) for each in (f"{series}.0", series, uid))
+    return uid, data_set(instance=instance, series=series, study=study, pixels=200)
+
+
+def _even(uid: str) -> bytes:
+    return uid.encode() + b"\0" * (len(uid) % 2)
