@@ -256,7 +256,7 @@ def resend(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Send result objects again that were given up: the same objects under the same UIDs."""
-    from radnode.node.service import resend as resend_deliveries
+    from radnode.node.by_hand import resend as resend_deliveries
 
     named = deliveries or []
     if not (named or job is not None or destination is not None or all_failed):
@@ -276,7 +276,7 @@ def offer_again(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Offer a destination again the result forms that it refused."""
-    from radnode.node.service import offer_again as forget
+    from radnode.node.by_hand import offer_again as forget
 
     number = forget(_load(config), destination)
     out.print(f"{number} refused forms of {escape(destination)} are offered again")

@@ -41,7 +41,7 @@ from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
-from radnode.storage import jobs, leases, outbox, rebuilding, receptions, reconciling, results
+from radnode.storage import jobs, leases, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -100,37 +100,6 @@ def check_configuration(configuration: Configuration) -> Sequence[Problem]:
             message=f"node.report_language: {why_not}", cure="install it, or write `report_language: en`",
         ))
     return problems
-
-
-def resend(
-    configuration: Configuration, *, delivery_ids: Sequence[int] = (), job_id: int | None = None,
-    destination: str | None = None, every: bool = False,
-) -> list[int]:
-    """Queue deliveries again, beside a running node: those named, and what was given up of a job, for a destination,
-    or all of it; returns those that wait again.
-    """
-    database = Database(configuration.settings.effective_database_url)
-    chosen = list(delivery_ids)
-    try:
-        with database.begin() as session:
-            if every or job_id is not None or destination is not None:
-                chosen += outbox.dead_deliveries(session, job_id=job_id, destination=destination)
-            resent = outbox.resend(session, chosen, utc_now())
-    finally:
-        database.close()
-    for delivery_id in resent:
-        log.info("delivery.resent_by_hand", delivery=delivery_id)
-    return resent
-
-
-def offer_again(configuration: Configuration, destination: str) -> int:
-    """Forget which result forms a destination refused, beside a running node; returns how many."""
-    database = Database(configuration.settings.effective_database_url)
-    try:
-        with database.begin() as session:
-            return results.forget_refusals(session, destination)
-    finally:
-        database.close()
 
 
 class Node:

@@ -194,7 +194,7 @@ def test_R7_what_is_lost_again_and_again_is_never_called_delivered_and_given_up_
     while bench.clock.time < NOW + HORIZON + 2 * CONFIRM_WITHIN:
         bench.later(timedelta(hours=4))
         assert bench.states() != ["CONFIRMED"]
-        assert _alarms(bench).keys() & {"unconfirmed:PACS", "deliveries"}  # also just after it was sent again
+        assert bench.alarms_now().keys() & {"unconfirmed:PACS", "deliveries"}  # also just after it was sent again
     (dead,) = bench.deliveries()
     assert (dead.state, dead.reason) == ("DEAD", "PACS answered Success to it but does not list it")
     assert "deliveries" in bench.alarms_now()
@@ -215,7 +215,7 @@ def test_without_faults_every_result_is_proven_to_have_arrived_within_five_minut
     assert bench.states() == ["CONFIRMED"] * 16
     assert bench.clock.time - began < timedelta(minutes=5)
     assert len(pacs.attempts) == 16
-    assert _alarms(bench) == {}
+    assert bench.alarms_now() == {}
 
 
 def test_R9_a_refused_report_leaves_the_segmentation_delivered_and_the_job_partially_so(
@@ -245,14 +245,15 @@ def test_R12_results_on_images_that_the_pacs_lacks_are_delivered_with_a_warning(
     bench.produce()
     bench.deliver()
     assert bench.states() == ["CONFIRMED", "CONFIRMED"]
-    assert "PACS lists 0 of the 1 images that the results of study 1.2.5.1 refer to" in _alarms(bench)["images:PACS"]
+    said = bench.alarms_now()["images:PACS"]
+    assert "PACS lists 0 of the 1 images that the results of study 1.2.5.1 refer to" in said
     missing = {"form": "SEG", "destination": "PACS", "listed": 0, "referred_to": 1}
     assert bench.events("images missing at destination") == [missing]
     pacs.keep([bench.image(2)])
     bench.produce()
     bench.deliver()
     assert bench.events("images missing at destination") == [missing]
-    assert "images:PACS" not in _alarms(bench)
+    assert "images:PACS" not in bench.alarms_now()
 
 
 def test_R14_an_object_over_the_limit_of_its_destination_is_not_sent_and_said_to_be_too_large(

@@ -1,0 +1,49 @@
+"""What an administrator does to the queue beside a running node: send again, offer again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from radnode.node.service import utc_now
+from radnode.storage import outbox, results
+from radnode.storage.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from radnode.config.loading import Configuration
+
+log = structlog.get_logger(__name__)
+
+
+def resend(
+    configuration: Configuration, *, delivery_ids: Sequence[int] = (), job_id: int | None = None,
+    destination: str | None = None, every: bool = False,
+) -> list[int]:
+    """Queue deliveries again, beside a running node: those named, and what was given up of a job, for a destination,
+    or all of it; returns those that wait again.
+    """
+    database = Database(configuration.settings.effective_database_url)
+    chosen = list(delivery_ids)
+    try:
+        with database.begin() as session:
+            if every or job_id is not None or destination is not None:
+                chosen += outbox.dead_deliveries(session, job_id=job_id, destination=destination)
+            resent = outbox.resend(session, chosen, utc_now())
+    finally:
+        database.close()
+    for delivery_id in resent:
+        log.info("delivery.resent_by_hand", delivery=delivery_id)
+    return resent
+
+
+def offer_again(configuration: Configuration, destination: str) -> int:
+    """Forget which result forms a destination refused, beside a running node; returns how many."""
+    database = Database(configuration.settings.effective_database_url)
+    try:
+        with database.begin() as session:
+            return results.forget_refusals(session, destination)
+    finally:
+        database.close()
