@@ -65,7 +65,7 @@ bench: setup
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra postgresql --constraints constraints.txt --generate-hashes --quiet \
-		--universal --python-version 3.11 --no-emit-index-url --custom-compile-command 'make lock' -o deploy/requirements.lock
+		--universal --python-version 3.11 --custom-compile-command 'make lock' -o deploy/requirements.lock
 
 sbom: setup
 	mkdir -p dist

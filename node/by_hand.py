@@ -1,12 +1,12 @@
-"""What an administrator does to the queue beside a running node: send again, offer again."""
+"""What an administrator orders by hand, beside a running node: it finds the rows and acts."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
-from radnode.node.service import utc_now
 from radnode.storage import outbox, results
 from radnode.storage.database import Database
 
@@ -31,7 +31,7 @@ def resend(
         with database.begin() as session:
             if every or job_id is not None or destination is not None:
                 chosen += outbox.dead_deliveries(session, job_id=job_id, destination=destination)
-            resent = outbox.resend(session, chosen, utc_now())
+            resent = outbox.resend(session, chosen, datetime.now(UTC))
     finally:
         database.close()
     for delivery_id in resent:
