@@ -11,7 +11,7 @@ from support.sources import REPOSITORY, modules
 # Joined here so that this file does not hold them itself.
 FOREIGN_WORDS = {
     "a path of one machine": "|".join(("/" + r"work/\w", "/" + r"home/\w+/", "/" + r"root/\w")),
-    "a package index": "|".join(("(?<!--no-emit-)index" + "-url", "files.python" + "hosted", r"registry\.npm" + "js")),
+    "a package index": "|".join(("index" + "-url", "files.python" + "hosted", r"registry\.npm" + "js")),
     "a place where it was made": "|".join((r"\bC" + r"EO\b", "work" + "place", "shared/" + "reference")),
     "who typed it": "|".join(("Co-Authored" + "-By", "Generated" + " with", r"\bL" + r"LM\b")),
     "a debt without a date": "|".join((r"\bTO" + r"DO\b", r"\bFIX" + r"ME\b", r"\bX" + r"XX\b")),
