@@ -176,12 +176,15 @@ class Answers:
         """What is wrong, oldest first; `history`: also what was cleared within 90 days.
 
         What this process has found since the last round of the watch is there already; without a database it is all.
+        Raises :class:`DatabaseUnavailable` beside a node.
         """
         since = datetime.min.replace(tzinfo=UTC)
         try:
             with self._database.read() as session:
                 rows = kept.known(session, since) if history else kept.standing(session)
         except DatabaseUnavailable:
+            if self._alarms is None:
+                raise  # beside the node nothing else is known, and silence would look like health
             rows = []
         found = [_alarm(row) for row in rows]
         known = {each["name"] for each in found if each["cleared_at"] is None}

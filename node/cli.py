@@ -128,7 +128,8 @@ def alarms(
     from radnode.node.answers import Answers
 
     answers = Answers.open(_load(config))
-    rows = answers.alarms(history=history)
+    with _explained():
+        rows, watched = answers.alarms(history=history), answers.watched()
     if as_json:
         _print_json(rows)
     for row in rows if not as_json else ():
@@ -140,7 +141,7 @@ def alarms(
         out.print(f"{'':>10}since {row['since']}{over}{told}", soft_wrap=True, highlight=False)
         if not row["cleared_at"]:
             out.print(f"{'':>10}-> {escape(row['remedy'])}", soft_wrap=True, highlight=False)
-    if not answers.watched():
+    if not watched:
         err.print("no node has looked for a minute: this is what the last one knew", style="yellow")
     if any(row["cleared_at"] is None for row in rows):
         raise typer.Exit(1)

@@ -148,7 +148,7 @@ def _jobs(tables: Tables, settings: AlarmSettings, now: datetime) -> Iterator[Al
 def _deliveries(tables: Tables, settings: AlarmSettings, now: datetime) -> Iterator[Alarm]:
     if tables.dead_deliveries:
         partial = f", {tables.partially_delivered} jobs are partially delivered" if tables.partially_delivered else ""
-        yield Alarm(name="deliveries", since=now, text=f"{tables.dead_deliveries} results were given up{partial}")
+        yield Alarm(name="deliveries", since=now, text=f"{tables.dead_deliveries} not delivered, given up{partial}")
     for destination, some in tables.waiting_deliveries.items():
         if now - some.since >= settings.delivery_waits:
             yield Alarm(

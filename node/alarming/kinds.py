@@ -129,7 +129,7 @@ _ALL = (
         remedy="look into its import queue",
     ),
     Kind(
-        name="images", severity="warning", about="destination",
+        name="images", severity="warning", about="destination", quotes=True,
         says="a destination has not all images that a result refers to; its viewer may not show the result",
         remedy="send the missing images to it, or send results where the images are",
     ),

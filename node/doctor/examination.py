@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, make_url, select
 
-from radnode.config.loading import ConfigError, load
+from radnode.config.alarms import files
+from radnode.config.loading import ConfigError, check_files, load
 from radnode.node.doctor import checks_machine, checks_peers, checks_records, facts_machine, facts_peers
 from radnode.node.doctor.checks_records import Waste
 from radnode.node.doctor.finding import Finding, good, unchecked, wrong
@@ -34,7 +35,7 @@ def examine(path: Path) -> Iterator[Finding]:
         yield wrong("configuration", str(error), "correct the file; config/defaults/radnode.yaml explains every key")
         yield unchecked("everything else", "the configuration cannot be read")
         return
-    problems = check_configuration(configuration)
+    problems = [*check_configuration(configuration), *check_files(configuration)]
     if problems:
         yield wrong("configuration", "\n".join(map(str, problems)), "correct these lines")
     else:
@@ -85,6 +86,9 @@ def _secrets(configuration: Configuration) -> Iterator[Finding]:
     in_file = "RADNODE_DATABASE_URL" not in os.environ and settings.database_url is not None
     if in_file and configuration.path is not None and make_url(settings.effective_database_url).password:
         held[configuration.path] = "the password of the database"
+    for (_, key), path in files(configuration.alarms):
+        if key != "ca_file":
+            held[path] = "a secret of the section alarms"
     for path, mode in facts_machine.modes(list(held)).items():
         yield checks_machine.secret(path, mode, held[path])
 

@@ -78,9 +78,13 @@ class Node:
             while teller.step():
                 pass
 
+    def answers(self, reported: Alarms | None = None) -> Answers:
+        """What a command beside the node says, or the node itself."""
+        return Answers(self.database, reported, list, list, self.store.quarantine)
+
     def raised(self) -> list[str]:
         """Names of the alarms that hold."""
-        return [each["name"] for each in Answers(self.database, self.reported, list, list).alarms()]
+        return [each["name"] for each in self.answers(self.reported).alarms()]
 
     def receives(self, *images: Reception) -> None:
         """Images, and their headers are read."""
@@ -209,7 +213,7 @@ def test_X9_a_sink_that_is_down_is_an_alarm_is_tried_ever_more_seldom_and_holds_
     node.goes_on()
     node.goes_on(0.02)
     assert hook.told() == [("raised", "jobs:ct-lung"), ("raised", "sink:mail")]
-    assert "451" in str(Answers(node.database, None, list, list).alarms())
+    assert "451" in str(node.answers().alarms())
     for _ in range(60):
         node.goes_on(1)
     assert 5 < mail.attempts < 15, "more often at first, every quarter of an hour at last"
@@ -336,7 +340,7 @@ def test_S9_two_patients_in_one_study_are_an_alarm_that_names_nobody(node: Node,
     node.goes_on()
     assert node.raised() == ["conflict:PACS"]
     assert hook.told() == [("raised", "conflict:PACS")]
-    assert "MILLER" not in str(hook.documents) + str(Answers(node.database, None, list, list).alarms())
+    assert "MILLER" not in str(hook.documents) + str(node.answers().alarms())
 
 
 @pytest.mark.catalogue("X1")
@@ -424,3 +428,10 @@ def test_one_round_after_a_fault_it_is_an_alarm_an_event_and_a_metric_and_was_to
     assert [event["alarm"] for event in events if event["event"] == "alarm.raised"] == [name]
     assert node.metrics.registry.get_sample_value("radnode_alarms", {"kind": name.partition(":")[0]}) == 1
     assert hook.told() == [("raised", name)]
+
+
+def test_a_command_beside_a_node_without_its_database_does_not_say_that_all_is_well(node: Node) -> None:
+    node.database.close()
+    (node.folder / "radnode.db").unlink()
+    with pytest.raises(DatabaseUnavailable):
+        node.answers().alarms()

@@ -19,7 +19,7 @@ from support.pacs import StandInPacs
 from support.rows import NOW, job_over, must_lease, must_lease_delivery, produce, receive, reception, result
 from support.small_disk import on_small_disk
 
-from radnode.config.loading import Configuration, parse
+from radnode.config.loading import Configuration, load, parse
 from radnode.node.doctor import checks_machine, checks_records, examination, facts_peers
 from radnode.node.doctor.checks_machine import Pipelines
 from radnode.pipelines import forms
@@ -127,6 +127,18 @@ def test_images_that_others_may_read_are_a_warning_with_the_command_that_mends_i
     assert said.endswith(f"chmod 700 {tmp_path}")
     tmp_path.chmod(0o700)
     assert _said(examination.machine(_configuration(tmp_path)), question).startswith("ok")
+
+
+def test_the_token_of_a_webhook_that_is_missing_or_that_others_may_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "radnode.yaml"
+    path.write_text("alarms: {webhook: {url: 'https://alerts.h.example', token_file: token}}\n")
+    assert f"{path}:1: alarms.webhook.token_file: {tmp_path}/token cannot be read" in _said(
+        examination.examine(path), "configuration"
+    )
+    (tmp_path / "token").write_text("hidden-word")
+    (tmp_path / "token").chmod(0o644)
+    said = _said(examination.machine(load(path)), "permissions of token")
+    assert said.endswith(f"chmod 600 {tmp_path / 'token'}")
 
 
 def test_a_password_in_a_file_that_others_may_read_is_a_warning(

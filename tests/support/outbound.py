@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydicom import Dataset, FileMetaDataset, dcmwrite
 from sqlalchemy import func, select
 
+from radnode.config.loading import parse
 from radnode.config.peers import Peer
+from radnode.node.alarming.watch import AlarmWatch
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.delivery.confirmer import Confirmer
@@ -85,6 +87,11 @@ class Outbound:
             retention_time=timedelta(days=30), peers=lambda: self.peers, on_jobs=lambda: None,
             monotonic_s=lambda: self.clock.now().timestamp(),
         )
+        configuration = parse("{}", "a.yaml")
+        self._watch = AlarmWatch(
+            database=self.database, store=self.store, configuration=lambda: configuration, reported=self.alarms,
+            refused=dict, now=self.clock.now, metrics=self.metrics, on_change=lambda: None,
+        )
         self._folder = folder
         self._jobs = 0
         self.restart()
@@ -109,6 +116,12 @@ class Outbound:
             confirm_within=CONFIRM_WITHIN, now=self.clock.now, alarms=self.alarms, metrics=self.metrics,
             on_missing=lambda: None,
         )
+
+    def alarms_now(self) -> dict[str, str]:
+        """What an administrator reads, by name: what is wrong and what to do."""
+        self.upkeep.step()
+        self._watch.step()
+        return {alarm["name"]: f"{alarm['text']}; {alarm['remedy']}" for alarm in self.answers.alarms()}
 
     def outages(self) -> list[Outage]:
         """Destinations that do not answer now."""
@@ -200,6 +213,7 @@ class Outbound:
         content = path.read_bytes()
         digest = sha256(content).hexdigest()
         self.store.keep(path, digest, area="results")
+        path.unlink()  # it is another name of the kept bytes, and is written to again
         return NewResultObject(
             name=name, form=form, order=send_order(name), sop_class_uid=result.SOPClassUID,
             sop_instance_uid=result.SOPInstanceUID, series_instance_uid=result.SeriesInstanceUID,

@@ -63,7 +63,7 @@ RAISED = {
     "conflict:CT2": (tables(conflicts={"CT2": some(0)}), "1.2.5.1: two of one"),
     "jobs:ct-lung": (tables(failed_jobs={"ct-lung": some(2)}), "1 jobs of ct-lung failed"),
     "jobs-waiting": (tables(oldest_job=NOW - HOUR), "waits for a worker"),
-    "deliveries": (tables(dead_deliveries=2, partially_delivered=1), "2 results were given up, 1 jobs are partially"),
+    "deliveries": (tables(dead_deliveries=2, partially_delivered=1), "2 not delivered, given up, 1 jobs are partially"),
     "delivery-waits:PACS": (tables(waiting_deliveries={"PACS": some(1, 4)}), "4 results wait for PACS"),
 }
 
@@ -101,17 +101,27 @@ def test_the_name_of_an_unknown_sender_is_not_repeated() -> None:
     assert "MILLER" not in str(found(facts))
 
 
+def _reported() -> set[str]:
+    """Kinds whose text parts of the node write, wherever they are."""
+    found = {"database"}
+    for path in (REPOSITORY / "node").rglob("*.py"):
+        text = path.read_text()
+        found |= set(re.findall(r'_?(?:alarms|reported)\.set\(\s*f?"([a-z-]+)[:"]', text))
+        found |= set(re.findall(r'^FORM_ALARMS = "([a-z-]+):"', text, re.MULTILINE))
+        if "return f\"destination:{destination}\"" in text:
+            found.add("destination")
+    return found
+
+
 def test_every_kind_is_decided_here_or_reported_by_a_part_of_the_node() -> None:
     """And every name that the code reports has a kind: else nobody would know what to do."""
     decided = {name.partition(":")[0] for name in RAISED} | {"silence"}
-    reported = {"database"}
-    for path in (REPOSITORY / "node").rglob("*.py"):
-        text = path.read_text()
-        reported |= set(re.findall(r'_?(?:alarms|reported)\.set\(\s*f?"([a-z-]+)[:"]', text))
-        reported |= set(re.findall(r'^(?:FORM_ALARMS) = "([a-z-]+):"', text, re.MULTILINE))
-        if "return f\"destination:{destination}\"" in text:
-            reported.add("destination")
-    assert decided | reported == set(KINDS)
+    assert decided | _reported() == set(KINDS)
+
+
+def test_what_others_write_is_not_told_unless_it_is_known_to_hold_no_words_of_peers_and_no_uid() -> None:
+    ours = {"restart", "clock", "log"}
+    assert {name for name in _reported() if not KINDS[name].quotes} == ours
 
 
 def test_what_may_hold_words_of_others_is_told_in_our_own_words() -> None:
