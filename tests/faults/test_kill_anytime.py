@@ -33,6 +33,8 @@ from support.node import archive, modality
 from support.pacs import Attempt, Cut, Fault, Silence
 from support.waiting import eventually
 
+from radnode.storage.tables import DeliveryRow, JobRow
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -193,8 +195,12 @@ def test_nothing_acknowledged_is_lost_and_every_series_has_one_answer(pacs: Stan
         sender.start()
         flood.start()
         try:
-            _kill_while_images_arrive(kills, sender, flood, total=len(images))
+            lives = KILLS // 2
+            _kill_while_images_arrive(kills, sender, flood, lives=lives, share=len(images) // (lives + 1))
+            sender.allow(len(images))
+            eventually(lambda: len(sender.acknowledged) == len(images), within=60, why=node.log)
             _kill_while_jobs_run_and_results_are_sent(kills, pacs)
+            _kill_while_images_arrive(kills, sender, flood, lives=KILLS - kills.number.total(), share=0)
             eventually(lambda: len(flood.acknowledged) == flood.allowed, within=300, why=node.log)
         finally:
             sender.stop()
@@ -222,16 +228,14 @@ def test_nothing_acknowledged_is_lost_and_every_series_has_one_answer(pacs: Stan
         _assert_one_answer_each(pacs, all_series)
 
 
-def _kill_while_images_arrive(kills: Kills, sender: Sender, flood: Flood, total: int) -> None:
-    """Half of all kills; each somewhere between two acknowledgements, and the senders go on at once."""
-    lives = KILLS // 2
-    share = total // (lives + 1)
+def _kill_while_images_arrive(kills: Kills, sender: Sender, flood: Flood, *, lives: int, share: int) -> None:
+    """Each somewhere between two acknowledgements, and both senders go on. share: images of `sender` in a life."""
     for _ in range(lives):
-        before = len(sender.acknowledged), len(flood.acknowledged)
+        images, tiny = len(sender.acknowledged), len(flood.acknowledged)
         sender.allow(share)
         flood.allow(FLOOD_OF_A_LIFE)
-        images = before[0] + kills.random.randint(1, share - 1)
-        tiny = before[1] + kills.random.randint(1, FLOOD_OF_A_LIFE - 10)
+        images += kills.random.randint(1, share - 1) if share else 0
+        tiny += kills.random.randint(1, FLOOD_OF_A_LIFE - 10)
         eventually(
             lambda images=images, tiny=tiny: len(sender.acknowledged) >= images and len(flood.acknowledged) >= tiny,
             within=60, every=0.001, why=kills.node.log,
@@ -243,19 +247,17 @@ def _kill_while_images_arrive(kills: Kills, sender: Sender, flood: Flood, total:
         else:
             kind, place = kills.random.choice(sorted(WHILE_IMAGES_ARRIVE.items()))
             assert kills.at(kind, *place), kind
-    sender.allow(total)
-    eventually(lambda: len(sender.acknowledged) == total, within=60, why=kills.node.log)
 
 
 def _kill_while_jobs_run_and_results_are_sent(kills: Kills, pacs: StandInPacs) -> None:
-    """One kill in each job; else the node dies while the PACS has a result in hand, or has lost it."""
+    """One kill in each job; else the node dies while the PACS has a result in hand or lost it; until all is sent."""
     arrived = threading.Event()
 
     def plan(_attempt: Attempt) -> Fault | None:
         arrived.set()
         return kills.random.choice([Silence(0.3), Cut(), Cut(keep=True), None])
 
-    while kills.number.total() < KILLS:
+    while kills.number.total() < KILLS and not _all_is_sent(kills.node):
         if not kills.in_a_fresh_job(within=2 * QUIET_TIME_S if not kills.number["job"] else 2):
             arrived.clear()
             pacs.plan = plan
@@ -265,6 +267,11 @@ def _kill_while_jobs_run_and_results_are_sent(kills: Kills, pacs: StandInPacs) -
             time.sleep(kills.random.uniform(0, 0.05))
             pacs.plan = lambda _attempt: None
             kills.now("send" if met else "idle")
+
+
+def _all_is_sent(node: MortalNode) -> bool:
+    waits = DeliveryRow.state.in_(("WAITING", "SENDING"))
+    return node.count(JobRow, JobRow.state == "PRODUCED") == SERIES and node.count(DeliveryRow, waits) == 0
 
 
 def _let_it_end(kills: Kills) -> None:
