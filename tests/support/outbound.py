@@ -22,7 +22,7 @@ from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
 from radnode.node.observability import Metrics
 from radnode.pipelines.forms import Wanted, send_order
-from radnode.storage import alarms, jobs, outbox
+from radnode.storage import alarms, catalog, jobs, outbox
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 from radnode.storage.outbox import DeliveryState
@@ -132,6 +132,8 @@ class Outbound:
         (recorded,) = receive(
             self.database, reception(number, series=number, study=number, at=self.clock.time)
         )
+        with self.database.begin() as session:
+            catalog.store_headers(session, [(recorded.instance_id, {"Modality": "CT"})])
         (series,) = close_all(self.database, self.clock.time)
         order = new_job(f"job {number}", [recorded.instance_id], series=series, destinations=list(to))
         job_id = insert_job(self.database, order, self.clock.time)
