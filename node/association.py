@@ -47,7 +47,7 @@ def associate(
     ae.connection_timeout = CONNECT_TIMEOUT_S
     ae.acse_timeout = ANSWER_TIMEOUT_S
     ae.dimse_timeout = ANSWER_TIMEOUT_S
-    ae.network_timeout = ANSWER_TIMEOUT_S
+    ae.network_timeout = 2 * ANSWER_TIMEOUT_S  # pynetdicom ends it in another thread: two that abort at once collide
     for abstract_syntax, transfer_syntaxes in contexts:
         ae.add_requested_context(abstract_syntax, list(transfer_syntaxes))
     handlers: list[Any] = [(evt.EVT_CONN_OPEN, _answer_at_once)]

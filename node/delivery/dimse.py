@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 from collections import deque
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -41,6 +43,10 @@ class NotAccepted(Exception):
     """The destination accepted no presentation context for the SOP class: it does not store such objects."""
 
 
+class Damaged(Exception):
+    """The file is not the one that was recorded: it is never sent."""
+
+
 class Storing:
     """An association over which objects are stored one after the other."""
 
@@ -54,8 +60,9 @@ class Storing:
         """Whether another object can be sent."""
         return bool(self._association.is_established)
 
-    def store(self, path: Path, sop_class_uid: str, transfer_syntax_uid: str) -> Answer:
-        """Send one object, stored in this transfer syntax. Raises :class:`NotAccepted`, OSError for the file.
+    def store(self, path: Path, digest: str, sop_class_uid: str, transfer_syntax_uid: str) -> Answer:
+        """Send one object, stored in this transfer syntax. Raises :class:`NotAccepted`, :class:`Damaged`, OSError for
+        the file.
 
         pynetdicom takes the next answer that comes. A late or doubled one is that of the object before and would be
         believed of this one (PS3.7 9.3.1.2), so an answer to another message ends the association and is none.
@@ -66,9 +73,12 @@ class Storing:
             for context in self._association.accepted_contexts
         ):
             raise NotAccepted(f"no presentation context accepted for {UID(sop_class_uid).name}")
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise Damaged
         message_id = next(_message_ids)
         try:
-            answer = self._association.send_c_store(pydicom.dcmread(path), msg_id=message_id)
+            answer = self._association.send_c_store(pydicom.dcmread(BytesIO(content)), msg_id=message_id)
         except RuntimeError:  # the association ended between two objects
             return Answer(status=None)
         if "Status" not in answer:

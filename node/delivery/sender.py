@@ -147,11 +147,15 @@ class Sender:
             return
         try:
             answer = association.store(
-                self._store.path(delivery.digest, "results"), delivery.sop_class_uid, delivery.transfer_syntax_uid
+                self._store.path(delivery.digest, "results"), delivery.digest, delivery.sop_class_uid,
+                delivery.transfer_syntax_uid,
             )
         except dimse.NotAccepted as refused:
             self._answered(peer.name)
             self._replace(delivery, peer, None, str(refused), for_ever=True)
+            return
+        except dimse.Damaged:
+            self._give_up(delivery, "the kept object is damaged on disk, and another is not sent in its place")
             return
         except OSError as error:
             self._retry(delivery, f"the kept object cannot be read: {error.strerror}")

@@ -44,7 +44,7 @@ def test_every_result_is_at_the_pacs_once_or_visibly_dead_after_any_faults(
         jobs = _through_all_faults(node, pacs, plan)
         held_back = Counter(node.states())
         listed = node.answers.deliveries(failed=True)
-        alarms = node.alarms_now().keys()
+        alarms = node.standing()
         figures = _figures(node, pacs, plan, jobs)
         with node.database.begin() as session:
             outbox.resend(session, outbox.dead_deliveries(session), node.clock.time)

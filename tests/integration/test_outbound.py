@@ -59,7 +59,7 @@ def test_R1_results_of_an_outage_arrive_in_order_and_the_alarm_ends(bench: Outbo
         bench.produce()
         bench.later(MOMENT)
     assert set(bench.states()) == {"WAITING"}
-    assert "results wait" in bench.alarms_now()["destination:PACS"]
+    assert "results wait" in bench.standing()["destination:PACS"]
     (away,) = bench.answers.status()["outages"]
     assert (away["destination"], away["reason"]) == (
         "PACS", f"PACS (127.0.0.1:{pacs.port}) does not accept a connection"
@@ -70,7 +70,7 @@ def test_R1_results_of_an_outage_arrive_in_order_and_the_alarm_ends(bench: Outbo
     assert [each.sop_instance_uid for each in pacs.attempts] == [
         uid_of(job, name) for job in (1, 2, 3) for name in BOTH
     ]
-    assert "destination:PACS" not in bench.alarms_now()
+    assert "destination:PACS" not in bench.standing()
     assert bench.answers.status()["outages"] == []
 
 
@@ -103,7 +103,7 @@ def test_R4_a_permanent_refusal_is_dead_with_its_object_and_never_tried_again(
     (dead,) = bench.deliveries()
     assert (dead.state, len(pacs.attempts)) == ("DEAD", 1)
     assert f"0x{status:04X}" in dead.reason
-    assert "radnode deliveries --failed" in bench.alarms_now()["deliveries"]
+    assert "radnode deliveries --failed" in bench.standing()["deliveries"]
     (listed,) = bench.answers.deliveries(failed=True)
     assert listed["sop_instance_uid"] == uid_of(1, "SC")
     assert len(list((bench.store.root / "results").rglob("*.dcm"))) == 1
@@ -181,7 +181,7 @@ def test_R7_what_the_pacs_accepted_and_does_not_list_is_an_alarm_and_sent_again(
     assert "answered Success to 1 results that it does not list" in seen["unconfirmed:PACS"]
     assert bench.clock.time - bench.deliveries()[0].created_at <= CONFIRM_WITHIN + MOMENT
     assert bench.states() == ["CONFIRMED"]
-    assert "unconfirmed:PACS" not in bench.alarms_now()
+    assert "unconfirmed:PACS" not in bench.standing()
     _same_bytes_always(pacs)
 
 
@@ -194,10 +194,10 @@ def test_R7_what_is_lost_again_and_again_is_never_called_delivered_and_given_up_
     while bench.clock.time < NOW + HORIZON + 2 * CONFIRM_WITHIN:
         bench.later(timedelta(hours=4))
         assert bench.states() != ["CONFIRMED"]
-        assert bench.alarms_now().keys() & {"unconfirmed:PACS", "deliveries"}  # also just after it was sent again
+        assert bench.standing().keys() & {"unconfirmed:PACS", "deliveries"}  # also just after it was sent again
     (dead,) = bench.deliveries()
     assert (dead.state, dead.reason) == ("DEAD", "PACS answered Success to it but does not list it")
-    assert "deliveries" in bench.alarms_now()
+    assert "deliveries" in bench.standing()
     assert {each.sop_instance_uid for each in pacs.attempts} == {uid_of(1, "SEG")}
 
 
@@ -215,7 +215,7 @@ def test_without_faults_every_result_is_proven_to_have_arrived_within_five_minut
     assert bench.states() == ["CONFIRMED"] * 16
     assert bench.clock.time - began < timedelta(minutes=5)
     assert len(pacs.attempts) == 16
-    assert bench.alarms_now() == {}
+    assert bench.standing() == {}
 
 
 def test_R9_a_refused_report_leaves_the_segmentation_delivered_and_the_job_partially_so(
@@ -225,7 +225,7 @@ def test_R9_a_refused_report_leaves_the_segmentation_delivered_and_the_job_parti
     bench.produce()
     bench.deliver()
     assert bench.states() == ["CONFIRMED", "DEAD"]
-    assert "1 jobs are partially delivered" in bench.alarms_now()["deliveries"]
+    assert "1 jobs are partially delivered" in bench.standing()["deliveries"]
 
 
 def test_R9_a_report_is_never_sent_before_what_it_refers_to(bench: Outbound, pacs: StandInPacs) -> None:
@@ -245,15 +245,14 @@ def test_R12_results_on_images_that_the_pacs_lacks_are_delivered_with_a_warning(
     bench.produce()
     bench.deliver()
     assert bench.states() == ["CONFIRMED", "CONFIRMED"]
-    said = bench.alarms_now()["images:PACS"]
-    assert "PACS lists 0 of the 1 images that the results of study 1.2.5.1 refer to" in said
+    assert "PACS lists 0 of the 1 images that the results of study 1.2.5.1 refer to" in bench.standing()["images:PACS"]
     missing = {"form": "SEG", "destination": "PACS", "listed": 0, "referred_to": 1}
     assert bench.events("images missing at destination") == [missing]
     pacs.keep([bench.image(2)])
     bench.produce()
     bench.deliver()
     assert bench.events("images missing at destination") == [missing]
-    assert "images:PACS" not in bench.alarms_now()
+    assert "images:PACS" not in bench.standing()
 
 
 def test_R14_an_object_over_the_limit_of_its_destination_is_not_sent_and_said_to_be_too_large(
@@ -267,7 +266,22 @@ def test_R14_an_object_over_the_limit_of_its_destination_is_not_sent_and_said_to
     assert (large.state, small.state) == ("DEAD", "SENT")
     assert "more than PACS gets in one object (largest_result)" in large.reason
     assert [each.sop_instance_uid for each in pacs.attempts] == [uid_of(2, "SC")]
-    assert "deliveries" in bench.alarms_now()
+    assert "deliveries" in bench.standing()
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "another object", "no bytes"])
+def test_a_kept_object_that_is_damaged_is_dead_and_holds_up_no_other(
+    bench: Outbound, pacs: StandInPacs, damage: str
+) -> None:
+    bench.produce(["SC"])
+    bench.produce(["SEG"])
+    first, second = sorted((bench.store.root / "results").rglob("*.dcm"), key=lambda path: path.stat().st_mtime_ns)
+    content = {"other bytes": b"DICM" * 1000, "another object": second.read_bytes(), "no bytes": b""}[damage]
+    first.write_bytes(content)
+    bench.deliver()
+    assert bench.states() == ["DEAD", "CONFIRMED"]
+    assert "damaged on disk" in bench.deliveries()[0].reason
+    assert [each.sop_instance_uid for each in pacs.attempts] == [uid_of(2, "SEG")]
 
 
 @pytest.mark.parametrize("change", ["another machine", "removed", "receives no more"])
@@ -286,8 +300,8 @@ def test_R16_what_was_queued_for_a_destination_that_changed_is_dead_until_somebo
     assert bench.states() == ["DEAD", "DEAD"]
     reason = "queued for another machine" if change == "another machine" else "no destination any more"
     assert all(reason in row.reason or "refers to" in row.reason for row in bench.deliveries())
-    alarms = bench.alarms_now()
-    assert "2 not delivered" in alarms["deliveries"]
+    alarms = bench.standing()
+    assert "2 results were given up" in alarms["deliveries"]
     bench.peers["PACS"] = destination(pacs.port)
     with bench.database.begin() as session:
         outbox.resend(session, outbox.dead_deliveries(session), bench.clock.time)
@@ -318,7 +332,7 @@ def test_N9_a_connection_that_a_firewall_drops_is_made_anew_for_the_same_object(
     assert len(pacs.stored()) == 2
     with bench.database.read() as session:
         assert outbox.dead_deliveries(session) == []
-    assert bench.alarms_now() == {}
+    assert bench.standing() == {}
 
 
 def test_N18_a_name_that_does_not_resolve_is_asked_again_and_holds_up_no_other_destination(
@@ -331,7 +345,7 @@ def test_N18_a_name_that_does_not_resolve_is_asked_again_and_holds_up_no_other_d
     bench.produce(to=["AWAY", "PACS"])
     bench.deliver()
     assert bench.states() == ["WAITING", "SENT", "WAITING", "SENT"]
-    assert "no address for pacs.hospital.invalid" in bench.alarms_now()["destination:AWAY"]
+    assert "no address for pacs.hospital.invalid" in bench.standing()["destination:AWAY"]
     asked = []
 
     def resolves(host: str, *more: Any, **keywords: Any) -> Any:
@@ -343,4 +357,4 @@ def test_N18_a_name_that_does_not_resolve_is_asked_again_and_holds_up_no_other_d
     bench.to_next_due()
     assert "pacs.hospital.invalid" in asked
     assert bench.states() == ["CONFIRMED", "SENT", "CONFIRMED", "SENT"]
-    assert "destination:AWAY" not in bench.alarms_now()
+    assert "destination:AWAY" not in bench.standing()

@@ -79,7 +79,7 @@ def test_R1_twelve_hours_without_the_pacs_lose_nothing_and_end_within_a_quarter_
         assert [uid for uid in arrived if uid in {uid_of(job, name) for name in BOTH}] == [
             uid_of(job, name) for name in BOTH
         ]
-    assert node.alarms.raised() == []
+    assert node.standing() == {}
     assert node.outages() == []
 
 
@@ -113,7 +113,7 @@ def _half_a_day(node: Outbound, pacs: StandInPacs, *, restart: bool) -> tuple[in
 
 
 def _alarm(node: Outbound) -> str:
-    return next(alarm.text for alarm in node.alarms.raised() if alarm.name == "destination:PACS")
+    return node.standing()["destination:PACS"]
 
 
 def _events_of_one_job(node: Outbound) -> int:
@@ -132,7 +132,7 @@ def test_R1_what_waited_for_three_days_is_given_up_visibly_and_can_be_sent_again
     node.later(timedelta(hours=2))
     assert node.states() == ["DEAD", "DEAD"]
     assert len(node.answers.deliveries(failed=True)) == 2
-    assert "deliveries" in {alarm.name for alarm in node.alarms.raised()}
+    assert "deliveries" in node.standing()
     pacs.start()
     with node.database.begin() as session:
         outbox.resend(session, outbox.dead_deliveries(session), node.clock.time)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,7 +86,7 @@ class Bench:
         result.file_meta.TransferSyntaxUID = EXPLICIT
         path = self._folder / "result.dcm"
         dcmwrite(path, result, enforce_file_format=True)
-        digest = digest_of(name)
+        digest = sha256(path.read_bytes()).hexdigest()
         self.store.keep(path, digest, area="results")
         path.unlink()
         return NewResultObject(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from sqlalchemy import func, select
 
 from radnode.config.loading import parse
 from radnode.config.peers import Peer
+from radnode.node.alarming.kinds import kind_of
 from radnode.node.alarming.watch import AlarmWatch
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
@@ -19,9 +21,8 @@ from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
 from radnode.node.observability import Metrics
-from radnode.node.upkeep import Upkeep
 from radnode.pipelines.forms import Wanted, send_order
-from radnode.storage import jobs, outbox
+from radnode.storage import alarms, catalog, jobs, outbox
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 from radnode.storage.outbox import DeliveryState
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from radnode.config.loading import Configuration
     from radnode.node.delivery.outages import Outage
 
 CLASSES = {
@@ -69,7 +71,7 @@ def destination(port: int, *, name: str = "PACS", **more: Any) -> Peer:
 
 
 class Outbound:
-    """Sender, confirmer and upkeep on real tables and files; nothing runs but what a test calls."""
+    """Sender, confirmer and watch on real tables and files; nothing runs but what a test calls."""
 
     def __init__(self, folder: Path, *peers: Peer) -> None:
         self.clock = VirtualClock()
@@ -82,14 +84,8 @@ class Outbound:
         self.metrics = Metrics()
         self.peers = {peer.name: peer for peer in peers}
         self.answers = Answers(self.database, self.alarms, list, self.outages, self.store.quarantine)
-        self.upkeep = Upkeep(
-            database=self.database, store=self.store, now=self.clock.now, alarms=self.alarms, metrics=self.metrics,
-            retention_time=timedelta(days=30), peers=lambda: self.peers, on_jobs=lambda: None,
-            monotonic_s=lambda: self.clock.now().timestamp(),
-        )
-        configuration = parse("{}", "a.yaml")
-        self._watch = AlarmWatch(
-            database=self.database, store=self.store, configuration=lambda: configuration, reported=self.alarms,
+        self.watch = AlarmWatch(
+            database=self.database, store=self.store, configuration=self._configuration, reported=self.alarms,
             refused=dict, now=self.clock.now, metrics=self.metrics, on_change=lambda: None,
         )
         self._folder = folder
@@ -117,11 +113,11 @@ class Outbound:
             on_missing=lambda: None,
         )
 
-    def alarms_now(self) -> dict[str, str]:
-        """What an administrator reads, by name: what is wrong and what to do."""
-        self.upkeep.step()
-        self._watch.step()
-        return {alarm["name"]: f"{alarm['text']}; {alarm['remedy']}" for alarm in self.answers.alarms()}
+    def standing(self) -> dict[str, str]:
+        """Every alarm that an administrator sees now: name -> text and remedy."""
+        self.watch.step()
+        with self.database.read() as session:
+            return {each.name: f"{each.text}; {kind_of(each.name).remedy}" for each in alarms.standing(session)}
 
     def outages(self) -> list[Outage]:
         """Destinations that do not answer now."""
@@ -136,6 +132,8 @@ class Outbound:
         (recorded,) = receive(
             self.database, reception(number, series=number, study=number, at=self.clock.time)
         )
+        with self.database.begin() as session:
+            catalog.store_headers(session, [(recorded.instance_id, {"Modality": "CT"})])
         (series,) = close_all(self.database, self.clock.time)
         order = new_job(f"job {number}", [recorded.instance_id], series=series, destinations=list(to))
         job_id = insert_job(self.database, order, self.clock.time)
@@ -203,6 +201,9 @@ class Outbound:
         timelines = [self.answers.study(each) or {} for each in studies]
         return [each["detail"] for timeline in timelines for each in timeline["events"] if each["kind"] == kind]
 
+    def _configuration(self) -> Configuration:
+        return replace(parse("", "radnode.yaml"), peers=self.peers)
+
     def _written(self, number: int, name: str, size_bytes: int, *, refers_to: str) -> NewResultObject:
         result = Dataset()
         form = Wanted.parse(name).form
@@ -213,7 +214,7 @@ class Outbound:
         content = path.read_bytes()
         digest = sha256(content).hexdigest()
         self.store.keep(path, digest, area="results")
-        path.unlink()  # it is another name of the kept bytes, and is written to again
+        path.unlink()  # it is the kept file under another name
         return NewResultObject(
             name=name, form=form, order=send_order(name), sop_class_uid=result.SOPClassUID,
             sop_instance_uid=result.SOPInstanceUID, series_instance_uid=result.SeriesInstanceUID,
