@@ -138,6 +138,7 @@ class Histories(RuleBasedStateMachine):
     @rule(worker=st.integers(0, 1))
     def claim(self, worker: int) -> None:
         run = self.world.lease(worker)
+        assert (run is not None) == any(job.state == JobState.WAITING for job in self.before.jobs.values())
         if run is not None:
             ordered = self.world.ordered[run.job.job_id]
             assert run.job.configuration_digest == ordered.configuration_digest
