@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from radnode.storage.jobs import LeasedJob
+
 JUMPS = pytest.mark.parametrize("hours", [1, 24, -1])
 
 
@@ -37,8 +39,15 @@ class Bench:
         self.upkeep = Upkeep(
             database=self.database, store=store, now=lambda: self.wall, alarms=Alarms(lambda: self.wall),
             metrics=Metrics(), retention_time=timedelta(days=400), peers=dict, on_jobs=lambda: None,
-            monotonic_s=lambda: self.monotonic_s,
+            monotonic_s=lambda: self.monotonic_s, renew=self._renew,
         )  # fmt: skip
+
+        self.held: list[LeasedJob] = []
+
+    def _renew(self) -> None:
+        for job in self.held:
+            with self.database.begin() as session:
+                jobs.heartbeat(session, job.job_id, job.token, self.wall, LEASE)
 
     def wait(self, length: timedelta) -> None:
         """Both clocks go on."""
@@ -90,6 +99,14 @@ def test_N17_a_lease_that_nobody_prolongs_ends_for_all_that(bench: Bench, hours:
     bench.wait(LONGEST_LEASE + timedelta(seconds=1))
     bench.upkeep.step()
     assert bench.states()[0] == ["WAITING"]
+
+
+def test_a_node_that_was_frozen_for_longer_than_a_lease_goes_on_with_its_jobs(bench: Bench) -> None:
+    job_over(bench.database, 1)
+    bench.held = [must_lease(bench.database)]
+    bench.wait(10 * LEASE)
+    bench.upkeep.step()
+    assert bench.states()[0] == ["RUNNING"]
 
 
 def test_N17_a_clock_that_is_set_back_delays_no_result_and_no_confirmation(bench: Bench) -> None:

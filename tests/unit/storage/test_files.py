@@ -169,6 +169,7 @@ def test_results_lie_apart_from_instances(tmp_path: Path) -> None:
     assert not store.path(digest).exists()
 
 
+@pytest.mark.catalogue("K17")
 def test_a_second_node_on_the_folder_is_refused_until_the_first_has_gone(tmp_path: Path) -> None:
     first, second = FileStore(tmp_path, 0), FileStore(tmp_path, 0)
     first.lock()
