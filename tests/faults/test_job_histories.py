@@ -251,6 +251,22 @@ class Histories(RuleBasedStateMachine):
         self.before = self._look()
         self._answer(first, how)
 
+    @rule(destination=DESTINATION, late=st.booleans(), how=st.sampled_from(["transient", "sent"]))
+    def what_a_report_refers_to_is_missed_while_the_report_is_on_its_way(
+        self, destination: str, late: bool, how: str
+    ) -> None:
+        """The sender and who confirms are two threads (R9)."""
+        self.a_worker_runs_a_job("produce")
+        segmentation = self.world.send(destination, arrives=True)
+        if segmentation is None:
+            return
+        self.world.answer(segmentation, "sent")
+        report = self.world.send(destination, arrives=True)
+        self.world.look_for(destination, lost=True, late=late)
+        if report is not None:
+            self.before = self._look()
+            self._answer(report, how)
+
     @precondition(lambda self: self.world.sendings)
     @rule(which=ANY, how=st.sampled_from(["sent", "transient", "permanent"]))
     def anybody_is_answered(self, which: int, how: str) -> None:

@@ -215,14 +215,6 @@ def nothing_is_sent_that_was_not_recorded(view: View, world: World) -> None:
         assert held.items() <= recorded.items()
 
 
-def a_report_goes_after_what_it_refers_to(view: View, world: World) -> None:
-    """A report is on its way only to where the segmentation is, and none waits for one that is dead (R9)."""
-    states = {(each.destination, each.sop_instance_uid): each.state for each in view.deliveries}
-    for each in view.deliveries:
-        if each.state == "WAITING":
-            assert "DEAD" not in {states.get((each.destination, uid)) for uid in json.loads(each.references)}
-
-
 def a_state_is_reached_only_from_its_neighbours(before: View, after: View) -> None:
     """In one step, or in two where a job ends and is superseded at once. A token only rises, by one."""
     for job_id, new in after.jobs.items():
@@ -242,5 +234,4 @@ RULES = (
     a_job_keeps_what_it_was_ordered_with,
     a_question_has_one_current_answer,
     nothing_is_sent_that_was_not_recorded,
-    a_report_goes_after_what_it_refers_to,
 )
