@@ -13,7 +13,7 @@ help:
 	@echo 'make demo    a synthetic chest CT through the whole node, in about a minute'
 	@echo 'make lint    style, types and import contracts'
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
-	@echo 'make faults  the long kill run: RADNODE_TEST_KILLS=400 make faults'
+	@echo 'make faults  the long run of kills, zombies and histories: RADNODE_TEST_KILLS=400 make faults; hours'
 	@echo 'make fuzz    each fuzzer for RADNODE_FUZZ_SECONDS (1800); what it learns stays in .fuzz/'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
@@ -38,7 +38,8 @@ test: setup
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench
 
 faults: setup
-	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} $(BIN)/python -m pytest tests/faults
+	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} RADNODE_TEST_HISTORIES=$${RADNODE_TEST_HISTORIES:-20000} \
+	RADNODE_TEST_ZOMBIES=$${RADNODE_TEST_ZOMBIES:-1000} $(BIN)/python -m pytest tests/faults
 
 fuzz: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
