@@ -13,7 +13,7 @@ help:
 	@echo 'make demo    a synthetic chest CT through the whole node, in about a minute'
 	@echo 'make lint    style, types and import contracts'
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
-	@echo 'make faults  the long runs: RADNODE_TEST_KILLS=1000 RADNODE_TEST_HISTORIES=10000 make faults'
+	@echo 'make faults  the long runs of kills, histories, zombies, send faults; hours, or as RADNODE_TEST_* say'
 	@echo 'make fuzz    each fuzzer for RADNODE_FUZZ_SECONDS (1800); what it learns stays in .fuzz/'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
@@ -42,7 +42,8 @@ test: setup
 
 faults: export RADNODE_TEST_SEND_FAULTS ?= 500
 faults: setup
-	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} RADNODE_TEST_HISTORIES=$${RADNODE_TEST_HISTORIES:-10000} \
+	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-1000} RADNODE_TEST_HISTORIES=$${RADNODE_TEST_HISTORIES:-20000} \
+	RADNODE_TEST_ZOMBIES=$${RADNODE_TEST_ZOMBIES:-1000} \
 	RADNODE_TEST_RESULTS=$${RADNODE_TEST_RESULTS:-bench-results} $(BIN)/python -m pytest tests/faults
 
 fuzz: setup

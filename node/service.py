@@ -355,6 +355,7 @@ class Node:
         upkeep = Upkeep(
             database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
             retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
+            renew=self._dispatcher.heartbeat,
         )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)

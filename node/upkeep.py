@@ -45,7 +45,9 @@ class Upkeep:
         peers: Callable[[], Mapping[str, Peer]],
         on_jobs: Callable[[], None],
         monotonic_s: Callable[[], float] = time.monotonic,
+        renew: Callable[[], object] = lambda: None,
     ) -> None:
+        """renew: prolongs whatever this process holds."""
         self._database = database
         self._store = store
         self._now = now
@@ -54,6 +56,7 @@ class Upkeep:
         self._retention_time = retention_time
         self._peers = peers
         self._on_jobs = on_jobs
+        self._renew = renew
         self._clock = ClockWatch(now, monotonic_s, LONGEST_LEASE)
 
     def step(self) -> bool:
@@ -76,6 +79,8 @@ class Upkeep:
         now = self._trusted_time()
         if now is None:
             return
+        # First, because the node itself, or its database, may have been frozen for longer than a lease.
+        self._renew()
         with self._database.begin() as session:
             given_back = jobs.reap(session, now)
             outbox.reap(session, now)

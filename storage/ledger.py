@@ -102,20 +102,18 @@ def move(
     return moved
 
 
+_BY_STATE = select(InstanceRow.state, func.count()).group_by(InstanceRow.state).order_by(InstanceRow.state)
+_ARRIVALS = (
+    select(LedgerEvent.kind, func.count())
+    .where(LedgerEvent.kind.in_(("acknowledged", "received again")))
+    .group_by(LedgerEvent.kind)
+)
+
+
 def balance(session: Session) -> Balance:
     """The proof, at this instant."""
-    states = dict(
-        session.execute(
-            select(InstanceRow.state, func.count()).group_by(InstanceRow.state).order_by(InstanceRow.state)
-        ).all()
-    )
-    kinds = dict(
-        session.execute(
-            select(LedgerEvent.kind, func.count())
-            .where(LedgerEvent.kind.in_(("acknowledged", "received again")))
-            .group_by(LedgerEvent.kind)
-        ).all()
-    )
+    states = dict(session.execute(_BY_STATE).all())
+    kinds = dict(session.execute(_ARRIVALS).all())
     acknowledged = kinds.get("acknowledged", 0)
     return Balance(
         acknowledged=acknowledged,

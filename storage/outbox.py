@@ -146,19 +146,21 @@ def encodings_waiting(session: Session, destination: str) -> set[tuple[str, str]
 
 def lease_due(session: Session, destination: str, now: datetime, duration: timedelta) -> Delivery | None:
     """The next due object; one that was tried less often goes first, so that none that fails holds up the others."""
-    row = session.execute(
+    next_one = (
         _deliveries()
         .where(DeliveryRow.destination == destination, _due(now))
         .order_by(DeliveryRow.attempts, DeliveryRow.job_id, DeliveryRow.send_order)
         .limit(1)
         .with_for_update(skip_locked=True, of=DeliveryRow)
-    ).first()
-    if row is None:
-        return None
-    delivery = _delivery(row)
-    _move(session, delivery.delivery_id, delivery.token, DeliveryState.WAITING, DeliveryState.SENDING,
-          token=delivery.token + 1, lease_until=now + duration, attempts=DeliveryRow.attempts + 1)
-    return _get(session, delivery.delivery_id)
+    )
+    while (row := session.execute(next_one).first()) is not None:
+        delivery = _delivery(row)
+        if _went_with_what_it_refers_to(session, delivery, row[1].references, now):
+            continue
+        _move(session, delivery.delivery_id, delivery.token, DeliveryState.WAITING, DeliveryState.SENDING,
+              token=delivery.token + 1, lease_until=now + duration, attempts=DeliveryRow.attempts + 1)
+        return _get(session, delivery.delivery_id)
+    return None
 
 
 def sent(session: Session, delivery: Delivery, status: int, now: datetime) -> None:
@@ -427,10 +429,42 @@ def _bury_what_refers_to(session: Session, dead_delivery: Delivery, now: datetim
         if not (missing := buried.keys() & set(result_object.references)):
             continue
         delivery = _delivery(row)
-        reason = f"it refers to the {buried[min(missing)]} object that {delivery.destination} does not have"
+        reason = _refers_to_nothing(buried[min(missing)], delivery.destination)
         _move(session, delivery.delivery_id, delivery.token, DeliveryState.WAITING, DeliveryState.DEAD, reason=reason)
         _event(session, delivery, "result refused", {"reason": reason}, now)
         buried[delivery.sop_instance_uid] = delivery.form
+
+
+def _went_with_what_it_refers_to(
+    session: Session, delivery: Delivery, references: Sequence[str], now: datetime
+) -> bool:
+    """Whether it refers to what was given up, or replaced, while it was itself on its way; then it is so as well (R9).
+
+    The sender and who confirms are two threads.
+    """
+    if not references:
+        return False
+    gone = dict(
+        session.execute(
+            select(DeliveryRow.state, ResultObjectRow.form)
+            .join(ResultObjectRow, ResultObjectRow.id == DeliveryRow.result_object_id)
+            .where(
+                DeliveryRow.job_id == delivery.job_id, DeliveryRow.destination == delivery.destination,
+                DeliveryRow.state.in_((DeliveryState.DEAD, DeliveryState.REPLACED)),
+                ResultObjectRow.sop_instance_uid.in_(references),
+            )
+        ).all()
+    )
+    if form := gone.get(DeliveryState.DEAD):
+        dead(session, delivery, _refers_to_nothing(form, delivery.destination), now, was=DeliveryState.WAITING)
+    elif form := gone.get(DeliveryState.REPLACED):
+        _move(session, delivery.delivery_id, delivery.token, DeliveryState.WAITING, DeliveryState.REPLACED,
+              reason=f"the {form} object that it refers to was replaced")
+    return bool(gone)
+
+
+def _refers_to_nothing(form: str, destination: str) -> str:
+    return f"it refers to the {form} object that {destination} does not have"
 
 
 def _refer_to_the_dead(session: Session, delivery_ids: Sequence[int]) -> set[int]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from radnode.config.peers import Peer
     from radnode.node.execution.base import Executor
     from radnode.node.observability import Metrics
-    from radnode.pipelines.contract import Manifest
+    from radnode.pipelines.contract import Manifest, WorkOrder
     from radnode.pipelines.languages import Language
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
@@ -84,6 +84,7 @@ class Dispatcher:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[int, LeasedJob] = {}
+        self._computing: dict[int, LeasedJob] = {}
         self._stages: dict[int, str] = {}
 
     def run_next(self, slot: Slot) -> bool:
@@ -121,8 +122,14 @@ class Dispatcher:
                 with self._database.begin() as session:
                     jobs.heartbeat(session, job.job_id, job.token, self._now(), LEASE)
             except LeaseLost:
-                self._executor.cancel(slot, "the lease on the job was lost")
+                self._cancel(slot, job)
         return False
+
+    def _cancel(self, slot: int, job: LeasedJob) -> None:
+        """Only while it computes: what was recorded meanwhile has no lease any more, and its worker is needed."""
+        with self._lock:
+            if self._computing.get(slot) is job:
+                self._executor.cancel(slot, "the lease on the job was lost")
 
     def stop(self) -> None:
         """Lease no more, and end the workers."""
@@ -150,7 +157,7 @@ class Dispatcher:
             language=self._report_language, sent_before=sent_before,
         )
         try:
-            report = self._executor.execute(slot.number, order, lambda stage: self._stage(slot.number, stage))
+            report = self._compute(slot.number, job, order)
         except WorkerLost as lost:
             if self._stopping.is_set():
                 return  # the job is given back at the next start: no fault of its own
@@ -164,6 +171,15 @@ class Dispatcher:
         self._metrics.job_seconds.labels(job.pipeline).observe(sum(report.seconds.values()))
         log.info("job.ended", job=job.job_id, pipeline=job.pipeline, state=report.state.value,
                  reason=report.reason, seconds=dict(report.seconds), objects=len(report.objects))
+
+    def _compute(self, slot: int, job: LeasedJob, order: WorkOrder) -> RunReport:
+        with self._lock:
+            self._computing[slot] = job
+        try:
+            return self._executor.execute(slot, order, lambda stage: self._stage(slot, stage))
+        finally:
+            with self._lock:
+                del self._computing[slot]
 
     def _stage(self, slot: int, stage: str) -> None:
         with self._lock:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from radnode.storage.receptions import Reception, Recorded
 
 ACCEPTED = 2
-AT_ONCE_S = 1.0
+SLOWER = 20
+"""Times slower than without a crowd in the same run, or a second, whichever is more: machines differ."""
 
 
 @pytest.fixture
@@ -60,6 +61,11 @@ def seconds_of_an_echo(receiver: Receiver) -> float:
     return time.monotonic() - began
 
 
+def at_once_s(receiver: Receiver) -> float:
+    """What an echo may take in a crowd; asked before there is one."""
+    return max(1.0, SLOWER * max(seconds_of_an_echo(receiver) for _ in range(3)))
+
+
 def resident_mib() -> float:
     """Memory of this process, which is the receiver's."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -77,8 +83,9 @@ def served_threads() -> int:
 def test_a_known_peer_is_served_at_once_beside_two_hundred_that_are_silent(
     receiver: Receiver, first_words: bytes
 ) -> None:
+    at_once = at_once_s(receiver)
     with crowd(receiver, 200, first_words):
-        assert max(seconds_of_an_echo(receiver) for _ in range(5)) < AT_ONCE_S
+        assert max(seconds_of_an_echo(receiver) for _ in range(5)) < at_once
         assert served_threads() <= ROOM + 5
 
 
@@ -137,19 +144,21 @@ def test_a_peer_that_sends_ahead_is_held_back(tmp_path: Path) -> None:
 
 
 def test_a_peer_that_never_reads_its_answers_does_not_stop_others(tmp_path: Path) -> None:
-    with Receiver(tmp_path, deadlines=IMPATIENT) as receiver, Peer(receiver.port) as deaf:
-        deaf.associate()
-        echo = p_data(pdv(3, 3, command(0x30, "1.2.840.10008.1.1", None)))
-        with contextlib.suppress(OSError):
-            while True:
-                deaf.send(echo * 1000)
-        assert seconds_of_an_echo(receiver) < AT_ONCE_S
+    with Receiver(tmp_path, deadlines=IMPATIENT) as receiver:
+        at_once = at_once_s(receiver)
+        with Peer(receiver.port) as deaf:
+            deaf.associate()
+            echo = p_data(pdv(3, 3, command(0x30, "1.2.840.10008.1.1", None)))
+            with contextlib.suppress(OSError):
+                while True:
+                    deaf.send(echo * 1000)
+            assert seconds_of_an_echo(receiver) < at_once
 
 
 @pytest.mark.catalogue("N1", "N5", "N10")
 def test_after_a_mixed_crowd_nothing_is_left(tmp_path: Path) -> None:
     with Receiver(tmp_path, deadlines=IMPATIENT) as receiver:
-        before = resident_mib()
+        before, at_once = resident_mib(), at_once_s(receiver)
         half = store_request(data_set(pixels=300_000))[:200_000]
         with (
             crowd(receiver, 50),
@@ -162,7 +171,7 @@ def test_after_a_mixed_crowd_nothing_is_left(tmp_path: Path) -> None:
                 peer = cut.enter_context(Peer(receiver.port))
                 assert peer.associate() == ACCEPTED
                 peer.send(half)
-            assert seconds_of_an_echo(receiver) < AT_ONCE_S
+            assert seconds_of_an_echo(receiver) < at_once
         eventually(lambda: served_threads() == 0, within=15)
         assert receiver.spooled() == receiver.kept() == []
         assert resident_mib() - before < 64

@@ -140,6 +140,7 @@ class Histories(RuleBasedStateMachine):
     @rule(worker=st.integers(0, 1))
     def claim(self, worker: int) -> None:
         run = self.world.lease(worker)
+        assert (run is not None) == any(job.state == JobState.WAITING for job in self.before.jobs.values())
         if run is not None:
             ordered = self.world.ordered[run.job.job_id]
             assert run.job.configuration_digest == ordered.configuration_digest
@@ -235,7 +236,11 @@ class Histories(RuleBasedStateMachine):
         while (delivery := self.world.send(destination, arrives=True)) is not None:
             self.world.answer(delivery, "sent")
 
-    @rule(destination=DESTINATION, how=st.sampled_from(["transient", "permanent"]))
+    @rule(how=st.sampled_from(["written", "written", "failed", "lost"]))
+    def a_result_is_written_again(self, how: str) -> None:
+        self.world.rewrite(how)
+
+    @rule(destination=DESTINATION, how=st.sampled_from(["transient", "permanent", "form", "form"]))
     def one_is_refused(self, destination: str, how: str) -> None:
         delivery = self.world.send(destination, arrives=False)
         if delivery is not None:
@@ -252,8 +257,24 @@ class Histories(RuleBasedStateMachine):
         self.before = self._look()
         self._answer(first, how)
 
+    @rule(destination=DESTINATION, late=st.booleans(), how=st.sampled_from(["transient", "sent", "form"]))
+    def what_a_report_refers_to_is_missed_while_the_report_is_on_its_way(
+        self, destination: str, late: bool, how: str
+    ) -> None:
+        """The sender and who confirms are two threads (R9)."""
+        self.a_worker_runs_a_job("produce")
+        segmentation = self.world.send(destination, arrives=True)
+        if segmentation is None:
+            return
+        self.world.answer(segmentation, "sent")
+        report = self.world.send(destination, arrives=True)
+        self.world.look_for(destination, lost=True, late=late)
+        if report is not None:
+            self.before = self._look()
+            self._answer(report, how)
+
     @precondition(lambda self: self.world.sendings)
-    @rule(which=ANY, how=st.sampled_from(["sent", "transient", "permanent"]))
+    @rule(which=ANY, how=st.sampled_from(["sent", "transient", "permanent", "form"]))
     def anybody_is_answered(self, which: int, how: str) -> None:
         """The answer to what is being sent, or to what was given up long ago."""
         delivery = self.world.sendings[which % len(self.world.sendings)]

@@ -16,22 +16,26 @@ from sqlalchemy import delete
 
 from radnode.node.clocks import ClockWatch
 from radnode.node.upkeep import LONGEST_LEASE
-from radnode.storage import catalog, jobs, ledger, outbox, receptions, retention
+from radnode.storage import catalog, jobs, ledger, outbox, receptions, retention, rewrites
 from radnode.storage.jobs import LeasedJob, NewJob
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import Base
-from support.rows import FORMS, LEASE, NOW, PIPELINES, digest_of, result
+from support.rows import FORMS, LEASE, NOW, PIPELINES, digest_of, named, result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
 
     from radnode.storage.catalog import SeriesSnapshot
     from radnode.storage.database import Database
     from radnode.storage.outbox import Delivery
     from radnode.storage.receptions import Reception, Recorded
     from radnode.storage.results import NewResultObject
+    from radnode.storage.rewrites import Rewrite
 
 DESTINATIONS = ("PACS", "VIEWER")
+OTHER_FORMS = {"SEG": ("LABELMAP", "TID1500+LABELMAP"), "TID1500": ("COMPREHENSIVE",)}
 IN_MEMORY = "sqlite:///file:histories?mode=memory&cache=shared&uri=true"
 
 
@@ -219,10 +223,32 @@ class World:
             if how == "sent":
                 assert delivery.sop_instance_uid in self.held_by[delivery.destination]
                 outbox.sent(session, delivery, 0x0000, self.wall)
+            elif how == "form" and delivery.form in OTHER_FORMS:
+                self._replace(session, delivery)
             elif how == "transient":
                 outbox.retry(session, delivery, "status 0xA700", self.wall + timedelta(seconds=5))
             else:
                 outbox.dead(session, delivery, "status 0xC000", self.wall)
+
+    def rewrite(self, how: str) -> None:
+        """The next result to be written in another form is, or is not."""
+        with self.database.begin() as session:
+            if (rewrite := rewrites.next_rewrite(session)) is None:
+                return
+            if how == "written":
+                rewrites.rewritten(session, rewrite, rewritten_objects(rewrite), self.wall)
+            else:
+                rewrites.not_rewritten(session, rewrite, "signal 9", self.wall, again=how == "lost")
+
+    def _replace(self, session: Session, delivery: Delivery) -> None:
+        """As `Fallback` does."""
+        names = OTHER_FORMS[delivery.form]
+        try:
+            rewrites.replace(
+                session, delivery, names, instead=names[0], status=0x0122, reason="no such class", now=self.wall
+            )
+        except rewrites.NotReplaceable:
+            outbox.dead(session, delivery, "no such class", self.wall)
 
     def look_for(self, destination: str, *, lost: bool, late: bool) -> None:
         """Ask a destination for what it answered Success to. lost: it forgets the first of them before.
@@ -272,6 +298,12 @@ def objects_of(job: LeasedJob) -> list[NewResultObject]:
     uids = [f"1.9.{int(job.key[:12], 16)}.{order}" for order in range(2)]
     made = [result(uids[0], 0), result(uids[1], 1, references=uids[:1])]
     return [replace(each, digest=digest_of(f"{each.sop_instance_uid} {job.token}")) for each in made]
+
+
+def rewritten_objects(rewrite: Rewrite) -> list[NewResultObject]:
+    """What is written instead; the report refers to what comes before it."""
+    made = [named(name, rewrite.job_id) for name in rewrite.names]
+    return [made[0], *(replace(each, references=[made[0].sop_instance_uid]) for each in made[1:])]
 
 
 def _empty(database: Database) -> None:

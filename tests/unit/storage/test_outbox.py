@@ -25,7 +25,7 @@ from support.rows import (
 )
 
 from radnode.storage import outbox
-from radnode.storage.outbox import DeliveryLost
+from radnode.storage.outbox import DeliveryLost, DeliveryState
 from radnode.storage.tables import DeliveryRow, ResultObjectRow
 
 if TYPE_CHECKING:
@@ -231,3 +231,20 @@ def test_a_report_is_sent_again_by_hand_when_what_it_refers_to_arrived(queued: D
     with queued.begin() as session:
         assert outbox.resend(session, [report.delivery_id], NOW) == [report.delivery_id]
     assert must_lease_delivery(queued).form == "TID1500"
+
+
+@pytest.mark.catalogue("R9")
+def test_a_report_that_was_on_its_way_when_its_segmentation_was_given_up_is_not_sent_again(database: Database) -> None:
+    job_over(database, 1)
+    produce(database, must_lease(database), result("1.1"), result("1.2", 1, references=["1.1"]))
+    segmentation = must_lease_delivery(database)
+    with database.begin() as session:
+        outbox.sent(session, segmentation, 0, NOW)
+    report = must_lease_delivery(database)
+    with database.begin() as session:
+        outbox.dead(session, segmentation, "not listed", NOW, was=DeliveryState.SENT)
+        outbox.retry(session, report, "status 0xA700", NOW)
+
+    assert lease_delivery(database) is None
+    with database.read() as session:
+        assert set(session.scalars(select(DeliveryRow.state))) == {"DEAD"}

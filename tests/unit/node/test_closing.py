@@ -1,0 +1,116 @@
+"""A series is closed with its jobs or not at all, once, and by no clock that can be set."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+from support.rows import NOW, receive, reception, states
+
+from radnode.config.loading import parse
+from radnode.node.alarms import Alarms
+from radnode.node.closing import SeriesCloser
+from radnode.node.intake.associations import Associations
+from radnode.node.observability import Metrics
+from radnode.pipelines import registry
+from radnode.storage import catalog, jobs
+from radnode.storage.database import Database
+from radnode.storage.tables import JobRow, SeriesRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONFIGURATION = parse(
+    "peers: {PACS: {ae_title: PACS, host: 127.0.0.1, port: 104, receives: true}}\n"
+    "routes: [{name: chest, when: {modality: CT}, run: [ct-lung], send: [PACS]}]\n",
+    "test",
+)
+QUIET_S = CONFIGURATION.settings.quiet_time_s + CONFIGURATION.settings.hold_after_s + 1
+
+
+class Killed(BaseException):
+    """SIGKILL at this statement."""
+
+
+class Bench:
+    """One image of a series, its header read. `life` is a process of the node that judges series."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database(f"sqlite:///{folder / 'radnode.db'}")
+        self.database.upgrade()
+        self.wall, self.monotonic_s = NOW, 0.0
+        (recorded,) = receive(self.database, reception())
+        with self.database.begin() as session:
+            catalog.store_headers(session, [(recorded.instance_id, {"Modality": "CT", "SOPInstanceUID": "1.2.3.1"})])
+
+    def life(self) -> SeriesCloser:
+        """A process that knows nothing but the tables."""
+        return SeriesCloser(
+            database=self.database, configuration=lambda: CONFIGURATION,
+            manifests=lambda: registry.installed().manifests, associations=Associations(on_change=lambda: None),
+            now=lambda: self.wall, monotonic_s=lambda: self.monotonic_s, metrics=Metrics(),
+            alarms=Alarms(lambda: self.wall), on_jobs=lambda: None, look_again_in=lambda _seconds: None,
+        )  # fmt: skip
+
+    def found(self) -> tuple[list[str], int]:
+        """States of the series, number of jobs."""
+        with self.database.read() as session:
+            return list(session.scalars(select(SeriesRow.state))), len(session.scalars(select(JobRow.id)).all())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.database.close()
+
+
+def test_K6_a_node_that_dies_between_closing_and_the_job_closes_once_with_the_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bench.life()
+    first.step()
+    bench.monotonic_s += QUIET_S
+    with monkeypatch.context() as dying:
+        dying.setattr(jobs, "insert_job", _die)
+        with pytest.raises(Killed):
+            first.step()
+    assert bench.found() == (["OPEN"], 0)
+
+    for life in (bench.life(), bench.life()):
+        life.step()
+        bench.monotonic_s += QUIET_S
+        life.step()
+    assert bench.found() == (["CLOSED"], 1)
+    assert states(bench.database) == {"IN_JOB": 1}
+
+
+def test_K18_a_series_that_is_judged_twice_is_closed_once(bench: Bench) -> None:
+    lives = [bench.life(), bench.life()]
+    with bench.database.read() as session:
+        (seen,) = catalog.open_series(session)
+    for life in lives:
+        life.step()
+    bench.monotonic_s += QUIET_S
+    for life in lives:
+        life._look_at(seen)  # both saw it open
+    assert bench.found() == (["CLOSED"], 1)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_N17_a_series_is_closed_by_no_jump_of_the_wall_clock(bench: Bench, hours: int) -> None:
+    life = bench.life()
+    life.step()
+    bench.wall += timedelta(hours=hours)
+    life.step()
+    assert bench.found() == (["OPEN"], 0)
+    bench.monotonic_s += QUIET_S
+    life.step()
+    assert bench.found() == (["CLOSED"], 1)
+
+
+def _die(*_: object) -> None:
+    raise Killed
