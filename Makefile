@@ -39,6 +39,7 @@ lint: setup
 test: setup
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench
 
+faults: export RADNODE_TEST_SEND_FAULTS ?= 500
 faults: setup
 	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-400} RADNODE_TEST_HISTORIES=$${RADNODE_TEST_HISTORIES:-10000} \
 	RADNODE_TEST_RESULTS=$${RADNODE_TEST_RESULTS:-bench-results} $(BIN)/python -m pytest tests/faults

@@ -298,6 +298,41 @@ def explain(
     out.print(escape(text), soft_wrap=True, highlight=False)
 
 
+@routes_app.command("try")
+def try_routes(
+    proposed: Annotated[Path, typer.Argument(help="The configuration file that is to be put in force.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+    newest: Annotated[int, typer.Option("--last", min=1, help="How many series to try them on.")] = 200,
+) -> None:
+    """Say what the routes of another file would have made of the last series, before that file is in force."""
+    from radnode.node.rehearsal import rehearse
+    from radnode.node.service import check_configuration
+    from radnode.storage.database import Database
+
+    present, then = _load(config), _load(proposed)
+    if problems := check_configuration(then):
+        for problem in problems:
+            err.print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
+    database = Database(present.settings.effective_database_url)
+    with _explained(), database.read() as session:
+        found = rehearse(session, present.routes, then.routes, newest)
+    database.close()
+    table = Table("route", f"matches, of {found.series} series")
+    for name, number in found.matched.items():
+        table.add_row(escape(name), str(number))
+    out.print(table)
+    for each in found.differences:
+        changes = [f"- {route} ({pipeline})" for route, pipeline in each.ends]
+        changes += [f"+ {route} ({pipeline})" for route, pipeline in each.begins]
+        uid, modality = escape(each.series.series_instance_uid), escape(each.series.modality)
+        out.print(f"{uid} {modality}: {escape(', '.join(changes))}", soft_wrap=True, highlight=False)
+    if not found.differences:
+        out.print("nothing changes for these series")
+    for remark in found.remarks():
+        out.print(f"look twice: {escape(remark)}", style="yellow", soft_wrap=True, highlight=False)
+
+
 @app.command()
 def demo(
     dicom: Annotated[Path | None, typer.Option("--dicom", help="Use the study in this folder.")] = None,

@@ -16,6 +16,7 @@ import structlog
 
 from radnode.node import completion, routing
 from radnode.node.own_results import is_own_result
+from radnode.node.rejections import rejection
 from radnode.node.series_geometry import geometry_of
 from radnode.storage import catalog, jobs, ledger
 from radnode.storage.errors import StorageError
@@ -204,6 +205,17 @@ class SeriesCloser:
             if not any(explanation.matched for explanation in explanations)
         ]
         ledger.move(session, unrouted, InstanceState.NOT_ROUTED, reason="no route matched", now=now)
+        for header in foreign:
+            if (rejected := rejection(header.attributes)) is not None:
+                self._withdraw(session, series, *rejected, now)
+
+    def _withdraw(
+        self, session: Session, series: SeriesSnapshot, why: str, sop_instance_uids: Sequence[str], now: datetime
+    ) -> None:
+        """What was found on images that were rejected since is no answer any more (IHE IOCM)."""
+        reason = f"images it was made of were rejected: {why}"
+        withdrawn = jobs.withdraw(session, series.study_id, sop_instance_uids, reason, now)
+        log.warning("results.withdrawn", study_instance_uid=series.study_instance_uid, jobs=withdrawn, reason=why)
 
     def _jobs(
         self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], explanations: Sequence[RouteExplanation]

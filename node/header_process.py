@@ -45,6 +45,7 @@ LARGEST_VALUE_BYTES = 1 << 16
 LONGEST_TEXT = 256
 MOST_VALUES = 64
 MOST_ITEMS = 16
+_KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
 _MOST_REMEMBERED = 4096
 _LONGEST_REMEMBERED_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
@@ -79,9 +80,10 @@ class _UntilPixels(UntilPixels):
 def read_attributes(path: str) -> dict[str, Any]:
     """Keyword or private tag -> JSON value. Raises whatever pydicom raises for a broken file.
 
-    `PixelDataPresent` tells of an image, which has Rows, whether it has pixels. `undecodable` names attributes with
-    text that its character set does not hold, or with a value that could not be read. `ambiguous` names those that are
-    there twice or out of order; they have no value.
+    `PixelDataPresent` tells of an image, which has Rows, whether it has pixels. Of a key object selection
+    `ReferencedSOPInstanceUID` lists the instances in its evidence (PS3.3 C.17.6.2.1). `undecodable` names attributes
+    with text that its character set does not hold, or with a value that could not be read. `ambiguous` names those that
+    are there twice or out of order; they have no value.
     """
     until = _UntilPixels()
     with Path(path).open("rb") as file:
@@ -95,7 +97,21 @@ def read_attributes(path: str) -> dict[str, Any]:
         raise HeaderRefused("it has no SOP Instance UID")
     if "Rows" in attributes:
         attributes["PixelDataPresent"] = until.pixels
+    if attributes.get("SOPClassUID") == _KEY_OBJECTS:
+        attributes["ReferencedSOPInstanceUID"] = _evidence(path)
     return attributes
+
+
+def _evidence(path: str) -> list[str]:
+    """The instances that a key object selection names, of a whole study where that is rejected."""
+    dataset = pydicom.dcmread(path, specific_tags=["CurrentRequestedProcedureEvidenceSequence"])
+    named = [
+        _single("UI", each.get("ReferencedSOPInstanceUID"))
+        for study in dataset.get("CurrentRequestedProcedureEvidenceSequence", [])
+        for series in study.get("ReferencedSeriesSequence", [])
+        for each in series.get("ReferencedSOPSequence", [])
+    ]
+    return [uid for uid in named if isinstance(uid, str)]
 
 
 class _Attributes:

@@ -51,6 +51,17 @@ class SeriesSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PastSeries:
+    """A series that was received. source: the peer's name."""
+
+    series_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    modality: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceHeader:
     """An instance of a series with its attributes."""
 
@@ -143,6 +154,23 @@ def open_series(session: Session) -> list[SeriesSnapshot]:
             study_conflict=conflict,
         )
         for series, study_instance_uid, conflict, associations in rows
+    ]
+
+
+def newest_series(session: Session, limit: int) -> list[PastSeries]:
+    """The series that came last, newest first, whatever became of them."""
+    rows = session.execute(
+        select(SeriesRow, StudyRow.study_instance_uid)
+        .join(StudyRow, StudyRow.id == SeriesRow.study_id)
+        .order_by(SeriesRow.last_received_at.desc(), SeriesRow.id.desc())
+        .limit(limit)
+    )
+    return [
+        PastSeries(
+            series_id=series.id, study_instance_uid=study_instance_uid, series_instance_uid=series.series_instance_uid,
+            modality=series.modality or "", source=series.source,
+        )
+        for series, study_instance_uid in rows
     ]
 
 

@@ -240,6 +240,43 @@ def failed(
     _release(session, job_id, now)
 
 
+def withdraw(
+    session: Session, study_id: int, sop_instance_uids: Iterable[str], reason: str, now: datetime
+) -> list[int]:
+    """Jobs of a study over any of these images have no answer any more, also those that run; returns their ids.
+
+    What waits is not sent, what a worker still brings is dropped (its token is old), and what was sent keeps its state
+    and says why it no longer holds.
+    """
+    rejected = set(sop_instance_uids)
+    rows = session.execute(
+        select(JobRow.id, InstanceRow.sop_instance_uid)
+        .join(JobInputRow, JobInputRow.job_id == JobRow.id)
+        .join(InstanceRow, InstanceRow.id == JobInputRow.instance_id)
+        .where(
+            JobRow.study_id == study_id,
+            JobRow.state.in_((JobState.WAITING, JobState.RUNNING, JobState.PRODUCED)),
+        )
+    )
+    concerned = {job_id for job_id, sop_instance_uid in rows if sop_instance_uid in rejected}
+    for job_id in sorted(concerned):
+        lock_series_of(session, job_id)
+        session.execute(
+            update(JobRow)
+            .where(JobRow.id == job_id)
+            .values(state=JobState.SUPERSEDED, reason=reason, token=JobRow.token + 1, lease_until=None,
+                    ended_at=func.coalesce(JobRow.ended_at, now))
+        )
+        for old, new in (("WAITING", "WITHDRAWN"), ("SENT", "SENT"), ("CONFIRMED", "CONFIRMED")):
+            session.execute(
+                update(DeliveryRow).where(DeliveryRow.job_id == job_id, DeliveryRow.state == old)
+                .values(state=new, reason=reason)
+            )
+        _event(session, job_id, "results withdrawn", {"reason": reason}, now)
+        _release(session, job_id, now)
+    return sorted(concerned)
+
+
 def crashed(session: Session, job_id: int, token: int, reason: str, now: datetime) -> JobState:
     """The worker was lost: the job waits again, or fails when it was not the first. Raises :class:`LeaseLost`."""
     lock_series_of(session, job_id)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 
 from radnode.storage.catalog import add_event, affected
 from radnode.storage.jobs import JobState
-from radnode.storage.tables import DeliveryRow, JobRow, ResultObjectRow, StudyRow
+from radnode.storage.tables import DeliveryRow, JobInputRow, JobRow, ResultObjectRow, SeriesRow, StudyRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -205,6 +205,31 @@ def confirmed(session: Session, delivery: Delivery, now: datetime, how: str) -> 
         _event(session, delivery, "result confirmed", {"how": how}, now)
 
 
+def images_referred_to(session: Session, delivery: Delivery) -> tuple[str, int] | None:
+    """(Series Instance UID, instances) that the job of a delivery read; None when an object of it was found before."""
+    found_before = session.scalar(
+        select(func.count()).where(
+            DeliveryRow.job_id == delivery.job_id, DeliveryRow.destination == delivery.destination,
+            DeliveryRow.state == DeliveryState.CONFIRMED,
+        )
+    )
+    if found_before:
+        return None
+    series_instance_uid, number = session.execute(
+        select(SeriesRow.series_instance_uid, func.count(JobInputRow.instance_id))
+        .join(JobRow, JobRow.series_id == SeriesRow.id)
+        .join(JobInputRow, JobInputRow.job_id == JobRow.id)
+        .where(JobRow.id == delivery.job_id)
+        .group_by(SeriesRow.series_instance_uid)
+    ).one()
+    return series_instance_uid, number
+
+
+def lacks_images(session: Session, delivery: Delivery, listed: int, number: int, now: datetime) -> None:
+    """The destination lists fewer images than the result was made of (R12): for the timeline."""
+    _event(session, delivery, "images missing at destination", {"listed": listed, "referred_to": number}, now)
+
+
 def postpone_confirmation(session: Session, delivery: Delivery, confirm_at: datetime) -> None:
     """Ask again later."""
     session.execute(
@@ -263,6 +288,16 @@ def unproven(session: Session, sent_before: datetime) -> dict[str, int]:
         select(DeliveryRow.destination, func.count()).where(or_(again, late)).group_by(DeliveryRow.destination)
     )
     return dict(rows.all())
+
+
+def sent_again(session: Session) -> set[str]:
+    """Destinations that were sent something more than once and were not found to list it yet."""
+    return set(
+        session.scalars(
+            select(DeliveryRow.destination).distinct()
+            .where(DeliveryRow.state == DeliveryState.SENT, DeliveryRow.attempts > 1)
+        )
+    )
 
 
 def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list[int]:

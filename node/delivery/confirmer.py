@@ -1,4 +1,7 @@
-"""Proves arrival: asks each destination by C-FIND whether it holds what it answered Success to (R7)."""
+"""Proves arrival: asks each destination by C-FIND whether it holds what it answered Success to (R7).
+
+And, once a job, whether it holds the images that the results refer to (R12): without them a viewer shows nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import structlog
 
 from radnode.node.association import PeerUnreachable
 from radnode.node.delivery import backoff
-from radnode.node.query import holds_instance
+from radnode.node.query import count_instances, holds_instance
 from radnode.storage import outbox
 from radnode.storage.outbox import DeliveryState
 
@@ -76,6 +79,8 @@ class Confirmer:
                     series_instance_uid=delivery.series_instance_uid,
                     sop_instance_uid=delivery.sop_instance_uid,
                 )
+                if held:
+                    self._look_for_images(peer, delivery)
             except PeerUnreachable as unreachable:
                 self._wait(peer.name, str(unreachable))
                 return False
@@ -92,6 +97,28 @@ class Confirmer:
         with self._database.begin() as session:
             outbox.postpone_confirmations(session, destination, outage.next_attempt_at)
         log.warning("delivery.unconfirmed", destination=destination, reason=reason)
+
+    def _look_for_images(self, peer: Peer, delivery: Delivery) -> None:
+        """Raises :class:`PeerUnreachable`."""
+        with self._database.read() as session:
+            referred_to = outbox.images_referred_to(session, delivery)
+        if referred_to is None:
+            return
+        series_instance_uid, number = referred_to
+        listed = count_instances(peer, self._own_ae_title, delivery.study_instance_uid, series_instance_uid) or 0
+        if listed >= number:
+            self._alarms.clear(f"images:{peer.name}")
+            return
+        with self._database.begin() as session:
+            outbox.lacks_images(session, delivery, listed, number, self._now())
+        self._alarms.set(
+            f"images:{peer.name}",
+            f"{peer.name} lists {listed} of the {number} images that the results of study "
+            f"{delivery.study_instance_uid} refer to; a viewer cannot show results on images that are not there: send "
+            f"the images to {peer.name}, too",
+        )
+        log.warning("delivery.without_images", delivery=delivery.delivery_id, destination=peer.name, listed=listed,
+                    referred_to=number)
 
     def _found(self, delivery: Delivery) -> None:
         with self._database.begin() as session:
@@ -124,6 +151,7 @@ class Confirmer:
         """An alarm for each destination that answered Success to what it does not list, until all of it is found."""
         with self._database.read() as session:
             unproven = outbox.unproven(session, self._now() - self._confirm_within)
+            sent_again = outbox.sent_again(session)
         raised = {alarm.name for alarm in self._alarms.raised()}
         for name in answering:
             if number := unproven.get(name):
@@ -134,5 +162,5 @@ class Confirmer:
                     f"{name} answered Success to {number} results that it does not list{because}; they are looked for "
                     "and sent again until they are there: look into its import queue",
                 )
-            elif f"unconfirmed:{name}" in raised:
+            elif f"unconfirmed:{name}" in raised and name not in sent_again:
                 self._alarms.clear(f"unconfirmed:{name}")

@@ -53,6 +53,9 @@ def faults(findings: Findings) -> Iterator[Fault]:
     for key, category in kinds:
         if (category.value, category.scheme) not in categories:
             yield "codes", f"{key}: {category.meaning} is no segment category of CID 7150"
+    for each in findings.segments:
+        if _is_everything(each):
+            yield "plausibility", f"{each.key} is every voxel of the images"
     if findings.volume is not None:
         yield from _sides(findings.segments, findings.volume)
 
@@ -85,6 +88,13 @@ def _sides(segments: tuple[Segment, ...], volume: Volume) -> Iterator[Fault]:
             continue
         if _across(left, volume) <= _across(right, volume):
             yield "laterality", f"{left.key} lies to the right of {right.key}"
+
+
+def _is_everything(segment: Segment) -> bool:
+    """No organ fills the images; a threshold on the wrong side does. The corners tell nearly always, and at once."""
+    ends = tuple(slice(None, None, max(length - 1, 1)) for length in segment.voxels.shape)
+    corners = segment.voxels[ends] == segment.value
+    return bool(corners.all() and segment.mask.all())
 
 
 def _across(segment: Segment, volume: Volume) -> float:

@@ -136,6 +136,7 @@ def test_an_unknown_caller_is_refused_and_nothing_is_kept(
     assert node.ledger()["acknowledged"] == 0
 
 
+@pytest.mark.catalogue("R1")
 def test_results_wait_for_a_pacs_that_is_away_and_arrive_under_the_same_uids(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -156,6 +157,7 @@ def test_results_wait_for_a_pacs_that_is_away_and_arrive_under_the_same_uids(
     eventually(lambda: "destination" not in node.alarms(), why=lambda: f"over: {node.alarms()}")
 
 
+@pytest.mark.catalogue("R3")
 def test_a_pacs_out_of_resources_gets_the_same_objects_later(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -168,6 +170,7 @@ def test_a_pacs_out_of_resources_gets_the_same_objects_later(
     _each_uid_always_the_same_bytes(pacs)
 
 
+@pytest.mark.catalogue("R6")
 def test_a_lost_answer_is_asked_again_with_the_same_object(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -190,6 +193,7 @@ def test_a_lost_answer_is_asked_again_with_the_same_object(
 _SEGMENTATION, _PICTURES = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.7"
 
 
+@pytest.mark.catalogue("R4")
 def test_a_refusal_for_good_is_dead_and_visible(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -212,6 +216,7 @@ def test_a_refusal_for_good_is_dead_and_visible(
     assert node.states() == {"PROCESSED": len(series.files)}
 
 
+@pytest.mark.catalogue("R1", "R9")
 def test_a_pacs_that_dies_between_the_two_results_has_both_in_the_end(
     start_node: Callable[..., NodeProcess], start_orthanc: Callable[..., Orthanc], tmp_path: Path
 ) -> None:

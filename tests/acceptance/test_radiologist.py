@@ -32,7 +32,7 @@ NAMES: dict[str, tuple[str | list[str], str]] = {
 }
 
 
-@pytest.mark.catalogue("S1")
+@pytest.mark.catalogue("S1", "R13")
 def test_a_late_slice_opens_a_new_revision_with_new_uids(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -61,7 +61,7 @@ def test_a_late_slice_opens_a_new_revision_with_new_uids(
     node.wait_for_states(PROCESSED=len(series.files))
 
 
-@pytest.mark.catalogue("G1")
+@pytest.mark.catalogue("G1", "R18")
 def test_a_missing_inner_slice_holds_the_series_until_it_comes(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -147,6 +147,7 @@ def test_a_second_patient_in_another_series_stops_the_whole_study(
     assert pacs.attempts == []
 
 
+@pytest.mark.catalogue("R15")
 def test_a_result_says_what_made_it_and_is_marked_as_research(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ NOTHING_TO_SHOW = {
 }
 
 
+@pytest.mark.catalogue("R17")
 @pytest.mark.peer
 @pytest.mark.parametrize("form", WRITERS)
 @pytest.mark.parametrize("source", SOURCES)

@@ -42,6 +42,7 @@ def _result(folder: Path, sample: samples.Sample, form: str) -> tuple[Path, list
     return target, sources
 
 
+@pytest.mark.catalogue("R17")
 @pytest.mark.parametrize("form", [form for form in ("SEG", "LABELMAP") if form in WRITERS])
 @pytest.mark.parametrize(("orientation", "step"), GRIDS)
 def test_each_segment_has_the_same_voxels_on_the_same_slices(

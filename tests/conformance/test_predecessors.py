@@ -85,6 +85,7 @@ def _named(report: Dataset) -> list[str]:
             for series in study.ReferencedSeriesSequence for each in series.ReferencedSOPSequence]
 
 
+@pytest.mark.catalogue("R13")
 @pytest.mark.peer
 @pytest.mark.parametrize("form", sorted(REPORTS))
 def test_every_report_names_what_it_takes_the_place_of_and_is_accepted(form: str, tmp_path: Path) -> None:

@@ -180,6 +180,7 @@ def test_results_of_sources_with_more_or_less_in_the_header_are_accepted(
     _everybody_accepts(_study(tmp_path, samples.sample(headers)), tmp_path, templates=False)
 
 
+@pytest.mark.catalogue("R10")
 def test_a_run_that_found_nothing_says_so_in_an_accepted_report(tmp_path: Path) -> None:
     headers = samples.stack()
     study = _study(tmp_path, samples.sample(headers, samples.nothing(samples.volume_of(headers))))
@@ -197,6 +198,7 @@ def test_a_report_without_a_segmentation_is_accepted(tmp_path: Path) -> None:
     _everybody_accepts(study, tmp_path, templates=True)
 
 
+@pytest.mark.catalogue("R15")
 def test_a_reader_of_the_report_sees_what_made_it_and_that_it_is_research(tmp_path: Path) -> None:
     shown = validators.dsrdump(_study(tmp_path, samples.sample()).results["TID1500"])
     for said in (

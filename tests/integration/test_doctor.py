@@ -280,6 +280,7 @@ def test_the_clock_of_a_database_server_is_compared(tmp_path: Path) -> None:
     assert _said(findings, "ledger").startswith("ok: 0 images")
 
 
+@pytest.mark.catalogue("C6")
 def test_a_destination_that_is_away_rejects_or_takes_less_is_told_apart(tmp_path: Path) -> None:
     with StandInPacs() as pacs:
         all_forms = {"result_forms": list(forms.FORMS)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.network import free_port
 from support.outbound import BOTH, CONFIRM_WITHIN, Outbound, destination, uid_of
-from support.pacs import Answer, Attempt, Cut, Fault, Lose, Refuse, StandInPacs
+from support.pacs import Answer, AnswerToAnother, Attempt, Cut, Fault, Lose, Refuse, StandInPacs
 from support.rows import NOW
 from support.wire import Break, CutAt, SilentFrom, Wire
 
@@ -149,20 +149,20 @@ def test_R6_without_an_answer_the_same_object_is_sent_again_and_then_looked_for(
     _same_bytes_always(pacs)
 
 
-def test_R6_an_answer_that_comes_twice_is_not_believed_of_the_next_object(
-    bench: Outbound, pacs: StandInPacs
+def test_R6_a_late_answer_is_not_believed_of_the_next_object(
+    outbound: Callable[..., Outbound], pacs: StandInPacs
 ) -> None:
-    def plan(attempt: Attempt) -> Fault | None:
-        if attempt.number == 1:
-            return Answer(times=2) if attempt.sop_instance_uid == uid_of(1, "SEG") else Cut()
-        return None
-
-    pacs.plan = plan
+    """With a PACS that cannot be asked afterwards, the next object would be lost for good."""
+    bench = outbound(destination(pacs.port))
+    report = uid_of(1, "TID1500+SEG")
+    pacs.plan = lambda attempt: (
+        AnswerToAnother() if attempt.sop_instance_uid == report and attempt.number == 1 else Answer(times=2)
+    )
     bench.produce()
     bench.deliver()
-    assert bench.states() == ["CONFIRMED", "WAITING"]
+    assert bench.states() == ["SENT", "WAITING"]
     bench.to_next_due()
-    assert bench.states() == ["CONFIRMED", "CONFIRMED"]
+    assert bench.states() == ["SENT", "SENT"]
     assert len(pacs.stored()) == 2
 
 
@@ -199,10 +199,28 @@ def test_R7_what_is_lost_again_and_again_is_never_called_delivered_and_given_up_
     while bench.clock.time < NOW + HORIZON + 2 * CONFIRM_WITHIN:
         bench.later(timedelta(hours=4))
         assert bench.states() != ["CONFIRMED"]
+        assert _alarms(bench).keys() & {"unconfirmed:PACS", "deliveries"}  # also just after it was sent again
     (dead,) = bench.deliveries()
     assert (dead.state, dead.reason) == ("DEAD", "PACS answered Success to it but does not list it")
     assert "deliveries" in _alarms(bench)
     assert {each.sop_instance_uid for each in pacs.attempts} == {uid_of(1, "SEG")}
+
+
+@pytest.mark.catalogue("R7")
+def test_without_faults_every_result_is_proven_to_have_arrived_within_five_minutes(
+    bench: Outbound, pacs: StandInPacs
+) -> None:
+    began = bench.clock.time
+    for number in range(1, 9):
+        pacs.keep([bench.image(number)])
+        bench.produce()
+        bench.later(SECOND)
+    while bench.to_next_due():
+        pass
+    assert bench.states() == ["CONFIRMED"] * 16
+    assert bench.clock.time - began < timedelta(minutes=5)
+    assert len(pacs.attempts) == 16
+    assert _alarms(bench) == {}
 
 
 def test_R9_a_refused_report_leaves_the_segmentation_delivered_and_the_job_partially_so(
@@ -224,6 +242,22 @@ def test_R9_a_report_is_never_sent_before_what_it_refers_to(bench: Outbound, pac
     assert [each.sop_instance_uid for each in pacs.attempts] == [uid_of(1, "SEG")]
     bench.to_next_due()
     assert [each.sop_instance_uid for each in pacs.attempts[1:]] == [uid_of(1, name) for name in BOTH]
+
+
+def test_R12_results_on_images_that_the_pacs_lacks_are_delivered_with_a_warning(
+    bench: Outbound, pacs: StandInPacs
+) -> None:
+    bench.produce()
+    bench.deliver()
+    assert bench.states() == ["CONFIRMED", "CONFIRMED"]
+    assert "PACS lists 0 of the 1 images that the results of study 1.2.5.1 refer to" in _alarms(bench)["images:PACS"]
+    missing = {"form": "SEG", "destination": "PACS", "listed": 0, "referred_to": 1}
+    assert bench.events("images missing at destination") == [missing]
+    pacs.keep([bench.image(2)])
+    bench.produce()
+    bench.deliver()
+    assert bench.events("images missing at destination") == [missing]
+    assert "images:PACS" not in _alarms(bench)
 
 
 def test_R14_an_object_over_the_limit_of_its_destination_is_not_sent_and_said_to_be_too_large(

@@ -149,6 +149,7 @@ def test_what_becomes_ready_while_an_association_is_open_is_not_refused_because_
     assert bench.remembered() == []
 
 
+@pytest.mark.catalogue("R3")
 @pytest.mark.parametrize("status", [0xA700, 0x0110, 0x0213])
 def test_a_transient_failure_is_no_refusal(bench: Bench, pacs: StandInPacs, status: int) -> None:
     _refuse(pacs, "LABELMAP", status)
@@ -159,6 +160,7 @@ def test_a_transient_failure_is_no_refusal(bench: Bench, pacs: StandInPacs, stat
     assert bench.rewrites() == []
 
 
+@pytest.mark.catalogue("R2")
 def test_a_refused_class_is_remembered_and_the_alarm_says_what_is_sent_instead(
     bench: Bench, pacs: StandInPacs
 ) -> None:
@@ -180,6 +182,7 @@ def test_without_kept_findings_the_delivery_is_dead_and_says_so(bench: Bench, pa
     assert "findings are not kept" in bench.deliveries()["LABELMAP"].reason
 
 
+@pytest.mark.catalogue("R4")
 def test_a_form_that_nothing_can_replace_is_dead(bench: Bench, pacs: StandInPacs) -> None:
     bench.peer = bench.peer.model_copy(update={"result_forms": ("SC",)})
 
@@ -200,6 +203,7 @@ def test_a_form_that_is_known_to_be_refused_is_no_replacement(bench: Bench, pacs
     assert (rewrite.names, rewrite.instead) == (["SC", "TID1500"], "SC")
 
 
+@pytest.mark.catalogue("R2")
 @pytest.mark.parametrize("status", [0xA900, 0xC000])
 def test_one_object_that_is_not_understood_is_replaced_but_its_form_is_offered_again(
     bench: Bench, pacs: StandInPacs, status: int
@@ -224,6 +228,7 @@ def test_what_replaces_a_form_that_is_no_longer_listed_is_written_all_the_same(
     assert rewrite.names == ["SEG", "TID1500+SEG"]
 
 
+@pytest.mark.catalogue("R2")
 @pytest.mark.slow
 def test_a_chain_of_refusals_survives_a_node_that_is_killed_again_and_again(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path

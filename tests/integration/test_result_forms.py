@@ -74,6 +74,7 @@ def test_orthanc_takes_every_form_or_gets_another_and_a_resend_is_harmless(
     node.command("offer-again", "PACS", "--config", node.config)
 
 
+@pytest.mark.catalogue("R2")
 def test_a_destination_that_takes_no_label_map_gets_binary_segments_at_once_the_next_time(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:

@@ -76,6 +76,7 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Delivered]:
         yield found
 
 
+@pytest.mark.catalogue("R2", "R17")
 @pytest.mark.parametrize("form", sorted(set(WRITERS) - NEEDS_OTHER_FINDINGS))
 def test_a_form_is_stored_or_replaced_by_one_that_is(delivered: Delivered, form: str) -> None:
     states = {each["name"]: each["state"] for each in delivered.deliveries() if each["form"] == form}
@@ -94,6 +95,7 @@ def test_nothing_is_dead_and_the_alarm_names_what_is_sent_instead_of_label_maps(
     assert "it gets SEG instead" in delivered.node.alarms()
 
 
+@pytest.mark.catalogue("R9")
 def test_a_report_that_orthanc_holds_refers_to_a_segmentation_that_orthanc_holds(delivered: Delivered) -> None:
     """The images it refers to came from elsewhere; only results are asked for."""
     held = delivered.orthanc.datasets(delivered.study_instance_uid)

@@ -39,6 +39,7 @@ CLASSES = {
     "TID1500": "1.2.840.10008.5.1.4.1.1.88.34",
     "SC": "1.2.840.10008.5.1.4.1.1.7",
 }
+CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 BOTH = ("SEG", "TID1500+SEG")
 CONFIRM_WITHIN = timedelta(minutes=1)
@@ -135,6 +136,13 @@ class Outbound:
             )
         return job_id
 
+    def image(self, number: int) -> Path:
+        """The image that the n-th job read."""
+        image = Dataset()
+        image.SOPClassUID, image.SOPInstanceUID = CT, f"1.2.3.{number}"
+        image.StudyInstanceUID, image.SeriesInstanceUID = f"1.2.5.{number}", f"1.2.4.{number}"
+        return self._kept(image, f"image-{number}.dcm")
+
     def deliver(self) -> None:
         """What can be sent and confirmed at this time, until nothing is due."""
         due = True
@@ -188,10 +196,7 @@ class Outbound:
         result.SOPClassUID, result.SOPInstanceUID = CLASSES[form], uid_of(number, name)
         result.StudyInstanceUID, result.SeriesInstanceUID = f"1.2.5.{number}", f"1.2.9.{number}.{send_order(name)}"
         result.EncapsulatedDocument = sha256(f"{number} {name}".encode()).digest() * (size_bytes // 32 + 1)
-        result.file_meta = FileMetaDataset()
-        result.file_meta.TransferSyntaxUID = EXPLICIT
-        path = self._folder / "result.dcm"
-        dcmwrite(path, result, enforce_file_format=True)
+        path = self._kept(result, "result.dcm")
         content = path.read_bytes()
         digest = sha256(content).hexdigest()
         self.store.keep(path, digest, area="results")
@@ -201,6 +206,12 @@ class Outbound:
             transfer_syntax_uid=EXPLICIT, digest=digest, size_bytes=len(content),
             references=[] if name == refers_to else [uid_of(number, refers_to)],
         )
+
+    def _kept(self, dataset: Dataset, name: str) -> Path:
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = EXPLICIT
+        dcmwrite(self._folder / name, dataset, enforce_file_format=True)
+        return self._folder / name
 
 
 def uid_of(job: int, name: str) -> str:

@@ -25,6 +25,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
+from pynetdicom.transport import ThreadedAssociationServer
 
 from support.network import free_port
 
@@ -91,7 +92,12 @@ class Lose:
     """Answer Success and keep nothing, as an archive does whose import fails later."""
 
 
-Fault = Refuse | Cut | Silence | Answer | Lose
+@dataclass(frozen=True, slots=True)
+class AnswerToAnother:
+    """Keep nothing, and say Success to the request before once more, as if that answer had come late."""
+
+
+Fault = Refuse | Cut | Silence | Answer | Lose | AnswerToAnother
 
 
 class StandInPacs:
@@ -105,6 +111,7 @@ class StandInPacs:
         self.find_requests: list[pydicom.Dataset] = []
         self.conflicts: list[str] = []  # UIDs that came twice with different content
         self._stored: dict[str, bytes] = {}
+        self._headers: dict[str, pydicom.Dataset] = {}  # of what was asked for already
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._lock = threading.Lock()
         self._server: Any = None
@@ -129,7 +136,12 @@ class StandInPacs:
             (evt.EVT_C_FIND, self._find),
             (evt.EVT_CONN_OPEN, _at_once),
         ]
-        self._server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        self._server = ae.make_server(
+            ("127.0.0.1", self.port), evt_handlers=handlers, server_class=ThreadedAssociationServer
+        )
+        ae._servers.append(self._server)  # where `shutdown` looks for it
+        # As `AE.start_server` does, but that looks every half second whether it is to stop.
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), name="stand-in PACS", daemon=True).start()
 
     def stop(self) -> None:
         """The PACS is down: connections are refused until `start`."""
@@ -148,6 +160,7 @@ class StandInPacs:
             dataset = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
             with self._lock:
                 self._stored[dataset.SOPInstanceUID] = content
+                self._headers.pop(dataset.SOPInstanceUID, None)
 
     def stored(self, **wanted: str) -> list[pydicom.Dataset]:
         """What the archive holds, whole; filter by attribute, as in `stored(Modality="SEG")`."""
@@ -174,6 +187,9 @@ class StandInPacs:
             return fault.status
         if isinstance(fault, Lose):
             return 0x0000
+        if isinstance(fault, AnswerToAnother):
+            _say(event, 0x0000, (event.request.MessageID - 2) % 65535 + 1)
+            return 0x0110
         if isinstance(fault, Cut) and not fault.keep:
             _cut(event)
             return 0xC000  # nobody hears it
@@ -184,7 +200,7 @@ class StandInPacs:
             time.sleep(fault.seconds)
         elif isinstance(fault, Answer):
             for _ in range(fault.times - 1):
-                event.assoc.dimse.send_msg(_answer_to(event, fault.status), event.context.context_id)
+                _say(event, fault.status, event.request.MessageID)
             return fault.status
         return 0x0000
 
@@ -211,14 +227,16 @@ class StandInPacs:
             ):
                 self.conflicts.append(attempt.sop_instance_uid)
             self._stored[attempt.sop_instance_uid] = encoded
+            self._headers.pop(attempt.sop_instance_uid, None)
 
     def _find(self, event: Event) -> Iterator[tuple[int, pydicom.Dataset | None]]:
         """Study root C-FIND at STUDY, SERIES and IMAGE level (PS3.4 C.4.1): exact values, lists of UIDs."""
         identifier = event.identifier
         with self._lock:
             self.find_requests.append(identifier)
-            contents = list(self._stored.values())
-        headers = [pydicom.dcmread(BytesIO(content), stop_before_pixels=True) for content in contents]
+            for uid in self._stored.keys() - self._headers.keys():
+                self._headers[uid] = pydicom.dcmread(BytesIO(self._stored[uid]), stop_before_pixels=True)
+            headers = [self._headers[uid] for uid in self._stored]
         matching = [header for header in headers if _matches(header, identifier)]
         for group in _grouped(matching, identifier.QueryRetrieveLevel):
             yield 0xFF00, _answer(group, identifier)
@@ -264,13 +282,14 @@ def _answer(group: list[pydicom.Dataset], identifier: pydicom.Dataset) -> pydico
     return answer
 
 
-def _answer_to(event: Event, status: int) -> C_STORE:
+def _say(event: Event, status: int, message_id: int) -> None:
+    """A C-STORE response besides the one that pynetdicom sends."""
     answer = C_STORE()
-    answer.MessageIDBeingRespondedTo = event.request.MessageID
+    answer.MessageIDBeingRespondedTo = message_id
     answer.AffectedSOPClassUID = event.request.AffectedSOPClassUID
     answer.AffectedSOPInstanceUID = event.request.AffectedSOPInstanceUID
     answer.Status = status
-    return answer
+    event.assoc.dimse.send_msg(answer, event.context.context_id)
 
 
 def _cut(event: Event) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from support.pacs import Answer, Cut, Lose, Refuse
+from support.pacs import Answer, AnswerToAnother, Cut, Lose, Refuse
 from support.wire import CutAt, SilentFrom, TurnedAway
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ LARGEST_OBJECT = 60_000
 ON_THE_WIRE = ("cut in the request", "cut in the answer", "silence", "connection closed at once")
 AT_THE_PACS = (
     "A700 for a while", "0122", "kept and the answer lost", "cut before it is kept", "answered twice",
-    "Success and not kept", "restart",
+    "a late answer", "Success and not kept", "restart",
 )
 KINDS = (*ON_THE_WIRE, *AT_THE_PACS)
 STRIKES = 0.4
@@ -88,6 +88,7 @@ class FaultPlan:
                 "kept and the answer lost": Cut(keep=True),
                 "cut before it is kept": Cut(),
                 "answered twice": Answer(times=2),
+                "a late answer": AnswerToAnother(),
                 "Success and not kept": Lose(),
                 "restart": Cut(keep=self._random.random() < 0.5),
             }[kind]

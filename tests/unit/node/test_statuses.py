@@ -56,6 +56,7 @@ def test_comments_fit_into_an_error_comment() -> None:
     assert all(len(status.comment) <= 64 and status.comment.isascii() for status in C_STORE.values())
 
 
+@pytest.mark.catalogue("R3", "R4", "R5")
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [

@@ -70,6 +70,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.database.close()
 
 
+@pytest.mark.catalogue("R2")
 def test_a_refused_form_is_told_with_what_is_sent_instead_also_after_a_restart(bench: Bench, tmp_path: Path) -> None:
     for _ in range(2):
         (text,) = bench.said()

@@ -129,6 +129,7 @@ def test_every_uid_of_a_repeated_result_is_the_same(tmp_path: Path, monkeypatch:
     assert uids() == uids()
 
 
+@pytest.mark.catalogue("R10")
 def test_nothing_found_is_an_answer_with_a_report_and_without_a_segmentation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +252,7 @@ def test_an_input_that_is_not_the_received_bytes_fails_the_run(
     assert order.instances[2].sop_instance_uid in report.reason
 
 
+@pytest.mark.catalogue("R18")
 @pytest.mark.parametrize("damage", ["missing", "no DICOM"])
 def test_an_input_that_cannot_be_read_is_named_and_nothing_is_said_about_the_rest(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -276,6 +278,7 @@ def test_a_pipeline_that_is_not_installed_fails_by_name(
     assert "gone is not installed" in report.reason
 
 
+@pytest.mark.catalogue("R11")
 def test_what_the_gate_refuses_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     worker, order = _Worker(tmp_path, monkeypatch), _order(tmp_path / "in")
     monkeypatch.setattr(

@@ -237,7 +237,7 @@ def test_images_stay_in_the_job_of_the_next_revision_when_the_earlier_one_ends(d
     assert states(database) == {"FAILED": 2}
 
 
-@pytest.mark.catalogue("S1")
+@pytest.mark.catalogue("S1", "R13")
 def test_a_later_answer_supersedes_the_earlier_and_withdraws_what_was_not_sent(database: Database) -> None:
     job_over(database, 1, key="first")
     produce(database, must_lease(database), result("1.1"))

@@ -68,6 +68,7 @@ def _states(database: Database) -> dict[str, str]:
     return {uid: state for uid, (state, _) in _rows(database).items()}
 
 
+@pytest.mark.catalogue("R9")
 def test_what_is_referred_to_is_sent_first_and_the_rest_waits_for_it(queued: Database) -> None:
     segmentation = must_lease_delivery(queued)
     assert (segmentation.form, segmentation.digest, segmentation.attempts) == ("SEG", digest_of("1.1"), 1)
@@ -76,6 +77,7 @@ def test_what_is_referred_to_is_sent_first_and_the_rest_waits_for_it(queued: Dat
     assert must_lease_delivery(queued).form == "TID1500"
 
 
+@pytest.mark.catalogue("R9")
 def test_a_report_is_not_sent_when_what_it_refers_to_is_refused_for_good(queued: Database) -> None:
     _dead(queued, must_lease_delivery(queued))
     assert lease_delivery(queued) is None
@@ -175,6 +177,7 @@ def _supersede(database: Database) -> None:
     produce(database, must_lease(database), result("2.1"))
 
 
+@pytest.mark.catalogue("R13")
 @pytest.mark.parametrize("how", ["retry", "reap", "give_back"])
 def test_what_is_superseded_on_its_way_is_not_sent_again(queued: Database, how: str) -> None:
     delivery = must_lease_delivery(queued)
@@ -208,6 +211,7 @@ def test_senders_that_ask_at_once_never_get_the_same_object(database: Database) 
     assert len(set(taken)) == 8
 
 
+@pytest.mark.catalogue("R9")
 def test_a_report_is_sent_again_by_hand_only_with_what_it_refers_to(queued: Database) -> None:
     segmentation = must_lease_delivery(queued)
     _dead(queued, segmentation)

@@ -91,6 +91,24 @@ def _other_code(field: str) -> Callable[[Findings], Findings]:
     )
 
 
+@pytest.mark.catalogue("R11")
+@pytest.mark.parametrize("voxels", [np.bool_, np.uint8])
+def test_a_segment_that_is_every_voxel_is_refused(voxels: type, tmp_path: Path) -> None:
+    headers = samples.stack()
+    findings = samples.lungs(samples.volume_of(headers))
+    all_on = replace(findings.segments[0], voxels=np.ones(findings.segments[0].voxels.shape, voxels))
+    sample = samples.sample(headers, replace(findings, segments=(all_on, findings.segments[1])))
+    assert _refused(sample, tmp_path) == "plausibility"
+
+
+@pytest.mark.catalogue("R11")
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_measurement_that_is_no_number_cannot_even_be_said(value: float) -> None:
+    measurement = samples.lungs(samples.volume_of(samples.stack())).measurements[0]
+    with pytest.raises(ValueError, match=r"is (nan|inf)"):
+        replace(measurement, value=value)
+
+
 @pytest.mark.parametrize(("change", "name"), [
     (_exchanged, "laterality"), (_other_code("laterality"), "codes"), (_other_code("category"), "codes"),
 ])
@@ -205,6 +223,7 @@ def _set(keyword: str, value: object) -> Callable[[Dataset], None]:
     return lambda result: setattr(result, keyword, value)
 
 
+@pytest.mark.catalogue("R15")
 @pytest.mark.parametrize("form", ["SEG", "TID1500"])
 @pytest.mark.parametrize(("keyword", "value", "name"), [
     ("PatientID", "PAT-2", "patient"),
@@ -319,6 +338,7 @@ def test_other_numbers_are_refused(change: Callable[[Dataset], None], tmp_path: 
     assert _refused(samples.sample(), tmp_path, TID1500=change) == "measurements"
 
 
+@pytest.mark.catalogue("R11")
 @pytest.mark.parametrize(("name", "value"), [
     (samples.VOLUME, -1.0), (samples.VOLUME, 1e12), (samples.LAA_950, 100.5), (samples.LAA_950, -0.1),
 ])  # fmt: skip
