@@ -46,8 +46,8 @@ def forgotten(database: Database, lines: Acknowledgements) -> str:
         if knows(session, last):
             return ""
     return (
-        f"the database does not know what was acknowledged at {last.received_at:%Y-%m-%d %H:%M:%S} UTC: it was lost, or "
-        "is an older copy. Run `radnode reindex`, which makes it whole from the images"
+        f"the database does not know what was acknowledged at {last.received_at:%Y-%m-%d %H:%M:%S} UTC: it was lost, "
+        "or is an older copy. Run `radnode reindex`, which makes it whole from the images"
     )
 
 
