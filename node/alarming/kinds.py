@@ -129,6 +129,11 @@ _ALL = (
         remedy="look into its import queue",
     ),
     Kind(
+        name="images", severity="warning", about="destination",
+        says="a destination has not all images that a result refers to; its viewer may not show the result",
+        remedy="send the missing images to it, or send results where the images are",
+    ),
+    Kind(
         name="form", severity="warning", about="destination and form", quotes=True,
         says="a destination refused a result form and gets another instead",
         remedy="list the other form for it, or, once it takes this one: `radnode offer-again`",
