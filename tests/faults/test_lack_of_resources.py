@@ -65,7 +65,7 @@ def _upkeep(receiver: Receiver) -> Watched:
         database=receiver._database, store=receiver.store, configuration=lambda: configuration, reported=reported,
         refused=dict, now=lambda: NOW, metrics=metrics, on_change=lambda: None,
     )
-    return Watched(upkeep, watch, Answers(receiver._database, reported, list, list))
+    return Watched(upkeep, watch, Answers(receiver._database, reported, list, list, receiver.store.quarantine))
 
 
 def _alarms(watched: Watched) -> dict[str, str]:
