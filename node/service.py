@@ -137,7 +137,8 @@ class Node:
         self.store.lock()
         self.store.self_test()
         self.database.upgrade()
-        self._check_acknowledged()
+        if forgotten := rebuilding.forgotten(self.database, self.store.acknowledgements):
+            raise StartRefused(forgotten)
         self._claim_database()
         self._take_over()
         for activity in self._activities:
@@ -236,19 +237,6 @@ class Node:
                 f"start again in {DATABASE_LEASE_TIME.total_seconds():.0f} s"
             )
         self._database_token = token
-
-    def _check_acknowledged(self) -> None:
-        """Work on a database that was lost, or is an older copy, would forget what senders were told is stored."""
-        last = self.store.acknowledgements.last()
-        if last is None:
-            return
-        with self.database.read() as session:
-            known = rebuilding.knows(session, last)
-        if not known:
-            raise StartRefused(
-                f"the database does not know what was acknowledged at {last.received_at:%Y-%m-%d %H:%M:%S} UTC: it was "
-                "lost, or is an older copy. Run `radnode reindex`, which makes it whole from the images"
-            )
 
     def _keep_claim(self) -> bool:
         """Prolong all leases of this process."""

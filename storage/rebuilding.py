@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from radnode.storage.acknowledgements import Expiry
+    from radnode.storage.acknowledgements import Acknowledgements, Expiry
     from radnode.storage.receptions import Reception
 
 Entry = TypeVar("Entry")
@@ -35,6 +35,20 @@ AT_ONCE = 250
 def knows(session: Session, received: Reception) -> bool:
     """Whether the ledger has this instance."""
     return bool(_known(session, [received]))
+
+
+def forgotten(database: Database, lines: Acknowledgements) -> str:
+    """Why a node must not work on this database: it would forget what senders were told is stored. Empty if it may."""
+    last = lines.last()
+    if last is None:
+        return ""
+    with database.read() as session:
+        if knows(session, last):
+            return ""
+    return (
+        f"the database does not know what was acknowledged at {last.received_at:%Y-%m-%d %H:%M:%S} UTC: it was lost, "
+        "or is an older copy. Run `radnode reindex`, which makes it whole from the images"
+    )
 
 
 def set_aside_if_damaged(url: str, file: Path, now: datetime) -> Path | None:

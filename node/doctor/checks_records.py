@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from radnode.node.doctor.finding import Finding, good, warning, wrong
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from radnode.storage.database import Schema
     from radnode.storage.ledger import Balance
     from radnode.storage.reconciling import Differences
@@ -42,6 +44,17 @@ def schema(found: Schema) -> Finding:
     if found == "none":
         return good(question, "not made yet; the node makes it at its first start")
     return good(question, "the one of this version")
+
+
+def acknowledged(at: datetime | None, *, known: bool) -> Finding:
+    """Does the database know what was acknowledged last? at: when that was, None if nothing ever was."""
+    question = "what was acknowledged"
+    if at is None:
+        return good(question, "nothing yet")
+    if known:
+        return good(question, f"the database knows it up to the last, of {at:%Y-%m-%d %H:%M:%S} UTC")
+    return wrong(question, f"the database does not know the last, of {at:%Y-%m-%d %H:%M:%S} UTC: it is an older copy, "
+                 "or was made anew", "with the node stopped: radnode reindex (docs/recovery.md)")
 
 
 def ledger(balance: Balance) -> Finding:

@@ -15,7 +15,8 @@ from radnode.node.doctor import checks_machine, checks_peers, checks_records, fa
 from radnode.node.doctor.checks_records import Waste
 from radnode.node.doctor.finding import Finding, good, unchecked, wrong
 from radnode.node.service import check_configuration
-from radnode.storage import ledger, outbox, reconciling
+from radnode.storage import ledger, outbox, rebuilding, reconciling
+from radnode.storage.acknowledgements import Acknowledgements
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
 from radnode.storage.tables import JobRow
@@ -123,10 +124,13 @@ def _in_database(database: Database, settings: Settings, hidden: str) -> Iterato
     if found != "current":
         yield unchecked("ledger, files, deliveries", "this version does not know these tables yet")
         return
+    last = Acknowledgements(settings.data, flush=lambda _: None).last()
     with database.read() as session:
+        knows_last = last is not None and rebuilding.knows(session, last)
         balance = ledger.balance(session)
         dead = outbox.dead_deliveries(session)
         failed = session.scalar(select(func.count()).where(JobRow.state == "FAILED")) or 0
+    yield checks_records.acknowledged(last.received_at if last else None, known=knows_last)
     yield checks_records.ledger(balance)
     yield from checks_records.images(reconciling.compare(database, settings.data))
     quarantined = facts_machine.quarantined(settings.data)

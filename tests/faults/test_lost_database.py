@@ -12,12 +12,17 @@ from support.chest import write_chest
 from support.node import archive, modality
 from support.waiting import eventually
 
+from radnode.config.loading import load
+from radnode.node.reindexing import reindex
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from support.node import NodeProcess
     from support.pacs import StandInPacs
+
+    from radnode.node.reindexing import Report
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -29,9 +34,13 @@ def _answered(pacs: StandInPacs) -> dict[str, str]:
     return {attempt.sop_instance_uid: attempt.digest for attempt in pacs.attempts}
 
 
-def _reindex(node: NodeProcess, *, complete: bool = True) -> dict[str, Any]:
+def _reindex(node: NodeProcess) -> Report:
+    return reindex(load(node.config))
+
+
+def _reindex_by_command(node: NodeProcess) -> dict[str, Any]:
     done = node.command("reindex", "--config", node.config, "--json", check=False)
-    assert done.returncode == (0 if complete else 1), done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     return dict(json.loads(done.stdout))
 
 
@@ -65,17 +74,17 @@ def test_a_lost_or_older_or_damaged_database_is_rebuilt_and_results_keep_their_u
     shutil.copyfile(backup, database)
     assert "older copy. Run `radnode reindex`" in _refuses_to_start(node)
     report = _reindex(node)
-    assert (report["added"], report["missing"], report["complete"]) == (SLICES, [], True)
+    assert (report.added, report.missing, report.complete) == (SLICES, (), True)
     node.start()
     node.wait_for_states(PROCESSED=2 * SLICES)
     eventually(lambda: _delivered(pacs, 6), within=60, why=node.log)
     node.stop()
 
     database.unlink()
-    assert _reindex(node)["added"] == 2 * SLICES
+    assert _reindex(node).added == 2 * SLICES
     database.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 64)
-    assert _reindex(node)["set_aside"]
-    assert _reindex(node)["added"] == 0
+    assert _reindex(node).set_aside
+    assert _reindex(node).added == 0
     node.start()
     node.wait_for_states(PROCESSED=2 * SLICES)
     eventually(lambda: _delivered(pacs, 10), within=60, why=node.log)
@@ -104,7 +113,7 @@ def test_reindex_reports_what_is_missing_and_what_is_no_image_and_adopts_what_is
     stray.parent.mkdir(parents=True)
     stray.write_bytes(b"no image")
 
-    report = _reindex(node, complete=False)
+    report = _reindex_by_command(node)
     assert (report["missing"], report["studies_to_send_again"]) == ([gone], [series.study_instance_uid])
     assert report["unreadable"] == [stray.name]
     assert (report["added"], report["adopted"], report["agreeing"]) == (3, 2, 4)

@@ -9,12 +9,14 @@ import os
 import random
 import shutil
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple
 from unittest.mock import patch
 
@@ -32,13 +34,12 @@ from radnode.node.intake.negotiation import Context
 from radnode.node.intake.spooling import Spooled
 from radnode.node.intake.storing import Origin, Storage
 from radnode.node.observability import Metrics
+from radnode.storage.acknowledgements import Acknowledgements
 from radnode.storage.files import FileStore
-from radnode.storage.receptions import Recorded
+from radnode.storage.receptions import Reception, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from radnode.storage.receptions import Reception
 
 HISTORIES = int(os.environ.get("RADNODE_TEST_HISTORIES", "100"))
 STATES = 8
@@ -89,6 +90,7 @@ class History:
         else:
             kept = _started_on(root, self._volume, self.rows)
             assert self.rows <= kept, "an image is lost"
+            self._look_at_lines(root)
             assert kept <= self.rows | self._unlisted, "a name without a row is left"
 
     def _cut_power(self) -> None:
@@ -98,12 +100,20 @@ class History:
             volume = self._mount(state)
             kept.append(_started_on(volume.top / "new" / "data", volume, self.rows))
             assert self.rows <= kept[-1], "an image is lost"
+            self._look_at_lines(volume.top / "new" / "data")
             volume.close()
             shutil.rmtree(volume.top)
         which = self._random.randrange(len(states))
         self._unlisted = kept[which] - self.rows
         self._volume.close()
         self._volume = self._mount(states[which])
+
+    def _look_at_lines(self, root: Path) -> None:
+        """From these a lost database is rebuilt; a node whose database does not know the last does not start."""
+        lines = Acknowledgements(root, flush=lambda _: None)
+        written = {each.digest for each in lines.read() if isinstance(each, Reception)}
+        assert self.answered <= written, "an acknowledged image is not written down"
+        assert written <= self.rows, "what has no row is written down"
 
     def _mount(self, state: dict[Path, bytes | None]) -> Volume:
         self._tops += 1
@@ -179,8 +189,30 @@ def _the_dead_do_nothing(turns: Turns) -> Iterator[None]:
             turns.step()
             discard(spooled)
 
-    with patch.object(Spooled, "discard", unless_dead), patch("radnode.node.intake.storing.log"):
+    waiting = SimpleNamespace(Event=partial(_InTurn, turns), Lock=threading.Lock)
+    with (
+        patch.object(Spooled, "discard", unless_dead),
+        patch("radnode.node.intake.storing.log"),
+        patch("radnode.node.intake.committer.threading", waiting),
+    ):
         yield
+
+
+class _InTurn:
+    """An event whose waiters leave the turn to the others: whoever records for them takes steps of its own."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._is_set = False
+
+    def set(self) -> None:
+        """End all waits."""
+        self._is_set = True
+
+    def wait(self) -> None:
+        """Until it is set. Raises :class:`Cut`."""
+        while not self._is_set:
+            self._turns.step()
 
 
 class ForgetfulOfBytes(Volume):

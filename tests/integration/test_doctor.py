@@ -25,6 +25,7 @@ from radnode.node.doctor.checks_machine import Pipelines
 from radnode.pipelines import forms
 from radnode.storage import outbox
 from radnode.storage.database import Database
+from radnode.storage.files import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -232,6 +233,18 @@ def test_a_file_that_is_no_database_is_wrong_and_stays_as_it_is(tmp_path: Path) 
     path.write_bytes(b"not a database at all" * 500)
     assert _said(_records(tmp_path), "database").startswith("wrong:")
     assert path.read_bytes() == b"not a database at all" * 500
+
+
+@pytest.mark.catalogue("K19")
+def test_a_database_that_forgot_what_was_acknowledged_is_wrong(tmp_path: Path) -> None:
+    database, store = _migrated(tmp_path), FileStore(tmp_path, 0)
+    question = "what was acknowledged"
+    assert _said(_records(tmp_path), question) == "ok: nothing yet -> "
+    store.note([reception(1)])
+    assert "radnode reindex" in _said(_records(tmp_path), question)
+    receive(database, reception(1))
+    database.close()
+    assert _said(_records(tmp_path), question).startswith("ok: the database knows it up to the last")
 
 
 def test_a_ledger_that_does_not_balance_is_wrong(tmp_path: Path) -> None:
