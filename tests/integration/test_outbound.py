@@ -301,7 +301,7 @@ def test_R16_what_was_queued_for_a_destination_that_changed_is_dead_until_somebo
     reason = "queued for another machine" if change == "another machine" else "no destination any more"
     assert all(reason in row.reason or "refers to" in row.reason for row in bench.deliveries())
     alarms = bench.standing()
-    assert "2 results were given up" in alarms["deliveries"]
+    assert "2 not delivered, given up" in alarms["deliveries"]
     bench.peers["PACS"] = destination(pacs.port)
     with bench.database.begin() as session:
         outbox.resend(session, outbox.dead_deliveries(session), bench.clock.time)
