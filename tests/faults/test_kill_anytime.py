@@ -232,7 +232,8 @@ def _kill_while_images_arrive(kills: Kills, sender: Sender, flood: Flood, *, liv
     """Each somewhere between two acknowledgements, and both senders go on. share: images of `sender` in a life."""
     for _ in range(lives):
         images, tiny = len(sender.acknowledged), len(flood.acknowledged)
-        sender.allow(share)
+        if share:
+            sender.allow(share)
         flood.allow(FLOOD_OF_A_LIFE)
         images += kills.random.randint(1, share - 1) if share else 0
         tiny += kills.random.randint(1, FLOOD_OF_A_LIFE - 10)
