@@ -55,14 +55,16 @@ class Acknowledgements:
             return
         path = self.folder / f"{_time(entries[0]):%Y-%m}.jsonl"
         text = "".join(json.dumps(_written(entry), separators=(",", ":")) + "\n" for entry in entries).encode()
-        is_new = self._begin(path)
+        is_first = path not in self._whole
+        if is_first:
+            self._begin(path)
         self._whole.discard(path)  # until all of it is there
         with path.open("ab", buffering=0) as file:
             left = memoryview(text)
             while left:
                 left = left[file.write(left) :]
         self._flush(path)
-        if is_new:
+        if is_first:  # whoever made the file, this process or one that died over it, may not have flushed its name
             self._flush(self.folder)
         self._whole.add(path)
 
@@ -86,19 +88,16 @@ class Acknowledgements:
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("????-??.jsonl"))
 
-    def _begin(self, path: Path) -> bool:
-        """End a line that a crash or a full disk cut short; True for a file that is not there yet."""
-        if path in self._whole:
-            return False
+    def _begin(self, path: Path) -> None:
+        """Make the file, or end a line of it that a crash or a full disk cut short."""
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-            return True
+            return
         with path.open("rb+") as file:
             if size := file.seek(0, os.SEEK_END):
                 file.seek(size - 1)
                 if file.read(1) != b"\n":
                     file.write(b"\n")
-        return False
 
 
 def _time(entry: Reception | Expiry) -> datetime:

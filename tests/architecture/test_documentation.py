@@ -41,3 +41,13 @@ def test_no_file_speaks_of_anything_but_the_product(what: str) -> None:
             if match := pattern.search(line):
                 found.append(f"{name}:{number}: {match.group()}")
     assert found == []
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    broken = [
+        f"{page.relative_to(REPOSITORY)}: {target}"
+        for page in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("pipelines/**/*.md"))
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []

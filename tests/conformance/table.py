@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -38,9 +39,59 @@ Made by `make conformance`; do not edit.
 FOOT = """
 More is proven elsewhere, each in the test named: voxels and places by dcmqi (`tests/conformance/test_results.py`,
 `test_maps_and_key_objects.py`), contours by plastimatch (`test_rtstruct.py`), presentation states by dcmpschk
-(`test_presentation_state.py`), OHIF's importer (`test_ohif_importer.py`) and OHIF in a browser (`tests/browser/`),
-storage in Orthanc (`tests/integration/test_result_forms.py`), all 48 turns of a patient (`test_flips.py`).
+(`test_presentation_state.py`), all 48 turns of a patient (`test_flips.py`), a real oblique series
+(`test_real_images.py`), thirteen character sets (`test_character_sets.py`).
 """
+
+# Who shows or stores a form, and the tests that say so.
+VIEWERS: dict[str, dict[str, str]] = {
+    "Orthanc stores it, or what replaces it": {
+        form: f"test_result_forms_in_orthanc::test_a_form_is_stored_or_replaced_by_one_that_is[{form}]"
+        for form in WRITERS
+    },
+    "OHIF's importer reads the same voxels or tools": {
+        "SEG": "test_ohif_importer::test_each_segment_has_the_same_voxels_on_the_same_slices",
+        "LABELMAP": "test_ohif_importer::test_each_segment_has_the_same_voxels_on_the_same_slices",
+        "OHIF": "test_ohif_importer::test_each_mark_becomes_its_tool_at_its_place_with_its_number",
+    },
+    "OHIF in a browser shows it": {
+        "SEG": "test_ohif::test_ohif_shows_the_segments_and_takes_over_the_marks",
+        "OHIF": "test_ohif::test_ohif",
+    },
+    "plastimatch reads the same voxels": {"RTSTRUCT": "test_rtstruct::test_plastimatch_reads_back_the_voxels"},
+}
+
+
+def viewers(report: Path) -> list[str]:
+    """The table of those who show and store, by a junit report of a run of the tests."""
+    root = ElementTree.parse(report).getroot()  # noqa: S314 - a report of our own tests
+    outcomes = {
+        f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}": {child.tag for child in case}
+        for case in root.iter("testcase")
+    }
+    lines = ["## Archive and viewers\n", f"| form | {' | '.join(VIEWERS)} |", f"| --- |{' --- |' * len(VIEWERS)}"]
+    for form in WRITERS:
+        cells = []
+        for tests in VIEWERS.values():
+            named = tests.get(form)
+            found = [outcome for name, outcome in outcomes.items() if named and _is(name, named, form)]
+            cells.append(_verdict(found))
+        lines.append(f"| {form} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _is(name: str, named: str, form: str) -> bool:
+    """Whether a test is the one named; of a test that takes forms as parameters, the form's own."""
+    parameters = name.partition("[")[2].rstrip("]").split("-")
+    return name.startswith(named) and (named.endswith("]") or not {"SEG", "LABELMAP"} & {*parameters} - {form})
+
+
+def _verdict(found: list[set[str]]) -> str:
+    if not found:
+        return "-"
+    if any({"failure", "error"} & each for each in found):
+        return "✗"
+    return "not run" if any("skipped" in each for each in found) else "yes"
 
 
 def accepted_by(source: str, form: str, folder: Path) -> str:
@@ -89,7 +140,9 @@ def tools() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "conformance.md")
-    target = parser.parse_args().out
+    parser.add_argument("--junit", type=Path, help="a report of `pytest --junit-xml`, for archive and viewers")
+    options = parser.parse_args()
+    target = options.out
     lines = [HEAD.format(date=datetime.now(UTC).date(), tools=tools())]
     forms = [form for form in WRITERS if form != "NOT-PROCESSED"]
     for source in SOURCES:
@@ -99,6 +152,8 @@ def main() -> None:
                 lines.append(f"| {form} | {accepted_by(source, form, Path(folder))} |")
         lines.append("")
     lines.append("`NOT-PROCESSED` has no findings: see `test_not_processed.py`.")
+    if options.junit:
+        lines += ["", *viewers(options.junit)]
     lines.append(FOOT)
     target.write_text("\n".join(lines), encoding="utf-8")
     failed = [line for line in lines if "✗" in line or "not written" in line]

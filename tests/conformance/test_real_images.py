@@ -10,10 +10,11 @@ import pydicom
 import pytest
 from support import result_samples as samples
 from support import validators
+from support.source_matrix import everything, names_of
 
 from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import to_index
-from radnode.pipelines.results import write
+from radnode.pipelines.results import WRITERS, write
 from radnode.pipelines.results.gate import check
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
+
+
+NOT_OVER_A_HEAD = {"MAMMOGRAPHY-CAD", "CHEST-CAD", "NOT-PROCESSED"}
 
 
 def _along_the_normal(header: Dataset) -> float:
@@ -59,3 +63,31 @@ def test_results_over_a_real_series_are_accepted_voxel_for_voxel(
     for number, segment in enumerate(sample.findings.segments, 1):
         index = np.rint(to_index(sample.findings.grid.affine, read[number]))
         assert np.array_equal(np.unique(index, axis=0), np.argwhere(segment.mask))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", sorted(set(WRITERS) - NOT_OVER_A_HEAD))
+def test_a_form_over_a_real_oblique_series_is_accepted_by_all_who_know_it(
+    form: str, real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    headers = sorted(
+        (pydicom.dcmread(path, stop_before_pixels=True) for path in real_data("mr-brain").glob("*.dcm")),
+        key=_along_the_normal,
+    )
+    findings = everything(samples.volume_of(headers))
+    # The boxes of the samples are called left and right without a look at the images.
+    findings = replace(findings, segments=tuple(replace(each, laterality=None) for each in findings.segments))
+    sample = samples.sample(headers, findings)
+    names = names_of(form)
+    provenance = replace(sample.provenance, order=replace(sample.provenance.order, forms=names))
+    files: dict[str, list[Path]] = {each: [] for each in names}
+    for result in write(sample.findings, sample.source, provenance, names):
+        path = tmp_path / f"{result.wanted.name}-{result.number}.dcm"
+        result.dataset.save_as(path, enforce_file_format=True)
+        files[result.wanted.name].append(path)
+    check(files, sample.findings, sample.source, provenance)
+    assert files[names[-1]]
+    for path in files[names[-1]][:2]:
+        for validator, judge in validators.applicable(path, form).items():
+            if validator != "PixelMed":  # test_matrix.py
+                judge(path)

@@ -174,12 +174,15 @@ class Volume(SystemOps):
 
 
 def _contents(node: Node, chosen: random.Random) -> list[bytes]:
-    """The least first, all of it last."""
+    """The least first, all of it last. What was flushed and only appended to since is safe."""
     now = node.bytes()
     if node.flushed == now:
         return [now]
-    part = now[: chosen.randrange(len(now))] if now else b""
-    return [node.flushed or b"", bytes(len(now)), part, part + bytes(len(now) - len(part)), now]
+    safe = node.flushed if node.flushed and now.startswith(node.flushed) else b""
+    new = now[len(safe) :]
+    part = new[: chosen.randrange(len(new))] if new else b""
+    ends = (bytes(len(new)), part, part + bytes(len(new) - len(part)), new)
+    return [node.flushed or b"", *(safe + end for end in ends)]
 
 
 def lay_out(state: dict[Path, bytes | None], folder: Path) -> None:

@@ -69,3 +69,16 @@ def test_after_a_failed_flush_nothing_more_is_written_down_or_kept(tmp_path: Pat
             store.keep(spooled, "ab" * 32)
     assert spooled.exists()
     assert len(list(store.acknowledgements.read())) == 1, "tried once, never again"
+
+
+def test_the_name_of_a_file_that_another_life_made_is_flushed_before_the_first_line_counts(
+    lines: Acknowledgements,
+) -> None:
+    lines.append([reception(1)])
+    flushed: list[Path] = []
+    after = Acknowledgements(lines.folder.parent, flushed.append)
+    after.append([reception(2)])
+    (file,) = lines.folder.iterdir()
+    assert flushed == [file, lines.folder]
+    after.append([reception(3)])
+    assert flushed == [file, lines.folder, file]
