@@ -32,8 +32,9 @@ def _order(folder: Path, **changes: Any) -> WorkOrder:
     """A series of six slices as files, and the order to read it."""
     instances = []
     folder.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(7)
     for header in samples.stack():
-        pixels = np.full((24, 32), 200, dtype="<u2").tobytes()
+        pixels = noise.integers(150, 250, (24, 32)).astype("<u2").tobytes()
         content = (
             samples.encoded(header) + b"\xe0\x7f\x10\x00OW\0\0" + len(pixels).to_bytes(4, "little") + pixels
         )
