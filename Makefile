@@ -47,7 +47,6 @@ faults: setup
 	RADNODE_TEST_RESULTS=$${RADNODE_TEST_RESULTS:-bench-results} $(BIN)/python -m pytest tests/faults
 
 fuzz: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/fuzz/run.py --seconds $${RADNODE_FUZZ_SECONDS:-1800} --corpus .fuzz/corpus --findings .fuzz/findings
 
 conformance: setup

@@ -1,4 +1,4 @@
-"""A short share of the fuzzing; `make fuzz` runs for long."""
+"""A minute of each fuzzer; `make fuzz` runs for long."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ RUN = Path(__file__).with_name("run.py")
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["headers", "routes", "intake"])
 def test_any_bytes_are_read_or_refused_with_a_declared_exception(target: str, tmp_path: Path) -> None:
-    pytest.importorskip("atheris", reason="atheris is not installed: pip install '.[fuzz]'")
-    command = [sys.executable, RUN, "--target", target, "--seconds", "10", "--findings", tmp_path]
+    command = [sys.executable, RUN, "--target", target, "--seconds", "60", "--findings", tmp_path]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
