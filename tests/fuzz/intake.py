@@ -37,7 +37,8 @@ INSTRUMENTED = ("radnode.node.intake",)
 LONGEST = 16_384
 RAW, AFTER_ASSOCIATION, AS_FRAGMENTS = range(3)
 _LARGEST_OBJECT = 8192
-_WORDS = ("instance.refused", "association.", "connection.", "context.refused", "instance.stored")
+_WORDS = ("instance.refused", "instance.stored", "instance.file_header_removed", "association.", "connection.",
+          "context.refused")
 _VERIFICATION = "1.2.840.10008.1.1"
 
 _unforeseen: list[dict[str, Any]] = []
