@@ -50,7 +50,9 @@ fuzz: setup
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/fuzz/run.py --seconds $${RADNODE_FUZZ_SECONDS:-1800} --corpus .fuzz/corpus --findings .fuzz/findings
 
 conformance: setup
-	$(BIN)/python tests/conformance/table.py
+	-$(BIN)/python -m pytest tests/browser tests/conformance/test_ohif_importer.py tests/conformance/test_rtstruct.py \
+		tests/integration/test_result_forms_in_orthanc.py --junit-xml=.viewers.xml
+	$(BIN)/python tests/conformance/table.py --junit .viewers.xml
 
 catalogue: setup
 	-$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m catalogue --junit-xml=.catalogue.xml
