@@ -6,6 +6,7 @@ As it comes, Debian's Orthanc 1.10 takes no Label Map Segmentation, which is new
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pydicom
@@ -16,19 +17,24 @@ from support.chest import write_chest
 from support.network import free_port
 from support.node import NodeProcess, archive, modality
 from support.orthanc import Orthanc, Target
+from support.source_matrix import SOURCES, names_of
 from support.waiting import eventually
 
 from radnode.pipelines.forms import FORMS
-from radnode.pipelines.results import WRITERS
+from radnode.pipelines.results import WRITERS, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 ENDED = {"CONFIRMED", "DEAD", "WITHDRAWN", "REPLACED"}
 NEEDS_OTHER_FINDINGS = {"NOT-PROCESSED", "FRACTIONAL", "PM", "OHIF", "MAMMOGRAPHY-CAD", "CHEST-CAD", "KEY-OBJECTS"}
 """Forms without anything to show of the lungs of a phantom: a refusal, probabilities, a map, marks."""
+
+
+SHOWN_OVER = {"MAMMOGRAPHY-CAD": "mammograms", "OHIF": "chest radiograph"}
 
 
 class Delivered:
@@ -133,3 +139,30 @@ def test_an_administrator_has_the_refused_form_offered_again(delivered: Delivere
     eventually(lambda: "refused LABELMAP" not in delivered.node.alarms(), within=60, why=delivered.node.alarms)
     again = delivered.node.command("offer-again", "PACS", "--config", delivered.node.config, check=False)
     assert again.returncode == 1
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    with Orthanc(tmp_path_factory.mktemp("orthanc"), unknown_classes=False) as running:
+        yield running
+
+
+@pytest.mark.catalogue("R17")
+@pytest.mark.parametrize("form", sorted(NEEDS_OTHER_FINDINGS - {"NOT-PROCESSED"}))
+def test_a_form_of_other_findings_is_stored_as_it_was_sent_also_twice(
+    orthanc: Orthanc, form: str, tmp_path: Path
+) -> None:
+    sample = SOURCES[SHOWN_OVER.get(form, "CT, upwards")]()
+    names = names_of(form)
+    provenance = replace(sample.provenance, order=replace(sample.provenance.order, forms=names))
+    sent = [each.dataset for each in write(sample.findings, sample.source, provenance, names)
+            if each.wanted.name == names[-1]]
+    assert sent
+    for number, dataset in enumerate(sent):
+        path = tmp_path / f"{number}.dcm"
+        dataset.save_as(path, enforce_file_format=True)
+        for _ in range(2):
+            dcmtk.dcmsend(orthanc.port, path, called="ORTHANC")
+        held = [each for each in orthanc.datasets(str(dataset.StudyInstanceUID))
+                if each.SOPInstanceUID == dataset.SOPInstanceUID]
+        assert held == [pydicom.dcmread(path)]
