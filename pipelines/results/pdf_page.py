@@ -12,7 +12,7 @@ import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pymupdf_fonts
 from fpdf import FPDF
@@ -76,8 +76,18 @@ class Sheet(FPDF):
         """Called for every page: whose it is and what it is, so that pages cannot be taken apart."""
         self.ink(7, colour=_GREY)
         self.set_xy(MARGIN, BOTTOM + 3)
-        self._put(INNER - 28, 4, self.printable(self._foot))
-        self._put(28, 4, self._page_word.format(number=self.page_no(), count=self._count), align="R")
+        self.cell(INNER - 28, 4, self.printable(self._foot))
+        self.cell(28, 4, self._page_word.format(number=self.page_no(), count=self._count), align="R")
+
+    def cell(self, *arguments: Any, **options: Any) -> bool:
+        """As fpdf2's, and the next one names its font again.
+
+        fpdf2 2.8.9 takes the font that it set in a coloured cell with a word in a fallback font as still set behind the
+        cell, when the page has gone back to the one before: what follows would show other letters.
+        """
+        broken = super().cell(*arguments, **options)
+        self.current_font_is_set_on_page = False
+        return bool(broken)
 
     def ink(self, size: float, *, bold: bool = False, colour: tuple[int, int, int] = _BLACK) -> None:
         """What the next words are written with."""
@@ -103,7 +113,7 @@ class Sheet(FPDF):
             self.add_page()
         for line in lines:
             self.set_x(left)
-            self._put(width, self._line(), line, align=align, new_x=XPos.LEFT, new_y=YPos.NEXT)
+            self.cell(width, self._line(), line, align=align, new_x=XPos.LEFT, new_y=YPos.NEXT)
 
     def height_in(self, width: float, text: str) -> float:
         """How high :meth:`write_in` would be."""
@@ -140,7 +150,7 @@ class Sheet(FPDF):
             if letters:
                 x, y, wide = place
                 self.set_xy(x, y)
-                self._put(wide, 4, letters, align="C")
+                self.cell(wide, 4, letters, align="C")
 
     def printable(self, text: str) -> str:
         """Characters that no font has as [U+20000]: a name with a hole in it would be another name."""
@@ -148,16 +158,6 @@ class Sheet(FPDF):
             each if ord(each) in self._known or each in "\n " else f"[U+{ord(each):04X}]"
             for each in " ".join(text.split())
         )
-
-    def _put(self, width: float, height: float, text: str, *, align: str = "L",
-             new_x: XPos = XPos.RIGHT, new_y: YPos = YPos.TOP) -> None:
-        """One cell, and every cell names its font.
-
-        fpdf2 2.8.9 takes the font that it set in a coloured cell with a word in a fallback font as still set behind the
-        cell, when the page has gone back to the one before: what follows would show other letters.
-        """
-        self.cell(width, height, text, align=align, new_x=new_x, new_y=new_y)
-        self.current_font_is_set_on_page = False
 
     def _lines(self, width: float, text: str) -> list[str]:
         """Lines that fit: broken between words and between Chinese characters, inside a word only if it fills a line.
