@@ -13,6 +13,7 @@ from radnode.storage import alarms as kept
 from radnode.storage import leases, ledger
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
+from radnode.storage.files import content_address
 from radnode.storage.outbox import DeliveryState
 from radnode.storage.quarantine import Quarantine
 from radnode.storage.tables import (
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from radnode.node.delivery.outages import Outage
 
 NEWEST = 500
-DATABASE_LEASE = "node"
-"""Who has it works on the database."""
 
 Row = TypeVar("Row", SeriesRow, EventRow)
 
@@ -139,7 +138,7 @@ class Answers:
             )
             found += [
                 {"at": _time(row.received_at), "source": row.source, "status": "0x0000", "reason": row.reason,
-                 "file": f"instances/{row.digest[:2]}/{row.digest[2:4]}/{row.digest}.dcm"}
+                 "file": content_address(row.digest)}
                 for row in unreadable
             ]
         return sorted(found, key=lambda each: each["at"] or "", reverse=True)[:NEWEST]
@@ -194,7 +193,7 @@ class Answers:
     def watched(self) -> bool:
         """Whether a node works on this database now, so that its alarms are those of this minute."""
         with self._database.read() as session:
-            return leases.held(session, DATABASE_LEASE, datetime.now(UTC))
+            return leases.held(session, leases.DATABASE_LEASE, datetime.now(UTC))
 
     def explain(self, study_instance_uid: str) -> str | None:
         """Why each route did or did not run, for each series, in sentences; None for an unknown study."""

@@ -17,7 +17,7 @@ from radnode.config.loading import ConfigError, Problem, check_references, load,
 from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarming.activities import alarm_activities
 from radnode.node.alarms import Alarms
-from radnode.node.answers import DATABASE_LEASE, Answers
+from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
@@ -162,7 +162,7 @@ class Node:
         self._http.stop()
         self._reader.close()
         with self.database.begin() as session:
-            leases.release(session, DATABASE_LEASE, self._database_token, utc_now())
+            leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
         self.store.unlock()
         log.info("node.stopped")
@@ -230,7 +230,7 @@ class Node:
     def _claim_database(self) -> None:
         """One node a database: two would give back each other's jobs. The same node may return at once."""
         with self.database.begin() as session:
-            token = leases.acquire(session, DATABASE_LEASE, self._identity, utc_now(), DATABASE_LEASE_TIME)
+            token = leases.acquire(session, leases.DATABASE_LEASE, self._identity, utc_now(), DATABASE_LEASE_TIME)
         if token is None:
             raise StartRefused(
                 "another node works on this database; give this one its own `database_url`, or, if the other is gone, "
@@ -241,7 +241,7 @@ class Node:
     def _keep_claim(self) -> bool:
         """Prolong all leases of this process."""
         with self.database.begin() as session:
-            kept = leases.renew(session, DATABASE_LEASE, self._database_token, utc_now(), DATABASE_LEASE_TIME)
+            kept = leases.renew(session, leases.DATABASE_LEASE, self._database_token, utc_now(), DATABASE_LEASE_TIME)
         if not kept:
             try:
                 self._claim_database()

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
 Event = Literal["raised", "still", "cleared"]
+_STANDING = AlarmRow.cleared_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +52,12 @@ class KeptAlarm(NewAlarm):
 
 def standing(session: Session) -> list[KeptAlarm]:
     """What holds now, oldest first."""
-    rows = session.scalars(select(AlarmRow).where(AlarmRow.cleared_at.is_(None)).order_by(AlarmRow.since, AlarmRow.id))
-    return _with_tellings(session, list(rows))
+    return _kept(session, _STANDING)
 
 
 def known(session: Session, cleared_since: datetime) -> list[KeptAlarm]:
     """What holds now and what was cleared since then, oldest first."""
-    rows = session.scalars(
-        select(AlarmRow)
-        .where(or_(AlarmRow.cleared_at.is_(None), AlarmRow.cleared_at >= cleared_since))
-        .order_by(AlarmRow.since, AlarmRow.id)
-    )
-    return _with_tellings(session, list(rows))
+    return _kept(session, or_(_STANDING, AlarmRow.cleared_at >= cleared_since))
 
 
 def raise_again(session: Session, name: str, cleared_since: datetime) -> bool:
@@ -91,7 +87,7 @@ def see(session: Session, alarm: NewAlarm, now: datetime) -> None:
     """It still holds, maybe in other words."""
     session.execute(
         update(AlarmRow)
-        .where(AlarmRow.name == alarm.name, AlarmRow.cleared_at.is_(None))
+        .where(AlarmRow.name == alarm.name, _STANDING)
         .values(text=alarm.text, severity=alarm.severity, last_seen_at=now)
     )
 
@@ -99,7 +95,7 @@ def see(session: Session, alarm: NewAlarm, now: datetime) -> None:
 def clear(session: Session, name: str, now: datetime) -> None:
     """It holds no more."""
     session.execute(
-        update(AlarmRow).where(AlarmRow.name == name, AlarmRow.cleared_at.is_(None)).values(cleared_at=now)
+        update(AlarmRow).where(AlarmRow.name == name, _STANDING).values(cleared_at=now)
     )
 
 
@@ -123,7 +119,8 @@ def forget(session: Session, now: datetime, after: timedelta) -> int:
     return affected(session, delete(AlarmRow).where(AlarmRow.cleared_at < now - after))
 
 
-def _with_tellings(session: Session, rows: list[AlarmRow]) -> list[KeptAlarm]:
+def _kept(session: Session, which: ColumnElement[bool]) -> list[KeptAlarm]:
+    rows = session.scalars(select(AlarmRow).where(which).order_by(AlarmRow.since, AlarmRow.id)).all()
     tellings: dict[int, dict[str, Telling]] = {row.id: {} for row in rows}
     for telling in session.scalars(select(AlarmTellingRow).where(AlarmTellingRow.alarm_id.in_(tellings))):
         tellings[telling.alarm_id][telling.sink] = Telling(event=cast("Event", telling.event), told_at=telling.told_at)

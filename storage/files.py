@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 Area = Literal["instances", "results", "recorded"]
 
 
+def content_address(digest: str, area: Area = "instances") -> str:
+    """Where, below the data folder, the bytes with this SHA-256 lie."""
+    return f"{area}/{digest[:2]}/{digest[2:4]}/{digest}.dcm"
+
+
 def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -165,7 +170,7 @@ class FileStore:
 
     def path(self, digest: str, area: Area = "instances") -> Path:
         """Where the bytes with this SHA-256 lie."""
-        return self.root / area / digest[:2] / digest[2:4] / f"{digest}.dcm"
+        return self.root / content_address(digest, area)
 
     def keep(self, spooled: Path, digest: str, area: Area = "instances") -> Path:
         """Make a written file durable under its content address.

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
+DATABASE_LEASE = "node"
+"""Who has it works on the database."""
+
+
 def acquire(session: Session, name: str, owner: str, now: datetime, duration: timedelta) -> int | None:
     """Take the lease when it is free, has ended or is one's own; the token, or None while somebody else has it.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import func, insert, select, update
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.orm import Session
+
+Value = TypeVar("Value")
 
 AT_ONCE = 500
 """Instances in one statement; SQLite and PostgreSQL limit the parameters of one."""
@@ -123,8 +126,8 @@ def balance(session: Session) -> Balance:
     )
 
 
-def portions(instance_ids: Iterable[int]) -> Iterator[list[int]]:
-    """The ids in lists short enough for one statement."""
-    ids = list(instance_ids)
-    for start in range(0, len(ids), AT_ONCE):
-        yield ids[start : start + AT_ONCE]
+def portions(values: Iterable[Value], at_once: int = AT_ONCE) -> Iterator[list[Value]]:
+    """The values in lists short enough for one statement, each read when it is wanted."""
+    left = iter(values)
+    while some := list(islice(left, at_once)):
+        yield some

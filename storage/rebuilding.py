@@ -6,18 +6,18 @@ Only for a stopped node: the caller holds the lock of the data folder.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, make_url, select, tuple_, update
+from sqlalchemy import make_url, select, tuple_, update
 
-from radnode.storage import ledger, receptions
+from radnode.storage import ledger, receptions, retention
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
 from radnode.storage.ledger import InstanceState
-from radnode.storage.tables import HeaderRow, InstanceRow, RemovalRow, SeriesRow, StudyRow
+from radnode.storage.tables import InstanceRow, SeriesRow, StudyRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from radnode.storage.acknowledgements import Acknowledgements, Expiry
     from radnode.storage.receptions import Reception
-
-Entry = TypeVar("Entry")
 
 AT_ONCE = 250
 """Entries in one transaction."""
@@ -71,7 +69,7 @@ def set_aside_if_damaged(url: str, file: Path, now: datetime) -> Path | None:
 def enter(database: Database, received: Iterable[Reception]) -> list[Reception]:
     """Record what the ledger does not know, as if it arrived now in this order; returns that."""
     added: list[Reception] = []
-    for some in _portions(received):
+    for some in ledger.portions(received, AT_ONCE):
         with database.begin() as session:
             known = _known(session, some)
             fresh = {_identity(each): each for each in reversed(some) if _identity(each) not in known}
@@ -87,7 +85,7 @@ def expire(database: Database, expired: Iterable[Expiry], now: datetime) -> int:
     A file that came again is noted for removal, as at its reception.
     """
     number = 0
-    for some in _portions(expired):
+    for some in ledger.portions(expired, AT_ONCE):
         with database.begin() as session:
             ids = list(session.scalars(
                 select(InstanceRow.id).where(
@@ -97,11 +95,8 @@ def expire(database: Database, expired: Iterable[Expiry], now: datetime) -> int:
                     InstanceRow.state.in_(ledger.ALLOWED[InstanceState.EXPIRED]),
                 )
             ))
-            number += ledger.move(session, ids, InstanceState.EXPIRED, reason="retention", now=now)
-            session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(ids)))
+            number += retention.let_go(session, ids, "retention", now)
             session.execute(update(InstanceRow).where(InstanceRow.id.in_(ids)).values(indexed=True))
-            if ids:
-                session.execute(insert(RemovalRow), [{"instance_id": each} for each in ids])
     with database.begin() as session:
         _close_what_is_gone(session, now)
     return number
@@ -110,7 +105,7 @@ def expire(database: Database, expired: Iterable[Expiry], now: datetime) -> int:
 def studies_of(database: Database, digests: Iterable[str]) -> list[str]:
     """The Study Instance UIDs of these instances."""
     found: set[str] = set()
-    for some in _portions(digests):
+    for some in ledger.portions(digests, AT_ONCE):
         with database.read() as session:
             found.update(session.scalars(
                 select(StudyRow.study_instance_uid)
@@ -123,7 +118,7 @@ def studies_of(database: Database, digests: Iterable[str]) -> list[str]:
 
 def mark_missing(database: Database, digests: Iterable[str], now: datetime) -> None:
     """These were entered, but there is no file: their series wait until the source has sent them again."""
-    for some in _portions(digests):
+    for some in ledger.portions(digests, AT_ONCE):
         with database.begin() as session:
             ids = list(session.scalars(
                 select(InstanceRow.id).where(
@@ -167,14 +162,3 @@ def _known(session: Session, received: Sequence[Reception]) -> set[tuple[str, st
         .where(InstanceRow.sop_instance_uid.in_({each.sop_instance_uid for each in received}))
     )
     return {(uid, digest, series) for uid, digest, series in rows}
-
-
-def _portions(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    some: list[Entry] = []
-    for entry in entries:
-        some.append(entry)
-        if len(some) == AT_ONCE:
-            yield some
-            some = []
-    if some:
-        yield some

@@ -22,9 +22,11 @@ from radnode.storage.tables import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy import Select
+    from sqlalchemy.orm import Session
 
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
@@ -46,16 +48,21 @@ def expire(database: Database, store: FileStore, older_than: datetime, now: date
     _remove_files(database, store, now)
     with database.begin() as session:
         found = session.execute(_settled(older_than).limit(limit)).all()
-        ids = [number for number, _, _ in found]
         expired = 0
         for reason in _REASONS:
             these = [number for number, dead, sent in found if _reason(dead=dead, sent=sent) == reason]
-            expired += ledger.move(session, these, InstanceState.EXPIRED, reason=reason, now=now)
-        for some in ledger.portions(ids):
-            session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(some)))
-        if ids:
-            session.execute(insert(RemovalRow), [{"instance_id": each} for each in ids])
+            expired += let_go(session, these, reason, now)
     _remove_files(database, store, now)
+    return expired
+
+
+def let_go(session: Session, instance_ids: Sequence[int], reason: str, now: datetime) -> int:
+    """These are EXPIRED, without a header, and their files noted for removal; returns how many were not so before."""
+    expired = ledger.move(session, instance_ids, InstanceState.EXPIRED, reason=reason, now=now)
+    for some in ledger.portions(instance_ids):
+        session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(some)))
+    if instance_ids:
+        session.execute(insert(RemovalRow), [{"instance_id": each} for each in instance_ids])
     return expired
 
 
