@@ -18,11 +18,11 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.source_matrix import SOURCES, names_of  # noqa: E402
+from support.source_matrix import SOURCES, names_of, write_files  # noqa: E402
 from support.validators import Rejected, applicable  # noqa: E402
 
 from radnode.pipelines.contract import PipelineError  # noqa: E402
-from radnode.pipelines.results import WRITERS, write  # noqa: E402
+from radnode.pipelines.results import WRITERS  # noqa: E402
 from radnode.pipelines.results.gate import check  # noqa: E402
 
 HEAD = """# Conformance
@@ -101,14 +101,9 @@ def accepted_by(source: str, form: str, folder: Path) -> str:
     order = replace(sample.provenance.order, forms=(names[-1],))
     provenance = replace(sample.provenance, order=order)
     try:
-        written = write(sample.findings, sample.source, provenance, names)
+        files = write_files(sample, form, provenance, folder)
     except PipelineError as error:
         return f"not written: {error}"
-    files: dict[str, list[Path]] = {name: [] for name in names}
-    for result in written:
-        path = folder / f"{result.wanted.name}-{result.number}.dcm"
-        result.dataset.save_as(path, enforce_file_format=True)
-        files[result.wanted.name].append(path)
     if not files[names[-1]]:
         return "-"
     said = []

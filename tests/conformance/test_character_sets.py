@@ -9,10 +9,10 @@ import pydicom
 import pytest
 from support import charset_sources, validators
 from support.charset_sources import TEXTS, Text
-from support.source_matrix import SOURCES, names_of
+from support.source_matrix import SOURCES, names_of, write_files
 
 from radnode.pipelines.forms import FORMS, Wanted
-from radnode.pipelines.results import not_processed, write
+from radnode.pipelines.results import not_processed
 from radnode.pipelines.results.gate import check, check_refusal
 from radnode.pipelines.results.normalise import read_source
 from radnode.pipelines.results.writing import Making
@@ -51,11 +51,7 @@ def _written(sample: samples.Sample, form: str, folder: Path) -> list[Path]:
         return [path]
     names = names_of(form)
     provenance = replace(sample.provenance, order=replace(sample.provenance.order, forms=names[-1:]))
-    files: dict[str, list[Path]] = {name: [] for name in names}
-    for result in write(sample.findings, sample.source, provenance, names):
-        path = folder / f"{result.wanted.name}-{result.number}.dcm"
-        result.dataset.save_as(path, enforce_file_format=True)
-        files[result.wanted.name].append(path)
+    files = write_files(sample, form, provenance, folder)
     check(files, sample.findings, sample.source, provenance)
     return files[names[-1]]
 

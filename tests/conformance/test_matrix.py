@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import validators
-from support.source_matrix import SOURCES, names_of
+from support.source_matrix import SOURCES, names_of, write_files
 
-from radnode.pipelines.results import WRITERS, write
+from radnode.pipelines.results import WRITERS
 from radnode.pipelines.results.gate import check
 
 if TYPE_CHECKING:
@@ -38,11 +38,7 @@ def test_a_form_over_a_source_is_accepted_by_all_who_know_it(source: str, form: 
     names = names_of(form)
     order = replace(sample.provenance.order, forms=names)
     provenance = replace(sample.provenance, order=order)
-    files: dict[str, list[Path]] = {name: [] for name in names}
-    for result in write(sample.findings, sample.source, provenance, names):
-        path = tmp_path / f"{result.wanted.name}-{result.number}.dcm"
-        result.dataset.save_as(path, enforce_file_format=True)
-        files[result.wanted.name].append(path)
+    files = write_files(sample, form, provenance, tmp_path)
     if "SEG" in files and not sample.findings.segments:
         provenance = replace(provenance, order=replace(order, forms=tuple(set(names) - {"SEG"})))
     check(files, sample.findings, sample.source, provenance)

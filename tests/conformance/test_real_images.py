@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from support import result_samples as samples
 from support import validators
-from support.source_matrix import everything, names_of
+from support.source_matrix import everything, names_of, write_files
 
 from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import to_index
@@ -80,11 +80,7 @@ def test_a_form_over_a_real_oblique_series_is_accepted_by_all_who_know_it(
     sample = samples.sample(headers, findings)
     names = names_of(form)
     provenance = replace(sample.provenance, order=replace(sample.provenance.order, forms=names))
-    files: dict[str, list[Path]] = {each: [] for each in names}
-    for result in write(sample.findings, sample.source, provenance, names):
-        path = tmp_path / f"{result.wanted.name}-{result.number}.dcm"
-        result.dataset.save_as(path, enforce_file_format=True)
-        files[result.wanted.name].append(path)
+    files = write_files(sample, form, provenance, tmp_path)
     check(files, sample.findings, sample.source, provenance)
     assert files[names[-1]]
     for path in files[names[-1]][:2]:

@@ -6,6 +6,7 @@ import hashlib
 import socket
 import struct
 import threading
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -196,14 +197,7 @@ def test_A23_the_fields_of_a_move_originator_are_accepted(receiver: Receiver, pe
 
 
 def test_N6_what_is_whole_stays_when_the_peer_is_gone_before_the_answer(tmp_path: Path) -> None:
-    arrived, go_on = threading.Event(), threading.Event()
-
-    def record(receptions: Sequence[Reception]) -> Sequence[Recorded]:
-        arrived.set()
-        assert go_on.wait(10)
-        return receiver._in_database(receptions)
-
-    with Receiver(tmp_path, record=record) as receiver:
+    with _held_at_its_record(tmp_path) as (receiver, arrived, go_on):
         with Peer(receiver.port) as peer:
             peer.associate()
             peer.send(store_request(data_set()))
@@ -450,14 +444,7 @@ def test_an_idle_peer_that_does_not_answer_is_aborted(tmp_path: Path) -> None:
 
 
 def test_stopping_answers_what_is_being_stored_and_aborts(tmp_path: Path) -> None:
-    arrived, go_on = threading.Event(), threading.Event()
-
-    def record(receptions: Sequence[Reception]) -> Sequence[Recorded]:
-        arrived.set()
-        assert go_on.wait(10)
-        return receiver._in_database(receptions)
-
-    with Receiver(tmp_path, record=record) as receiver, Peer(receiver.port) as peer:
+    with _held_at_its_record(tmp_path) as (receiver, arrived, go_on), Peer(receiver.port) as peer:
         peer.associate()
         peer.send(store_request(data_set()))
         assert arrived.wait(10)
@@ -479,6 +466,20 @@ def test_completion_sees_which_series_an_open_association_carries(receiver: Rece
     assert peer.read()[0] == 6
     eventually(lambda: receiver.associations.open_associations("1.2.5") == 0)
     assert receiver.changes == 2
+
+
+@contextmanager
+def _held_at_its_record(folder: Path) -> Iterator[tuple[Receiver, threading.Event, threading.Event]]:
+    """A receiver that stops before the transaction: `arrived` when it is there, `go_on` to let it commit."""
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def record(receptions: Sequence[Reception]) -> Sequence[Recorded]:
+        arrived.set()
+        assert go_on.wait(10)
+        return receiver._in_database(receptions)
+
+    with Receiver(folder, record=record) as receiver:
+        yield receiver, arrived, go_on
 
 
 def _configured(permission: dict[str, object]) -> partial[object]:

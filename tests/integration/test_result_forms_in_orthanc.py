@@ -17,11 +17,11 @@ from support.chest import write_chest
 from support.network import free_port
 from support.node import NodeProcess, archive, modality
 from support.orthanc import Orthanc, Target
-from support.source_matrix import SOURCES, names_of
+from support.source_matrix import SOURCES, names_of, write_files
 from support.waiting import eventually
 
 from radnode.pipelines.forms import FORMS
-from radnode.pipelines.results import WRITERS, write
+from radnode.pipelines.results import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,14 +155,12 @@ def test_a_form_of_other_findings_is_stored_as_it_was_sent_also_twice(
     sample = SOURCES[SHOWN_OVER.get(form, "CT, upwards")]()
     names = names_of(form)
     provenance = replace(sample.provenance, order=replace(sample.provenance.order, forms=names))
-    sent = [each.dataset for each in write(sample.findings, sample.source, provenance, names)
-            if each.wanted.name == names[-1]]
-    assert sent
-    for number, dataset in enumerate(sent):
-        path = tmp_path / f"{number}.dcm"
-        dataset.save_as(path, enforce_file_format=True)
+    paths = write_files(sample, form, provenance, tmp_path)[names[-1]]
+    assert paths
+    for path in paths:
         for _ in range(2):
             dcmtk.dcmsend(orthanc.port, path, called="ORTHANC")
-        held = [each for each in orthanc.datasets(str(dataset.StudyInstanceUID))
-                if each.SOPInstanceUID == dataset.SOPInstanceUID]
-        assert held == [pydicom.dcmread(path)]
+        sent = pydicom.dcmread(path)
+        held = [each for each in orthanc.datasets(str(sent.StudyInstanceUID))
+                if each.SOPInstanceUID == sent.SOPInstanceUID]
+        assert held == [sent]

@@ -26,13 +26,16 @@ from radnode.pipelines.findings import (
 )
 from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import SourceFrame, to_patient
+from radnode.pipelines.results import write
 from support import projection_samples as projections
 from support import result_samples as samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path as File
 
     from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.results.writing import Provenance
 
 BREAST = Code("76752008", "SCT", "Breast")
 NODULE = Code("27925004", "SCT", "Nodule")
@@ -203,6 +206,19 @@ SOURCES: dict[str, Callable[[], samples.Sample]] = {
     "mammograms, areas": _areas_on_mammograms,
     "chest radiograph": _radiograph,
 }
+
+
+def write_files(
+    sample: samples.Sample, form: str, provenance: Provenance, folder: File
+) -> dict[str, list[File]]:
+    """The form and what it refers to as files: name of the wanted form -> its files; the form's own come last."""
+    names = names_of(form)
+    files: dict[str, list[File]] = {name: [] for name in names}
+    for result in write(sample.findings, sample.source, provenance, names):
+        path = folder / f"{result.wanted.name}-{result.number}.dcm"
+        result.dataset.save_as(path, enforce_file_format=True)
+        files[result.wanted.name].append(path)
+    return files
 
 
 def names_of(form: str) -> tuple[str, ...]:
