@@ -21,7 +21,7 @@ class Received(Transform):
 
     def __init__(
         self, dtype: str | torch.dtype | None = None, ensure_channel_first: bool = False,
-        image_only: bool = True,  # noqa: ARG002 - the header travels with the image
+        image_only: bool = True,
     ) -> None:
         self._as_type = EnsureType(dtype=dtype) if dtype is not None else None
         self._channel_first = EnsureChannelFirst() if ensure_channel_first else None
