@@ -19,7 +19,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import threading
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -101,7 +100,6 @@ class FileStore:
         self._broken: int | None = None
         self._lock_descriptor: int | None = None
         self._free_seen = (0, -1.0)
-        self._noting = threading.Lock()
         self.acknowledgements = Acknowledgements(root, self._ops.fsync)
         self.quarantine = Quarantine(root / "quarantine")
         for name in ("spool", "instances", "results", "recorded", "quarantine", FOLDER):
@@ -205,10 +203,16 @@ class FileStore:
         return path if path.exists() else None
 
     def note(self, entries: Sequence[Reception | Expiry]) -> None:
-        """Write down durably what was acknowledged or deleted. Raises StorageError, as :meth:`keep`."""
-        with self._noting, self.translated(self.acknowledgements.folder):
-            self._check_whole()
+        """Write down what was acknowledged or deleted. Raises StorageError, as :meth:`keep`."""
+        self._check_whole()
+        with self.translated(self.acknowledgements.folder):
             self.acknowledgements.append(entries)
+
+    def flush_notes(self) -> None:
+        """Make durable what was noted. Raises StorageError, as :meth:`keep`."""
+        self._check_whole()
+        with self.translated(self.acknowledgements.folder):
+            self.acknowledgements.flush()
 
     def remove(self, digest: str, area: Area = "instances") -> None:
         """Delete the bytes; harmless when they are gone."""
