@@ -411,8 +411,8 @@ class Node:
         )
 
     def _record(self, received: Sequence[Reception]) -> list[Recorded]:
-        with self.database.begin() as session:
-            return receptions.record(session, received)
+        with self.database.transact() as connection:
+            return receptions.record(connection, received)
 
     def _flush_notes(self) -> bool:
         self.store.flush_notes()
