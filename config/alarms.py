@@ -131,12 +131,3 @@ def files(settings: AlarmSettings) -> Iterator[tuple[tuple[str, str], Path]]:
             if path := getattr(section, key, None):
                 yield (name, key), path
 
-
-def beside(settings: AlarmSettings, base: Path) -> AlarmSettings:
-    """With the files that the section names relative to the folder of the configuration."""
-    changes: dict[str, dict[str, Path]] = {}
-    for (name, key), path in files(settings):
-        changes.setdefault(name, {})[key] = base / path
-    return settings.model_copy(
-        update={name: getattr(settings, name).model_copy(update=changed) for name, changed in changes.items()}
-    )
