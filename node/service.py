@@ -371,15 +371,16 @@ class Node:
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
+        noting = Activity("noting", self._flush_notes, self.alarms)
         self._clock = Clock()
         for activity in (self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                         self._rewriting, reloading, *self._workers):
+                         self._rewriting, noting, reloading, *self._workers):
             self._clock.every(LOOK_EVERY_S, activity)
         self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
         for activity in (caretaker, *self._alarming):
             self._clock.every(UPKEEP_EVERY_S, activity)
         self._activities = [self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                            self._rewriting, *self._workers, heartbeat, caretaker, reloading,
+                            self._rewriting, *self._workers, noting, heartbeat, caretaker, reloading,
                             *self._alarming]
         self._receiver = self._make_receiver(settings)
         with _listening("http_port", settings.http_port):
@@ -436,6 +437,10 @@ class Node:
     def _record(self, received: Sequence[Reception]) -> list[Recorded]:
         with self.database.begin() as session:
             return receptions.record(session, received)
+
+    def _flush_notes(self) -> bool:
+        self.store.flush_notes()
+        return False
 
     def _worker_step(self, slot: Slot) -> Callable[[], bool]:
         return lambda: self._dispatcher.run_next(slot)

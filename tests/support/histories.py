@@ -78,6 +78,9 @@ class Files:
     def note(self, _entries: object) -> None:
         """What was deleted is written down elsewhere; no history here loses its database."""
 
+    def flush_notes(self) -> None:
+        """As :meth:`note`."""
+
 
 class World:
     """One node on one database, its peers and its clocks."""
