@@ -417,7 +417,7 @@ def _given(document: Mapping[str, Any], section: str, empty: object) -> object:
 def _digest(settings: Settings, peers: Mapping[str, Peer], routes: Sequence[Route]) -> str:
     meaning = {
         # Where is not what; and a URL may hold a password.
-        "node": settings.model_dump(mode="json", exclude={"data", "models", "database_url", "tls"}),
+        "node": settings.model_dump(mode="json", exclude={"data", "models", "database_url", "tls", "dicomweb"}),
         "peers": {
             name: peer.model_dump(mode="json", exclude=set(NO_MATTER_OF_RESULTS)) for name, peer in peers.items()
         },

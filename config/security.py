@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from radnode.config.alarms import THIS_MACHINE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -34,6 +36,7 @@ def contradictions(settings: Settings, peers: Mapping[str, Peer]) -> Iterator[tu
     yield from _of_ports(settings)
     if settings.tls and settings.tls.crl and not settings.tls.ca:
         yield ("node", "tls", "crl"), "nothing asks for a certificate", "write `ca: …` beside it, or leave it out"
+    yield from _of_dicomweb(settings)
     for name, peer in peers.items():
         if peer.tls and (peer.tls.certificate is None) != (peer.tls.key is None):
             given, absent = ("key", "certificate") if peer.tls.certificate is None else ("certificate", "key")
@@ -46,12 +49,23 @@ def contradictions(settings: Settings, peers: Mapping[str, Peer]) -> Iterator[tu
                 yield ("peers", name, key), "nothing comes from it", "write `sends: true`, too"
 
 
+def _of_dicomweb(settings: Settings) -> Iterator[tuple[Where, str, str]]:
+    web = settings.dicomweb
+    if web and web.tls and not settings.tls:
+        yield ("node", "dicomweb", "tls"), "the node has no certificate", "give the node a `tls`"
+    if web and not web.tls and web.host not in THIS_MACHINE:
+        yield (("node", "dicomweb", "host"), "tokens and images would be readable by anybody on the way",
+               "write `tls: true`, or 127.0.0.1 behind a proxy that speaks TLS")
+
+
 def _of_ports(settings: Settings) -> Iterator[tuple[Where, str, str]]:
     """No port is given twice."""
     taken = {settings.dicom_port: "dicom_port"}
     wanted: list[tuple[Where, int]] = [(("node", "http_port"), settings.http_port)]
     if settings.tls:
         wanted.append((("node", "tls", "port"), settings.tls.port))
+    if settings.dicomweb:
+        wanted.append((("node", "dicomweb", "port"), settings.dicomweb.port))
     for where, port in wanted:
         name = ".".join(where[1:])
         if port and port in taken:

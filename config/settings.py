@@ -52,6 +52,14 @@ class ListeningTls(Section):
     crl: Path | None = None
 
 
+class DicomWeb(Section):
+    """Where STOW-RS is served. tls: with the files of the node's `tls`."""
+
+    host: Host = "127.0.0.1"
+    port: ListeningPort = 8043
+    tls: bool = False
+
+
 class Settings(Section):
     """The section `node` of a configuration. Sizes are bytes, `_s` seconds."""
 
@@ -59,6 +67,7 @@ class Settings(Section):
     host: Host = "0.0.0.0"  # noqa: S104 - a PACS is on another machine
     dicom_port: ListeningPort = 11112
     tls: Annotated[ListeningTls | None, BeforeValidator(empty_or_section)] = None
+    dicomweb: Annotated[DicomWeb | None, BeforeValidator(empty_or_section)] = None
     http_host: Host = "127.0.0.1"
     http_port: ListeningPort = 8042
     data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")

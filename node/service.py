@@ -26,6 +26,8 @@ from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
+from radnode.node.dicomweb.recognition import recognise
+from radnode.node.dicomweb.server import WebOptions, WebReceiver
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
 from radnode.node.execution.rewriting import Rewriter
@@ -155,6 +157,9 @@ class Node:
         secured = f" or {settings.tls.port}" if settings.tls else ""
         with _listening("dicom_port", f"{settings.dicom_port}{secured}"):
             self._receiver.start()
+        if self._web_receiver and settings.dicomweb:
+            with _listening("dicomweb.port", settings.dicomweb.port):
+                self._web_receiver.start()
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
@@ -163,6 +168,8 @@ class Node:
     def stop(self) -> None:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
         self._receiver.stop()
+        if self._web_receiver:
+            self._web_receiver.stop()
         self._clock.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
@@ -383,6 +390,7 @@ class Node:
                             self._rewriting, *self._workers, noting, heartbeat, caretaker, reloading,
                             *self._alarming]
         self._receiver = self._make_receiver(settings)
+        self._web_receiver = self._make_web_receiver(settings)
         with _listening("http_port", settings.http_port):
             self._http = HttpServer(
                 create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
@@ -407,6 +415,23 @@ class Node:
             options, admit=self._admit, storage=self._storage, metrics=self.metrics, strangers=self._strangers,
             tls=self._contexts(settings, ssl.CERT_REQUIRED),
         )
+
+    def _make_web_receiver(self, settings: Settings) -> WebReceiver | None:
+        if settings.dicomweb is None:
+            return None
+        options = WebOptions(
+            host=settings.dicomweb.host, port=settings.dicomweb.port, max_requests=settings.max_associations,
+            max_requests_per_host=settings.max_associations_per_host,
+        )
+        return WebReceiver(
+            options, recognise=self._recognise, storage=self._storage, metrics=self.metrics,
+            strangers=self._strangers,
+            tls=self._contexts(settings, ssl.CERT_OPTIONAL) if settings.dicomweb.tls else None,
+        )
+
+    def _recognise(self, host: str, certificate: Certificate | None, authorization: str) -> str | None:
+        peers = self._configuration.peers.values()
+        return recognise(peers, host=host, certificate=certificate, authorization=authorization)
 
     def _contexts(self, settings: Settings, asks: ssl.VerifyMode) -> ServerContexts | None:
         if settings.tls is None:
