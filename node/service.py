@@ -41,6 +41,7 @@ from radnode.node.intake.tally import RefusalTally
 from radnode.node.observability import Metrics
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import ServerContexts, TlsUnusable
+from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.server import HttpServer
@@ -345,8 +346,13 @@ class Node:
             monotonic_s=time.monotonic,
             metrics=self.metrics,
             alarms=self.alarms,
-            on_jobs=self._pulse_workers,
+            on_jobs=self._series_closed,
             look_again_in=lambda seconds: self._closing.pulse_in(seconds),
+        )
+        study_closer = StudyCloser(
+            database=self.database, configuration=lambda: self._configuration, manifests=self._manifests, now=utc_now,
+            monotonic_s=time.monotonic, alarms=self.alarms, on_jobs=self._pulse_workers,
+            look_again_in=lambda seconds: self._closing_studies.pulse_in(seconds),
         )
         cataloguer = Cataloguer(
             database=self.database, store=self.store, reader=self._reader, now=utc_now, metrics=self.metrics,
@@ -363,6 +369,7 @@ class Node:
         )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)
+        self._closing_studies = Activity("closing studies", study_closer.step, self.alarms)
         self._counting = Activity("counting", counter.step, self.alarms)
         self._sending = Activity("sending", sender.send_due, self.alarms)
         self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
@@ -379,16 +386,16 @@ class Node:
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
+        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
+                 self._confirming, self._rewriting, *self._workers, noting, reloading)
+        seldom = (caretaker, *self._alarming)
         self._clock = Clock()
-        for activity in (self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                         self._rewriting, noting, reloading, *self._workers):
+        for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)
         self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
-        for activity in (caretaker, *self._alarming):
+        for activity in seldom:
             self._clock.every(UPKEEP_EVERY_S, activity)
-        self._activities = [self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                            self._rewriting, *self._workers, noting, heartbeat, caretaker, reloading,
-                            *self._alarming]
+        self._activities = (*often, heartbeat, *seldom)
         self._receiver = self._make_receiver(settings)
         self._web_receiver = self._make_web_receiver(settings)
         with _listening("http_port", settings.http_port):
@@ -469,6 +476,10 @@ class Node:
 
     def _worker_step(self, slot: Slot) -> Callable[[], bool]:
         return lambda: self._dispatcher.run_next(slot)
+
+    def _series_closed(self) -> None:
+        self._pulse_workers()
+        self._closing_studies.pulse()
 
     def _pulse_workers(self) -> None:
         for worker in self._workers:

@@ -25,15 +25,17 @@ def ras_affine(volume: Volume) -> Affine:
     return _LPS_TO_RAS @ volume.affine[:, [2, 1, 0, 3]]
 
 
-def to_monai(volume: Volume) -> MetaTensor:
+def to_monai(volume: Volume, *more: Volume) -> MetaTensor:
     """The volume as MONAI's LoadImage would give it: float32, shape (columns, rows, slices), affine to RAS.
 
-    That is the order of axes in which ITK, and so MONAI's own reader, gives a DICOM series.
+    That is the order of axes in which ITK, and so MONAI's own reader, gives a DICOM series. more: volumes on the same
+    grid; all become channels, (channels, columns, rows, slices), as LoadImage makes of a list of files.
     """
     affine = torch.from_numpy(ras_affine(volume))
-    image = MetaTensor(torch.from_numpy(volume.voxels.transpose(2, 1, 0).copy()), affine=affine)
+    images = [torch.from_numpy(each.voxels.transpose(2, 1, 0).copy()) for each in (volume, *more)]
+    image = MetaTensor(torch.stack(images) if more else images[0], affine=affine)
     image.meta.update(
-        original_channel_dim="no_channel", spatial_shape=np.array(image.shape), space=SpaceKeys.RAS,
+        original_channel_dim=0 if more else "no_channel", spatial_shape=np.array(images[0].shape), space=SpaceKeys.RAS,
         original_affine=affine.clone(), filename_or_obj=f"{volume.series_instance_uid}.dcm",
     )
     return image
