@@ -12,7 +12,6 @@ import pytest
 from scipy import ndimage
 from support import bundles, grids
 
-
 from radnode.pipelines.contract import RunContext
 from radnode.pipelines.models.bundle import BundlePipeline
 
