@@ -1,4 +1,6 @@
-"""What a MONAI bundle says about itself (configs/metadata.json), as a manifest. Runs no code of the bundle."""
+"""What a model says about itself, as a manifest: a MONAI bundle in configs/metadata.json, another in its `model.yaml`.
+Runs no code of a model.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from radnode.pipelines.contract import Manifest
+from radnode.pipelines.models import model_file
 from radnode.pipelines.models.store import StoreError
 
 if TYPE_CHECKING:
@@ -35,7 +38,13 @@ def metadata(folder: Path) -> dict[str, Any]:
 
 
 def manifest(folder: Path, pin: Pin) -> Manifest:
-    """What the node knows of a bundle. Raises StoreError, naming what is missing in its metadata."""
+    """What the node knows of a model, by what lies in its folder. Raises StoreError, naming what is missing."""
+    if (folder / model_file.FILE).is_file():
+        return model_file.manifest(folder, pin)
+    return _bundle(folder, pin)
+
+
+def _bundle(folder: Path, pin: Pin) -> Manifest:
     said = metadata(folder)
     inputs = _network(said).get("inputs", {})
     modality = next((str(each["modality"]) for each in inputs.values() if each.get("modality")), "")
