@@ -1,5 +1,5 @@
-"""What a model says about itself, as a manifest: a MONAI bundle in configs/metadata.json, another in its `model.yaml`.
-Runs no code of a model.
+"""What a model says about itself, as a manifest: a MONAI bundle in configs/metadata.json, another in its `model.yaml`,
+nnU-Net in its plans. Runs no code of a model.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from radnode.pipelines.contract import Manifest
-from radnode.pipelines.models import model_file
+from radnode.pipelines.models import model_file, nnunet_folder
 from radnode.pipelines.models.store import StoreError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def metadata(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder.name}: configs/metadata.json cannot be read ({type(error).__name__}); "
-                         "is this the folder of a MONAI bundle?") from error
+                         "is this the folder of a MONAI bundle? Any other model needs a model.yaml") from error
     if not isinstance(content, dict):
         raise StoreError(f"{folder.name}: configs/metadata.json holds no names and values")
     return content
@@ -41,6 +41,8 @@ def manifest(folder: Path, pin: Pin) -> Manifest:
     """What the node knows of a model, by what lies in its folder. Raises StoreError, naming what is missing."""
     if (folder / model_file.FILE).is_file():
         return model_file.manifest(folder, pin)
+    if nnunet_folder.is_results(folder):
+        return model_file.manifest_of(nnunet_folder.read(folder), pin)
     return _bundle(folder, pin)
 
 

@@ -64,10 +64,18 @@ def infer(network: Network, image: MetaTensor, said: Input, device: str) -> Meta
         shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
         raise RunFailed(f"it answers with {shape} to an image of {tuple(batch.shape)}; right would be one tensor "
                         "(1, channels, and the three sizes of the image)")
+    return MetaTensor(finite(answer)[0].float().cpu(), affine=image.affine)
+
+
+def finite(answer: torch.Tensor) -> torch.Tensor:
+    """The answer of a network itself: of numbers that are none the first class would win, as if nothing were there.
+
+    Raises RunFailed for NaN and infinite values.
+    """
     if not bool(torch.isfinite(answer).all()):
-        raise RunFailed("its answer holds values that are no numbers (NaN or infinite): the weights are damaged, or "
-                        "`intensity` in model.yaml is not what it was trained with")
-    return MetaTensor(answer[0].float().cpu(), affine=image.affine)
+        raise RunFailed("its network answers with values that are no numbers (NaN or infinite): its weights are "
+                        "damaged, or the images are not scaled as in its training; compare both with its publication")
+    return answer
 
 
 def decide(answer: MetaTensor, said: Output, volume: Volume) -> torch.Tensor:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUNTIMES = ("torchscript", "torch-export", "onnx", "tensorflow.js")
-PATCH = (16, 16, 16)
+PATCH = (32, 32, 16)
 
 
 class Tiny(torch.nn.Module):
