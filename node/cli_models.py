@@ -55,6 +55,9 @@ def add(
     out.print(escape(f"{pin.name}: {manifest.title} {manifest.version}, {manifest.modality}, SHA-256 {pin.sha256}"),
               soft_wrap=True, highlight=False)
     out.print(escape(f"licence: {manifest.licence}; intended use: {manifest.intended_use}"), soft_wrap=True)
+    for number, each in enumerate(manifest.inputs):
+        out.print(escape(f"reads {each.name}: {each.wanted}{' (results lie on it)' if number == 0 else ''}"),
+                  soft_wrap=True, highlight=False)
     out.print(f"name it in a route: run: [{pin.name}]", markup=False, highlight=False)
 
 
@@ -81,7 +84,7 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
 @models_app.command("try")
 def try_model(
     name: Name,
-    study: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with the images of one series.")],
+    study: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with the images of one study.")],
     output: Annotated[Path, typer.Option("--output", help="Folder for results and pictures.")] = Path("radnode-try"),
     form: Annotated[list[str] | None, typer.Option("--form", help="Result forms; SEG and TID1500 if none.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:0.")] = "cpu",
