@@ -130,7 +130,7 @@ class WebReceiver:
             order = self._order(request, connection)
             self._sit_down(connection)
         except NotHttp as error:
-            return self._turn_away(connection, stream, _Refused(400, _short(f"not a request: {error}")))
+            return self._turn_away(connection, stream, _Refused(error.status, _short(f"not a request: {error}")))
         except _Refused as refused:
             return self._turn_away(connection, stream, refused)
         connection.established = True
@@ -209,8 +209,10 @@ class WebReceiver:
             transaction.take(parts(body, order.content))
         except NoSuchType as error:
             return 415, str(error)
-        except (Malformed, NotHttp) as error:
-            return 400, _short(str(error))
+        except NotHttp as error:
+            return error.status, _short(str(error))
+        except Malformed as error:
+            return 400, str(error)
         except TooSlow:
             return 408, "the body came too slowly"
         except OverInflated:
