@@ -102,12 +102,15 @@ class WebReceiver:
             host=options.host, port=options.port, serve=self.serve, deadlines=options.deadlines, strangers=strangers,
             tls=tls.current if tls else None,
         )
-        self.port = options.port
 
-    def start(self) -> int:
-        """Listen; returns the port. Raises OSError when the address is taken."""
-        self.port = self._listener.start()
-        return self.port
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._listener.port
+
+    def start(self) -> None:
+        """Listen. Raises OSError when the address is taken."""
+        self._listener.start()
 
     def stop(self) -> None:
         """Accept no more; what is being stored is still stored, then every connection is closed."""
