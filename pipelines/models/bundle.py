@@ -16,6 +16,8 @@ from monai.bundle.config_parser import ConfigParser
 from radnode.pipelines.contract import NotProcessed, RunFailed
 from radnode.pipelines.models import answers, description, grids
 from radnode.pipelines.models.adapting import DEVICE, ITEMS, START_UP, WEIGHTS, adapt
+from radnode.pipelines.models.finite import Watch
+from radnode.pipelines.models.outside import outside
 from radnode.pipelines.models.own_modules import OwnModules
 from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_only
 
@@ -34,6 +36,7 @@ class BundlePipeline:
         self._said = description.metadata(folder)
         self._reads = description.images_read(folder, self._said)
         self._own = OwnModules(folder)
+        self._watch = Watch()
         self._items: list[dict[str, Any]] = [{}]  # an engine counts once, when it is made, what an epoch holds
         self._evaluator: Any = None
         self._output: Any = None
@@ -87,6 +90,10 @@ class BundlePipeline:
                 evaluator = parser.get_parsed_content("evaluator")
                 for each in parser.get_parsed_content(WEIGHTS):
                     load_weights(folder, Path(each["path"]), each["into"], strict=bool(each["strict"]))
+                    for network in each["into"].values():
+                        self._watch.over(network)
+        except OSError as error:
+            raise RunFailed(f"bundle {folder.name} cannot be opened: {outside(error)}") from error
         except (ImportError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunFailed(f"bundle {folder.name} cannot be opened: {_innermost(error)}") from error
         evaluator.logger.setLevel(logging.WARNING)
@@ -98,7 +105,10 @@ class BundlePipeline:
         try:
             with torch.inference_mode():
                 self._evaluator.run()
+            self._watch.check()
             output = self._output
+        except OSError as error:
+            raise RunFailed(f"bundle {self._folder.name}: {outside(error)}") from error
         except (KeyError, TypeError, ValueError, IndexError, NotImplementedError) as error:
             raise RunFailed(f"bundle {self._folder.name} failed on these images: {_innermost(error)}") from error
         finally:

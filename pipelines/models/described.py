@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.models import answers, model_file
+from radnode.pipelines.models.outside import outside
 from radnode.pipelines.models.preparing import decide, infer, prepare
 from radnode.pipelines.models.runtimes import Network, open_network
 from radnode.pipelines.models.store import StoreError
@@ -51,6 +52,8 @@ class DescribedPipeline:
         context.stage("running the network")
         try:
             answer = infer(self._network, image, said.input, context.device)
+        except OSError as error:
+            raise RunFailed(outside(error)) from error
         except (TypeError, ValueError, IndexError, NotImplementedError) as error:
             raise RunFailed(f"its network failed on these images: {_line(error)}") from error
         except RuntimeError as error:

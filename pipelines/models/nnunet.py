@@ -15,8 +15,9 @@ from monai.data.meta_tensor import MetaTensor
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.models import answers, nnunet_folder
+from radnode.pipelines.models.finite import finite
 from radnode.pipelines.models.model_file import Input
-from radnode.pipelines.models.preparing import finite, prepare
+from radnode.pipelines.models.preparing import prepare
 from radnode.pipelines.models.store import StoreError
 from radnode.pipelines.models.weights import tensors_and_arrays_only
 
