@@ -65,7 +65,7 @@ def to_source(labels: torch.Tensor, volume: Volume) -> NDArray[np.integer]:
     values = labels.cpu().numpy()
     if isinstance(labels, MetaTensor):
         there = np.linalg.solve(labels.affine.cpu().numpy().astype(np.float64), ras_affine(volume))
-        values = _nearest(values, there, wanted)
+        values = _nearest(values, there.astype(np.float64), wanted)
     elif values.shape[1:] != wanted:
         raise RunFailed(f"the model's answer has the shape {tuple(labels.shape)} and no place: neither that of "
                         "the images nor a grid that could be brought back to them")
@@ -85,7 +85,7 @@ def _nearest(values: NDArray[Any], there: Affine, shape: tuple[int, ...]) -> NDA
     if _moved(across, last) < _SAME_PLACE:
         steps = (there[row, axis] * np.arange(shape[axis]) + there[row, 3] for row, axis in enumerate(axes))
         (i, at_i), (j, at_j), (k, at_k) = map(_taken, steps, values.shape[1:], reach)
-        found = values[:, *np.ix_(i, j, k)] * (at_i[:, None, None] & at_j[:, None] & at_k)
+        found = values[:, i[:, None, None], j[:, None], k] * (at_i[:, None, None] & at_j[:, None] & at_k)
         return found.transpose(0, *(np.argsort(axes) + 1))
     found = np.empty((len(values), *shape), values.dtype)
     plane = np.indices(shape[1:]).reshape(2, -1)
