@@ -38,17 +38,21 @@ def ras_affine(volume: Volume) -> Affine:
     return affine
 
 
-def to_monai(volume: Volume) -> MetaTensor:
+def to_monai(volume: Volume, *more: Volume) -> MetaTensor:
     """The volume as MONAI's LoadImage would give it: float32, shape (columns, rows, slices), affine to RAS.
 
-    That is the order of axes in which ITK, and so MONAI's own reader, gives a DICOM series.
+    That is the order of axes in which ITK, and so MONAI's own reader, gives a DICOM series. more: volumes on the same
+    grid; all become channels, (channels, columns, rows, slices), as LoadImage makes of a list of files.
     """
     affine = torch.from_numpy(ras_affine(volume))
+    images = [torch.from_numpy(each.voxels.transpose(2, 1, 0).copy()) for each in (volume, *more)]
     # Without `spatial_ndim` MONAI would take the first axis for channels; pads, flips and zooms would then lie wrongly.
-    image = MetaTensor(torch.from_numpy(volume.voxels.transpose(2, 1, 0).copy()), affine=affine, spatial_ndim=3,
-                       meta={"original_channel_dim": "no_channel"})
+    image = MetaTensor(
+        torch.stack(images) if more else images[0], affine=affine, spatial_ndim=3,
+        meta={"original_channel_dim": 0 if more else "no_channel"},
+    )
     image.meta.update(
-        spatial_shape=np.array(image.shape), space=SpaceKeys.RAS,
+        spatial_shape=np.array(images[0].shape), space=SpaceKeys.RAS,
         original_affine=affine.clone(), filename_or_obj=f"{volume.series_instance_uid}.dcm",
     )
     return image
