@@ -8,7 +8,7 @@ Nothing of what the model computes is changed. What is changed, and why:
 - the data set is one item in memory, read in this process (`num_workers` 0, batches of one);
 - `device` is this worker's, also where an expression says `torch.device('cuda')`;
 - labels that were decided before they are brought back to the images' grid are brought back by nearest neighbour:
-  halfway between nothing and label 2 lies no label 1;
+  halfway between nothing and label 2 lies no label 1; and Invertd's nearest neighbour is the nearest one;
 - a `Lambda` that merges channels decided one by one into numbers of its own (4 for enhancing tumour) is left out:
   `channel_def` names channels, not those numbers;
 - arguments that MONAI has withdrawn since are left out (`WITHDRAWN`).
@@ -28,6 +28,7 @@ WEIGHTS, START_UP = "radnode_weights", "radnode_start_up"
 _LOADERS = {"LoadImage": "Received", "LoadImaged": "Receivedd", "LoadImageD": "Receivedd", "LoadImageDict": "Receivedd"}
 _KEPT_OF_LOADERS = {"_target_", "_disabled_", "keys", "allow_missing_keys", "dtype", "ensure_channel_first",
                     "image_only"}
+_INVERSIONS = ("Invertd", "InvertD", "InvertDict")
 _WEIGHTS = "CheckpointLoader"
 # MONAI 1.6: SwinUNETR takes any size whose sides its windows divide, and no longer asks for one.
 WITHDRAWN = {"SwinUNETR": ("img_size",)}
@@ -71,6 +72,8 @@ def _walk(value: Any, weights: list[dict[str, Any]]) -> Any:
             weights.append(dict(value))
         dropped = WITHDRAWN.get(found, ())
         walked = {key: _walk(each, weights) for key, each in value.items() if key not in dropped}
+        if found in _INVERSIONS:
+            walked["_target_"] = "radnode.pipelines.models.inverting.Inverted"
         return {**walked, "_disabled_": True} if _is_left_out(found) else walked
     if isinstance(value, str) and value.startswith("$"):
         return _CUDA.sub(DEVICE, value)
