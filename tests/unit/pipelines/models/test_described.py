@@ -180,7 +180,9 @@ def shown_nothing(folder: Path) -> None:
     (that_gives_no_probabilities, "no probabilities; `activation: sigmoid`"),
     (shown_nothing, "no voxel of these images lies above crop_above, 2"),
 ])
-def test_a_broken_model_is_named_with_what_is_wrong(break_it: Callable[[Path], None], said: str, tmp_path: Path) -> None:
+def test_a_broken_model_is_named_with_what_is_wrong(
+    break_it: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
     folder = described.write_model(tmp_path / "tiny")
     break_it(folder)
     with pytest.raises(RunFailed, match=f"model tiny: .*{said}"):
