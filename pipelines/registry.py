@@ -11,7 +11,7 @@ import importlib
 import io
 import re
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from radnode.pipelines.contract import ALGORITHM_FAMILIES, Manifest, RunFailed
+from radnode.pipelines.contract import ALGORITHM_FAMILIES, READS, Manifest, RunFailed
 from radnode.pipelines.models import description, store
 
 if TYPE_CHECKING:
@@ -119,7 +119,8 @@ def parse(text: str) -> Manifest:
         raise ManifestError("not a list of `key: value` lines")
     _check_keys(content)
     for entry in fields(Manifest):
-        _check_value(entry.name, content[entry.name], _TYPES[str(entry.type)])
+        if entry.name in content:
+            _check_value(entry.name, content[entry.name], _TYPES[str(entry.type)])
     return Manifest(**content)
 
 
@@ -187,7 +188,7 @@ def _check_keys(content: Mapping[Any, Any]) -> None:
             nearest = get_close_matches(str(key), known, n=1)
             hint = f"; did you mean `{nearest[0]}`?" if nearest else ""
             raise ManifestError(f"unknown key `{key}`{hint}")
-    missing = [key for key in known if key not in content]
+    missing = [entry.name for entry in fields(Manifest) if entry.default is MISSING and entry.name not in content]
     if missing:
         raise ManifestError(f"missing {', '.join(f'`{key}`' for key in missing)}")
 
@@ -202,8 +203,9 @@ def _check_value(key: str, value: object, kind: type) -> None:
         raise ManifestError(f"`{key}` is {value!r}, expected {_PATTERNS[key][1]}")
     if key in _SMALLEST and isinstance(value, int) and value < _SMALLEST[key]:
         raise ManifestError(f"`{key}` is {value}, expected at least {_SMALLEST[key]}")
-    if key == "algorithm_family" and value not in ALGORITHM_FAMILIES:
-        raise ManifestError(f"`{key}` is {value!r}, expected one of {', '.join(ALGORITHM_FAMILIES)}")
+    for choice, known in (("algorithm_family", ALGORITHM_FAMILIES), ("reads", READS)):
+        if key == choice and value not in known:
+            raise ManifestError(f"`{key}` is {value!r}, expected one of {', '.join(known)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -48,7 +48,9 @@ from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
 from radnode.pipelines.results.writing import Making
 from radnode.pipelines.sources.headers import read_header
-from radnode.pipelines.sources.select import SourceInstance, select_stack
+from radnode.pipelines.sources.images import read_projections
+from radnode.pipelines.sources.projections import select_projections
+from radnode.pipelines.sources.select import Selection, SourceInstance, select_stack
 from radnode.pipelines.sources.volume import read_images
 
 if TYPE_CHECKING:
@@ -181,15 +183,17 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime)
     manifest = warm.manifest(order.pipeline, order.model_digest)
     with progress.step("select"):
         headers = progress.headers = [_read_header(instance) for instance in order.instances]
-        selection = select_stack(
-            [SourceInstance(path=Path(instance.path), dataset=header)
-             for instance, header in zip(order.instances, headers, strict=True)],
-            manifest,
+        instances = [SourceInstance(path=Path(instance.path), dataset=header)
+                     for instance, header in zip(order.instances, headers, strict=True)]
+        selection = select_stack(instances, manifest) if manifest.reads == "volume" else (
+            select_projections(instances, manifest)
         )
         progress.excluded = selection.excluded
     with progress.step("decode"):
-        images = read_images(selection, manifest.modality)
-        source = read_source(headers, images.volume)
+        images = read_images(selection, manifest.modality) if isinstance(selection, Selection) else (
+            read_projections(selection, manifest)
+        )
+        source = read_source(headers, images.volume, images.projections)
         progress.repairs = source.repairs
     findings = _findings(order, warm, images, progress)
     provenance = Provenance(manifest=manifest, order=order, started=started)
@@ -240,7 +244,7 @@ def _findings(order: WorkOrder, warm: Warm, images: StudyImages, progress: _Prog
     """What the pipeline says, or what it said when it ran."""
     if order.findings:
         with progress.step("recall"):
-            return findings_file.load(Path(order.findings), images.volume)
+            return findings_file.load(Path(order.findings), images.volume, images.projections)
     with progress.step("infer"):
         context = RunContext(device=order.device, stage=progress.within)
         return _with_input_remarks(warm.pipeline(order.pipeline).run(images, context), images)

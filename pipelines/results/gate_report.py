@@ -183,7 +183,7 @@ def _region(group: Dataset, detection: Detection, findings: Findings) -> Iterato
     if points.shape != meant.points.shape or np.abs(points - meant.points).max() > 1e-3:
         yield "geometry", f"{detection.key} does not lie where it was found"
     shape = (findings.grid.voxels.shape[1:] if findings.volume is not None
-             else findings.projection(meant.image.sop_instance_uid).pixels.shape)
+             else findings.projection(meant.image.sop_instance_uid, meant.image.frame_number).shape)
     if (points < 0).any() or (points > np.array(shape[::-1])).any():
         yield "geometry", f"{detection.key} lies outside its image"
     images = [
