@@ -70,7 +70,7 @@ _SLICE = (
     "PatientOrientation", "Laterality", "ImageLaterality", "ViewPosition", "ViewCodeSequence", "ImagerPixelSpacing",
     "PresentationIntentType", "SourceImageSequence", "StudyDate", "StudyTime",
     # What a presentation state must repeat of the image.
-    "SamplesPerPixel", "PhotometricInterpretation", "RescaleIntercept", "RescaleSlope", "RescaleType",
+    "SamplesPerPixel", "PhotometricInterpretation", "RescaleIntercept", "RescaleSlope", "RescaleType", "ICCProfile",
 )
 
 # What scanners round direction cosines to.

@@ -7,12 +7,14 @@ well, so that is a sensible one. Each segment and each kind of mark has a layer 
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
 from highdicom import PresentationLUTTransformation, ReferencedImageSequence, pr
 from highdicom.color import CIELabColor
 from highdicom.enum import PresentationLUTShapeValues
+from PIL import ImageCms
 
 from radnode.pipelines.findings import Segment
 from radnode.pipelines.geometry import Projection
@@ -35,20 +37,24 @@ if TYPE_CHECKING:
 
 
 def write(writing: Writing) -> tuple[Dataset, ...]:
-    """One state for all images with findings of one kind: grey, grey inverted, colour; none when nothing was found."""
+    """One state for all images with findings that one state may show; none when nothing was found."""
     findings = writing.findings
     shown: list[Segment | Detection] = [*findings.segments, *findings.detections]
-    kinds: dict[str, list[Drawn]] = {}
+    kinds: dict[tuple[str, ...], list[Drawn]] = {}
     for number, each in enumerate(shown, 1):
         for image, rings in drawn(each, findings):
             kind = _kind(writing.source.header(image.sop_instance_uid))
             kinds.setdefault(kind, []).append((number, each, image, rings))
-    return tuple(_state(writing, kind, kinds[kind], number) for number, kind in enumerate(sorted(kinds), 1))
+    return tuple(_state(writing, kind[0], kinds[kind], number) for number, kind in enumerate(sorted(kinds), 1))
 
 
-def _kind(header: Dataset) -> str:
+def _kind(header: Dataset) -> tuple[str, ...]:
+    """What the images of one state share: their polarity or that they have colours, size, modality values, profile."""
     photometric = str(header.get("PhotometricInterpretation", ""))
-    return photometric if photometric == "MONOCHROME1" else "MONOCHROME2" if "MONO" in photometric else "colour"
+    shared = (header.get(each, "") for each in (
+        "Rows", "Columns", "RescaleSlope", "RescaleIntercept", "RescaleType", "ICCProfile"
+    ))
+    return photometric if "MONOCHROME" in photometric else "colour", *(str(each) for each in shared)
 
 
 def _state(
@@ -77,7 +83,8 @@ def _state(
         "content_creator_name": f"AI^{writing.provenance.manifest.name}",
     }
     if kind == "colour":
-        result: Dataset = pr.ColorSoftcopyPresentationState(**common)
+        profile = _profile(next(iter(images.values())).get("ICCProfile"))
+        result: Dataset = pr.ColorSoftcopyPresentationState(icc_profile=profile, **common)
     else:
         # A state's own polarity stands in place of the image's: MONOCHROME1 would be shown as a negative.
         polarity = PresentationLUTShapeValues.INVERSE if kind == "MONOCHROME1" else PresentationLUTShapeValues.IDENTITY
@@ -90,6 +97,18 @@ def _state(
     result.Laterality = ""
     result.PresentationCreationDate, result.PresentationCreationTime = result.SeriesDate, result.SeriesTime
     return result
+
+
+def _profile(own: bytes | None) -> bytes:
+    """The image's, or sRGB as a viewer takes it anyway, as that of an input device (PS3.3 C.11.15).
+
+    ICC.1:2010 7.2: bytes 12 to 15 are the class, 16 to 19 the colours, and 24 to 35 the time of making, which would
+    make a state that is written again another one.
+    """
+    if own is not None and own[12:20] in (b"scnrRGB ", b"spacRGB ", b"mntrRGB "):
+        return own[:12] + b"scnr" + own[16:]
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:12] + b"scnr" + profile[16:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]
 
 
 def _windows(writing: Writing, images: Mapping[str, Dataset]) -> list[pr.SoftcopyVOILUTTransformation]:

@@ -22,7 +22,7 @@ from highdicom.seg import (
 )
 from pydicom import DataElement, Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.uid import RLELossless
+from pydicom.uid import RLELossless, VLPhotographicImageStorage
 
 from radnode.pipelines.contract import ALGORITHM_FAMILIES
 from radnode.pipelines.findings import Code, Map, MapKind
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radnode.pipelines.findings import Segment
+    from radnode.pipelines.geometry import SourceFrame
     from radnode.pipelines.results.identity import Provenance
     from radnode.pipelines.results.writing import Writing
 
@@ -137,13 +138,17 @@ def _header(
     shared.PixelMeasuresSequence[0].SpacingBetweenSlices = round(between, 6)
     # A single segment stands there; the frames name it themselves.
     shared.pop("SegmentIdentificationSequence", None)
-    named = frames.references(volume.frames)
+    _name_sources(result, volume.frames, volume.series_instance_uid)
+    return result
+
+
+def _name_sources(result: Dataset, sources: Iterable[SourceFrame], series_instance_uid: str) -> None:
+    named = frames.references(sources)
     explicit_vr.set_sequence(result, "SourceImageSequence", named)
     explicit_vr.set_sequence(result, "ReferencedSeriesSequence", [explicit_vr.item(
         explicit_vr.sequence("ReferencedInstanceSequence", *named),
-        explicit_vr.element("SeriesInstanceUID", volume.series_instance_uid),
+        explicit_vr.element("SeriesInstanceUID", series_instance_uid),
     )])
-    return result
 
 
 def _highdicom(
@@ -225,6 +230,7 @@ def _on_projection(
             _descriptions(segments, writing.provenance), [header], planes, number,
         )
     # Without a place in the patient, what is left and right in the picture must be said (PS3.3 C.7.6.1.1.1).
+    result.PatientOrientation = ""
     for keyword in ("PatientOrientation", "ImageLaterality", "Laterality"):
         if keyword in header:
             result[keyword] = header[keyword]
@@ -237,7 +243,9 @@ def _on_frames(
     """The segmentation of an image with several frames: highdicom's of one of them, and then the frames."""
     alone = Dataset()
     alone.update(header)
-    alone.NumberOfFrames = 1
+    del alone.NumberOfFrames
+    # highdicom looks for functional groups in any image that may have frames, which clips have not.
+    alone.add_new("SOPClassUID", "UI", VLPhotographicImageStorage)
     slices = frames.slices_of(segments)
     kind = SegmentationTypeValues.BINARY if frames.overlapping(segments, slices) else kind
     one_pixel_each = np.zeros((1, int(header.Rows), int(header.Columns)), dtype=np.uint16)
@@ -245,7 +253,9 @@ def _on_frames(
     descriptions = _descriptions(segments, writing.provenance)
     result = _highdicom(writing, kind, descriptions, [alone], one_pixel_each, number)
     result.SharedFunctionalGroupsSequence[0].pop("SegmentIdentificationSequence", None)
-    places = frames.places_of_frames(writing.findings.frames_of(segments[0]))
+    sources = writing.findings.frames_of(segments[0])
+    _name_sources(result, sources, str(header.SeriesInstanceUID))
+    places = frames.places_of_frames(sources)
     label_map = kind is SegmentationTypeValues.LABELMAP
     pointers = [("InStackPositionNumber", "FrameContentSequence")]
     if not label_map:

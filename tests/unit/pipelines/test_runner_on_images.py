@@ -10,8 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 from support import flat_images as flat
+from support import projection_samples, sample_pipelines, validators
 from support import result_samples as samples
-from support import sample_pipelines, validators
 
 from radnode.pipelines import registry, runner
 from radnode.pipelines.contract import InputInstance, RunReport, RunState
@@ -115,6 +115,7 @@ def test_marks_on_mammograms_lie_in_every_result_where_they_lie_in_the_image(
         np.testing.assert_array_equal(segmentation.pixel_array.squeeze(), flat.marked())
     (state,) = results["GSPS"]
     assert state.PresentationLUTShape == ("INVERSE" if inverted else "IDENTITY")
+    assert len(state.SoftcopyVOILUTSequence) == 4
     assert {box(np.array(each.GraphicObjectSequence[0].GraphicData).reshape(-1, 2))
             for each in state.GraphicAnnotationSequence} == {MEANT}
     cad = results["MAMMOGRAPHY-CAD"][0]
@@ -123,6 +124,15 @@ def test_marks_on_mammograms_lie_in_every_result_where_they_lie_in_the_image(
     for picture in results["SC"][1:]:
         assert drawn_in_the_upper_right(picture.pixel_array)
     validators.dcmpschk(next(Path(each.path) for each in report.objects if each.form == "GSPS"))
+
+
+def test_mammograms_of_two_sizes_have_a_state_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = flat.write_mammograms(tmp_path / "in")[:1]
+    _, header, *_ = projection_samples.mammograms()
+    files.append(flat.write_grey(tmp_path / "in", header, np.pad(flat.grey(), ((0, 6), (0, 2)), constant_values=900)))
+    report, results = run(tmp_path, monkeypatch, files, "MG", "projection", ("GSPS",))
+    assert (report.state, report.reason) == (RunState.FINDINGS, "")
+    assert len(results["GSPS"]) == 2
 
 
 def drawn_in_the_upper_right(picture: np.ndarray) -> bool:
