@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.geometry import ColourImage, Projection, Volume
+    from radnode.pipelines.inputs import Input
     from radnode.pipelines.languages import Language
 
 
@@ -77,6 +78,8 @@ class Manifest:
     device_memory_mb: what a run needs on the device. model_digest: SHA-256 of the weights, or of the code
     version for a pipeline without weights. algorithm_family: a key of :data:`ALGORITHM_FAMILIES`.
     series_number: its results take this number and the next ones, one a result form.
+    inputs: the images of one study that it reads, by name, the reference first; none for one that reads a series.
+    registers: whether an image of another frame of reference may be moved onto the reference's, rigidly.
     """
 
     name: str
@@ -93,15 +96,18 @@ class Manifest:
     model_digest: str
     series_number: int
     reads: str = "volume"
+    inputs: tuple[Input, ...] = ()
+    registers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyImages:
     """The decoded input of one run.
 
-    volume: the selected series. None for a pipeline that reads images, as its manifest says (`reads`), so that the type
-    of all others stays without a doubt.
+    volume: the selected series, of several inputs the first. None for a pipeline that reads images, as its manifest
+    says (`reads`), so that the type of all others stays without a doubt.
     projections: those images: :class:`Projection` or :class:`ColourImage` each, by Instance Number, then frame.
+    others: the further inputs by name, on the grid of `volume`; `valid` is False where they do not reach.
     excluded: SOP Instance UID -> why that instance was left out.
     notes: what was unusual about the input and must travel with the result.
     acquisition: DICOM keyword -> value, how the images were made (kernel, slice thickness, contrast...), as
@@ -114,6 +120,8 @@ class StudyImages:
     notes: tuple[str, ...] = ()
     acquisition: Mapping[str, str] = field(default_factory=dict)
     projections: tuple[Projection | ColourImage, ...] = ()
+    others: Mapping[str, Volume] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:

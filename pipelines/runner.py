@@ -49,8 +49,9 @@ from radnode.pipelines.results.normalise import read_source
 from radnode.pipelines.results.writing import Making
 from radnode.pipelines.sources.headers import read_header
 from radnode.pipelines.sources.images import read_projections
-from radnode.pipelines.sources.projections import select_projections
+from radnode.pipelines.sources.projections import ImageSelection, select_projections
 from radnode.pipelines.sources.select import Selection, SourceInstance, select_stack
+from radnode.pipelines.sources.study import StudySelection, read_study, select_study
 from radnode.pipelines.sources.volume import read_images
 
 if TYPE_CHECKING:
@@ -185,15 +186,14 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime)
         headers = progress.headers = [_read_header(instance) for instance in order.instances]
         instances = [SourceInstance(path=Path(instance.path), dataset=header)
                      for instance, header in zip(order.instances, headers, strict=True)]
-        selection = select_stack(instances, manifest) if manifest.reads == "volume" else (
-            select_projections(instances, manifest)
-        )
+        selection = _select(instances, manifest)
         progress.excluded = selection.excluded
     with progress.step("decode"):
-        images = read_images(selection, manifest.modality) if isinstance(selection, Selection) else (
-            read_projections(selection, manifest)
+        images = _read(selection, manifest)
+        own_first = headers if images.projections else sorted(
+            headers, key=lambda each: each.SeriesInstanceUID != images.volume.series_instance_uid
         )
-        source = read_source(headers, images.volume, images.projections)
+        source = read_source(own_first, images.volume, images.projections)
         progress.repairs = source.repairs
     findings = _findings(order, warm, images, progress)
     provenance = Provenance(manifest=manifest, order=order, started=started)
@@ -214,6 +214,23 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime)
         remarks=findings.remarks,
         findings=str(kept),
     )
+
+
+def _select(
+    instances: Sequence[SourceInstance], manifest: Manifest
+) -> Selection | StudySelection | ImageSelection:
+    """What the manifest reads of them. Raises NotProcessed."""
+    if manifest.reads != "volume":
+        return select_projections(instances, manifest)
+    return select_study(instances, manifest) if manifest.inputs else select_stack(instances, manifest)
+
+
+def _read(selection: Selection | StudySelection | ImageSelection, manifest: Manifest) -> StudyImages:
+    if isinstance(selection, ImageSelection):
+        return read_projections(selection, manifest)
+    if isinstance(selection, StudySelection):
+        return read_study(selection, manifest)
+    return read_images(selection, manifest.modality)
 
 
 def _with_refusal(

@@ -9,6 +9,8 @@ Nothing of what the model computes is changed. What is changed, and why:
 - `device` is this worker's, also where an expression says `torch.device('cuda')`;
 - labels that were decided before they are brought back to the images' grid are brought back by nearest neighbour:
   halfway between nothing and label 2 lies no label 1;
+- a `Lambda` that merges channels decided one by one into numbers of its own (4 for enhancing tumour) is left out:
+  `channel_def` names channels, not those numbers;
 - arguments that MONAI has withdrawn since are left out (`WITHDRAWN`).
 """
 
@@ -24,7 +26,8 @@ WEIGHTS, START_UP = "radnode_weights", "radnode_start_up"
 """Where the adapted configuration keeps what its CheckpointLoaders would load, and the other parts of `initialize`."""
 
 _LOADERS = {"LoadImage": "Received", "LoadImaged": "Receivedd", "LoadImageD": "Receivedd", "LoadImageDict": "Receivedd"}
-_KEPT_OF_LOADERS = {"_target_", "_disabled_", "keys", "allow_missing_keys", "dtype", "ensure_channel_first"}
+_KEPT_OF_LOADERS = {"_target_", "_disabled_", "keys", "allow_missing_keys", "dtype", "ensure_channel_first",
+                    "image_only"}
 _WEIGHTS = "CheckpointLoader"
 # MONAI 1.6: SwinUNETR takes any size whose sides its windows divide, and no longer asks for one.
 WITHDRAWN = {"SwinUNETR": ("img_size",)}
@@ -59,7 +62,7 @@ def adapt(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
 def _walk(value: Any, weights: list[dict[str, Any]]) -> Any:
     if isinstance(value, list):
         kept = [each for each in value if not (isinstance(each, Mapping) and _leave(each, weights))]
-        return _by_nearest_neighbour([_walk(each, weights) for each in kept])
+        return _by_nearest_neighbour(_unmerged([_walk(each, weights) for each in kept]))
     if isinstance(value, Mapping):
         if (found := _class(value)) in _LOADERS:
             options = {key: each for key, each in value.items() if key in _KEPT_OF_LOADERS}
@@ -82,6 +85,16 @@ def _by_nearest_neighbour(transforms: list[Any]) -> list[Any]:
         if decided and name.startswith("Invert"):
             each["nearest_interp"] = True
     return transforms
+
+
+def _unmerged(transforms: list[Any]) -> list[Any]:
+    one_by_one, kept = False, []
+    for each in transforms:
+        name = _class(each) if isinstance(each, dict) else ""
+        one_by_one |= name.startswith("AsDiscrete") and each.get("threshold") is not None
+        if not (one_by_one and name.startswith("Lambda")):
+            kept.append(each)
+    return kept
 
 
 def _leave(value: Mapping[str, Any], weights: list[dict[str, Any]]) -> bool:

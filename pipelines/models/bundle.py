@@ -32,6 +32,7 @@ class BundlePipeline:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._said = description.metadata(folder)
+        self._reads = description.images_read(folder, self._said)
         self._own = OwnModules(folder)
         self._items: list[dict[str, Any]] = [{}]  # an engine counts once, when it is made, what an epoch holds
         self._evaluator: Any = None
@@ -46,7 +47,7 @@ class BundlePipeline:
                 context.stage("loading")
                 self._open(context.device)
             context.stage("running the bundle")
-            answer = self._evaluate({self._image_key(): grids.to_monai(images.volume)}).get(name)
+            answer = self._evaluate(self._item(images)).get(name)
         if answer is None:
             raise RunFailed(f"bundle {self._folder.name} gave no answer named {name!a}")
         context.stage("reading its answer")
@@ -60,15 +61,15 @@ class BundlePipeline:
         kinds = ", ".join(f"{each.get('type')}/{each.get('format')}" for each in outputs.values()) or "none"
         raise NotProcessed(f"bundle {self._folder.name} gives {kinds}; readable are segmentations")
 
-    def _image_key(self) -> str:
-        inputs = description.image_inputs(self._said)
-        answers.check_modalities([str(name) for name in inputs])
-        key = next(iter(inputs), "image")
-        channels = int(inputs.get(key, {}).get("num_channels") or 1)
-        named = inputs.get(key, {}).get("channel_def") or {}
-        if channels > 1 and len(named) > 1:
-            answers.check_modalities([str(each) for each in named.values()])
-        return key
+    def _item(self, images: StudyImages) -> dict[str, Any]:
+        """What the bundle's data set would hold: each image under its key, channels of one key stacked."""
+        volumes = dict(images.others)
+        if self._reads.inputs:
+            volumes[self._reads.inputs[0].name] = images.volume
+        if missing := [each.name for each in self._reads.inputs if each.name not in volumes]:
+            raise RunFailed(f"bundle {self._folder.name} reads {', '.join(missing)} as well; it got one series")
+        return {key: grids.to_monai(*[volumes[name] for name in names] or [images.volume])
+                for key, names in self._reads.keys.items()}
 
     def _open(self, device: str) -> None:
         folder = self._folder

@@ -1,4 +1,6 @@
-"""What a MONAI bundle says about itself (configs/metadata.json), as a manifest. Runs no code of the bundle."""
+"""What a model says about itself, as a manifest: a MONAI bundle in configs/metadata.json, another in its `model.yaml`,
+nnU-Net in its plans. Runs no code of a model.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from radnode.pipelines.contract import Manifest
+from radnode.pipelines.models import model_file, nnunet_folder
+from radnode.pipelines.models.inputs import Reads, UnclearInput, reads
 from radnode.pipelines.models.store import StoreError
 
 if TYPE_CHECKING:
@@ -28,26 +35,36 @@ def metadata(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder.name}: configs/metadata.json cannot be read ({type(error).__name__}); "
-                         "is this the folder of a MONAI bundle?") from error
+                         "is this the folder of a MONAI bundle? Any other model needs a model.yaml") from error
     if not isinstance(content, dict):
         raise StoreError(f"{folder.name}: configs/metadata.json holds no names and values")
     return content
 
 
 def manifest(folder: Path, pin: Pin) -> Manifest:
-    """What the node knows of a bundle. Raises StoreError, naming what is missing in its metadata."""
+    """What the node knows of a model, by what lies in its folder. Raises StoreError, naming what is missing."""
+    if (folder / model_file.FILE).is_file():
+        return model_file.manifest(folder, pin)
+    if nnunet_folder.is_results(folder):
+        return model_file.manifest_of(nnunet_folder.read(folder), pin)
+    return _bundle(folder, pin)
+
+
+def _bundle(folder: Path, pin: Pin) -> Manifest:
     said = metadata(folder)
     inputs = _network(said).get("inputs", {})
     modality = next((str(each["modality"]) for each in inputs.values() if each.get("modality")), "")
     if modality.lower() not in _MODALITIES:
         raise StoreError(f"{folder.name}: its metadata names the modality {modality!a}; "
                          f"readable are {', '.join(sorted(set(_MODALITIES.values())))}")
+    several = images_read(folder, said).inputs
     return Manifest(
         name=pin.name,
         version=_version(said),
         title=str(said.get("name") or pin.name)[:64],
         entry=ENTRY,
-        modality=_MODALITIES[modality.lower()],
+        modality=several[0].modality if several else _MODALITIES[modality.lower()],
+        inputs=several,
         sheared=False,
         min_slices=2,
         intended_use=str(said.get("intended_use") or "Not stated by its authors; research only."),
@@ -67,6 +84,30 @@ def outputs(said: dict[str, Any]) -> dict[str, Any]:
 def image_inputs(said: dict[str, Any]) -> dict[str, Any]:
     """network_data_format / inputs that are images."""
     return {name: each for name, each in _network(said).get("inputs", {}).items() if each.get("type") != "noise"}
+
+
+def images_read(folder: Path, said: dict[str, Any]) -> Reads:
+    """Which images the bundle reads, and under which keys. Raises StoreError for one that names none clearly."""
+    try:
+        return reads(image_inputs(said), _inference(folder))
+    except UnclearInput as error:
+        raise StoreError(f"{folder.name}: {error}") from None
+
+
+def _inference(folder: Path) -> dict[str, Any]:
+    """The inference configuration as data; empty where it cannot be read: opening the bundle will say so."""
+    for path in (folder / "configs" / f"inference.{kind}" for kind in ("json", "yaml", "yml")):
+        try:
+            if path.stat().st_size > _LONGEST:
+                return {}
+            text = path.read_text(encoding="utf-8")
+            content = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, YAMLError):
+            return {}
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def licence(folder: Path) -> str:
