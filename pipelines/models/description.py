@@ -6,16 +6,18 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from radnode.pipelines.contract import Manifest
+from radnode.pipelines.contract import Manifest, RunFailed
 from radnode.pipelines.models.store import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from radnode.pipelines.models.store import Pin
 
 ENTRY = "radnode.pipelines.models.bundle:BundlePipeline"
 _MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "mammogram": "MG", "mg": "MG", "xray": "DX", "dx": "DX", "pt": "PT"}
+_NAMED_IN = ("channel_def", "label_def", "class_def")
 _LONGEST = 10 * 1024 * 1024
 
 
@@ -59,12 +61,39 @@ def manifest(folder: Path, pin: Pin) -> Manifest:
     )
 
 
-def outputs(said: dict[str, Any]) -> dict[str, Any]:
+def outputs(said: Mapping[str, Any]) -> dict[str, Any]:
     """network_data_format / outputs: name -> what it is."""
     return dict(_network(said).get("outputs", {}))
 
 
-def image_inputs(said: dict[str, Any]) -> dict[str, Any]:
+def names(said: Mapping[str, Any], *, required: bool = True) -> dict[int, str]:
+    """What the channels, labels or classes of an output are called; `said` is its entry in the metadata.
+
+    Raises RunFailed for an output whose names are required and not there.
+    """
+    defined = next((said[key] for key in _NAMED_IN if isinstance(said.get(key), dict) and said[key]), {})
+    found = {int(key): str(name) for key, name in defined.items() if re.fullmatch(r"\d+", str(key))}
+    if not found and required:
+        raise RunFailed("the bundle does not say what its labels mean (network_data_format, channel_def)")
+    return found
+
+
+def classes_of_boxes(metadata: Mapping[str, Any], said: Mapping[str, Any]) -> dict[int, str]:
+    """What a detector's classes are called. One that names none detects what its task says, as class 0.
+
+    "CT lung nodule detection" detects lung nodules. Raises RunFailed if neither says it.
+    """
+    if found := names(said, required=False):
+        return found
+    for key in ("task", "name"):
+        words = re.fullmatch(r"(?:(?:CT|MRI?|PET|\w*X-?ray)\s+)?(.+?)(?:\s+(?:CT|MRI?|PET))?\s+detection",
+                             str(metadata.get(key, "")).strip(), re.IGNORECASE)
+        if words:
+            return {0: words.group(1)}
+    raise RunFailed("the bundle does not say what its boxes are (network_data_format, channel_def)")
+
+
+def image_inputs(said: Mapping[str, Any]) -> dict[str, Any]:
     """network_data_format / inputs that are images."""
     return {name: each for name, each in _network(said).get("inputs", {}).items() if each.get("type") != "noise"}
 
@@ -79,7 +108,7 @@ def licence(folder: Path) -> str:
     return "not stated"
 
 
-def _network(said: dict[str, Any]) -> dict[str, Any]:
+def _network(said: Mapping[str, Any]) -> dict[str, Any]:
     found = said.get("network_data_format")
     return found if isinstance(found, dict) else {}
 

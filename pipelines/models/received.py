@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from monai.transforms.transform import MapTransform, Transform
 from monai.transforms.utility.array import EnsureChannelFirst, EnsureType
 
+from monai.utils.misc import ensure_tuple
+
 from radnode.pipelines.contract import RunFailed
 
 if TYPE_CHECKING:
@@ -14,11 +16,19 @@ if TYPE_CHECKING:
 
     import torch
 
+_TRUTH = {"label", "labels"}
+
 
 class Received(Transform):
-    """LoadImage, of an image that was read from DICOM. dtype, ensure_channel_first: as LoadImage's."""
+    """LoadImage, of an image that was read from DICOM. dtype, ensure_channel_first: as LoadImage's.
 
-    def __init__(self, dtype: str | torch.dtype | None = None, ensure_channel_first: bool = False) -> None:
+    over_time: slices are given as nibabel gives images over time, (columns, rows, 1, slices).
+    """
+
+    def __init__(
+        self, dtype: str | torch.dtype | None = None, ensure_channel_first: bool = False, over_time: bool = False
+    ) -> None:
+        self._over_time = over_time
         self._as_type = EnsureType(dtype=dtype) if dtype is not None else None
         self._channel_first = EnsureChannelFirst() if ensure_channel_first else None
 
@@ -26,14 +36,17 @@ class Received(Transform):
         """The image in the wanted type, with a channel axis if LoadImage would have added it."""
         if self._as_type is not None:
             image = self._as_type(image)
+        if self._over_time:
+            return image.unsqueeze(2)
         return self._channel_first(image) if self._channel_first is not None else image
 
 
 class Receivedd(MapTransform):
-    """LoadImaged, likewise."""
+    """LoadImaged, likewise. The label, which is the truth that a model is compared with, is not there."""
 
     def __init__(self, keys: Sequence[Hashable] | Hashable, allow_missing_keys: bool = False, **options: Any) -> None:
-        super().__init__(keys, allow_missing_keys)
+        images = [key for key in ensure_tuple(keys) if key not in _TRUTH]
+        super().__init__(images or keys, allow_missing_keys or not images)
         self._received = Received(**options)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -17,13 +17,21 @@ from pydicom.sr.codedict import codes
 from radnode.pipelines.findings import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
 ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 LEFT, RIGHT = Code("7771000", "SCT", "Left"), Code("24028007", "SCT", "Right")
 BOTH = Code("51440002", "SCT", "Right and left")
 PRIVATE = "99RADNODE"
+FINDING = Code("121071", "DCM", "Finding")
+PRESENT, ABSENT = Code("52101004", "SCT", "Present"), Code("272519000", "SCT", "Absent")
+COMPOSITION = Code("129715009", "SCT", "Breast composition")
+# The four letters of BI-RADS (5th edition) in the words of CID 6000.
+_COMPOSITIONS = {
+    "A": Code("129716005", "SCT", "Almost entirely fat"), "B": Code("129717001", "SCT", "Scattered fibroglandular densities"),
+    "C": Code("129718006", "SCT", "Heterogeneously dense"), "D": Code("129719003", "SCT", "Extremely dense"),
+}
 
 _STRUCTURES, _ABNORMAL = ("CID7192", "CID7151"), ("CID7159",)
 _SIDES = {"left": LEFT, "right": RIGHT, "l": LEFT, "r": RIGHT, "lt": LEFT, "rt": RIGHT}
@@ -48,6 +56,11 @@ class Term:
     site: Code | None = None
     laterality: Code | None = None
 
+    @property
+    def key(self) -> str:
+        """The label as a word, as findings name themselves; empty for a label of no letters."""
+        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
+
 
 def term(name: str) -> Term:
     """The concept of a label's name."""
@@ -67,6 +80,21 @@ def term(name: str) -> Term:
                       for word in _TUMOURS if without_side.endswith(f" {word}")), None):
         return Term(label=label, category=ABNORMAL, type=_meanings(_ABNORMAL)["neoplasm"], site=where, laterality=side)
     return Term(label=label, category=ANATOMY, type=Code(_private(words), PRIVATE, label[:64]), laterality=side)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a classification answers. answers: the code of each class that has another than its own name's."""
+
+    name: Code
+    answers: Mapping[str, Code]
+
+
+def question(classes: Iterable[str], about: str) -> Question:
+    """The question that the classes answer. about: what the authors say of their model, in words."""
+    if "breast density" in about.lower() and {each.upper() for each in classes} == set(_COMPOSITIONS):
+        return Question(name=COMPOSITION, answers=_COMPOSITIONS)
+    return Question(name=FINDING, answers={})
 
 
 def known(names: Iterable[str]) -> list[str]:
