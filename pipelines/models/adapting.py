@@ -10,7 +10,7 @@ Nothing of what the model computes is changed. What is changed, and why:
 - the data set is one item in memory, read in this process (`num_workers` 0, batches of one);
 - there is no truth to compare with: metrics are left out, and what is done to the label besides the image is done to
   the image alone;
-- `device` is this worker's, also where the configuration says cuda itself;
+- `device` is this worker's, also where the configuration says cuda itself; mixed precision (`amp`) is CUDA's alone;
 - labels that were decided before they are brought back to the images' grid are brought back by nearest neighbour:
   halfway between nothing and label 2 lies no label 1;
 - boxes are brought into the patient by :class:`~radnode.pipelines.models.boxes.BoxToPatientd`, which is MONAI's
@@ -28,8 +28,8 @@ from typing import Any
 ITEMS, DEVICE = "radnode_items", "radnode_device"
 """Names under which the configuration finds the one item to read, and the device."""
 WEIGHTS, START_UP, LAST_FORM = "radnode_weights", "radnode_start_up", "radnode_last_form"
-"""Where the adapted configuration keeps what its CheckpointLoaders would load, the other parts of `initialize`, and what
-its savers would do to the answer before they write it.
+"""Where the adapted configuration keeps what its CheckpointLoaders would load, the other parts of `initialize`, and
+what its savers would do to the answer before they write it.
 """
 
 _REPLACED = {
@@ -87,7 +87,7 @@ def adapt(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
 
 
 def reads_plain_images(config: Mapping[str, Any]) -> bool:
-    """Whether the preprocessing is of images themselves (LoadImage), not of dictionaries that hold them (LoadImaged)."""
+    """Whether the preprocessing is of images themselves (LoadImage), not of dictionaries of images (LoadImaged)."""
     return "radnode.pipelines.models.received.Received'" in repr(config)
 
 
@@ -115,6 +115,8 @@ def _component(value: Mapping[str, Any], found: _Found) -> dict[str, Any]:
         found.weights.append(dict(value))
     dropped = (*WITHDRAWN.get(name, ()), *(_METRICS if name.endswith("Evaluator") else ()))
     walked = {key: _walk(each, found) for key, each in value.items() if key not in dropped}
+    if name.endswith("Evaluator") and "amp" in walked:
+        walked["amp"] = f"$bool({str(walked['amp']).removeprefix('$')}) and {DEVICE}.type == 'cuda'"
     if isinstance(value.get("keys"), list) and _TRUTH & {str(each) for each in value["keys"]}:
         walked["allow_missing_keys"] = True
     return {**walked, "_disabled_": True} if _is_left_out(name) else walked

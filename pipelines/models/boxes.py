@@ -1,8 +1,8 @@
 """Boxes that a detector gives, as detections in the patient (LPS millimetres).
 
 The bundle's own transforms say in which coordinates its boxes come: those of the network's image, or the patient's
-after `AffineBoxToWorldCoordinate`; and in which order of numbers (`ConvertBoxMode`). MONAI's boxes are in indices of the
-network's image with voxel centres on whole numbers, as its own affine reads them.
+after `AffineBoxToWorldCoordinate`; and in which order of numbers (`ConvertBoxMode`). MONAI's boxes are in indices of
+the network's image with voxel centres on whole numbers, as its own affine reads them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from radnode.pipelines.geometry import to_index, to_patient
 from radnode.pipelines.models.terms import term
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    import torch
     from numpy.typing import NDArray
 
     from radnode.pipelines.geometry import Volume
@@ -96,10 +95,11 @@ def detections(
 
 
 def _parts(answer: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Boxes, classes and scores, by the words in their names: detectors call them box, label, label_scores and alike."""
+    """Boxes, classes and scores, by the words in their names: box, label, label_scores and alike."""
     named = {}
     for word in ("box", "score", "label"):
-        keys = [key for key in answer if word in key.lower() and (word != "label" or "score" not in key.lower())]
+        keys = [key for key, value in answer.items() if word in str(key).lower() and hasattr(value, "shape")
+                and (word != "label" or "score" not in str(key).lower())]
         if len(keys) != 1:
             raise RunFailed(f"the model's answer has {len(keys)} parts named {word}; it needs boxes, labels and scores")
         named[word] = _array(answer[keys[0]])
@@ -108,8 +108,8 @@ def _parts(answer: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.i
     if not len(boxes) == len(labels) == len(scores):
         raise RunFailed(f"the model gives {len(boxes)} boxes, {len(labels)} labels and {len(scores)} scores")
     if not np.isfinite(boxes).all() or not np.isfinite(scores).all():
-        raise RunFailed("the model's boxes hold values that are no numbers (NaN or infinite): its weights or the images "
-                        "are not what it was made for")
+        raise RunFailed("the model's boxes hold values that are no numbers (NaN or infinite): its weights or the "
+                        "images are not what it was made for")
     if scores.size and (scores.min() < 0 or scores.max() > 1):
         raise RunFailed("the model's scores lie beyond 0 to 1; a certainty was expected")
     return boxes, labels.astype(np.int64), scores
@@ -130,7 +130,8 @@ def _in_patient(
     elif isinstance(image, MetaTensor):
         boxes, flip = _around(boxes, image.affine.cpu().numpy()), _TO_LPS["RAS"]
     else:
-        raise RunFailed("the model's boxes do not say where they lie: neither in the patient nor in an image with a place")
+        raise RunFailed("the model's boxes do not say where they lie: neither in the patient nor in an image with a "
+                        "place")
     low, high = boxes[:, :3], boxes[:, 3:]
     return (low + high) / 2 * flip, np.abs(high - low)
 

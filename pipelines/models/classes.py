@@ -24,9 +24,9 @@ _DECIDED = 0.5
 def classification(answer: Any, said: Mapping[str, Any], about: str, volume: Volume) -> Findings:
     """The most probable class, with its probability where the model gives one.
 
-    about: what the bundle's authors say that it does, in words. answer: one number for each class (probabilities, one 1 among zeros, or undecided scores), or the number of the
-    class. One probability alone says whether what its class is called is present. Raises RunFailed for numbers that are
-    none and for more or other classes than the bundle announces.
+    answer: one number for each class (probabilities, one 1 among zeros, or undecided scores), or the number of the
+    class. One probability alone says whether what its class is called is present. about: what the bundle's authors say
+    that it does, in words. Raises RunFailed for numbers that are none and for classes that were not announced.
     """
     names = description.names(said)
     values = _values(answer)

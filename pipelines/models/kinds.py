@@ -46,7 +46,7 @@ def output(metadata: Mapping[str, Any], bundle: str) -> Output:
     for name, said in outputs.items():
         if (kind := kind_of(said)) is not None:
             return Output(name=name, kind=kind, said=said)
-    given = ", ".join(f"{each.get('type')}/{each.get('format')}" for each in outputs.values()) or "nothing that it names"
+    given = ", ".join(f"{each.get('type')}/{each.get('format')}" for each in outputs.values()) or "nothing it names"
     raise NotProcessed(f"bundle {bundle} gives {given}; readable are {', '.join(Kind)}")
 
 

@@ -74,8 +74,8 @@ def _names(said: Mapping[str, Any], values: NDArray[np.float64], *, heat: bool) 
 def _count(values: NDArray[np.float64], said: Mapping[str, Any]) -> int:
     shape = [each for each in said.get("spatial_shape") or [] if isinstance(each, int)]
     if values.ndim < 2 or values.shape[-2] not in (2, 3) or (len(shape) == 2 and tuple(shape) != values.shape[-2:]):
-        raise RunFailed(f"the model's landmarks have the shape {values.shape}; expected are {tuple(shape) or '(axes, points)'}"
-                        ", or such a row for each slice")
+        raise RunFailed(f"the model's landmarks have the shape {values.shape}; announced are "
+                        f"{tuple(shape) or '(axes, points)'}, or such a row for each slice")
     return int(values.shape[-1])
 
 
@@ -101,7 +101,7 @@ def _peaks(
 ) -> Iterator[tuple[str, NDArray[np.float64], float | None]]:
     for name, heat in zip(names, values, strict=True):
         peak = float(heat.max())
-        scaled = 0 <= float(heat.min()) and peak <= 1
+        scaled = float(heat.min()) >= 0 and peak <= 1
         if scaled and peak < _FAINT:
             continue
         yield name, np.array(np.unravel_index(int(heat.argmax()), heat.shape), np.float64), peak if scaled else None

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from monai.transforms.transform import MapTransform, Transform
 from monai.transforms.utility.array import EnsureChannelFirst, EnsureType
-
 from monai.utils.misc import ensure_tuple
 
 from radnode.pipelines.contract import RunFailed

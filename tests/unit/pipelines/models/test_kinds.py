@@ -1,0 +1,75 @@
+"""Bundles of every kind, in the zoo's layouts, give the known finding at the known place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from support import bundle_kinds
+
+from radnode.pipelines.contract import RunContext, StudyImages
+from radnode.pipelines.findings import InPatient
+from radnode.pipelines.geometry import SourceFrame, Volume, to_patient
+from radnode.pipelines.models.bundle import BundlePipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from radnode.pipelines.findings import Findings
+
+BALLS = ((9, 12, 10), (20, 8, 18))
+
+
+def volume(*, oblique: bool, balls: tuple[tuple[int, int, int], ...] = BALLS) -> Volume:
+    """Dark, with bright cubes of five voxels around the given (slice, row, column)."""
+    shape = (28, 24, 26)
+    voxels = np.full(shape, -1000, np.float32)
+    for ball in balls:
+        voxels[tuple(slice(each - 2, each + 3) for each in ball)] = 0
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[0, 0, 1.5], [0, 2.0, 0], [3.0, 0, 0]])
+    if oblique:
+        angle = np.deg2rad(20)
+        turn = np.eye(3)
+        turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        affine[:3, :3] = turn @ affine[:3, :3]
+    affine[:3, 3] = (-31.0, 12.5, 400.25)
+    frames = tuple(SourceFrame(sop_class_uid="1.2.840.10008.5.1.4.1.1.2", sop_instance_uid=f"2.25.{number + 1}")
+                   for number in range(shape[0]))
+    return Volume(voxels=voxels, affine=affine, frames=frames, valid=np.ones(shape, np.bool_),
+                  series_instance_uid="2.25.900", frame_of_reference_uid="2.25.901")
+
+
+def run(folder: Path, of: Volume) -> Findings:
+    images = StudyImages(volume=of, modality="CT", excluded={})
+    return BundlePipeline(folder).run(images, RunContext(device="cpu", stage=lambda _: None))
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # MONAI of numpy 1
+@pytest.mark.parametrize("oblique", [False, True])
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"axcodes": "RAS", "world": True, "lps": True, "mode": "cccwhd"},
+        {"axcodes": "PIL", "world": True, "lps": False, "mode": "xyzwhd"},
+        {"axcodes": "LPS", "world": False, "mode": "xxyyzz"},
+    ],
+    ids=["lps", "ras", "indices"],
+)
+def test_a_detector_marks_what_it_finds_at_its_place_in_the_patient(
+    tmp_path: Path, oblique: bool, written: dict[str, object]
+) -> None:
+    source = volume(oblique=oblique)
+    found = run(bundle_kinds.write_detection(tmp_path / "balls", **written), source).detections
+    assert len(found) == len(BALLS)
+    places = to_patient(source.affine, np.array(BALLS))
+    for detection in found:
+        assert isinstance(detection.at, InPatient)
+        distances = np.linalg.norm(places - np.array(detection.at.center_lps), axis=1)
+        assert distances.min() < 0.01
+        assert (detection.type.meaning, detection.site.meaning) == ("Nodule", "Lung")
+        assert detection.certainty == pytest.approx(1 / (1 + np.exp(-3)), abs=0.01)
+        # The anchor is six voxels long each way; askew, the box along the patient's axes that holds it is larger.
+        expected = np.abs(source.affine[:3, :3]) @ np.full(3, 6.0)
+        np.testing.assert_allclose(detection.at.extent_mm, expected, atol=0.01)
