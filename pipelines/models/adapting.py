@@ -107,6 +107,7 @@ def _walk(value: Any, found: _Found) -> Any:
 
 def _component(value: Mapping[str, Any], found: _Found) -> dict[str, Any]:
     name = _class(value)
+    value = _without_truth(value)
     if name in _REPLACED:
         kept = _KEPT_OF_LOADERS if name.startswith("LoadImage") else set(value)
         options = {key: each for key, each in value.items() if key in kept}
@@ -117,9 +118,19 @@ def _component(value: Mapping[str, Any], found: _Found) -> dict[str, Any]:
     walked = {key: _walk(each, found) for key, each in value.items() if key not in dropped}
     if name.endswith("Evaluator") and "amp" in walked:
         walked["amp"] = f"$bool({str(walked['amp']).removeprefix('$')}) and {DEVICE}.type == 'cuda'"
-    if isinstance(value.get("keys"), list) and _TRUTH & {str(each) for each in value["keys"]}:
-        walked["allow_missing_keys"] = True
     return {**walked, "_disabled_": True} if _is_left_out(name) else walked
+
+
+def _without_truth(component: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The component for its other keys alone; arguments that are lists have an item for each key."""
+    keys = component.get("keys")
+    if not isinstance(keys, list):
+        return component
+    kept = [place for place, key in enumerate(keys) if str(key) not in _TRUTH]
+    if not kept:
+        return component
+    return {name: [value[place] for place in kept] if isinstance(value, list) and len(value) == len(keys) else value
+            for name, value in component.items()}
 
 
 def _by_nearest_neighbour(transforms: list[Any]) -> list[Any]:

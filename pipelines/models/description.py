@@ -71,7 +71,8 @@ def names(said: Mapping[str, Any], *, required: bool = True) -> dict[int, str]:
 
     Raises RunFailed for an output whose names are required and not there.
     """
-    defined = next((said[key] for key in _NAMED_IN if isinstance(said.get(key), dict) and said[key]), {})
+    named = (said[key] for key in _NAMED_IN if isinstance(said.get(key), dict) and said[key])
+    defined: Mapping[str, Any] = next(named, {})
     found = {int(key): str(name) for key, name in defined.items() if re.fullmatch(r"\d+", str(key))}
     if not found and required:
         raise RunFailed("the bundle does not say what its labels mean (network_data_format, channel_def)")

@@ -43,7 +43,9 @@ def landmarks(answer: Any, said: Mapping[str, Any], image: Any, volume: Volume) 
     heat = "heat" in str(said.get("format", "")).lower() or values.ndim == 4
     place = answer if heat else image
     affine = place.affine.cpu().numpy().astype(np.float64) if isinstance(place, MetaTensor) else ras_affine(volume)
-    names, found, beside = _names(said, values, heat=heat), [], []
+    names = _names(said, values, heat=heat)
+    found: list[Detection] = []
+    beside: list[str] = []
     for name, index, certainty in _peaks(values, names) if heat else _points(values, names, volume):
         point = (affine[:3, :3] @ index + affine[:3, 3]) * _RAS_TO_LPS
         inside = to_index(volume.affine, point[np.newaxis])[0]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from monai.transforms.transform import MapTransform, Transform
 from monai.transforms.utility.array import EnsureChannelFirst, EnsureType
-from monai.utils.misc import ensure_tuple
 
 from radnode.pipelines.contract import RunFailed
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     import torch
-
-_TRUTH = {"label", "labels"}
 
 
 class Received(Transform):
@@ -41,11 +38,10 @@ class Received(Transform):
 
 
 class Receivedd(MapTransform):
-    """LoadImaged, likewise. The label, which is the truth that a model is compared with, is not there."""
+    """LoadImaged, likewise."""
 
     def __init__(self, keys: Sequence[Hashable] | Hashable, allow_missing_keys: bool = False, **options: Any) -> None:
-        images = [key for key in ensure_tuple(keys) if key not in _TRUTH]
-        super().__init__(images or keys, allow_missing_keys or not images)
+        super().__init__(keys, allow_missing_keys)
         self._received = Received(**options)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -119,3 +119,80 @@ def write_detection(folder: Path, **options: Any) -> Path:
     # A certainty of one half where three quarters of the cube are bright.
     state = {"conv.weight": torch.full((1, 1, 1, 1, 1), 12.0), "conv.bias": torch.tensor([-9.0])}
     return bundles.write_bundle(folder, config=detection(**options), said=said, network=_DETECTOR, state=state)
+
+
+# The share of bright voxels, against three quarters of it and a constant: which is largest is known.
+_CLASSIFIER = """\
+import torch
+
+class Bright(torch.nn.Module):
+    def __init__(self, classes=3):
+        super().__init__()
+        self.linear = torch.nn.Linear(1, classes)
+
+    def forward(self, x):
+        return self.linear(x.mean(dim=(1, 2, 3, 4)).unsqueeze(1))
+"""
+
+
+def write_classification(
+    folder: Path, *, names: tuple[str, ...] = ("normal", "lung nodule", "pneumonia"), post: str = "softmax", **more: Any
+) -> Path:
+    """A bundle that answers with class 1. post: softmax, sigmoid, argmax (one 1 among zeros), index or none."""
+    said = bundles.metadata(**more)
+    said["network_data_format"]["outputs"] = {"pred": {
+        "type": "probabilities", "format": "classes", "num_channels": len(names), "spatial_shape": [1, len(names)],
+        "channel_def": {str(number): name for number, name in enumerate(names)}}}
+    config = bundles.inference(network={"_target_": "scripts.net.Bright", "classes": len(names)})
+    config["label"] = "$monai.utils.CommonKeys.LABEL"
+    decided = [{"_target_": "AsDiscreted", "keys": ["pred", "@label"], "argmax": [True, False],
+                **({"to_onehot": len(names)} if post == "argmax" else {})}]
+    config["postprocessing"]["transforms"] = {
+        "softmax": [{"_target_": "Activationsd", "keys": "pred", "softmax": True}],
+        "sigmoid": [{"_target_": "Activationsd", "keys": "pred", "sigmoid": True}],
+        "argmax": decided, "index": decided, "none": [],
+    }[post] + [{"_target_": "SaveClassificationd", "keys": "pred", "output_dir": "@output_dir"}]
+    config["inferer"] = {"_target_": "SimpleInferer"}
+    config["evaluator"]["key_val_metric"] = {"accuracy": {
+        "_target_": "ignite.metrics.Accuracy", "output_transform": "$monai.handlers.from_engine(['pred', 'label'])"}}
+    biases = [0.0, 3.0, 1.0] + [0.0] * len(names)
+    state = {"linear.weight": torch.zeros(len(names), 1), "linear.bias": torch.tensor(biases[: len(names)])}
+    return bundles.write_bundle(folder, config=config, said=said, network=_CLASSIFIER, state=state)
+
+
+# A channel shows where the image has this brightness; the points are where the channels are highest.
+_LANDMARKS = """\
+import torch
+
+class Marks(torch.nn.Module):
+    def __init__(self, points=False):
+        super().__init__()
+        self.conv = torch.nn.Conv3d(1, 2, 1)
+        self.points = points
+
+    def forward(self, x):
+        heat = torch.exp(-self.conv(x).abs())
+        if not self.points:
+            return heat
+        flat = heat.flatten(2).argmax(dim=2)
+        rows, columns = x.shape[3], x.shape[4]
+        return torch.stack([flat // (rows * columns), flat // columns % rows, flat % columns], dim=1).float()
+"""
+LANDMARK_HU = {"mitral valve": 100.0, "tricuspid valve": 300.0}
+
+
+def write_landmarks(folder: Path, *, points: bool, axcodes: str = "PIL", back: bool = False) -> Path:
+    """A bundle that marks the voxels of two brightnesses, by heat maps or points; `back`: heat maps are inverted."""
+    said = bundles.metadata()
+    said["network_data_format"]["outputs"] = {"pred": {
+        "type": "tuples" if points else "image", "format": "points" if points else "heatmap", "num_channels": 2,
+        "channel_def": dict(enumerate(LANDMARK_HU))}}
+    if points:
+        said["network_data_format"]["outputs"]["pred"]["spatial_shape"] = [3, 2]
+    config = bundles.inference(axcodes=axcodes, network={"_target_": "scripts.net.Marks", "points": points})
+    config["inferer"] = {"_target_": "SimpleInferer"}
+    config["postprocessing"]["transforms"] = [
+        {"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "@image_key",
+         "nearest_interp": False}] if back else [{"_target_": "ToTensord", "keys": "pred"}]
+    state = {"conv.weight": torch.ones(2, 1, 1, 1, 1), "conv.bias": -torch.tensor(list(LANDMARK_HU.values()))}
+    return bundles.write_bundle(folder, config=config, said=said, network=_LANDMARKS, state=state)

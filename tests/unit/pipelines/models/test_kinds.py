@@ -73,3 +73,49 @@ def test_a_detector_marks_what_it_finds_at_its_place_in_the_patient(
         # The anchor is six voxels long each way; askew, the box along the patient's axes that holds it is larger.
         expected = np.abs(source.affine[:3, :3]) @ np.full(3, 6.0)
         np.testing.assert_allclose(detection.at.extent_mm, expected, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("post", "certainty"),
+    [("softmax", np.exp(3) / (1 + np.exp(3) + np.exp(1))), ("sigmoid", 1 / (1 + np.exp(-3))), ("argmax", None),
+     ("index", None), ("none", None)],
+)
+def test_a_classifier_answers_in_codes_with_the_probability_it_gives(
+    tmp_path: Path, post: str, certainty: float | None
+) -> None:
+    found = run(bundle_kinds.write_classification(tmp_path / "bright", post=post), volume(oblique=False))
+    (answer,) = found.classifications
+    assert (answer.name.meaning, answer.value.meaning, answer.of) == ("Finding", "Nodule", "study")
+    assert answer.certainty == (None if certainty is None else pytest.approx(certainty, abs=1e-5))
+    assert bool(found.remarks) == (post == "none")
+
+
+def test_the_four_letters_of_breast_density_are_the_standards_compositions(tmp_path: Path) -> None:
+    folder = bundle_kinds.write_classification(
+        tmp_path / "density", names=("A", "B", "C", "D"), task="Breast Density Classification")
+    (answer,) = run(folder, volume(oblique=False)).classifications
+    assert (answer.name.meaning, answer.value.meaning) == ("Breast composition", "Scattered fibroglandular densities")
+
+
+def test_one_probability_says_whether_it_is_present(tmp_path: Path) -> None:
+    folder = bundle_kinds.write_classification(tmp_path / "one", names=("metastasis",), post="sigmoid")
+    (answer,) = run(folder, volume(oblique=False)).classifications
+    assert (answer.name.meaning, answer.value.meaning, answer.certainty) == ("Neoplasm, Secondary", "Present", 0.5)
+
+
+@pytest.mark.parametrize("oblique", [False, True])
+@pytest.mark.parametrize("given", [{"points": True}, {"points": False}, {"points": False, "back": True}],
+                         ids=["points", "heat maps", "heat maps brought back"])
+def test_landmarks_lie_where_the_network_saw_them(tmp_path: Path, oblique: bool, given: dict[str, bool]) -> None:
+    source = volume(oblique=oblique, balls=())
+    places = dict(zip(bundle_kinds.LANDMARK_HU, BALLS, strict=True))
+    for name, place in places.items():
+        source.voxels[place] = bundle_kinds.LANDMARK_HU[name]
+    found = run(bundle_kinds.write_landmarks(tmp_path / "marks", **given), source).detections
+    assert [each.label for each in found] == list(places)
+    for each in found:
+        assert isinstance(each.at, InPatient)
+        assert each.at.extent_mm is None
+        expected = to_patient(source.affine, np.array([places[each.label]]))[0]
+        np.testing.assert_allclose(each.at.center_lps, expected, atol=1e-3)
+    assert [each.type.meaning for each in found] == ["Mitral Valve", "Tricuspid valve"]
