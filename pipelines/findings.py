@@ -1,8 +1,9 @@
 """What a pipeline says about a study, in patient coordinates and coded terms; knows no DICOM encoding.
 
 Five kinds of finding (segment, detection, measurement, classification, map) about one volume or about projection
-images. "Nothing found" is an answer of its own (`Findings.nothing_found`), and so is "this part failed because"
-(:class:`Failure`); a run that could not read the study at all raises and has no findings.
+images, and an image that a model derived of them. "Nothing found" is an answer of its own (`Findings.nothing_found`),
+and so is "this part failed because" (:class:`Failure`); a run that could not read the study at all raises and has no
+findings.
 """
 
 from __future__ import annotations
@@ -228,6 +229,26 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedImage:
+    """An image that a model made of the images: enhanced, translated, warped. It is never taken for an acquired one.
+
+    values: float32, shape of the volume, on its grid. unit: UCUM. derivation: a sentence, what was made of what.
+    method: CID 7203, if it has what was done.
+    """
+
+    key: str
+    label: str
+    values: NDArray[np.float32]
+    unit: Code
+    derivation: str
+    method: Code | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.values).all():
+            raise ValueError(f"image {self.key} has values that are no numbers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """A part of the run that gave no answer. what: what was looked for. reason: a sentence for a radiologist."""
 
@@ -253,6 +274,7 @@ class Findings:
     measurements: tuple[Measurement, ...] = ()
     classifications: tuple[Classification, ...] = ()
     maps: tuple[Map, ...] = ()
+    derived: DerivedImage | None = None
     looked_for: tuple[Code, ...] = ()
     failures: tuple[Failure, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -277,7 +299,7 @@ class Findings:
     @property
     def nothing_found(self) -> bool:
         """True when the run succeeded and saw nothing: an answer, unlike a run that failed or was refused."""
-        return not (self.segments or self.detections or self.classifications)
+        return not (self.segments or self.detections or self.classifications or self.derived)
 
     @property
     def images_read(self) -> int:
@@ -291,9 +313,11 @@ class Findings:
                 return each
         raise KeyError(sop_instance_uid)
 
-    def _keyed(self) -> Iterator[Segment | Detection | Composite | Classification | Map]:
+    def _keyed(self) -> Iterator[Segment | Detection | Composite | Classification | Map | DerivedImage]:
         for kind in (self.segments, self.detections, self.composites, self.classifications, self.maps):
             yield from kind
+        if self.derived is not None:
+            yield self.derived
 
     def _check_references(self, keys: set[str]) -> None:
         unknown = {measurement.of for measurement in self.measurements} - keys
@@ -311,6 +335,8 @@ class Findings:
     def _check_shapes(self) -> None:
         shaped = [(each.key, each.on, each.voxels.shape) for each in self.segments]
         shaped += [(each.key, each.on, each.values.shape) for each in self.maps]
+        if self.derived is not None:
+            shaped.append((self.derived.key, None, self.derived.values.shape))
         for key, on, shape in shaped:
             expected = self.grid.voxels.shape if on is None else self.projection(on).pixels.shape
             if shape != expected:
