@@ -6,6 +6,7 @@ What is run is the bundle's own evaluator on one image in memory, so also one th
 from __future__ import annotations
 
 import logging
+import pydoc
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ class BundlePipeline:
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises RunFailed, naming the bundle and what is wrong with it."""
-        wanted = kinds.output(self._said, self._folder.name)
+        wanted = kinds.output(self._said, self._folder.name, images.modality)
         with self._own.active():
             if self._evaluator is None or self._device != context.device:
                 context.stage("loading")
@@ -52,7 +53,7 @@ class BundlePipeline:
             context.stage("running the bundle")
             given = self._evaluate({self._image_key(): grids.to_monai(images.volume)})
         context.stage("reading its answer")
-        return kinds.findings(given, wanted, self._said, self._transforms, images.volume)
+        return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume)
 
     def _image_key(self) -> str:
         inputs = description.image_inputs(self._said)
@@ -83,7 +84,8 @@ class BundlePipeline:
                     load_weights(folder, Path(each["path"]), each["into"], strict=bool(each["strict"]))
                 last_form = parser.get_parsed_content(LAST_FORM)
                 post = parser.get_parsed_content("postprocessing") if "postprocessing" in adapted else None
-        except (ImportError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (ImportError, pydoc.ErrorDuringImport, AttributeError, KeyError, TypeError, ValueError,
+                RuntimeError) as error:
             raise RunFailed(f"bundle {folder.name} cannot be opened: {_why(error)}") from error
         evaluator.logger.setLevel(logging.WARNING)
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._keep_output)

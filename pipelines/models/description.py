@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ENTRY = "radnode.pipelines.models.bundle:BundlePipeline"
 _MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "mammogram": "MG", "mg": "MG", "xray": "DX", "dx": "DX", "pt": "PT"}
 _NAMED_IN = ("channel_def", "label_def", "class_def")
+_INVENTED = {"noise", "latent", "timesteps", "tuples"}
 _LONGEST = 10 * 1024 * 1024
 
 
@@ -39,7 +40,10 @@ def metadata(folder: Path) -> dict[str, Any]:
 def manifest(folder: Path, pin: Pin) -> Manifest:
     """What the node knows of a bundle. Raises StoreError, naming what is missing in its metadata."""
     said = metadata(folder)
-    inputs = _network(said).get("inputs", {})
+    inputs = image_inputs(said)
+    if not inputs:
+        raise StoreError(f"{folder.name} makes images out of noise and reads none of a patient: an image that nobody "
+                         "took is nobody's, and no study can be its input")
     modality = next((str(each["modality"]) for each in inputs.values() if each.get("modality")), "")
     if modality.lower() not in _MODALITIES:
         raise StoreError(f"{folder.name}: its metadata names the modality {modality!a}; "
@@ -95,8 +99,9 @@ def classes_of_boxes(metadata: Mapping[str, Any], said: Mapping[str, Any]) -> di
 
 
 def image_inputs(said: Mapping[str, Any]) -> dict[str, Any]:
-    """network_data_format / inputs that are images."""
-    return {name: each for name, each in _network(said).get("inputs", {}).items() if each.get("type") != "noise"}
+    """network_data_format / inputs that are images: neither noise nor what steers a generator."""
+    return {name: each for name, each in _network(said).get("inputs", {}).items()
+            if not {str(each.get("type")), str(each.get("format"))} & _INVENTED}
 
 
 def licence(folder: Path) -> str:

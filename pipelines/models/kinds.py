@@ -4,6 +4,7 @@
     detection       boxes with classes and scores       boxes.detections
     classification  a probability for each class        classes.classification
     landmarks       points, or a heat map for each      points.landmarks
+    image           an image made of the images         images.derived
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from radnode.pipelines.contract import NotProcessed, RunFailed
-from radnode.pipelines.models import answers, boxes, classes, description, points
+from radnode.pipelines.models import answers, boxes, classes, description, images, points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     DETECTION = "detection"
     CLASSIFICATION = "classification"
     LANDMARKS = "landmarks"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +42,16 @@ class Output:
     said: Mapping[str, Any]
 
 
-def output(metadata: Mapping[str, Any], bundle: str) -> Output:
-    """The first answer of a kind that is read. Raises NotProcessed, naming what the bundle gives instead."""
+def output(metadata: Mapping[str, Any], bundle: str, modality: str) -> Output:
+    """The first answer of a kind that is read, of images of that modality.
+
+    Raises NotProcessed, naming what the bundle gives instead.
+    """
     outputs = description.outputs(metadata)
     for name, said in outputs.items():
         if (kind := kind_of(said)) is not None:
+            if kind is Kind.IMAGE:
+                images.check_modality(said, modality)
             return Output(name=name, kind=kind, said=said)
     given = ", ".join(f"{each.get('type')}/{each.get('format')}" for each in outputs.values()) or "nothing it names"
     raise NotProcessed(f"bundle {bundle} gives {given}; readable are {', '.join(Kind)}")
@@ -65,13 +72,16 @@ def kind_of(said: Mapping[str, Any]) -> Kind | None:
         return Kind.CLASSIFICATION
     if form in ("segmentation", "labels"):
         return Kind.SEGMENTATION
+    if kind == "image" and form in ("magnitude", "hounsfield"):
+        return Kind.IMAGE
     return None
 
 
 def findings(
-    given: Mapping[str, Any], wanted: Output, metadata: Mapping[str, Any], transforms: Sequence[Any], volume: Volume
+    given: Mapping[str, Any], wanted: Output, metadata: Mapping[str, Any], transforms: Sequence[Any], modality: str,
+    volume: Volume,
 ) -> Findings:
-    """What the evaluator gave for one study, as findings.
+    """What the evaluator gave for one study of that modality, as findings.
 
     transforms: the bundle's own postprocessing, which says in what coordinates boxes come. Raises RunFailed.
     """
@@ -87,4 +97,7 @@ def findings(
         return classes.classification(answer, wanted.said, about, volume)
     if wanted.kind is Kind.LANDMARKS:
         return points.landmarks(answer, wanted.said, given.get("image"), volume)
+    if wanted.kind is Kind.IMAGE:
+        about = str(metadata.get("task") or metadata.get("name") or "Image made by a model")
+        return images.derived(answer, wanted.said, about, modality, volume)
     return answers.segments(answer, wanted.said, volume)

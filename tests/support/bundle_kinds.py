@@ -196,3 +196,29 @@ def write_landmarks(folder: Path, *, points: bool, axcodes: str = "PIL", back: b
          "nearest_interp": False}] if back else [{"_target_": "ToTensord", "keys": "pred"}]
     state = {"conv.weight": torch.ones(2, 1, 1, 1, 1), "conv.bias": -torch.tensor(list(LANDMARK_HU.values()))}
     return bundles.write_bundle(folder, config=config, said=said, network=_LANDMARKS, state=state)
+
+
+# Half as bright, plus a hundred.
+_ENHANCER = """\
+import torch
+
+class Halve(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv3d(1, 1, 1)
+
+    def forward(self, x):
+        return self.conv(x)
+"""
+
+
+def write_enhancement(folder: Path, *, axcodes: str = "PIL", form: str = "hounsfield", **output: Any) -> Path:
+    """A bundle that answers with an image: half of each number, plus a hundred."""
+    said = bundles.metadata(name="Halving", task="CT noise reduction")
+    said["network_data_format"]["outputs"] = {"pred": {"type": "image", "format": form, "num_channels": 1, **output,
+                                                       "channel_def": {"0": "image"}}}
+    config = bundles.inference(axcodes=axcodes, network={"_target_": "scripts.net.Halve"})
+    invert = config["postprocessing"]["transforms"][1]
+    config["postprocessing"]["transforms"] = [invert, {"_target_": "SaveImaged", "keys": "pred"}]
+    state = {"conv.weight": torch.full((1, 1, 1, 1, 1), 0.5), "conv.bias": torch.tensor([100.0])}
+    return bundles.write_bundle(folder, config=config, said=said, network=_ENHANCER, state=state)

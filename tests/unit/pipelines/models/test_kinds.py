@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support import bundle_kinds
+from support import bundle_kinds, bundles
 
-from radnode.pipelines.contract import RunContext, StudyImages
+from radnode.pipelines.contract import NotProcessed, RunContext, RunFailed, StudyImages
 from radnode.pipelines.findings import InPatient
 from radnode.pipelines.geometry import SourceFrame, Volume, to_patient
+from radnode.pipelines.models import description
 from radnode.pipelines.models.bundle import BundlePipeline
+from radnode.pipelines.models.store import Pin, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,3 +121,40 @@ def test_landmarks_lie_where_the_network_saw_them(tmp_path: Path, oblique: bool,
         expected = to_patient(source.affine, np.array([places[each.label]]))[0]
         np.testing.assert_allclose(each.at.center_lps, expected, atol=1e-3)
     assert [each.type.meaning for each in found] == ["Mitral Valve", "Tricuspid valve"]
+
+
+@pytest.mark.parametrize("oblique", [False, True])
+def test_an_image_made_of_the_images_lies_on_their_grid(tmp_path: Path, oblique: bool) -> None:
+    source = volume(oblique=oblique)
+    found = run(bundle_kinds.write_enhancement(tmp_path / "halve"), source)
+    assert found.derived is not None
+    np.testing.assert_allclose(found.derived.values, source.voxels / 2 + 100, atol=1e-3)
+    assert found.derived.unit.value == "[hnsf'U]"
+    assert "no scanner" in " ".join(found.remarks)
+
+
+def test_an_image_of_another_kind_of_scanner_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(NotProcessed, match="makes MR images of CT images"):
+        run(bundle_kinds.write_enhancement(tmp_path / "halve", modality="MR"), volume(oblique=False))
+
+
+@pytest.mark.parametrize("noise", [{"type": "noise", "format": "image"}, {"type": "tuples", "format": "latent"}])
+def test_a_bundle_that_invents_images_is_refused_when_it_is_added(tmp_path: Path, noise: dict[str, str]) -> None:
+    said = bundles.metadata()
+    said["network_data_format"]["inputs"] = {"latent": {**noise, "num_channels": 1}}
+    folder = bundles.write_bundle(tmp_path / "generator", said=said)
+    with pytest.raises(StoreError, match="nobody took"):
+        description.manifest(folder, Pin(name="generator", folder="generator", sha256="0" * 64, series_number=1))
+
+
+def test_a_package_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+    net = "import flurbvision\n"
+    with pytest.raises(RunFailed, match=r"needs the package flurbvision.*install the build of it"):
+        run(bundles.write_bundle(tmp_path / "balls", network=net), volume(oblique=False))
+
+
+def test_an_answer_of_no_known_kind_is_refused_with_the_kinds_that_are_read(tmp_path: Path) -> None:
+    said = bundles.metadata()
+    said["network_data_format"]["outputs"] = {"pred": {"type": "feature", "format": "embedding"}}
+    with pytest.raises(NotProcessed, match="gives feature/embedding; readable are segmentation, detection"):
+        run(bundles.write_bundle(tmp_path / "embedding", said=said), volume(oblique=False))
