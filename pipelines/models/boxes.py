@@ -22,7 +22,7 @@ from radnode.pipelines.geometry import to_index, to_patient
 from radnode.pipelines.models.terms import term
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,7 +50,7 @@ class BoxToPatientd(AffineBoxToWorldCoordinated):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.converter_to_world_coordinate: Callable[[Any, Any], Any] = _around
+        self.converter_to_world_coordinate = _around  # type: ignore[assignment]
 
 
 def convention(transforms: Sequence[Any]) -> Convention:
