@@ -1,8 +1,9 @@
 """What a pipeline says about a study, in patient coordinates and coded terms; knows no DICOM encoding.
 
 Five kinds of finding (segment, detection, measurement, classification, map) about one volume or about projection
-images. "Nothing found" is an answer of its own (`Findings.nothing_found`), and so is "this part failed because"
-(:class:`Failure`); a run that could not read the study at all raises and has no findings.
+images, and an image that a model derived of them. "Nothing found" is an answer of its own (`Findings.nothing_found`),
+and so is "this part failed because" (:class:`Failure`); a run that could not read the study at all raises and has no
+findings.
 """
 
 from __future__ import annotations
@@ -231,6 +232,26 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedImage:
+    """An image that a model made of the images: enhanced, translated, warped. It is never taken for an acquired one.
+
+    values: float32, shape of the volume, on its grid. unit: UCUM. derivation: a sentence, what was made of what.
+    method: CID 7203, if it has what was done.
+    """
+
+    key: str
+    label: str
+    values: NDArray[np.float32]
+    unit: Code
+    derivation: str
+    method: Code | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.values).all():
+            raise ValueError(f"image {self.key} has values that are no numbers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """A part of the run that gave no answer. what: what was looked for. reason: a sentence for a radiologist."""
 
@@ -256,6 +277,7 @@ class Findings:
     measurements: tuple[Measurement, ...] = ()
     classifications: tuple[Classification, ...] = ()
     maps: tuple[Map, ...] = ()
+    derived: DerivedImage | None = None
     looked_for: tuple[Code, ...] = ()
     failures: tuple[Failure, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -280,7 +302,7 @@ class Findings:
     @property
     def nothing_found(self) -> bool:
         """True when the run succeeded and saw nothing: an answer, unlike a run that failed or was refused."""
-        return not (self.segments or self.detections or self.classifications)
+        return not (self.segments or self.detections or self.classifications or self.derived)
 
     @property
     def images_read(self) -> int:
@@ -307,9 +329,11 @@ class Findings:
             if plane.any():
                 yield frame, plane
 
-    def _keyed(self) -> Iterator[Segment | Detection | Composite | Classification | Map]:
+    def _keyed(self) -> Iterator[Segment | Detection | Composite | Classification | Map | DerivedImage]:
         for kind in (self.segments, self.detections, self.composites, self.classifications, self.maps):
             yield from kind
+        if self.derived is not None:
+            yield self.derived
 
     def _check_references(self, keys: set[str]) -> None:
         unknown = {measurement.of for measurement in self.measurements} - keys
@@ -326,10 +350,15 @@ class Findings:
             raise ValueError("a finding lies on an image that was not read")
 
     def _check_shapes(self) -> None:
-        shaped: list[tuple[Segment | Map, tuple[int, ...]]] = [(each, each.voxels.shape) for each in self.segments]
+        shaped: list[tuple[Segment | Map | DerivedImage, tuple[int, ...]]] = [
+            (each, each.voxels.shape) for each in self.segments
+        ]
         shaped += [(each, each.values.shape) for each in self.maps]
+        if self.derived is not None:
+            shaped.append((self.derived, self.derived.values.shape))
         for each, shape in shaped:
-            expected: tuple[int, ...] = self.grid.voxels.shape if each.on is None else self._shape_on(each.on)
+            on = None if isinstance(each, DerivedImage) else each.on
+            expected: tuple[int, ...] = self.grid.voxels.shape if on is None else self._shape_on(on)
             if shape != expected:
                 raise ValueError(f"{each.key} has shape {shape}, its images {expected}")
 

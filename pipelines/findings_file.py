@@ -33,7 +33,7 @@ _KINDS: dict[str, Any] = {
     for kind in (
         model.Code, model.Segment, model.OnImage, model.InPatient, model.Detection, model.Composite, model.Path,
         model.Measurement, model.Classification, model.Map, model.Failure, model.Rendering, model.Relation,
-        model.MapKind,
+        model.MapKind, model.DerivedImage,
     )
 }
 _IMAGES = ("volume", "projections")
