@@ -57,7 +57,6 @@ def label_map(path: Path, series: Series) -> NDArray[np.int_]:
     return found
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # inside torch 2.13's exporter
 @pytest.mark.parametrize("runtime", described.RUNTIMES)
 def test_the_same_network_gives_the_same_segmentation_in_every_runtime(
     runtime: str, series: Series, tmp_path: Path
