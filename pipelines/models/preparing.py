@@ -119,9 +119,9 @@ def _brought_back(channel: torch.Tensor, affine: torch.Tensor, volume: Volume) -
     wanted = grids.ras_affine(volume)
     step = np.linalg.solve(affine.cpu().numpy().astype(np.float64), wanted)
     meet = np.allclose(step, np.rint(step), atol=1e-3)
-    found: Any = spatial_resample(
+    found: torch.Tensor = spatial_resample(
         MetaTensor(channel[None], affine=affine), torch.from_numpy(wanted), spatial_size=volume.voxels.shape[::-1],
         mode="nearest" if meet else "bilinear", padding_mode="zeros", align_corners=False, dtype_pt=torch.float32,
         lazy=False, transform_info={},
     )
-    return torch.as_tensor(found.as_tensor())[0]
+    return found.as_subclass(torch.Tensor)[0]
