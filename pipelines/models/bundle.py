@@ -50,10 +50,10 @@ class BundlePipeline:
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises RunFailed, naming the bundle and what is wrong with it."""
         wanted = kinds.output(self._said, self._folder.name, images.modality)
+        if self._evaluator is None or self._device != context.device:
+            context.stage("loading")
+            self.open(context.device)
         with self._own.active():
-            if self._evaluator is None or self._device != context.device:
-                context.stage("loading")
-                self._open(context.device)
             context.stage("running the bundle")
             given = self._evaluate(self._item(images))
         context.stage("reading its answer")
@@ -68,6 +68,11 @@ class BundlePipeline:
             raise RunFailed(f"bundle {self._folder.name} reads {', '.join(missing)} as well; it got one series")
         return {key: grids.to_monai(*[volumes[name] for name in names] or [images.volume])
                 for key, names in self._reads.keys.items()}
+
+    def open(self, device: str) -> None:
+        """Load its network on that device, as the first run would. Raises RunFailed."""
+        with self._own.active():
+            self._open(device)
 
     def _open(self, device: str) -> None:
         folder = self._folder
@@ -106,9 +111,9 @@ class BundlePipeline:
         try:
             with torch.inference_mode():
                 self._evaluator.run()
+                self._watch.check()
                 for last_form in self._last_form:
                     self._output = last_form(self._output)
-            self._watch.check()
             output = self._output
         except OSError as error:
             raise RunFailed(f"bundle {self._folder.name}: {outside(error)}") from error
