@@ -57,7 +57,8 @@ def test_a_known_peer_is_served_while_everybody_else_attacks_at_once(tmp_path: P
             recovered = time.monotonic() - began
         after = _echoes(receiver, 2)
         measured = {
-            "silent": SILENT, "silent_in_tls": SILENT_IN_TLS, "association_in_tls_s": in_tls, "trickling": TRICKLING, "echo_p99_before_s": _p99(before),
+            "silent": SILENT, "silent_in_tls": SILENT_IN_TLS, "association_in_tls_s": in_tls,
+            "trickling": TRICKLING, "echo_p99_before_s": _p99(before),
             "echo_p99_during_s": _p99(during), "echoes_during": len(during), "echo_p99_after_s": _p99(after),
             "memory_grown_mib": round(grown, 1), "recovered_s": round(recovered, 1),
             "bytes_trickled": attack.tally.trickled,
