@@ -36,6 +36,7 @@ from radnode.node.intake.storing import Storage
 from radnode.node.observability import Metrics
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
+from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.server import HttpServer
@@ -331,8 +332,13 @@ class Node:
             monotonic_s=time.monotonic,
             metrics=self.metrics,
             alarms=self.alarms,
-            on_jobs=self._pulse_workers,
+            on_jobs=self._series_closed,
             look_again_in=lambda seconds: self._closing.pulse_in(seconds),
+        )
+        study_closer = StudyCloser(
+            database=self.database, configuration=lambda: self._configuration, manifests=self._manifests, now=utc_now,
+            monotonic_s=time.monotonic, alarms=self.alarms, on_jobs=self._pulse_workers,
+            look_again_in=lambda seconds: self._closing_studies.pulse_in(seconds),
         )
         cataloguer = Cataloguer(
             database=self.database, store=self.store, reader=self._reader, now=utc_now, metrics=self.metrics,
@@ -349,6 +355,7 @@ class Node:
         )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)
+        self._closing_studies = Activity("closing studies", study_closer.step, self.alarms)
         self._counting = Activity("counting", counter.step, self.alarms)
         self._sending = Activity("sending", sender.send_due, self.alarms)
         self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
@@ -366,16 +373,16 @@ class Node:
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
+        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
+                 self._confirming, self._rewriting, *self._workers, noting, reloading)
+        seldom = (caretaker, *self._alarming)
         self._clock = Clock()
-        for activity in (self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                         self._rewriting, noting, reloading, *self._workers):
+        for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)
         self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
-        for activity in (caretaker, *self._alarming):
+        for activity in seldom:
             self._clock.every(UPKEEP_EVERY_S, activity)
-        self._activities = [self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                            self._rewriting, *self._workers, noting, heartbeat, caretaker, reloading,
-                            *self._alarming]
+        self._activities = (*often, heartbeat, *seldom)
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
@@ -395,8 +402,8 @@ class Node:
         )
 
     def _record(self, received: Sequence[Reception]) -> list[Recorded]:
-        with self.database.begin() as session:
-            return receptions.record(session, received)
+        with self.database.transact() as connection:
+            return receptions.record(connection, received)
 
     def _flush_notes(self) -> bool:
         self.store.flush_notes()
@@ -404,6 +411,10 @@ class Node:
 
     def _worker_step(self, slot: Slot) -> Callable[[], bool]:
         return lambda: self._dispatcher.run_next(slot)
+
+    def _series_closed(self) -> None:
+        self._pulse_workers()
+        self._closing_studies.pulse()
 
     def _pulse_workers(self) -> None:
         for worker in self._workers:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from radnode.pipelines import registry
+from radnode.pipelines import isolation, registry
 
 
 def look(models: Path) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def look(models: Path) -> dict[str, Any]:
     for name in found.manifests:
         try:
             registry.load(found, name)
-        except Exception as error:  # noqa: BLE001 - foreign code, and its reason is the answer
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code, and its reason is the answer
             refused[name] = f"{type(error).__name__}: {error}"
     return {
         "refused": refused,
@@ -39,6 +39,7 @@ def look(models: Path) -> dict[str, Any]:
 def main() -> None:
     """Everything that libraries print goes to stderr."""
     with contextlib.redirect_stdout(sys.stderr):
+        isolation.isolate()
         answer = look(Path(sys.argv[1]))
     sys.stdout.write(json.dumps(answer) + "\n")
 

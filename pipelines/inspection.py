@@ -216,7 +216,7 @@ def _said(item: Dataset) -> str:
 
 
 def _overlay(segmentation: Dataset, images: Path, target: Path) -> None:
-    volume = _volume(images)
+    volume = _volume(images, _of_series(segmentation))
     found = masks(segmentation, volume.affine, volume.voxels.shape)
     outlines = [
         Outline(label=str(item.SegmentLabel), mask=found[int(item.SegmentNumber)], rgb=_colour(item))
@@ -232,10 +232,18 @@ def _colour(segment: Dataset) -> tuple[int, int, int]:
     return CIELabColor.from_dicom_value(list(segment.RecommendedDisplayCIELabValue)).to_rgb(clip=True)
 
 
-def _volume(folder: Path) -> Volume:
-    """The stack in a folder, chosen as for a pipeline that takes any."""
+def _of_series(segmentation: Dataset) -> str:
+    """The series that the segments lie on; "" if it names none, or several."""
+    named = {str(each.get("SeriesInstanceUID", "")) for each in segmentation.get("ReferencedSeriesSequence", [])}
+    return named.pop() if len(named) == 1 else ""
+
+
+def _volume(folder: Path, series_instance_uid: str) -> Volume:
+    """The stack in a folder, chosen as for a pipeline that takes any; series_instance_uid: of this series, if given."""
     headers = []
     for each in _inputs(folder):
+        if series_instance_uid not in ("", each.series_instance_uid):
+            continue
         path = Path(each.path)
         headers.append(SourceInstance(path=path, dataset=pydicom.dcmread(path, stop_before_pixels=True)))
     if not headers:

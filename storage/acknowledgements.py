@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -119,13 +119,17 @@ class Acknowledgements:
                     file.write(b"\n")
 
 
+_FIELDS = {kind: [field.name for field in fields(kind)] for kind in (Reception, Expiry)}
+
+
 def _time(entry: Reception | Expiry) -> datetime:
     return entry.received_at if isinstance(entry, Reception) else entry.at
 
 
 def _written(entry: Reception | Expiry) -> Mapping[str, str | int]:
     kind, time = ("received", "received_at") if isinstance(entry, Reception) else ("expired", "at")
-    return {"entry": kind, **asdict(entry), time: _time(entry).isoformat()}
+    values = {name: getattr(entry, name) for name in _FIELDS[type(entry)]}
+    return {"entry": kind, **values, time: _time(entry).isoformat()}
 
 
 def _read(line: bytes) -> Reception | Expiry | None:

@@ -94,6 +94,11 @@ _ALL = (
         remedy="look at `series.not_judged` in the log and report it",
     ),
     Kind(
+        name="study", severity="error", about="number in the log", quotes=True,
+        says="a study cannot be judged for pipelines that read several series",
+        remedy="look at `study.not_judged` in the log and report it",
+    ),
+    Kind(
         name="jobs", severity="error", about="pipeline",
         says="jobs failed for good within the last day",
         remedy="`radnode jobs` says why",

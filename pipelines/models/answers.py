@@ -7,18 +7,17 @@ undecided (probabilities) is decided here, as softmax or sigmoid answers are, an
 from __future__ import annotations
 
 import colorsys
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.findings import Findings, Segment
-from radnode.pipelines.models import grids
+from radnode.pipelines.models import description, grids
 from radnode.pipelines.models.terms import term
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import torch
     from numpy.typing import NDArray
@@ -33,7 +32,7 @@ def segments(answer: torch.Tensor, said: Mapping[str, Any], volume: Volume) -> F
 
     Raises RunFailed for numbers that are none, for more or other channels than the bundle announces.
     """
-    names = _names(said)
+    names = description.names(said)
     if not np.isfinite(answer.cpu().numpy()).all():
         raise RunFailed("the model's answer holds values that are no numbers (NaN or infinite): its weights or the "
                         "images are not what it was made for")
@@ -46,15 +45,6 @@ def segments(answer: torch.Tensor, said: Mapping[str, Any], volume: Volume) -> F
         remarks = (*remarks, f"Not found: {', '.join(name.replace('_', ' ') for name in missing[:20])}"
                              f"{' and others' if len(missing) > 20 else ''}.")
     return Findings(volume=volume, segments=tuple(found), measurements=(), remarks=remarks)
-
-
-def _names(said: Mapping[str, Any]) -> dict[int, str]:
-    """Channel or label value -> name."""
-    defined = said.get("channel_def") or {}
-    names = {int(key): str(name) for key, name in defined.items() if re.fullmatch(r"\d+", str(key))}
-    if not names:
-        raise RunFailed("the bundle does not say what its labels mean (network_data_format, channel_def)")
-    return names
 
 
 def _decided(answer: torch.Tensor, classes: int) -> tuple[torch.Tensor, tuple[str, ...]]:
@@ -89,7 +79,7 @@ def _of_channels(values: NDArray[np.integer], names: Mapping[int, str]) -> list[
 def _segment(value: int, name: str, voxels: NDArray[Any]) -> Segment:
     meant = term(name)
     return Segment(
-        key=re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or f"label-{value}",
+        key=meant.key or f"label-{value}",
         label=meant.label[:64],
         category=meant.category,
         type=meant.type,
@@ -105,9 +95,3 @@ def colour(value: int) -> tuple[int, int, int]:
     """Colours that are far apart for neighbouring values (golden angle)."""
     red, green, blue = colorsys.hsv_to_rgb((value * 0.618033988749895) % 1.0, 0.65, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def check_modalities(wanted: Sequence[str]) -> None:
-    """Raises RunFailed for a bundle that reads several images at once."""
-    if len(wanted) > 1:
-        raise RunFailed(f"the bundle reads {len(wanted)} images at once ({', '.join(wanted)}); that is not supported")

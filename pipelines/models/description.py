@@ -6,16 +6,23 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from radnode.pipelines.contract import Manifest
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from radnode.pipelines.contract import Manifest, RunFailed
+from radnode.pipelines.models.inputs import Reads, UnclearInput, reads
 from radnode.pipelines.models.store import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from radnode.pipelines.models.store import Pin
 
 ENTRY = "radnode.pipelines.models.bundle:BundlePipeline"
 _MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "mammogram": "MG", "mg": "MG", "xray": "DX", "dx": "DX", "pt": "PT"}
+_NAMED_IN = ("channel_def", "label_def", "class_def")
+_INVENTED = {"noise", "latent", "timesteps", "tuples"}
 _LONGEST = 10 * 1024 * 1024
 
 
@@ -37,17 +44,22 @@ def metadata(folder: Path) -> dict[str, Any]:
 def manifest(folder: Path, pin: Pin) -> Manifest:
     """What the node knows of a bundle. Raises StoreError, naming what is missing in its metadata."""
     said = metadata(folder)
-    inputs = _network(said).get("inputs", {})
+    inputs = image_inputs(said)
+    if not inputs:
+        raise StoreError(f"{folder.name} makes images out of noise and reads none of a patient: an image that nobody "
+                         "took is nobody's, and no study can be its input")
     modality = next((str(each["modality"]) for each in inputs.values() if each.get("modality")), "")
     if modality.lower() not in _MODALITIES:
         raise StoreError(f"{folder.name}: its metadata names the modality {modality!a}; "
                          f"readable are {', '.join(sorted(set(_MODALITIES.values())))}")
+    several = images_read(folder, said).inputs
     return Manifest(
         name=pin.name,
         version=_version(said),
         title=str(said.get("name") or pin.name)[:64],
         entry=ENTRY,
-        modality=_MODALITIES[modality.lower()],
+        modality=several[0].modality if several else _MODALITIES[modality.lower()],
+        inputs=several,
         sheared=False,
         min_slices=2,
         intended_use=str(said.get("intended_use") or "Not stated by its authors; research only."),
@@ -59,14 +71,67 @@ def manifest(folder: Path, pin: Pin) -> Manifest:
     )
 
 
-def outputs(said: dict[str, Any]) -> dict[str, Any]:
+def outputs(said: Mapping[str, Any]) -> dict[str, Any]:
     """network_data_format / outputs: name -> what it is."""
     return dict(_network(said).get("outputs", {}))
 
 
-def image_inputs(said: dict[str, Any]) -> dict[str, Any]:
-    """network_data_format / inputs that are images."""
-    return {name: each for name, each in _network(said).get("inputs", {}).items() if each.get("type") != "noise"}
+def names(said: Mapping[str, Any], *, required: bool = True) -> dict[int, str]:
+    """What the channels, labels or classes of an output are called; `said` is its entry in the metadata.
+
+    Raises RunFailed for an output whose names are required and not there.
+    """
+    named = (said[key] for key in _NAMED_IN if isinstance(said.get(key), dict) and said[key])
+    defined: Mapping[str, Any] = next(named, {})
+    found = {int(key): str(name) for key, name in defined.items() if re.fullmatch(r"\d+", str(key))}
+    if not found and required:
+        raise RunFailed("the bundle does not say what its labels mean (network_data_format, channel_def)")
+    return found
+
+
+def classes_of_boxes(metadata: Mapping[str, Any], said: Mapping[str, Any]) -> dict[int, str]:
+    """What a detector's classes are called. One that names none detects what its task says, as class 0.
+
+    "CT lung nodule detection" detects lung nodules. Raises RunFailed if neither says it.
+    """
+    if found := names(said, required=False):
+        return found
+    for key in ("task", "name"):
+        words = re.fullmatch(r"(?:(?:CT|MRI?|PET|\w*X-?ray)\s+)?(.+?)(?:\s+(?:CT|MRI?|PET))?\s+detection",
+                             str(metadata.get(key, "")).strip(), re.IGNORECASE)
+        if words:
+            return {0: words.group(1)}
+    raise RunFailed("the bundle does not say what its boxes are (network_data_format, channel_def)")
+
+
+def image_inputs(said: Mapping[str, Any]) -> dict[str, Any]:
+    """network_data_format / inputs that are images: neither noise nor what steers a generator."""
+    return {name: each for name, each in _network(said).get("inputs", {}).items()
+            if not {str(each.get("type")), str(each.get("format"))} & _INVENTED}
+
+
+def images_read(folder: Path, said: dict[str, Any]) -> Reads:
+    """Which images the bundle reads, and under which keys. Raises StoreError for one that names none clearly."""
+    try:
+        return reads(image_inputs(said), _inference(folder))
+    except UnclearInput as error:
+        raise StoreError(f"{folder.name}: {error}") from None
+
+
+def _inference(folder: Path) -> dict[str, Any]:
+    """The inference configuration as data; empty where it cannot be read: opening the bundle will say so."""
+    for path in (folder / "configs" / f"inference.{kind}" for kind in ("json", "yaml", "yml")):
+        try:
+            if path.stat().st_size > _LONGEST:
+                return {}
+            text = path.read_text(encoding="utf-8")
+            content = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, YAMLError):
+            return {}
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def licence(folder: Path) -> str:
@@ -79,7 +144,7 @@ def licence(folder: Path) -> str:
     return "not stated"
 
 
-def _network(said: dict[str, Any]) -> dict[str, Any]:
+def _network(said: Mapping[str, Any]) -> dict[str, Any]:
     found = said.get("network_data_format")
     return found if isinstance(found, dict) else {}
 

@@ -137,8 +137,8 @@ class Receiver:
         return outcomes
 
     def _in_database(self, receptions: Sequence[Reception]) -> Sequence[Recorded]:
-        with self._database.begin() as session:
-            return record_in(session, receptions)
+        with self._database.transact() as connection:
+            return record_in(connection, receptions)
 
     def _changed(self) -> None:
         self.changes += 1
