@@ -19,9 +19,12 @@ from radnode.pipelines import registry
 from radnode.pipelines.contract import InputInstance, Manifest, PipelineError, RunFailed, WorkOrder
 from radnode.pipelines.forms import plan
 from radnode.pipelines.results.decoding import masks
+from radnode.pipelines.results.flat_overlay import flat_overlay_png
 from radnode.pipelines.results.overlay import Outline, overlay_png
 from radnode.pipelines.results.segmentation import LABEL_MAP_STORAGE
 from radnode.pipelines.runner import Warm, run
+from radnode.pipelines.sources.images import read_projections
+from radnode.pipelines.sources.projections import select_projections
 from radnode.pipelines.sources.select import SourceInstance, select_stack
 from radnode.pipelines.sources.volume import read_images
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from radnode.pipelines.contract import RunReport
-    from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.geometry import ColourImage, Projection, Volume
     from radnode.pipelines.languages import Language
 
 _SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_STORAGE)
@@ -216,6 +219,10 @@ def _said(item: Dataset) -> str:
 
 
 def _overlay(segmentation: Dataset, images: Path, target: Path) -> None:
+    if all("PlanePositionSequence" not in group for group in segmentation.PerFrameFunctionalGroupsSequence):
+        colours = {int(item.SegmentNumber): _colour(item) for item in segmentation.SegmentSequence}
+        flat_overlay_png(pydicom.dcmread(str(segmentation.filename)), _images(images), colours, target)
+        return
     volume = _volume(images)
     found = masks(segmentation, volume.affine, volume.voxels.shape)
     outlines = [
@@ -232,14 +239,32 @@ def _colour(segment: Dataset) -> tuple[int, int, int]:
     return CIELabColor.from_dicom_value(list(segment.RecommendedDisplayCIELabValue)).to_rgb(clip=True)
 
 
-def _volume(folder: Path) -> Volume:
-    """The stack in a folder, chosen as for a pipeline that takes any."""
+def _images(folder: Path) -> tuple[Projection | ColourImage, ...]:
+    """The images in a folder that are no slices, as for a pipeline that takes any of their modality."""
+    headers = _headers(folder)
+    first = headers[0].dataset
+    raw = first.get("PresentationIntentType") == "FOR PROCESSING"
+    reads = "projection" if "MONOCHROME" in str(first.get("PhotometricInterpretation")) else "colour"
+    wanted = replace(_any_stack(first), reads="raw projection" if raw else reads, min_slices=1)
+    try:
+        return read_projections(select_projections(headers, wanted), wanted).projections
+    except PipelineError as error:
+        raise RunFailed(f"the images cannot be shown: {error}") from error
+
+
+def _headers(folder: Path) -> list[SourceInstance]:
     headers = []
     for each in _inputs(folder):
         path = Path(each.path)
         headers.append(SourceInstance(path=path, dataset=pydicom.dcmread(path, stop_before_pixels=True)))
     if not headers:
         raise RunFailed(f"no DICOM file in {folder}")
+    return headers
+
+
+def _volume(folder: Path) -> Volume:
+    """The stack in a folder, chosen as for a pipeline that takes any."""
+    headers = _headers(folder)
     try:
         return read_images(select_stack(headers, _any_stack(headers[0].dataset)), "").volume
     except PipelineError as error:
