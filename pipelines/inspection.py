@@ -271,7 +271,7 @@ def _headers(folder: Path, series_instance_uid: str) -> list[SourceInstance]:
     return headers
 
 
-def _volume(folder: Path, series_instance_uid: str) -> Volume:
+def _volume(folder: Path, series_instance_uid: str = "") -> Volume:
     """The stack in a folder, chosen as for a pipeline that takes any; series_instance_uid: of this series, if given."""
     headers = _headers(folder, series_instance_uid)
     try:
