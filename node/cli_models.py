@@ -73,21 +73,27 @@ def add(
 
 @models_app.command()
 def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Compare the files of every model with its pin; exit code 1 if one is not what was added."""
+    """Compare every model's files with its pin and open it, in a process of its own; a line for each, exit code 1 if
+    one cannot be used.
+    """
+    from radnode.node.doctor import facts_machine
     from radnode.pipelines.models import store
 
-    folder, bad = _store(config), 0
+    folder = _store(config)
     try:
-        for pin in store.pins(folder).values():
-            try:
-                store.checked(folder, pin)
-                out.print(f"{escape(pin.name)}: {pin.sha256[:12]}, as added", highlight=False)
-            except store.StoreError as error:
-                bad += 1
-                out.print(escape(str(error)), style="red", soft_wrap=True, highlight=False)
+        pins = store.pins(folder)
     except store.StoreError as error:
         _fail(str(error))
-    if bad:
+    found = facts_machine.pipelines(folder)
+    if found is None:
+        _fail("the process that opens the models ended or hung; try one after the other with `radnode models try`")
+    for name in sorted({*pins, *found.refused}):
+        if name in found.refused:
+            out.print(escape(f"{name}: {' '.join(found.refused[name].split())}"), style="red", soft_wrap=True,
+                      highlight=False)
+        else:
+            out.print(f"{escape(name)}: {pins[name].sha256[:12]}, as added, opens", highlight=False)
+    if found.refused:
         raise typer.Exit(1)
 
 
