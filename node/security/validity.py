@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radnode.config.loading import stamp
-from radnode.node.security.certificates import CertificateUnreadable, read
+from radnode.node.security.certificates import CertificateUnreadable, next_revocations, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from radnode.config.settings import Settings
 
 
+WHAT = {"certificate": "certificate", "ca": "authority", "crl": "list of revoked certificates"}
+"""Key of the configuration -> in words."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validity:
     """One file. owner: "node" or the name of a peer. what: in words. ends_at: None, with a `failure`, if it is not
-    readable; of an own certificate with its chain, and of several authorities, the first to end.
+    readable; of a certificate with its chain the first to end, of several authorities the last.
     """
 
     owner: str
@@ -42,7 +46,7 @@ class Certificates:
         return tuple(
             self._one(owner, what, path)
             for owner, tls in sections
-            for key, what in (("certificate", "certificate"), ("ca", "authority's certificate"))
+            for key, what in WHAT.items()
             if (path := getattr(tls, key, None)) is not None
         )
 
@@ -56,6 +60,13 @@ class Certificates:
 
 def _read(owner: str, what: str, path: Path) -> Validity:
     try:
-        return Validity(owner=owner, what=what, path=path, ends_at=min(each.ends_at for each in read(path)))
+        return Validity(owner=owner, what=what, path=path, ends_at=_end(what, path))
     except CertificateUnreadable as error:
         return Validity(owner=owner, what=what, path=path, ends_at=None, failure=str(error))
+
+
+def _end(what: str, path: Path) -> datetime:
+    if what == WHAT["crl"]:
+        return next_revocations(path)
+    ends = [each.ends_at for each in read(path)]
+    return min(ends) if what == WHAT["certificate"] else max(ends)

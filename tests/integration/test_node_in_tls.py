@@ -72,7 +72,7 @@ def test_the_doctor_looks_at_certificates_keys_and_tokens(tmp_path: Path) -> Non
     text = f"""
 node:
   data: data
-  tls: {{certificate: {own.certificate}, key: {own.key}, ca: {authority.file}}}
+  tls: {{certificate: {own.certificate}, key: {own.key}, ca: {authority.file}, crl: {authority.revoke()}}}
 peers:
   PACS:
     ae_title: PACS
@@ -84,7 +84,8 @@ peers:
 """
     path.write_text(text)
     said = {each.question: each for each in examination.machine(load(path))}
-    assert said["certificate of node"].state == "ok"
+    assert said["certificate of node"].state == said["authority of node"].state == "ok"
+    assert said["list of revoked certificates of node"].state == "ok"
     assert said["TLS of node"].state == said["TLS of PACS"].state == "ok"
     assert said["certificate of PACS"].state == "wrong"
     assert "ended on" in said["certificate of PACS"].answer

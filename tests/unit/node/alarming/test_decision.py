@@ -67,7 +67,7 @@ def test_a_certificate_is_an_alarm_30_days_before_its_end_and_a_worse_one_7_days
     assert found(ending(None)) == {"certificate:node": "no such file"}
     assert kind_of("certificate:node").severity == "error"
     assert kind_of("certificate-ends:node").severity == "warning"
-    authority = replace(ending(3).certificates[0], what="authority's certificate")
+    authority = replace(ending(3).certificates[0], what="authority")
     assert found(ending(20, authority)).keys() == {"certificate:node"}, "the worst of them"
 
 
