@@ -9,8 +9,9 @@ say that they mean what their labels say.
 
 The image is named by its digest, must be there already (`podman pull`), and runs without network, capabilities,
 privileges or a writable file system besides /output and a small /tmp, as a user who is nobody, with limits of memory,
-processes and time of the processor (a killed worker does not take its container with it). The worker has no network either, so the engine must be one that is reached by a Unix socket (docker, or
-`podman --remote`) or that needs no privileged helper (podman of root).
+processes and time of the processor (a killed worker does not take its container with it). The worker has no network
+either, so the engine must be one that is reached by a Unix socket (docker, or `podman --remote`) or that needs no
+privileged helper (podman of root).
 """
 
 from __future__ import annotations
