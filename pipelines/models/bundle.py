@@ -16,7 +16,7 @@ from ignite.engine import Events
 from monai.bundle.config_parser import ConfigParser
 
 from radnode.pipelines.contract import RunFailed
-from radnode.pipelines.models import description, grids, kinds
+from radnode.pipelines.models import description, flat, grids, kinds
 from radnode.pipelines.models.adapting import DEVICE, ITEMS, LAST_FORM, START_UP, WEIGHTS, adapt, reads_plain_images
 from radnode.pipelines.models.finite import Watch
 from radnode.pipelines.models.outside import outside
@@ -26,6 +26,7 @@ from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_on
 if TYPE_CHECKING:
     from radnode.pipelines.contract import RunContext, StudyImages
     from radnode.pipelines.findings import Findings
+    from radnode.pipelines.geometry import ColourImage, Projection
 
 _CONFIGURATIONS = ("inference.json", "inference.yaml", "inference.yml")
 
@@ -55,6 +56,9 @@ class BundlePipeline:
             self.open(context.device)
         with self._own.active():
             context.stage("running the bundle")
+            if images.projections:
+                given_each = [self._evaluate(self._picture(each)) for each in images.projections]
+                return flat.findings(given_each, wanted, self._said, images.projections)
             given = self._evaluate(self._item(images))
         context.stage("reading its answer")
         return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume)
@@ -73,6 +77,12 @@ class BundlePipeline:
         """Load its network on that device, as the first run would. Raises RunFailed."""
         with self._own.active():
             self._open(device)
+
+    def _picture(self, image: Projection | ColourImage) -> dict[str, Any]:
+        """One image under the bundle's key."""
+        (key,) = self._reads.keys
+        said = description.image_inputs(self._said).get(key, {})
+        return {key: flat.to_monai(image, int(said.get("num_channels") or 1))}
 
     def _open(self, device: str) -> None:
         folder = self._folder

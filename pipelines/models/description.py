@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from radnode.pipelines.contract import Manifest, RunFailed
-from radnode.pipelines.models import model_file, nnunet_folder
+from radnode.pipelines.models import model_file, nnunet_folder, pictures
 from radnode.pipelines.models.inputs import Reads, UnclearInput, reads
 from radnode.pipelines.models.store import StoreError
 
@@ -60,7 +60,11 @@ def _bundle(folder: Path, pin: Pin) -> Manifest:
         raise StoreError(f"{folder.name} makes images out of noise and reads none of a patient: an image that nobody "
                          "took is nobody's, and no study can be its input")
     modality = next((str(each["modality"]) for each in inputs.values() if each.get("modality")), "")
-    if modality.lower() not in _MODALITIES:
+    try:
+        picture = pictures.read_as(next(iter(inputs.values())), said)
+    except ValueError as error:
+        raise StoreError(f"{folder.name}: {error}") from None
+    if picture is None and modality.lower() not in _MODALITIES:
         raise StoreError(f"{folder.name}: its metadata names the modality {modality!a}; "
                          f"readable are {', '.join(sorted(set(_MODALITIES.values())))}")
     several = images_read(folder, said).inputs
@@ -69,10 +73,11 @@ def _bundle(folder: Path, pin: Pin) -> Manifest:
         version=_version(said),
         title=str(said.get("name") or pin.name)[:64],
         entry=ENTRY,
-        modality=several[0].modality if several else _MODALITIES[modality.lower()],
+        modality=several[0].modality if several else picture[0] if picture else _MODALITIES[modality.lower()],
+        reads=picture[1] if picture else "volume",
         inputs=several,
         sheared=False,
-        min_slices=2,
+        min_slices=1 if picture else 2,
         intended_use=str(said.get("intended_use") or "Not stated by its authors; research only."),
         licence=licence(folder),
         device_memory_mb=0,

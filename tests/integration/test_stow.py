@@ -37,7 +37,6 @@ from radnode.storage.files import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 
 JSON, XML = "application/dicom+json", "application/dicom+xml"
