@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from support import dcmtk
 from support.sources import REPOSITORY
 
-pytestmark = [pytest.mark.peer, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 PAGE = REPOSITORY / "docs" / "tutorial-own-model.md"
 
@@ -37,14 +36,13 @@ def script() -> str:
 
 def test_the_tutorial_leads_from_a_folder_to_a_finding(tmp_path: Path) -> None:
     (tmp_path / "pipelines").symlink_to(REPOSITORY / "pipelines")
-    folders = (Path(sys.executable).parent, Path(dcmtk.program("storescp")).parent)
-    path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with subprocess.Popen(
         ["bash", "-c", script()], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, **dcmtk.ENVIRONMENT, "PATH": path, "COLUMNS": "200"}, start_new_session=True,
+        env={**os.environ, "PATH": path, "COLUMNS": "200"}, start_new_session=True,
     ) as reader:
         try:
-            said, _ = reader.communicate(timeout=300)
+            said, _ = reader.communicate(timeout=200)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(reader.pid, signal.SIGKILL)
