@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
-_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 def _address(value: str) -> str:
@@ -109,14 +109,14 @@ def contradictions(settings: AlarmSettings) -> Iterator[Contradiction]:
         if (mail.user is None) != (mail.password_file is None):
             given, absent = ("password_file", "user") if mail.user is None else ("user", "password_file")
             yield ("mail", given), f"without {absent}", f"write `{absent}: …` beside it, or leave both out"
-        elif mail.password_file and mail.tls == "none" and mail.host not in _THIS_MACHINE:
+        elif mail.password_file and mail.tls == "none" and mail.host not in THIS_MACHINE:
             yield ("mail", "tls"), "the password would be readable by anybody on the way", "write `tls: starttls`"
         if mail.ca_file and mail.tls == "none":
             yield ("mail", "ca_file"), "nothing is encrypted", "write `tls: starttls`, or leave it out"
     if webhook := settings.webhook:
         parts = urlsplit(webhook.url)
         if parts.scheme == "http":
-            if webhook.token_file and parts.hostname not in _THIS_MACHINE:
+            if webhook.token_file and parts.hostname not in THIS_MACHINE:
                 yield (("webhook", "url"), "the token would be readable by anybody on the way",
                        "write https://…, or leave `token_file` out")
             if webhook.ca_file:
@@ -131,12 +131,3 @@ def files(settings: AlarmSettings) -> Iterator[tuple[tuple[str, str], Path]]:
             if path := getattr(section, key, None):
                 yield (name, key), path
 
-
-def beside(settings: AlarmSettings, base: Path) -> AlarmSettings:
-    """With the files that the section names relative to the folder of the configuration."""
-    changes: dict[str, dict[str, Path]] = {}
-    for (name, key), path in files(settings):
-        changes.setdefault(name, {})[key] = base / path
-    return settings.model_copy(
-        update={name: getattr(settings, name).model_copy(update=changed) for name, changed in changes.items()}
-    )

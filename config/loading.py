@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config.alarms import AlarmSettings, beside, contradictions, files
+from radnode.config import security
+from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
-from radnode.config.peers import Peer
+from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer
 from radnode.config.routes import PRIORITIES, SOURCE, ConditionReader, Route, nearest, tests_of
 from radnode.config.settings import TAKEN_OVER, Settings, overridden
 
@@ -124,18 +125,24 @@ def check_references(configuration: Configuration, pipelines: Collection[str]) -
     ]
 
 
+def named_files(configuration: Configuration) -> list[tuple[tuple[str, ...], Path]]:
+    """Every file that the configuration names beside the data, and where."""
+    of_alarms = [(("alarms", *where), path) for where, path in files(configuration.alarms)]
+    return [*security.files(configuration.settings, configuration.peers), *of_alarms]
+
+
 def check_files(configuration: Configuration) -> list[Problem]:
-    """Files that the section `alarms` names and that this account cannot read. They may come later: no ground to refuse
-    to start.
+    """Files that the configuration names and that this account cannot read. They may come later: no ground to refuse
+    to start, but for the node's own certificate.
     """
     problems = []
-    for where, path in files(configuration.alarms):
+    for where, path in named_files(configuration):
         try:
             path.open("rb").close()
         except OSError as error:
             problems.append(Problem(
-                file=configuration.name, line=configuration.lines.get(("alarms", *where), 1),
-                message=f"alarms.{'.'.join(where)}: {path} cannot be read: {error.strerror}",
+                file=configuration.name, line=configuration.lines.get(where, 1),
+                message=f"{'.'.join(where)}: {path} cannot be read: {error.strerror}",
                 cure="put it there, readable for the account of the node",
             ))
     return problems
@@ -208,6 +215,8 @@ class _Reader:
         alarms = self._alarms(_given(document, "alarms", {}))
         if settings is not None:
             self._cross_check_settings(settings)
+            for where, message, cure in security.contradictions(settings, peers):
+                self._report(where, message, cure)
         self._cross_check_peers(peers)
         if self._problems or settings is None or alarms is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
@@ -238,9 +247,7 @@ class _Reader:
         settings = self._model(Settings, overridden(section), ["node"])
         if settings is None:
             return None
-        base = self._path.parent if self._path else Path.cwd()
-        absolute = {"data": base / settings.data, "models": settings.models and base / settings.models}
-        return settings.model_copy(update=absolute)
+        return settings.beside(self._base)
 
     def _alarms(self, section: object) -> AlarmSettings | None:
         if not isinstance(section, dict):
@@ -251,7 +258,12 @@ class _Reader:
             return None
         for where, message, cure in contradictions(settings):
             self._report(["alarms", *where], message, cure)
-        return beside(settings, self._path.parent if self._path else Path.cwd())
+        return settings.beside(self._base)
+
+    @property
+    def _base(self) -> Path:
+        """What files that the configuration names are relative to."""
+        return self._path.parent if self._path else Path.cwd()
 
     def _peers(self, section: object) -> dict[str, Peer]:
         if not isinstance(section, dict):
@@ -264,7 +276,7 @@ class _Reader:
             elif "name" in fields:
                 self._report(["peers", name, "name"], "unknown key", "a peer is called by the key above it")
             elif (peer := self._model(Peer, {**fields, "name": str(name)}, ["peers", name])) is not None:
-                peers[str(name)] = peer
+                peers[str(name)] = peer.beside(self._base)
         return peers
 
     def _routes(self, section: object) -> list[Route]:
@@ -344,10 +356,6 @@ class _Reader:
             self._report(where, f"{given} is wrong", each["msg"].removeprefix("Value error, "))
 
     def _cross_check_settings(self, settings: Settings) -> None:
-        if settings.dicom_port == settings.http_port != 0:
-            self._report(
-                ["node", "http_port"], "the same port as dicom_port", f"write for example {settings.dicom_port + 1}"
-            )
         if settings.settle_time_s > settings.quiet_time_s:
             self._report(
                 ["node", "settle_time_s"],
@@ -409,9 +417,10 @@ def _given(document: Mapping[str, Any], section: str, empty: object) -> object:
 def _digest(settings: Settings, peers: Mapping[str, Peer], routes: Sequence[Route]) -> str:
     meaning = {
         # Where is not what; and a URL may hold a password.
-        "node": settings.model_dump(mode="json", exclude={"data", "models", "database_url"}),
-        # Who is expected when changes no result.
-        "peers": {name: peer.model_dump(mode="json", exclude={"expect"}) for name, peer in peers.items()},
+        "node": settings.model_dump(mode="json", exclude={"data", "models", "database_url", "tls", "dicomweb"}),
+        "peers": {
+            name: peer.model_dump(mode="json", exclude=set(NO_MATTER_OF_RESULTS)) for name, peer in peers.items()
+        },
         "routes": [asdict(route) for route in routes],
     }
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

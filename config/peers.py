@@ -6,7 +6,8 @@ import hashlib
 import ipaddress
 import re
 from datetime import time
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -46,6 +47,20 @@ def _bytes(value: object) -> object:
     return value
 
 
+def _client_certificate(value: str) -> str:
+    """A name in lower case, or "sha256:" and 64 hexadecimal digits."""
+    lowered = value.strip().lower()
+    if lowered.startswith("sha256:"):
+        digits = lowered.removeprefix("sha256:").replace(":", "")
+        if not _FINGERPRINT.fullmatch(digits):
+            raise ValueError("a fingerprint is sha256: and 64 hexadecimal digits, as `openssl x509 -fingerprint` says")
+        return f"sha256:{digits}"
+    if not 1 <= len(lowered) <= 253 or not lowered.isprintable():
+        raise ValueError("write the DNS name or common name in its certificate, or sha256: and its fingerprint")
+    return lowered
+
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?B?)\s*", re.IGNORECASE)
@@ -67,6 +82,34 @@ class Section(BaseModel):
         if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
             raise ValueError("write a number or a text")
         return value
+
+
+    def beside(self, folder: Path) -> Self:
+        """With the files that it names relative to a folder."""
+        changed: dict[str, object] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Path):
+                changed[name] = folder / value
+            elif isinstance(value, Section):
+                changed[name] = value.beside(folder)
+        return self.model_copy(update=changed)
+
+
+def empty_or_section(value: object) -> object:
+    """For a key below which there are others."""
+    if value is not None and not isinstance(value, dict | Section):
+        raise ValueError("write its keys below it, or null")
+    return value
+
+
+class ClientTls(Section):
+    """TLS towards a peer. certificate, key: what the node shows of itself. name: in the peer's certificate."""
+
+    ca: Path
+    certificate: Path | None = None
+    key: Path | None = None
+    name: Host | None = None
 
 
 class Expectation(Section):
@@ -100,6 +143,9 @@ class Peer(Section):
     profile: Profile | None = None
     result_forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = ("SEG", "TID1500")
     expect: Expectation | None = None
+    tls: Annotated[ClientTls | None, BeforeValidator(empty_or_section)] = None
+    client_certificate: Annotated[str, AfterValidator(_client_certificate)] | None = None
+    token_file: Path | None = None
 
     @field_validator("result_forms")
     @classmethod
@@ -116,4 +162,8 @@ class Peer(Section):
     @property
     def digest(self) -> str:
         """Changes with any change of the peer's configuration that concerns results."""
-        return hashlib.sha256(self.model_dump_json(exclude={"expect"}).encode()).hexdigest()
+        return hashlib.sha256(self.model_dump_json(exclude=set(NO_MATTER_OF_RESULTS)).encode()).hexdigest()
+
+
+NO_MATTER_OF_RESULTS = frozenset({"expect", "tls", "client_certificate", "token_file"})
+"""Who is expected when, and how the two sides recognise each other."""

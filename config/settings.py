@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from radnode.config.peers import AETitle, Host, Section, Size
+from radnode.config.peers import AETitle, Host, Section, Size, empty_or_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,12 +42,32 @@ class Worker(Section):
     time_limit_s: Annotated[float, Field(ge=1, le=86_400)] = 600.0
 
 
+class ListeningTls(Section):
+    """TLS of the node's own ports. ca: who signs the certificates of peers; crl: what it has revoked."""
+
+    port: ListeningPort = 2762
+    certificate: Path
+    key: Path
+    ca: Path | None = None
+    crl: Path | None = None
+
+
+class DicomWeb(Section):
+    """Where STOW-RS is served. tls: with the files of the node's `tls`."""
+
+    host: Host = "127.0.0.1"
+    port: ListeningPort = 8043
+    tls: bool = False
+
+
 class Settings(Section):
     """The section `node` of a configuration. Sizes are bytes, `_s` seconds."""
 
     ae_title: AETitle = "RADNODE"
     host: Host = "0.0.0.0"  # noqa: S104 - a PACS is on another machine
     dicom_port: ListeningPort = 11112
+    tls: Annotated[ListeningTls | None, BeforeValidator(empty_or_section)] = None
+    dicomweb: Annotated[DicomWeb | None, BeforeValidator(empty_or_section)] = None
     http_host: Host = "127.0.0.1"
     http_port: ListeningPort = 8042
     data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")

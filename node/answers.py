@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import func, select
 
-from radnode.node import routing
+from radnode.node import routing, study_closing
 from radnode.node.alarming.kinds import kind_of, subject_of
 from radnode.storage import alarms as kept
 from radnode.storage import leases, ledger
@@ -24,6 +24,7 @@ from radnode.storage.tables import (
     ResultObjectRow,
     RoutingRow,
     SeriesRow,
+    StudyRoutingRow,
     StudyRow,
 )
 
@@ -149,9 +150,12 @@ class Answers:
             study = session.scalar(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid))
             if study is None:
                 return None
+            asked = session.get(StudyRoutingRow, study.id)
             return {
                 "study_instance_uid": study.study_instance_uid,
                 "conflict": study.conflict,
+                "study_pending": bool(asked and asked.pending),
+                "study_routes": asked.explanations if asked else [],
                 "first_received_at": _time(study.first_received_at),
                 "last_received_at": _time(study.last_received_at),
                 "series": [_series(session, row) for row in _of_study(session, SeriesRow, study.id)],
@@ -200,7 +204,7 @@ class Answers:
         study = self.study(study_instance_uid)
         if study is None:
             return None
-        return "\n\n".join(_explain(series) for series in study["series"])
+        return "\n\n".join([*map(_explain, study["series"]), *_explain_study(study)])
 
 
 def _explain(series: dict[str, Any]) -> str:
@@ -216,6 +220,14 @@ def _explain(series: dict[str, Any]) -> str:
     elif series["state"] == "OPEN":
         lines.append("  routes are asked once the series is complete")
     return "\n".join(lines)
+
+
+def _explain_study(study: dict[str, Any]) -> list[str]:
+    """Why pipelines that read several series did or did not run."""
+    lines = ["the study waits until all its series are complete and nothing new comes"] * study["study_pending"]
+    lines += [study_closing.render(each) for each in study["study_routes"]]
+    return [f"study {study['study_instance_uid']}, for pipelines that read several series:\n" + "\n".join(lines)] \
+        if lines else []
 
 
 def _balance(session: Session) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pynetdicom import AE, evt
 
+from radnode.node.security.tls import TlsUnusable, client_context
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -52,7 +54,13 @@ def associate(
         ae.add_requested_context(abstract_syntax, list(transfer_syntaxes))
     handlers: list[Any] = [(evt.EVT_CONN_OPEN, _answer_at_once)]
     try:
-        association = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=handlers)
+        context = client_context(peer.tls) if peer.tls else None
+        association = ae.associate(
+            peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=handlers,
+            tls_args=(context, (peer.tls.name if peer.tls else None) or peer.host) if context else None,
+        )
+    except TlsUnusable as error:
+        raise PeerUnreachable(f"{peer.name}: {error}") from error
     except OSError as error:  # asked of the resolver at each attempt: a name that fails now may not fail next time
         raise PeerUnreachable(f"{peer.name}: no address for {peer.host} ({error.strerror})") from error
     try:
@@ -60,6 +68,8 @@ def associate(
             raise PeerUnreachable(_rejection(association, peer))
         if not association.is_established and association.acceptor.primitive is not None:
             raise NoContextAccepted(f"{peer.name} accepts none of the presentation contexts proposed")
+        if not association.is_established and context is not None and context.failure:
+            raise PeerUnreachable(f"{peer.name} ({peer.host}:{peer.port}): no TLS with it: {context.failure}")
         if not association.is_established:
             raise PeerUnreachable(f"{peer.name} ({peer.host}:{peer.port}) does not accept a connection")
         yield association

@@ -18,7 +18,7 @@ from radnode.node import completion, routing
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
 from radnode.node.series_geometry import geometry_of
-from radnode.storage import catalog, jobs, ledger
+from radnode.storage import catalog, jobs, ledger, studies
 from radnode.storage.errors import StorageError
 from radnode.storage.jobs import NewJob
 from radnode.storage.ledger import InstanceState
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from radnode.config.loading import Configuration
+    from radnode.config.routes import Route
     from radnode.node.alarms import Alarms
     from radnode.node.completion import Verdict
     from radnode.node.intake.associations import Associations
@@ -199,6 +200,12 @@ class SeriesCloser:
         for job in self._jobs(series, foreign, explanations):
             if jobs.insert_job(session, job, now) is None:
                 log.info("job.exists", pipeline=job.pipeline, key=job.key)
+        manifests = self._manifests()
+        of_study = any(
+            manifests[pipeline].inputs for route in self._matched(explanations) for pipeline in route.run
+        )
+        if foreign:
+            studies.ask(session, series.study_id, first=of_study)
         unrouted = [
             header.instance_id
             for header in foreign
@@ -220,37 +227,62 @@ class SeriesCloser:
     def _jobs(
         self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], explanations: Sequence[RouteExplanation]
     ) -> list[NewJob]:
-        """One job for each pipeline that a matching route runs; its results go wherever any of these routes sends."""
-        configuration = self._configuration()
-        matched = {explanation.route for explanation in explanations if explanation.matched}
-        routes = [route for route in configuration.routes if route.name in matched]
-        manifests = self._manifests()
-        found = []
-        for pipeline in dict.fromkeys(name for route in routes for name in route.run):
-            asking = [route for route in routes if pipeline in route.run]
-            manifest = manifests[pipeline]
-            content_qualification = configuration.settings.content_qualification
-            inputs = sorted((header.sop_instance_uid, header.digest) for header in headers)
-            found.append(
-                NewJob(
-                    key=_digest(
-                        [series.study_instance_uid, series.series_instance_uid, inputs, pipeline,
-                         manifest.version, manifest.model_digest, content_qualification]
-                    ),
-                    study_id=series.study_id,
-                    series_id=series.series_id,
-                    revision=series.revision,
-                    pipeline=pipeline,
-                    pipeline_version=manifest.version,
-                    route_names=[route.name for route in asking],
-                    destinations=list(dict.fromkeys(name for route in asking for name in route.send)),
-                    priority=min(PRIORITIES[route.priority] for route in asking),
-                    configuration_digest=configuration.digest,
-                    input_digest=_digest(inputs),
-                    instance_ids=[header.instance_id for header in headers],
-                )
+        """One job for each pipeline that a matching route runs; its results go wherever any of these routes sends.
+
+        What reads several series is asked when the study is whole (:mod:`~radnode.node.study_closing`).
+        """
+        configuration, manifests = self._configuration(), self._manifests()
+        routes = self._matched(explanations)
+        uids = [series.series_instance_uid]
+        return [
+            new_job(
+                configuration, manifests[pipeline], [route for route in routes if pipeline in route.run], headers,
+                study=(series.study_id, series.study_instance_uid), series_uids=uids, series_id=series.series_id,
+                revision=series.revision,
             )
-        return found
+            for pipeline in dict.fromkeys(name for route in routes for name in route.run)
+            if not manifests[pipeline].inputs
+        ]
+
+    def _matched(self, explanations: Sequence[RouteExplanation]) -> list[Route]:
+        matched = {explanation.route for explanation in explanations if explanation.matched}
+        return [route for route in self._configuration().routes if route.name in matched]
+
+
+def new_job(
+    configuration: Configuration,
+    manifest: Manifest,
+    asking: Sequence[Route],
+    headers: Sequence[InstanceHeader],
+    *,
+    study: tuple[int, str],
+    series_uids: Sequence[str],
+    series_id: int,
+    revision: int,
+) -> NewJob:
+    """The job of a pipeline over these instances, for the routes that ask for it.
+
+    study: id and UID. series_uids: of the inputs. series_id, revision: what it is kept under, and which one it is.
+    """
+    content_qualification = configuration.settings.content_qualification
+    inputs = sorted((header.sop_instance_uid, header.digest) for header in headers)
+    return NewJob(
+        key=_digest(
+            [study[1], *series_uids, inputs, manifest.name, manifest.version, manifest.model_digest,
+             content_qualification]
+        ),
+        study_id=study[0],
+        series_id=series_id,
+        revision=revision,
+        pipeline=manifest.name,
+        pipeline_version=manifest.version,
+        route_names=[route.name for route in asking],
+        destinations=list(dict.fromkeys(name for route in asking for name in route.send)),
+        priority=min(PRIORITIES[route.priority] for route in asking),
+        configuration_digest=configuration.digest,
+        input_digest=_digest(inputs),
+        instance_ids=[header.instance_id for header in headers],
+    )
 
 
 def _conflict(headers: Sequence[InstanceHeader]) -> str:

@@ -110,6 +110,7 @@ def _rebuild(database: Database, store: FileStore, set_aside: Path | None, now: 
     unlisted = reconciling.compare(database, store.root).unlisted
     adopted = rebuilding.enter(database, _from_files(unlisted, unreadable))
     store.note(adopted)
+    store.flush_notes()
     differences = reconciling.compare(database, store.root)
     rebuilding.mark_missing(database, differences.missing, now)
     with database.read() as session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import ssl
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,8 @@ from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
+from radnode.node.dicomweb.recognition import recognise
+from radnode.node.dicomweb.server import WebOptions, WebReceiver
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
 from radnode.node.execution.rewriting import Rewriter
@@ -33,8 +36,12 @@ from radnode.node.indexing import HeaderReader
 from radnode.node.intake.admission import admit
 from radnode.node.intake.associations import Associations
 from radnode.node.intake.dimse import DicomReceiver, ReceiverOptions
+from radnode.node.intake.storing import Storage
+from radnode.node.intake.tally import RefusalTally
 from radnode.node.observability import Metrics
 from radnode.node.scheduler import Activity, Clock
+from radnode.node.security.tls import ServerContexts, TlsUnusable
+from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.server import HttpServer
@@ -53,6 +60,7 @@ if TYPE_CHECKING:
     from radnode.config.peers import Peer
     from radnode.config.settings import Settings
     from radnode.node.intake.admission import Admission
+    from radnode.node.security.certificates import Certificate
     from radnode.pipelines.contract import Manifest
     from radnode.storage.receptions import Reception, Recorded
 
@@ -73,7 +81,7 @@ def utc_now() -> datetime:
 
 
 @contextlib.contextmanager
-def _listening(setting: str, port: int) -> Iterator[None]:
+def _listening(setting: str, port: int | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -128,6 +136,8 @@ class Node:
         self._identity = _identity(settings.data)
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._database_token = 0
+        self._strangers = RefusalTally(time.monotonic)
+        self._storage = self._make_storage(settings)
         self._compose(configuration)
 
     def start(self) -> None:
@@ -144,8 +154,13 @@ class Node:
         for activity in self._activities:
             activity.start()
         self._clock.start()
-        with _listening("dicom_port", self._configuration.settings.dicom_port):
+        settings = self._configuration.settings
+        secured = f" or {settings.tls.port}" if settings.tls else ""
+        with _listening("dicom_port", f"{settings.dicom_port}{secured}"):
             self._receiver.start()
+        if self._web_receiver and settings.dicomweb:
+            with _listening("dicomweb.port", settings.dicomweb.port):
+                self._web_receiver.start()
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
@@ -154,6 +169,8 @@ class Node:
     def stop(self) -> None:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
         self._receiver.stop()
+        if self._web_receiver:
+            self._web_receiver.stop()
         self._clock.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
@@ -329,8 +346,13 @@ class Node:
             monotonic_s=time.monotonic,
             metrics=self.metrics,
             alarms=self.alarms,
-            on_jobs=self._pulse_workers,
+            on_jobs=self._series_closed,
             look_again_in=lambda seconds: self._closing.pulse_in(seconds),
+        )
+        study_closer = StudyCloser(
+            database=self.database, configuration=lambda: self._configuration, manifests=self._manifests, now=utc_now,
+            monotonic_s=time.monotonic, alarms=self.alarms, on_jobs=self._pulse_workers,
+            look_again_in=lambda seconds: self._closing_studies.pulse_in(seconds),
         )
         cataloguer = Cataloguer(
             database=self.database, store=self.store, reader=self._reader, now=utc_now, metrics=self.metrics,
@@ -347,6 +369,7 @@ class Node:
         )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)
+        self._closing_studies = Activity("closing studies", study_closer.step, self.alarms)
         self._counting = Activity("counting", counter.step, self.alarms)
         self._sending = Activity("sending", sender.send_due, self.alarms)
         self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
@@ -357,48 +380,81 @@ class Node:
         ]
         self._alarming = alarm_activities(
             database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
-            refused=lambda: self._receiver.refused_lately(), now=utc_now, metrics=self.metrics,
+            refused=self._storage.refusals.lately, now=utc_now, metrics=self.metrics,
         )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
+        noting = Activity("noting", self._flush_notes, self.alarms)
+        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
+                 self._confirming, self._rewriting, *self._workers, noting, reloading)
+        seldom = (caretaker, *self._alarming)
         self._clock = Clock()
-        for activity in (self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                         self._rewriting, reloading, *self._workers):
+        for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)
         self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
-        for activity in (caretaker, *self._alarming):
+        for activity in seldom:
             self._clock.every(UPKEEP_EVERY_S, activity)
-        self._activities = [self._cataloguing, self._closing, self._counting, self._sending, self._confirming,
-                            self._rewriting, *self._workers, heartbeat, caretaker, reloading,
-                            *self._alarming]
+        self._activities = (*often, heartbeat, *seldom)
         self._receiver = self._make_receiver(settings)
+        self._web_receiver = self._make_web_receiver(settings)
         with _listening("http_port", settings.http_port):
             self._http = HttpServer(
                 create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
             )
 
+    def _make_storage(self, settings: Settings) -> Storage:
+        return Storage(
+            store=self.store, record=self._record, associations=self.associations, largest_object=settings.max_object,
+            now=utc_now, metrics=self.metrics, on_recorded=lambda: self._cataloguing.pulse(),
+        )
+
     def _make_receiver(self, settings: Settings) -> DicomReceiver:
         options = ReceiverOptions(
             host=settings.host,
             port=settings.dicom_port,
+            tls_port=settings.tls.port if settings.tls else 0,
             max_associations=settings.max_associations,
             max_associations_per_host=settings.max_associations_per_host,
-            largest_object=settings.max_object,
             association_idle_s=settings.association_idle_s,
         )
         return DicomReceiver(
-            options,
-            admit=self._admit,
-            store=self.store,
-            record=self._record,
-            associations=self.associations,
-            now=utc_now,
-            metrics=self.metrics,
-            on_recorded=lambda: self._cataloguing.pulse(),
+            options, admit=self._admit, storage=self._storage, metrics=self.metrics, strangers=self._strangers,
+            tls=self._contexts(settings, ssl.CERT_REQUIRED),
         )
 
-    def _admit(self, calling: str, called: str, host: str) -> Admission:
+    def _make_web_receiver(self, settings: Settings) -> WebReceiver | None:
+        if settings.dicomweb is None:
+            return None
+        options = WebOptions(
+            host=settings.dicomweb.host, port=settings.dicomweb.port, max_requests=settings.max_associations,
+            max_requests_per_host=settings.max_associations_per_host,
+        )
+        return WebReceiver(
+            options, recognise=self._recognise, storage=self._storage, metrics=self.metrics,
+            strangers=self._strangers,
+            tls=self._contexts(settings, ssl.CERT_OPTIONAL) if settings.dicomweb.tls else None,
+        )
+
+    def _recognise(self, host: str, certificate: Certificate | None, authorization: str) -> str | None:
+        peers = self._configuration.peers.values()
+        return recognise(peers, host=host, certificate=certificate, authorization=authorization)
+
+    def _contexts(self, settings: Settings, asks: ssl.VerifyMode) -> ServerContexts | None:
+        if settings.tls is None:
+            return None
+        try:
+            return ServerContexts(settings.tls, asks=asks, on_unusable=self._tls_unusable)
+        except TlsUnusable as error:
+            raise StartRefused(f"node.tls: {error}") from error
+
+    def _tls_unusable(self, why: str) -> None:
+        if why:
+            self.alarms.set("tls", f"the last good certificate is in force: {why}")
+        else:
+            self.alarms.clear("tls")
+
+    def _admit(self, calling: str, called: str, host: str, certificate: Certificate | None) -> Admission:
         settings = self._configuration.settings
         return admit(
             self._configuration.peers.values(),
@@ -407,14 +463,23 @@ class Node:
             called=called,
             calling=calling,
             host=host,
+            certificate=certificate,
         )
 
     def _record(self, received: Sequence[Reception]) -> list[Recorded]:
-        with self.database.begin() as session:
-            return receptions.record(session, received)
+        with self.database.transact() as connection:
+            return receptions.record(connection, received)
+
+    def _flush_notes(self) -> bool:
+        self.store.flush_notes()
+        return False
 
     def _worker_step(self, slot: Slot) -> Callable[[], bool]:
         return lambda: self._dispatcher.run_next(slot)
+
+    def _series_closed(self) -> None:
+        self._pulse_workers()
+        self._closing_studies.pulse()
 
     def _pulse_workers(self) -> None:
         for worker in self._workers:

@@ -35,6 +35,8 @@ C_STORE: Mapping[type[Exception], Status] = {
     StorageError: Status(0xA700, "storage not available; send again later"),
     refusals.InvalidUID: Status(0x0117, "invalid SOP class or instance UID"),
     refusals.ContextMismatch: Status(0x0122, "SOP class is not that of the presentation context"),
+    refusals.NotTaken: Status(0xC122, "SOP class or transfer syntax is not taken"),
+    refusals.NotAFile: Status(0xC005, "not a DICOM file"),
     refusals.OverLimit: Status(0xC001, "object over the size limit of this node"),
     refusals.IdentityMismatch: Status(0xA900, "data set has other UIDs than the command"),
     refusals.MissingIdentity: Status(0xC002, "no Study or Series Instance UID"),
@@ -49,6 +51,11 @@ C_STORE: Mapping[type[Exception], Status] = {
 def of_failure(error: Exception) -> Status:
     """What the sender of an object is told when storing it ended in `error`."""
     return next(C_STORE[kind] for kind in type(error).__mro__ if kind in C_STORE)
+
+
+def passes(status: int) -> bool:
+    """Whether the same object may be taken later, of the statuses that we give."""
+    return status & 0xFF00 == 0xA700 or status == 0x0110
 
 
 class Outcome(StrEnum):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.inputs import Input
     from radnode.pipelines.languages import Language
 
 
@@ -68,6 +69,8 @@ class Manifest:
     device_memory_mb: what a run needs on the device. model_digest: SHA-256 of the weights, or of the code
     version for a pipeline without weights. algorithm_family: a key of :data:`ALGORITHM_FAMILIES`.
     series_number: its results take this number and the next ones, one a result form.
+    inputs: the images of one study that it reads, by name, the reference first; none for one that reads a series.
+    registers: whether an image of another frame of reference may be moved onto the reference's, rigidly.
     """
 
     name: str
@@ -83,13 +86,16 @@ class Manifest:
     algorithm_family: str
     model_digest: str
     series_number: int
+    inputs: tuple[Input, ...] = ()
+    registers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyImages:
     """The decoded input of one run.
 
-    volume: the selected series. excluded: SOP Instance UID -> why that instance was left out.
+    volume: the selected series, of several inputs the first. others: the further inputs by name, on the grid of
+    `volume`; `valid` is False where they do not reach. excluded: SOP Instance UID -> why that instance was left out.
     notes: what was unusual about the input and must travel with the result.
     acquisition: DICOM keyword -> value, how the images were made (kernel, slice thickness, contrast...), as
     far as all of them agree.
@@ -100,6 +106,7 @@ class StudyImages:
     excluded: Mapping[str, str]
     notes: tuple[str, ...] = ()
     acquisition: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, Volume] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

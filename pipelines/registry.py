@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from radnode.pipelines import inputs
 from radnode.pipelines.contract import ALGORITHM_FAMILIES, Manifest, RunFailed
 from radnode.pipelines.models import description, store
 
@@ -45,6 +46,7 @@ _PATTERNS = {
     "modality": (r"[A-Z]{2,16}", "a DICOM modality like CT"),
     "model_digest": (r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal digits"),
 }
+_OPTIONAL = ("inputs", "registers")
 _SMALLEST = {"min_slices": 1, "device_memory_mb": 0, "series_number": 1}
 
 
@@ -117,10 +119,25 @@ def parse(text: str) -> Manifest:
         raise ManifestError(f"not YAML: {_first_line(error)}") from error
     if not isinstance(content, dict):
         raise ManifestError("not a list of `key: value` lines")
+    content = _with_inputs(content)
     _check_keys(content)
     for entry in fields(Manifest):
-        _check_value(entry.name, content[entry.name], _TYPES[str(entry.type)])
+        if entry.name in content and entry.name != "inputs":
+            _check_value(entry.name, content[entry.name], _TYPES[str(entry.type)])
     return Manifest(**content)
+
+
+def _with_inputs(content: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Of a manifest with `inputs`, the modality and the slices are those of the first."""
+    if "inputs" not in content:
+        return dict(content)
+    if said := sorted({"modality", "min_slices"} & content.keys()):
+        raise ManifestError(f"`{said[0]}` is said by each of `inputs`; leave it out")
+    try:
+        found = inputs.parse(content["inputs"])
+    except ValueError as error:
+        raise ManifestError(str(error)) from None
+    return {**content, "inputs": found, "modality": found[0].modality, "min_slices": found[0].min_slices}
 
 
 def _read_store(models: Path, manifests: dict[str, Manifest], refused: dict[str, str]) -> Mapping[str, Pin]:
@@ -187,7 +204,7 @@ def _check_keys(content: Mapping[Any, Any]) -> None:
             nearest = get_close_matches(str(key), known, n=1)
             hint = f"; did you mean `{nearest[0]}`?" if nearest else ""
             raise ManifestError(f"unknown key `{key}`{hint}")
-    missing = [key for key in known if key not in content]
+    missing = [key for key in known if key not in content and key not in _OPTIONAL]
     if missing:
         raise ManifestError(f"missing {', '.join(f'`{key}`' for key in missing)}")
 

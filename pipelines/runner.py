@@ -49,6 +49,7 @@ from radnode.pipelines.results.normalise import read_source
 from radnode.pipelines.results.writing import Making
 from radnode.pipelines.sources.headers import read_header
 from radnode.pipelines.sources.select import SourceInstance, select_stack
+from radnode.pipelines.sources.study import StudySelection, read_study, select_study
 from radnode.pipelines.sources.volume import read_images
 
 if TYPE_CHECKING:
@@ -181,15 +182,15 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime)
     manifest = warm.manifest(order.pipeline, order.model_digest)
     with progress.step("select"):
         headers = progress.headers = [_read_header(instance) for instance in order.instances]
-        selection = select_stack(
-            [SourceInstance(path=Path(instance.path), dataset=header)
-             for instance, header in zip(order.instances, headers, strict=True)],
-            manifest,
-        )
+        instances = [SourceInstance(path=Path(instance.path), dataset=header)
+                     for instance, header in zip(order.instances, headers, strict=True)]
+        selection = select_study(instances, manifest) if manifest.inputs else select_stack(instances, manifest)
         progress.excluded = selection.excluded
     with progress.step("decode"):
-        images = read_images(selection, manifest.modality)
-        source = read_source(headers, images.volume)
+        images = (read_study(selection, manifest) if isinstance(selection, StudySelection)
+                  else read_images(selection, manifest.modality))
+        own_first = sorted(headers, key=lambda each: each.SeriesInstanceUID != images.volume.series_instance_uid)
+        source = read_source(own_first, images.volume)
         progress.repairs = source.repairs
     findings = _findings(order, warm, images, progress)
     provenance = Provenance(manifest=manifest, order=order, started=started)

@@ -2,15 +2,17 @@
 
     root/acknowledged/2026-03.jsonl     one line for each reception and each deletion, in their order
 
-A reception's line is on stable storage after the transaction of its row and before Success. A line that the database
-does not know therefore means that the database was lost, or is an older copy.
+A reception's line is written after the transaction of its row and before Success, and flushed a second later at most:
+the image and its row are durable without it, and an image that a power cut leaves without a line is adopted as one of
+an unknown source. A line that the database does not know means that the database was lost, or is an older copy.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+import threading
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -42,31 +44,48 @@ class Damaged:
 
 
 class Acknowledgements:
-    """The lines below `root`. flush: fsync of a file or folder. Raises OSError; for one writer at a time."""
+    """The lines below `root`. flush: fsync of a file or folder. Raises OSError."""
 
     def __init__(self, root: Path, flush: Callable[[Path], None]) -> None:
         self.folder = root / FOLDER
-        self._flush = flush
+        self._fsync = flush
         self._whole: set[Path] = set()
+        self._named: set[Path] = set()
+        self._unflushed = set(self._files()[-2:])  # of a process that died over them; two, at the turn of a month
+        self._writing, self._flushing = threading.Lock(), threading.Lock()
 
     def append(self, entries: Sequence[Reception | Expiry]) -> None:
-        """Write and flush; the month is that of the first entry."""
+        """Write; the death of this process takes nothing of it. The month is that of the first entry."""
         if not entries:
             return
         path = self.folder / f"{_time(entries[0]):%Y-%m}.jsonl"
         text = "".join(json.dumps(_written(entry), separators=(",", ":")) + "\n" for entry in entries).encode()
-        is_first = path not in self._whole
-        if is_first:
-            self._begin(path)
-        self._whole.discard(path)  # until all of it is there
-        with path.open("ab", buffering=0) as file:
-            left = memoryview(text)
-            while left:
-                left = left[file.write(left) :]
-        self._flush(path)
-        if is_first:  # whoever made the file, this process or one that died over it, may not have flushed its name
-            self._flush(self.folder)
-        self._whole.add(path)
+        with self._writing:
+            if path not in self._whole:
+                self._begin(path)
+            self._whole.discard(path)  # until all of it is there
+            self._unflushed.add(path)
+            with path.open("ab", buffering=0) as file:
+                left = memoryview(text)
+                while left:
+                    left = left[file.write(left) :]
+            self._whole.add(path)
+
+    def flush(self) -> None:
+        """Whatever was appended before is on stable storage when this returns; meanwhile others may append."""
+        with self._flushing:
+            with self._writing:
+                files, self._unflushed = self._unflushed, set()
+            try:
+                for path in sorted(files):
+                    self._fsync(path)
+                if files - self._named:  # a process that died over a file may have made it, and not flushed its name
+                    self._fsync(self.folder)
+                    self._named |= files
+            except OSError:
+                with self._writing:
+                    self._unflushed |= files
+                raise
 
     def read(self) -> Iterator[Reception | Expiry | Damaged]:
         """Everything, oldest first."""
@@ -100,13 +119,17 @@ class Acknowledgements:
                     file.write(b"\n")
 
 
+_FIELDS = {kind: [field.name for field in fields(kind)] for kind in (Reception, Expiry)}
+
+
 def _time(entry: Reception | Expiry) -> datetime:
     return entry.received_at if isinstance(entry, Reception) else entry.at
 
 
 def _written(entry: Reception | Expiry) -> Mapping[str, str | int]:
     kind, time = ("received", "received_at") if isinstance(entry, Reception) else ("expired", "at")
-    return {"entry": kind, **asdict(entry), time: _time(entry).isoformat()}
+    values = {name: getattr(entry, name) for name in _FIELDS[type(entry)]}
+    return {"entry": kind, **values, time: _time(entry).isoformat()}
 
 
 def _read(line: bytes) -> Reception | Expiry | None:

@@ -1,13 +1,14 @@
 """Files that survive a power cut: content addresses, flushed bytes, flushed folders.
 
     root/spool/                         what is being received
-    root/instances/<aa>/<bb>/<sha256>   what was acknowledged
-    root/results/<aa>/<bb>/<sha256>     what is sent
-    root/recorded/<aa>/<bb>/<sha256>    the same files, named by the SHA-256 of their SOP Instance UID
+    root/instances/<aa>/<sha256>        what was acknowledged
+    root/results/<aa>/<sha256>          what is sent
+    root/recorded/<aa>/<sha256>         the same files, named by the SHA-256 of their SOP Instance UID
     root/quarantine/                    what was refused, for an administrator to look at
     root/acknowledged/                  who sent what and when (radnode.storage.acknowledgements)
 
-No name of a file comes from a received value but through its digest.
+No name of a file comes from a received value but through its digest. Its first two digits part a million files into
+folders of four thousand; a second level would make a folder, and two flushes more, of nearly every image.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import threading
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -39,7 +39,7 @@ Area = Literal["instances", "results", "recorded"]
 
 def content_address(digest: str, area: Area = "instances") -> str:
     """Where, below the data folder, the bytes with this SHA-256 lie."""
-    return f"{area}/{digest[:2]}/{digest[2:4]}/{digest}.dcm"
+    return f"{area}/{digest[:2]}/{digest}.dcm"
 
 
 def _digest_of(text: str) -> str:
@@ -101,7 +101,6 @@ class FileStore:
         self._broken: int | None = None
         self._lock_descriptor: int | None = None
         self._free_seen = (0, -1.0)
-        self._noting = threading.Lock()
         self.acknowledgements = Acknowledgements(root, self._ops.fsync)
         self.quarantine = Quarantine(root / "quarantine")
         for name in ("spool", "instances", "results", "recorded", "quarantine", FOLDER):
@@ -184,7 +183,7 @@ class FileStore:
         target = self.path(digest, area)
         with self.translated(target):
             self._ops.fsync(spooled)
-            self._make_folders(target.parent)
+            self._make_folder(target.parent)
             with contextlib.suppress(FileExistsError):
                 self._ops.link(spooled, target)
             self._ops.fsync(target.parent)
@@ -194,7 +193,7 @@ class FileStore:
         """A result was recorded under this UID: no other bytes may ever be sent under it. The first call holds."""
         target = self.path(_digest_of(sop_instance_uid), "recorded")
         with self.translated(target):
-            self._make_folders(target.parent)
+            self._make_folder(target.parent)
             with contextlib.suppress(FileExistsError):
                 self._ops.link(self.path(digest, "results"), target)
             self._ops.fsync(target.parent)
@@ -205,10 +204,16 @@ class FileStore:
         return path if path.exists() else None
 
     def note(self, entries: Sequence[Reception | Expiry]) -> None:
-        """Write down durably what was acknowledged or deleted. Raises StorageError, as :meth:`keep`."""
-        with self._noting, self.translated(self.acknowledgements.folder):
-            self._check_whole()
+        """Write down what was acknowledged or deleted. Raises StorageError, as :meth:`keep`."""
+        self._check_whole()
+        with self.translated(self.acknowledgements.folder):
             self.acknowledgements.append(entries)
+
+    def flush_notes(self) -> None:
+        """Make durable what was noted. Raises StorageError, as :meth:`keep`."""
+        self._check_whole()
+        with self.translated(self.acknowledgements.folder):
+            self.acknowledgements.flush()
 
     def remove(self, digest: str, area: Area = "instances") -> None:
         """Delete the bytes; harmless when they are gone."""
@@ -236,13 +241,12 @@ class FileStore:
         if self._broken is not None:
             raise StorageBroken(self.root, self._broken)  # a new one: an error raised again keeps every traceback
 
-    def _make_folders(self, folder: Path) -> None:
+    def _make_folder(self, folder: Path) -> None:
         if folder in self._known_folders:
             return
-        for each in (folder.parent, folder):
-            with contextlib.suppress(FileExistsError):
-                self._ops.make_folder(each)
-            self._ops.fsync(each.parent)
+        with contextlib.suppress(FileExistsError):
+            self._ops.make_folder(folder)
+        self._ops.fsync(folder.parent)
         self._known_folders.add(folder)
 
     @contextlib.contextmanager

@@ -74,7 +74,7 @@ def enter(database: Database, received: Iterable[Reception]) -> list[Reception]:
             known = _known(session, some)
             fresh = {_identity(each): each for each in reversed(some) if _identity(each) not in known}
             batch = [each for each in some if fresh.get(_identity(each)) is each]
-            receptions.record(session, batch)
+            receptions.record(session.connection(), batch)
         added += batch
     return added
 

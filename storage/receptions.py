@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection, Table
-    from sqlalchemy.orm import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +136,11 @@ def _upserts(dialect_insert: Any) -> tuple[Any, Any]:
 _UPSERTS = {"sqlite": _upserts(sqlite.insert), "postgresql": _upserts(postgresql.insert)}
 
 
-def record(session: Session, receptions: Sequence[Reception]) -> list[Recorded]:
+def record(connection: Connection, receptions: Sequence[Reception]) -> list[Recorded]:
     """Enter receptions into the catalog and the ledger; the answers are in the same order.
 
     Upserting a series row locks it, so that two receivers, or a receiver and the closing of the series, take turns.
     """
-    connection = session.connection()
     _lock_uids(connection, receptions)
     studies = _upsert_studies(connection, receptions)
     series = _upsert_series(connection, receptions, studies)

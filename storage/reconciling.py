@@ -56,9 +56,8 @@ def is_listed(session: Session, digest: str) -> bool:
 
 def files(data: Path) -> Iterator[Path]:
     """The files of the instance store that carry a content address."""
-    for first in sorted((data / "instances").glob("??")):
-        for second in sorted(first.glob("??")):
-            yield from sorted(path for path in second.iterdir() if _CONTENT_ADDRESS.fullmatch(path.name))
+    for folder in sorted((data / "instances").glob("??")):
+        yield from sorted(path for path in folder.iterdir() if _CONTENT_ADDRESS.fullmatch(path.name))
 
 
 def _files(data: Path) -> dict[str, Path]:

@@ -136,6 +136,7 @@ def _remove_files(database: Database, store: FileStore, now: datetime) -> None:
     if not notes:
         return
     store.note([Expiry(sop_instance_uid=uid, digest=digest, at=now) for _, uid, digest, _ in notes])
+    store.flush_notes()
     for _, _, digest, is_needed in notes:
         if not is_needed:
             store.remove(digest)

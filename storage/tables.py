@@ -206,6 +206,21 @@ class RoutingRow(Base):
     __table_args__ = (UniqueConstraint("series_id", "revision"),)
 
 
+class StudyRoutingRow(Base):
+    """Why each pipeline that reads several series of a study did or did not run when the study was last whole.
+
+    pending: it is to be judged (again). asked: rises with every series that closes.
+    """
+
+    __tablename__ = "study_routings"
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), primary_key=True, autoincrement=False)
+    pending: Mapped[bool] = mapped_column(index=True)
+    asked: Mapped[int]
+    at: Mapped[datetime | None]
+    configuration_digest: Mapped[str] = mapped_column(String(64))
+    explanations: Mapped[list[Any]]
+
+
 class JobRow(Base):
     """One pipeline over one frozen set of instances. `token` rises with every lease.
 

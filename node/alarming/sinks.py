@@ -12,6 +12,8 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from radnode.node.security.tokens import SecretUnreadable, read_secret
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from radnode.node.alarming.messages import Message
 
 TIMEOUT_S = 10.0
-LARGEST_SECRET = 4096
 
 
 class SinkFailed(Exception):
@@ -39,9 +40,9 @@ def send_mail(mail: Mail, message: Message) -> list[str]:
     try:
         with _connected(mail) as server:
             if mail.user and mail.password_file:
-                server.login(mail.user, _secret(mail.password_file))
+                server.login(mail.user, read_secret(mail.password_file))
             refused = server.send_message(content)
-    except (smtplib.SMTPException, OSError, ValueError) as error:
+    except (smtplib.SMTPException, OSError, ValueError, SecretUnreadable) as error:
         raise SinkFailed(f"{mail.host}:{mail.port}: {_said(error)}") from error
     return list(refused)
 
@@ -58,11 +59,11 @@ def post(webhook: Webhook, message: Message) -> None:
     )
     try:
         if webhook.token_file:
-            headers["Authorization"] = f"Bearer {_secret(webhook.token_file)}"
+            headers["Authorization"] = f"Bearer {read_secret(webhook.token_file)}"
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("POST", target, body=json.dumps(message.document()).encode(), headers=headers)
         status = connection.getresponse().status
-    except (http.client.HTTPException, OSError, ValueError) as error:
+    except (http.client.HTTPException, OSError, ValueError, SecretUnreadable) as error:
         raise SinkFailed(f"{host}: {_said(error)}") from error
     finally:
         connection.close()
@@ -89,15 +90,6 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _secret(path: Path) -> str:
-    """One line of printable ASCII. The value is never part of a message."""
-    with path.open("rb") as file:
-        content = file.read(LARGEST_SECRET).strip()
-    if not content or not content.isascii() or not content.decode("ascii").isprintable():
-        raise SinkFailed(f"{path} does not hold one line of printable ASCII")
-    return content.decode("ascii")
 
 
 def _said(error: Exception) -> str:

@@ -19,6 +19,7 @@ from radnode.node.intake import commands, negotiation, pdus
 from radnode.node.intake.admission import Rejected
 from radnode.node.intake.connection import ConnectionLost, Silent
 from radnode.node.intake.negotiation import NotNegotiable
+from radnode.node.intake.pdu_stream import PduStream
 from radnode.node.intake.pdus import PduType, Violation
 from radnode.node.intake.storing import Origin
 from radnode.node.statuses import SUCCESS, UNRECOGNIZED_OPERATION, Status
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from radnode.node.intake.guards import OncePerMinute, Seats
     from radnode.node.intake.negotiation import Agreement, Context
     from radnode.node.intake.storing import Incoming, Storage
+    from radnode.node.intake.tally import RefusalTally
     from radnode.node.observability import Metrics
+    from radnode.node.security.certificates import Certificate
 
 log = structlog.get_logger(__name__)
 
@@ -43,15 +46,20 @@ NO_SEAT = (2, 3, 2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """What every association needs of the receiver."""
+    """What every association needs of the receiver.
 
-    admit: Callable[[str, str, str], Admission]
+    admit: decides on calling and called AE title, address and certificate. strangers: addresses that could not say who
+    they are.
+    """
+
+    admit: Callable[[str, str, str, Certificate | None], Admission]
     seats: Seats
     storage: Storage
     associations: Associations
     idle_s: float
     metrics: Metrics
     quiet: OncePerMinute
+    strangers: RefusalTally
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +98,7 @@ class Acceptor:
 
     def __init__(self, connection: Connection, house: House) -> None:
         self._connection = connection
+        self._pdus = PduStream(connection)
         self._house = house
         self._identifier = secrets.token_hex(8)
         self._log = log.bind(association=self._identifier, host=connection.host)
@@ -114,14 +123,17 @@ class Acceptor:
         self._house.metrics.associations.labels(how).inc()
 
     def _negotiate(self) -> None:
-        kind, request = self._connection.read(self._connection.deadlines.request)
+        kind, request = self._pdus.read(self._connection.deadlines.request)
         if kind is PduType.ABORT:
             raise _Aborted
         if kind is not PduType.ASSOCIATE_RQ:
             raise Violation(Violation.UNEXPECTED_PDU, f"{kind.name} before A-ASSOCIATE-RQ")
         titles = negotiation.titles(request)
-        admission = self._house.admit(titles.calling, titles.called, self._connection.host)
+        connection = self._connection
+        admission = self._house.admit(titles.calling, titles.called, connection.host, connection.certificate)
         if isinstance(admission, Rejected):
+            if admission.of_certificate:
+                self._house.strangers.refused(connection.host)
             raise NotNegotiable(
                 *admission.codes,
                 f"{admission.why}: {titles.calling!a} calls {titles.called!a}",
@@ -181,7 +193,7 @@ class Acceptor:
     def _serve(self, agreement: Agreement, origin: Origin) -> None:
         """Sta6; returns at the peer's A-RELEASE-RQ."""
         while True:
-            kind, body = self._connection.read(self._house.idle_s)
+            kind, body = self._pdus.read(self._house.idle_s)
             if kind is PduType.P_DATA:
                 for context_id, control, fragment in pdus.fragments(body):
                     context = agreement.contexts.get(context_id)
@@ -256,7 +268,7 @@ class Acceptor:
         try:
             self._connection.send(pdus.RELEASE_RQ)
             while (left := deadline - time.monotonic()) > 0:
-                kind, _ = self._connection.read(left)
+                kind, _ = self._pdus.read(left)
                 if kind is PduType.RELEASE_RQ:  # both at once (PS3.8 9.2.2): the requestor answers first
                     last_word = pdus.RELEASE_RP
                 elif kind is not PduType.P_DATA:
@@ -270,5 +282,7 @@ class Acceptor:
             pdus.associate_rj(*refused.codes) if isinstance(refused, NotNegotiable) else pdus.abort(2, refused.reason)
         )
         self._connection.close(word)
+        if isinstance(refused, Violation) and refused.is_tls:
+            self._house.strangers.refused(self._connection.host)
         if self._house.quiet.worth_saying(self._connection.host):
             self._log.warning("association.rejected", reason=str(refused))

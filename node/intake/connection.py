@@ -1,14 +1,19 @@
-"""One TCP connection as a row of PDUs, under deadlines that a peer cannot stretch byte by byte."""
+"""One TCP connection, in TLS or not, as bytes under deadlines that a peer cannot stretch byte by byte."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import struct
+import ssl
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from radnode.node.intake.pdus import MAX_CONTROL, MAX_P_DATA, PduType, Violation
+from radnode.node.security.certificates import CertificateUnreadable, from_der
+from radnode.node.security.tls import in_words
+
+if TYPE_CHECKING:
+    from radnode.node.security.certificates import Certificate
 
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -19,10 +24,7 @@ _KEEPALIVE = (
 )
 """A peer that lost its power is noticed within 50 s, and within 30 s while an answer is on its way."""
 
-_HEADER = struct.Struct(">BxL")
-_STOPPING = "the node is stopping"
-_P_DATA_TOLERANCE = 6
-"""Some senders count the maximum length without the PDV header."""
+STOPPING = "the node is stopping"
 
 
 class ConnectionLost(Exception):
@@ -33,13 +35,17 @@ class Silent(Exception):
     """The peer sent nothing for as long as it was given."""
 
 
+class HandshakeFailed(Exception):
+    """No TLS with this peer; the sentence says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
     """Seconds that a peer has.
 
     request: from the connection to its first byte, a health check's usual life (the ARTIM timer of PS3.8
-    9.1.5). pdu: for one PDU from its first to its last byte; 128 KiB in 10 s is a line of 100 kbit/s. linger:
-    to read our last word and close.
+    9.1.5), and for a whole handshake of TLS. pdu: for one PDU from its first to its last byte; 128 KiB in 10 s is a
+    line of 100 kbit/s. linger: to read our last word and close.
     """
 
     request: float = 10.0
@@ -50,96 +56,107 @@ class Deadlines:
 class Connection:
     """Blocking reads and writes for the thread that serves the peer; `stop` and `cut` may come from any
     thread.
+
+    certificate: what the peer has shown in TLS, and its authority is ours.
     """
 
     def __init__(self, peer_socket: socket.socket, host: str, deadlines: Deadlines) -> None:
+        """peer_socket: with TLS, wrapped and before its handshake."""
         self.host = host
         self.deadlines = deadlines
         self.stopping = False
         self.established = False
+        self.certificate: Certificate | None = None
         self._socket = peer_socket
-        self._header = memoryview(bytearray(_HEADER.size))
-        self._body = memoryview(bytearray())
         peer_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for level, option, value in _KEEPALIVE:
             peer_socket.setsockopt(level, option, value)
 
-    def read(self, within_s: float) -> tuple[PduType, memoryview]:
-        """The next PDU and its body, which is valid until the next call. `within_s` is for its first byte.
-
-        Nothing is read, nor memory taken, for a PDU that is longer than agreed.
-        Raises ConnectionLost, Silent, Violation.
-        """
-        if self.stopping:  # a peer that keeps sending would never let us see the end
-            raise ConnectionLost(_STOPPING)
-        self._fill(self._header[:1], time.monotonic() + within_s)
-        deadline = time.monotonic() + self.deadlines.pdu
+    def shake_hands(self) -> None:
+        """Begin TLS, where the port has it. Raises HandshakeFailed, Silent, ConnectionLost."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return
         try:
-            self._fill(self._header[1:], deadline)
-            kind, length = self._checked(*_HEADER.unpack(self._header))
-            if len(self._body) < length:
-                self._body = memoryview(bytearray(max(length, MAX_P_DATA if self.established else 0)))
-            body = self._body[:length]
-            self._fill(body, deadline)
-        except Silent:
-            raise ConnectionLost(f"a PDU took longer than {self.deadlines.pdu} s") from None
-        return kind, body
+            self._socket.settimeout(self.deadlines.request)  # of all its messages together
+            self._socket.do_handshake()
+            shown = self._socket.getpeercert(binary_form=True)
+            self.certificate = from_der(shown) if shown else None
+        except TimeoutError:
+            raise Silent from None
+        except ssl.SSLCertVerificationError as error:
+            raise HandshakeFailed(f"its certificate is refused: {error.verify_message}") from error
+        except ssl.SSLError as error:
+            raise HandshakeFailed(in_words(error)) from error
+        except CertificateUnreadable as error:
+            raise HandshakeFailed(str(error)) from error
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
 
-    def send(self, pdu: bytes) -> None:
-        """Write one PDU. Raises ConnectionLost."""
+    def fill(self, view: memoryview, deadline: float) -> None:
+        """Read until `view` is full or the monotonic clock says `deadline`. Raises ConnectionLost, Silent."""
+        while view:
+            view = view[self.receive(view, deadline) :]
+
+    def receive(self, view: memoryview, deadline: float) -> int:
+        """Read what is there, at least a byte; how many there were. Raises ConnectionLost, Silent."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Silent
+        try:
+            self._socket.settimeout(left)
+            received = self._socket.recv_into(view)
+        except TimeoutError:
+            raise Silent from None
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
+        if not received:
+            raise ConnectionLost(STOPPING if self.stopping else "closed by the peer")
+        return received
+
+    def send(self, content: bytes) -> None:
+        """Write all of it. Raises ConnectionLost."""
         try:
             self._socket.settimeout(self.deadlines.pdu)
-            self._socket.sendall(pdu)
+            self._socket.sendall(content)
         except OSError as error:
             raise ConnectionLost(f"while sending: {error}") from error
 
     def stop(self) -> None:
         """Let the reading thread find the end of the connection, after its answer to what it works on."""
         self.stopping = True
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RD)
+        self._shut(socket.SHUT_RD)
 
     def cut(self) -> None:
         """End the connection at once, in both directions."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        self._shut(socket.SHUT_RDWR)
 
     def close(self, last_word: bytes = b"") -> None:
         """Send `last_word`, give the peer a moment to read it, close. A close with unread data would destroy
         it.
         """
-        deadline = time.monotonic() + self.deadlines.linger
-        with contextlib.suppress(OSError):
-            if last_word:
+        if last_word:
+            deadline = time.monotonic() + self.deadlines.linger
+            with contextlib.suppress(OSError):
                 self._socket.settimeout(self.deadlines.linger)
                 self._socket.sendall(last_word)
-                self._socket.shutdown(socket.SHUT_WR)
-                while (left := deadline - time.monotonic()) > 0:
-                    self._socket.settimeout(left)
-                    if not self._socket.recv(65_536):
-                        break
+            self.linger(deadline)
         self._socket.close()
 
-    def _checked(self, kind: int, length: int) -> tuple[PduType, int]:
-        if not PduType.ASSOCIATE_RQ <= kind <= PduType.ABORT:
-            raise Violation(Violation.UNRECOGNIZED_PDU, f"a PDU of type {kind}")
-        longest = MAX_P_DATA + _P_DATA_TOLERANCE if kind == PduType.P_DATA and self.established else MAX_CONTROL
-        if length > longest:
-            raise Violation(Violation.INVALID_PARAMETER, f"a PDU of {length} bytes where {longest} are allowed")
-        return PduType(kind), length
-
-    def _fill(self, view: memoryview, deadline: float) -> None:
-        while view:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise Silent
-            try:
+    def linger(self, deadline: float) -> None:
+        """Say that nothing more comes, and drop what the peer still sends until it closes."""
+        with contextlib.suppress(OSError, ValueError):
+            if isinstance(self._socket, ssl.SSLSocket):
+                self._socket.settimeout(max(0.01, deadline - time.monotonic()))
+                self._socket.unwrap()
+        self._shut(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            while (left := deadline - time.monotonic()) > 0:
                 self._socket.settimeout(left)
-                received = self._socket.recv_into(view)
-            except TimeoutError:
-                raise Silent from None
-            except OSError as error:
-                raise ConnectionLost(str(error)) from error
-            if not received:
-                raise ConnectionLost(_STOPPING if self.stopping else "closed by the peer")
-            view = view[received:]
+                if not socket.socket.recv(self._socket, 65_536):
+                    break
+
+    def _shut(self, how: int) -> None:
+        """On the socket itself: that of an SSLSocket would have its reader take what is encrypted for plain."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, how)
+

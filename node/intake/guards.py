@@ -4,8 +4,8 @@ A thread is cheap only while there are few, so two things are limited before one
 have not asked for an association wait in a small room; when it is full, the one that has waited longest
 leaves, first one of the same host. So a flood of silent connections costs a peer that speaks nothing.
 Associations have seats, in all and for each host; who finds none is rejected as transient and comes again.
-Nothing but `accept` happens in the accepting thread: a handshake, where there is one, belongs to the
-connection's thread and its deadline.
+Nothing but `accept` happens in the accepting thread: a handshake of TLS belongs to the connection's thread and its
+deadline.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from radnode.node.intake.connection import Connection, Deadlines
+from radnode.node.intake.connection import Connection, ConnectionLost, Deadlines, HandshakeFailed, Silent
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
+
+    from radnode.node.intake.tally import RefusalTally
 
 log = structlog.get_logger(__name__)
 
@@ -82,12 +85,26 @@ class OncePerMinute:
 
 
 class Listener:
-    """Accepts on one address. `serve` runs in the connection's thread."""
+    """Accepts on one address. `serve` runs in the connection's thread, after the handshake where there is TLS.
 
-    def __init__(self, *, host: str, port: int, serve: Callable[[Connection], None], deadlines: Deadlines) -> None:
+    tls: what a connection that begins now is secured with. strangers: counts addresses whose handshake failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        serve: Callable[[Connection], None],
+        deadlines: Deadlines,
+        strangers: RefusalTally,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
         self._address = (host, port)
         self._serve = serve
         self._deadlines = deadlines
+        self._strangers = strangers
+        self._tls = tls
         self._lock = threading.Lock()
         self._connections: dict[Connection, threading.Thread] = {}  # in the order of their arrival
         self._stopping = threading.Event()
@@ -132,16 +149,26 @@ class Listener:
 
     def _welcome(self, accepted: socket.socket, host: str) -> None:
         try:
+            if self._tls is not None:
+                accepted = self._tls().wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
             connection = Connection(accepted, host, self._deadlines)
-            thread = threading.Thread(target=self._run, args=(connection,), name=f"dicom-{host}", daemon=True)
             self._make_room(host)
-            with self._lock:
-                self._connections[connection] = thread
-            thread.start()
+            self._begin(connection)
         except (OSError, RuntimeError):
-            with self._lock:
-                self._connections.pop(connection, None)
             accepted.close()
+            raise
+
+    def _begin(self, connection: Connection) -> None:
+        thread = threading.Thread(
+            target=self._run, args=(connection,), name=f"dicom-{connection.host}", daemon=True
+        )
+        with self._lock:
+            self._connections[connection] = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._lock:
+                del self._connections[connection]
             raise
 
     def _make_room(self, host: str) -> None:
@@ -158,13 +185,24 @@ class Listener:
 
     def _run(self, connection: Connection) -> None:
         try:
+            connection.shake_hands()
             self._serve(connection)
+        except HandshakeFailed as failed:
+            self._turn_away(connection, failed)
+        except (Silent, ConnectionLost):
+            pass  # before it said who it is
         except Exception:
             log.exception("connection.failed", host=connection.host)
         finally:
             connection.close()
             with self._lock:
                 self._connections.pop(connection, None)
+
+    def _turn_away(self, connection: Connection, failed: HandshakeFailed) -> None:
+        self._strangers.refused(connection.host)
+        connection.linger(time.monotonic() + self._deadlines.linger)
+        if self._quiet.worth_saying(connection.host):
+            log.warning("tls.refused", host=connection.host, reason=str(failed))
 
 
 def _plain(host: str) -> str:

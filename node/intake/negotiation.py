@@ -171,6 +171,12 @@ def negotiate(request: memoryview) -> Agreement:
     return Agreement(answer=_answer(request, items), contexts=contexts, refused=refused)
 
 
+def takes(sop_class_uid: bytes, transfer_syntax_uid: str) -> bool:
+    """Whether an association could have agreed on storing this."""
+    is_verification = sop_class_uid == VERIFICATION.encode()
+    return not is_verification and transfer_syntax_uid in _SUPPORTED.get(sop_class_uid, ())
+
+
 def _choose(abstract_syntax: bytes, offered: Sequence[bytes]) -> tuple[int, str]:
     """Result and transfer syntax of a context; the latter means nothing in a refusal (PS3.8 9.3.3.2)."""
     if abstract_syntax not in _SUPPORTED:

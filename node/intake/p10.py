@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import functools
 import struct
+from dataclasses import dataclass
+
+from radnode.node.intake.refusals import NotAFile
 
 IMPLEMENTATION_CLASS_UID = "2.25.201305556735102497163151754579747293472"
 """The product's own; another one would make every object that is sent again look new."""
@@ -62,6 +65,45 @@ LONGEST_LOOK = 16 * 1024
 """Bytes of a data set in which a file header before it would end."""
 
 _LONG_LENGTHS = frozenset((b"OB", b"UN", b"UT"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileMeta:
+    """What a file says before its data set. length: bytes of preamble, prefix and group 0002. UIDs without padding."""
+
+    length: int
+    sop_class_uid: bytes
+    sop_instance_uid: bytes
+    transfer_syntax_uid: str
+
+
+def file_meta(data: bytes, *, whole: bool) -> FileMeta | None:
+    """Of a file that begins with `data` (PS3.10 7.1), element by element: the length of the group is often wrong.
+
+    None: more bytes are needed; never, if these are the `whole` file or at least :data:`LONGEST_LOOK`. Raises NotAFile.
+    """
+    whole = whole or len(data) >= LONGEST_LOOK
+    if len(data) < 132 and not whole:
+        return None
+    if data[128:132] != b"DICM":
+        raise NotAFile("no DICM after 128 bytes")
+    position, values = 132, {}
+    while position + 12 <= len(data) and data[position : position + 2] == b"\2\0":
+        element, vr, length = struct.unpack_from("<2xH2sH", data, position)
+        value = position + 8
+        if vr in _LONG_LENGTHS:
+            length, value = struct.unpack_from("<L", data, value)[0], value + 4
+        values[element] = data[value : value + length].rstrip(b"\0 ")
+        position = value + length
+    ended = position <= len(data) and data[position : position + 2] != b"\2\0" and (whole or position + 2 <= len(data))
+    if not ended and not whole:
+        return None
+    if not ended or not values:
+        raise NotAFile("the File Meta Information does not end")
+    return FileMeta(
+        length=position, sop_class_uid=values.get(0x0002, b""), sop_instance_uid=values.get(0x0003, b""),
+        transfer_syntax_uid=values.get(0x0010, b"").decode("ascii", "replace"),
+    )
 
 
 def misplaced_header(data: bytes) -> tuple[int, str] | None:

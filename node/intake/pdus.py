@@ -18,6 +18,10 @@ MAX_CONTROL = 65_536
 """Longest other PDU read: 128 presentation contexts of 30 transfer syntaxes each need half of it."""
 
 
+TLS_HANDSHAKE = 22
+"""First byte of TLS (RFC 8446 5.1), where somebody takes this for its port; no PDU begins with it."""
+
+
 class PduType(IntEnum):
     """First byte of a PDU."""
 
@@ -38,9 +42,10 @@ class Violation(Exception):
     UNEXPECTED_PARAMETER = 5
     INVALID_PARAMETER = 6
 
-    def __init__(self, reason: int, what: str) -> None:
+    def __init__(self, reason: int, what: str, *, is_tls: bool = False) -> None:
         super().__init__(what)
         self.reason = reason
+        self.is_tls = is_tls
 
 
 RELEASE_RQ = struct.pack(">BxL4x", PduType.RELEASE_RQ, 4)

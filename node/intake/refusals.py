@@ -3,6 +3,8 @@
     Refused
     ├── InvalidUID            the command names no instance, or with something that is no UID
     ├── ContextMismatch       the command's SOP class is not the one of its presentation context
+    ├── NotTaken              a SOP class or transfer syntax that an association would not have agreed on
+    ├── NotAFile              a part of a request that is no DICOM file (PS3.10)
     ├── OverLimit             more bytes than this node takes for one object
     └── DataSetRefused        found while walking the received data set
         ├── Truncated         an element, item or sequence runs beyond the end of the data
@@ -28,6 +30,14 @@ class InvalidUID(Refused):
 
 class ContextMismatch(Refused):
     """The sender must use the presentation context of the object's SOP class."""
+
+
+class NotTaken(Refused):
+    """Convert the object to another transfer syntax, or send it elsewhere."""
+
+
+class NotAFile(Refused):
+    """The sender must send whole files, with preamble and File Meta Information, as application/dicom."""
 
 
 class OverLimit(Refused):

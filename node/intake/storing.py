@@ -51,8 +51,23 @@ class Origin:
     source: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """What the sender says of an object before its data set: in the command of a C-STORE, or in a file's group 0002.
+
+    UIDs as received, without padding. study_instance_uid: the only study it may belong to, where the sender named one.
+    refusal: why it is not taken, whatever its data set is; its bytes still come and are quarantined.
+    """
+
+    sop_class_uid: bytes
+    sop_instance_uid: bytes
+    transfer_syntax_uid: str
+    study_instance_uid: str = ""
+    refusal: Refused | None = None
+
+
 class Storage:
-    """What all associations share. `begin` is called at each C-STORE request."""
+    """What all senders share. `begin` is called at each C-STORE request, `take` for any object."""
 
     def __init__(
         self,
@@ -77,7 +92,11 @@ class Storage:
 
     def begin(self, command: Command, context: Context, origin: Origin) -> Incoming:
         """Be ready for the data set of `command`."""
-        return Incoming(self, command, context, origin)
+        return self.take(_announced_by(command, context), origin)
+
+    def take(self, announced: Announced, origin: Origin) -> Incoming:
+        """Be ready for the data set of what is announced."""
+        return Incoming(self, announced, origin)
 
     def _acknowledge(self, receptions: Sequence[Reception]) -> Sequence[Recorded]:
         recorded = self._record(receptions)
@@ -88,13 +107,11 @@ class Storage:
 class Incoming:
     """One object while it arrives. Whatever is wrong with it, it is read to its end and answered."""
 
-    def __init__(self, storage: Storage, command: Command, context: Context, origin: Origin) -> None:
+    def __init__(self, storage: Storage, announced: Announced, origin: Origin) -> None:
         self.received = 0
         self._storage = storage
-        self._command = command
-        self._context = context
+        self._announced = announced
         self._origin = origin
-        self._refusal = _refusal_of(command, context)
         self._failure: Exception | None = None
         self._spooled: Spooled | None = None
         try:
@@ -130,21 +147,21 @@ class Incoming:
             self._spooled.discard()
 
     def _header(self) -> bytes:
-        command = self._command
+        said = self._announced
+        class_uid, instance_uid = (uid if is_uid(uid) else b"" for uid in (said.sop_class_uid, said.sop_instance_uid))
         return p10.header(
-            sop_class_uid=self._context.abstract_syntax.encode("ascii"),
-            sop_instance_uid=command.sop_instance_uid if is_uid(command.sop_instance_uid) else b"",
-            transfer_syntax_uid=self._context.transfer_syntax.encode("ascii"),
+            sop_class_uid=class_uid, sop_instance_uid=instance_uid,
+            transfer_syntax_uid=said.transfer_syntax_uid.encode("ascii"),
         )
 
     def _keep(self) -> None:
         spooled = self._spooled
         if self._failure is not None or spooled is None:
             raise self._failure or StorageError("nothing was written")
-        if self._refusal is not None:
-            raise self._refusal
+        if self._announced.refusal is not None:
+            raise self._announced.refusal
         spooled = self._spooled = self._without_misplaced_header(spooled)
-        implicit_vr = self._context.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
+        implicit_vr = self._announced.transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
         identity = walk(spooled.descriptor, spooled.start, spooled.size, implicit_vr=implicit_vr)
         self._compare(identity)
         self._storage.associations.carried(self._origin.association, identity.series_instance_uid)
@@ -159,7 +176,7 @@ class Incoming:
         if found is None:
             return spooled
         length, transfer_syntax_uid = found
-        agreed = self._context.transfer_syntax
+        agreed = self._announced.transfer_syntax_uid
         if transfer_syntax_uid not in ("", agreed) and not {transfer_syntax_uid, agreed} <= _NATIVE:
             raise Undecodable("a file in another transfer syntax than agreed was sent as the data set")
         log.warning("instance.file_header_removed", association=self._origin.association,
@@ -167,10 +184,13 @@ class Incoming:
         return spooled.without(self._header(), length)
 
     def _compare(self, identity: Identity) -> None:
-        if identity.sop_instance_uid != self._command.sop_instance_uid.decode("ascii"):
-            raise IdentityMismatch("(0008,0018) differs from the command")
-        if identity.sop_class_uid != self._command.sop_class_uid.decode("ascii"):
-            raise IdentityMismatch("(0008,0016) differs from the command")
+        said = self._announced
+        if identity.sop_instance_uid != said.sop_instance_uid.decode("ascii"):
+            raise IdentityMismatch("(0008,0018) differs from what was announced")
+        if identity.sop_class_uid != said.sop_class_uid.decode("ascii"):
+            raise IdentityMismatch("(0008,0016) differs from what was announced")
+        if said.study_instance_uid not in ("", identity.study_instance_uid):
+            raise IdentityMismatch("(0020,000d) differs from the study that it was sent to")
 
     def _reception(self, identity: Identity, spooled: Spooled) -> Reception:
         return Reception(
@@ -179,7 +199,7 @@ class Incoming:
             series_instance_uid=identity.series_instance_uid,
             study_instance_uid=identity.study_instance_uid,
             patient_id=identity.patient_id,
-            transfer_syntax_uid=self._context.transfer_syntax,
+            transfer_syntax_uid=self._announced.transfer_syntax_uid,
             digest=spooled.digest,
             size_bytes=spooled.size,
             source=self._origin.source,
@@ -233,11 +253,19 @@ class Incoming:
         return True
 
 
-def _refusal_of(command: Command, context: Context) -> Refused | None:
-    """What the command alone tells; the object's bytes still come and are quarantined."""
-    for name, uid in (("class", command.sop_class_uid), ("instance", command.sop_instance_uid)):
+def _announced_by(command: Command, context: Context) -> Announced:
+    refusal = refusal_of(command.sop_class_uid, command.sop_instance_uid)
+    if refusal is None and command.sop_class_uid != context.abstract_syntax.encode("ascii"):
+        refusal = ContextMismatch("SOP class of the command is not that of the presentation context")
+    return Announced(
+        sop_class_uid=command.sop_class_uid, sop_instance_uid=command.sop_instance_uid,
+        transfer_syntax_uid=context.transfer_syntax, refusal=refusal,
+    )
+
+
+def refusal_of(sop_class_uid: bytes, sop_instance_uid: bytes) -> Refused | None:
+    """Whether an object can be announced under these."""
+    for name, uid in (("class", sop_class_uid), ("instance", sop_instance_uid)):
         if not is_uid(uid):
-            return InvalidUID(f"SOP {name} UID of the command is empty or not a UID")
-    if command.sop_class_uid != context.abstract_syntax.encode("ascii"):
-        return ContextMismatch("SOP class of the command is not that of the presentation context")
+            return InvalidUID(f"the SOP {name} UID that is announced is empty or not a UID")
     return None

@@ -15,6 +15,8 @@ Nothing of what the model computes is changed. What is changed, and why:
   halfway between nothing and label 2 lies no label 1;
 - boxes are brought into the patient by :class:`~radnode.pipelines.models.boxes.BoxToPatientd`, which is MONAI's
   transform where images lie straight, and right where they lie askew;
+- a `Lambda` that merges channels decided one by one into numbers of its own (4 for enhancing tumour) is left out:
+  `channel_def` names channels, not those numbers;
 - arguments that MONAI has withdrawn since are left out (`WITHDRAWN`).
 """
 
@@ -37,7 +39,8 @@ _REPLACED = {
     "LoadImageDict": "received.Receivedd", "AffineBoxToWorldCoordinated": "boxes.BoxToPatientd",
     "AffineBoxToWorldCoordinateD": "boxes.BoxToPatientd", "AffineBoxToWorldCoordinateDict": "boxes.BoxToPatientd",
 }
-_KEPT_OF_LOADERS = {"_target_", "_disabled_", "keys", "allow_missing_keys", "dtype", "ensure_channel_first"}
+_KEPT_OF_LOADERS = {"_target_", "_disabled_", "keys", "allow_missing_keys", "dtype", "ensure_channel_first",
+                    "image_only"}
 _WEIGHTS = "CheckpointLoader"
 _TRUTH = {"label", "labels", "@label", "@label_key", "@labels"}
 _METRICS = ("key_val_metric", "additional_metrics", "metric_cmp_fn")
@@ -94,7 +97,7 @@ def reads_plain_images(config: Mapping[str, Any]) -> bool:
 def _walk(value: Any, found: _Found) -> Any:
     if isinstance(value, list):
         kept = [each for each in value if not (isinstance(each, Mapping) and _leave(each, found))]
-        return _by_nearest_neighbour(_over_time([_walk(each, found) for each in kept]))
+        return _by_nearest_neighbour(_unmerged(_over_time([_walk(each, found) for each in kept])))
     if isinstance(value, Mapping):
         return _component(value, found)
     if isinstance(value, str):
@@ -158,6 +161,16 @@ def _leave(value: Mapping[str, Any], found: _Found) -> bool:
     elif _is_left_out(name):
         found.savers.append(dict(value))
     return _is_left_out(name)
+
+
+def _unmerged(transforms: list[Any]) -> list[Any]:
+    one_by_one, kept = False, []
+    for each in transforms:
+        name = _class(each) if isinstance(each, dict) else ""
+        one_by_one |= name.startswith("AsDiscrete") and each.get("threshold") is not None
+        if not (one_by_one and name.startswith("Lambda")):
+            kept.append(each)
+    return kept
 
 
 def _is_left_out(name: str) -> bool:

@@ -17,7 +17,7 @@ from radnode.pipelines.models import description, grids
 from radnode.pipelines.models.terms import term
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import torch
     from numpy.typing import NDArray
@@ -95,9 +95,3 @@ def colour(value: int) -> tuple[int, int, int]:
     """Colours that are far apart for neighbouring values (golden angle)."""
     red, green, blue = colorsys.hsv_to_rgb((value * 0.618033988749895) % 1.0, 0.65, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def check_modalities(wanted: Sequence[str]) -> None:
-    """Raises RunFailed for a bundle that reads several images at once."""
-    if len(wanted) > 1:
-        raise RunFailed(f"the bundle reads {len(wanted)} images at once ({', '.join(wanted)}); that is not supported")

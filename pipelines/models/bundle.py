@@ -16,7 +16,7 @@ from ignite.engine import Events
 from monai.bundle.config_parser import ConfigParser
 
 from radnode.pipelines.contract import RunFailed
-from radnode.pipelines.models import answers, description, grids, kinds
+from radnode.pipelines.models import description, grids, kinds
 from radnode.pipelines.models.adapting import DEVICE, ITEMS, LAST_FORM, START_UP, WEIGHTS, adapt, reads_plain_images
 from radnode.pipelines.models.own_modules import OwnModules
 from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_only
@@ -34,6 +34,7 @@ class BundlePipeline:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._said = description.metadata(folder)
+        self._reads = description.images_read(folder, self._said)
         self._own = OwnModules(folder)
         self._items: list[Any] = [{}]  # an engine counts once, when it is made, what an epoch holds
         self._evaluator: Any = None
@@ -51,19 +52,19 @@ class BundlePipeline:
                 context.stage("loading")
                 self._open(context.device)
             context.stage("running the bundle")
-            given = self._evaluate({self._image_key(): grids.to_monai(images.volume)})
+            given = self._evaluate(self._item(images))
         context.stage("reading its answer")
         return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume)
 
-    def _image_key(self) -> str:
-        inputs = description.image_inputs(self._said)
-        answers.check_modalities([str(name) for name in inputs])
-        key = next(iter(inputs), "image")
-        channels = int(inputs.get(key, {}).get("num_channels") or 1)
-        named = inputs.get(key, {}).get("channel_def") or {}
-        if channels > 1 and len(named) > 1:
-            answers.check_modalities([str(each) for each in named.values()])
-        return key
+    def _item(self, images: StudyImages) -> dict[str, Any]:
+        """What the bundle's data set would hold: each image under its key, channels of one key stacked."""
+        volumes = dict(images.others)
+        if self._reads.inputs:
+            volumes[self._reads.inputs[0].name] = images.volume
+        if missing := [each.name for each in self._reads.inputs if each.name not in volumes]:
+            raise RunFailed(f"bundle {self._folder.name} reads {', '.join(missing)} as well; it got one series")
+        return {key: grids.to_monai(*[volumes[name] for name in names] or [images.volume])
+                for key, names in self._reads.keys.items()}
 
     def _open(self, device: str) -> None:
         folder = self._folder

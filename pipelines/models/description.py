@@ -6,7 +6,11 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from radnode.pipelines.contract import Manifest, RunFailed
+from radnode.pipelines.models.inputs import Reads, UnclearInput, reads
 from radnode.pipelines.models.store import StoreError
 
 if TYPE_CHECKING:
@@ -48,12 +52,14 @@ def manifest(folder: Path, pin: Pin) -> Manifest:
     if modality.lower() not in _MODALITIES:
         raise StoreError(f"{folder.name}: its metadata names the modality {modality!a}; "
                          f"readable are {', '.join(sorted(set(_MODALITIES.values())))}")
+    several = images_read(folder, said).inputs
     return Manifest(
         name=pin.name,
         version=_version(said),
         title=str(said.get("name") or pin.name)[:64],
         entry=ENTRY,
-        modality=_MODALITIES[modality.lower()],
+        modality=several[0].modality if several else _MODALITIES[modality.lower()],
+        inputs=several,
         sheared=False,
         min_slices=2,
         intended_use=str(said.get("intended_use") or "Not stated by its authors; research only."),
@@ -102,6 +108,30 @@ def image_inputs(said: Mapping[str, Any]) -> dict[str, Any]:
     """network_data_format / inputs that are images: neither noise nor what steers a generator."""
     return {name: each for name, each in _network(said).get("inputs", {}).items()
             if not {str(each.get("type")), str(each.get("format"))} & _INVENTED}
+
+
+def images_read(folder: Path, said: dict[str, Any]) -> Reads:
+    """Which images the bundle reads, and under which keys. Raises StoreError for one that names none clearly."""
+    try:
+        return reads(image_inputs(said), _inference(folder))
+    except UnclearInput as error:
+        raise StoreError(f"{folder.name}: {error}") from None
+
+
+def _inference(folder: Path) -> dict[str, Any]:
+    """The inference configuration as data; empty where it cannot be read: opening the bundle will say so."""
+    for path in (folder / "configs" / f"inference.{kind}" for kind in ("json", "yaml", "yml")):
+        try:
+            if path.stat().st_size > _LONGEST:
+                return {}
+            text = path.read_text(encoding="utf-8")
+            content = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, YAMLError):
+            return {}
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def licence(folder: Path) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
-from monai.transforms.spatial.functional import spatial_resample
 from monai.utils.enums import SpaceKeys
 
 from radnode.pipelines.contract import RunFailed
@@ -17,23 +17,42 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.geometry import Affine, Volume
 
+_SAME_PLACE = 1e-3  # of a voxel: what arithmetic in MONAI's affines leaves
+_ROUNDED = 0.1  # of a voxel, at the farthest one
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def ras_affine(volume: Volume) -> Affine:
-    """From (column, row, slice, 1) to RAS millimetres."""
-    return _LPS_TO_RAS @ volume.affine[:, [2, 1, 0, 3]]
+    """From (column, row, slice, 1) to RAS millimetres.
+
+    Axes that only rounding in the headers keeps from being orthogonal are made so: on such a grid, however little it is
+    askew, MONAI's Spacing shifts the finer grid by half a voxel and leaves out a border of the images.
+    """
+    affine: Affine = _LPS_TO_RAS @ volume.affine[:, [2, 1, 0, 3]]
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(affine[:3, :3] / spacing)
+    straight = left @ right * spacing
+    moved = np.abs(straight - affine[:3, :3]) @ np.array(volume.voxels.shape[::-1])
+    if moved.max() < _ROUNDED * spacing.min():
+        affine[:3, :3] = straight
+    return affine
 
 
-def to_monai(volume: Volume) -> MetaTensor:
+def to_monai(volume: Volume, *more: Volume) -> MetaTensor:
     """The volume as MONAI's LoadImage would give it: float32, shape (columns, rows, slices), affine to RAS.
 
-    That is the order of axes in which ITK, and so MONAI's own reader, gives a DICOM series.
+    That is the order of axes in which ITK, and so MONAI's own reader, gives a DICOM series. more: volumes on the same
+    grid; all become channels, (channels, columns, rows, slices), as LoadImage makes of a list of files.
     """
     affine = torch.from_numpy(ras_affine(volume))
-    image = MetaTensor(torch.from_numpy(volume.voxels.transpose(2, 1, 0).copy()), affine=affine)
+    images = [torch.from_numpy(each.voxels.transpose(2, 1, 0).copy()) for each in (volume, *more)]
+    # Without `spatial_ndim` MONAI would take the first axis for channels; pads, flips and zooms would then lie wrongly.
+    image = MetaTensor(
+        torch.stack(images) if more else images[0], affine=affine, spatial_ndim=3,
+        meta={"original_channel_dim": 0 if more else "no_channel"},
+    )
     image.meta.update(
-        original_channel_dim="no_channel", spatial_shape=np.array(image.shape), space=SpaceKeys.RAS,
+        spatial_shape=np.array(images[0].shape), space=SpaceKeys.RAS,
         original_affine=affine.clone(), filename_or_obj=f"{volume.series_instance_uid}.dcm",
     )
     return image
@@ -42,19 +61,52 @@ def to_monai(volume: Volume) -> MetaTensor:
 def to_source(labels: torch.Tensor, volume: Volume) -> NDArray[np.integer]:
     """Labels of shape (channels, *any grid) -> (channels, slices, rows, columns) on the grid of the volume.
 
-    Nearest neighbour where the grids differ; element for element where they do not. Raises RunFailed for labels that
-    do not say where they lie.
+    Each voxel of the volume gets the label that lies nearest to its centre, if the centre lies in that label's voxel or
+    the label in the volume's; else 0. So a label on a grid that is nowhere coarser than the volume's comes back to the
+    very voxel of which it was made. Raises RunFailed for labels that do not say where they lie.
     """
     wanted = volume.voxels.shape[::-1]
-    affine = ras_affine(volume)
-    if not isinstance(labels, MetaTensor):
-        if tuple(labels.shape[1:]) != wanted:
-            raise RunFailed(f"the model's answer has the shape {tuple(labels.shape)} and no place: neither that of "
-                            "the images nor a grid that could be brought back to them")
-    elif tuple(labels.shape[1:]) != wanted or not np.allclose(labels.affine.cpu().numpy(), affine, atol=1e-3):
-        labels = spatial_resample(
-            labels.float(), torch.from_numpy(affine), spatial_size=wanted, mode="nearest", padding_mode="zeros",
-            align_corners=False, dtype_pt=torch.float32, lazy=False, transform_info={},
-        )
-    found: NDArray[np.integer] = labels.cpu().numpy().transpose(0, 3, 2, 1)
+    values = labels.cpu().numpy()
+    if isinstance(labels, MetaTensor):
+        there = np.linalg.solve(labels.affine.cpu().numpy().astype(np.float64), ras_affine(volume))
+        values = _nearest(values, there, wanted)
+    elif values.shape[1:] != wanted:
+        raise RunFailed(f"the model's answer has the shape {tuple(labels.shape)} and no place: neither that of "
+                        "the images nor a grid that could be brought back to them")
+    found: NDArray[np.integer] = values.transpose(0, 3, 2, 1)
     return found
+
+
+def _nearest(values: NDArray[Any], there: Affine, shape: tuple[int, ...]) -> NDArray[Any]:
+    """values, (channels, *grid), at the places to which `there` brings the indices of a grid of this shape."""
+    last = np.array(shape) - 1
+    if values.shape[1:] == shape and _moved(there - np.eye(4), last) < 0.5:
+        return values
+    reach = np.maximum(0.5, np.abs(there[:3, :3]).sum(axis=1) / 2) + _SAME_PLACE
+    axes = max(permutations(range(3)), key=lambda order: sum(abs(there[row, order[row]]) for row in range(3)))
+    across = there.copy()
+    across[[0, 1, 2, 0, 1, 2], [*axes, 3, 3, 3]] = 0
+    if _moved(across, last) < _SAME_PLACE:
+        steps = (there[row, axis] * np.arange(shape[axis]) + there[row, 3] for row, axis in enumerate(axes))
+        (i, at_i), (j, at_j), (k, at_k) = map(_taken, steps, values.shape[1:], reach)
+        found = values[:, i[:, None, None], j[:, None], k] * (at_i[:, None, None] & at_j[:, None] & at_k)
+        return found.transpose(0, *(np.argsort(axes) + 1))
+    found = np.empty((len(values), *shape), values.dtype)
+    plane = np.indices(shape[1:]).reshape(2, -1)
+    for first in range(shape[0]):
+        places = there[:3, :1] * first + there[:3, 1:3] @ plane + there[:3, 3:]
+        (i, at_i), (j, at_j), (k, at_k) = map(_taken, places, values.shape[1:], reach)
+        found[:, first] = (values[:, i, j, k] * (at_i & at_j & at_k)).reshape(len(values), *shape[1:])
+    return found
+
+
+def _moved(by: Affine, last: NDArray[np.integer]) -> float:
+    """How far an index between 0 and `last` can be moved along an axis."""
+    low, high = ((limit(by[:3, :3] * last, 0)).sum(axis=1) + by[:3, 3] for limit in (np.minimum, np.maximum))
+    return float(max(np.abs(low).max(), np.abs(high).max()))
+
+
+def _taken(places: NDArray[np.float64], size: int, reach: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The indices along one axis that lie nearest to the places, and which of them are near enough."""
+    index = np.rint(places).clip(0, size - 1)
+    return index.astype(np.intp), np.abs(places - index) <= reach

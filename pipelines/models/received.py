@@ -8,6 +8,7 @@ from monai.transforms.transform import MapTransform, Transform
 from monai.transforms.utility.array import EnsureChannelFirst, EnsureType
 
 from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.models.inputs import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -22,7 +23,8 @@ class Received(Transform):
     """
 
     def __init__(
-        self, dtype: str | torch.dtype | None = None, ensure_channel_first: bool = False, over_time: bool = False
+        self, dtype: str | torch.dtype | None = None, ensure_channel_first: bool = False, image_only: bool = True,
+        over_time: bool = False,
     ) -> None:
         self._over_time = over_time
         self._as_type = EnsureType(dtype=dtype) if dtype is not None else None
@@ -38,10 +40,16 @@ class Received(Transform):
 
 
 class Receivedd(MapTransform):
-    """LoadImaged, likewise."""
+    """LoadImaged, likewise; the truth beside images, which only training has, is not asked for."""
 
-    def __init__(self, keys: Sequence[Hashable] | Hashable, allow_missing_keys: bool = False, **options: Any) -> None:
+    def __init__(
+        self, keys: Sequence[Hashable] | Hashable, allow_missing_keys: bool = False, image_only: bool = True,
+        **options: Any,
+    ) -> None:
+        """image_only: without the header beside it, under the key and `_meta_dict`, as LoadImaged gives it else."""
         super().__init__(keys, allow_missing_keys)
+        self._image_only = image_only
+        self.keys = tuple(key for key in self.keys if len(self.keys) == 1 or key not in LABELS)
         self._received = Received(**options)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -51,4 +59,6 @@ class Receivedd(MapTransform):
             if isinstance(found[key], (str, bytes)):
                 raise RunFailed(f"the bundle reads a file of its own for {key!a}; it gets images in memory only")
             found[key] = self._received(found[key])
+            if not self._image_only:
+                found[f"{key}_meta_dict"] = dict(found[key].meta)
         return found

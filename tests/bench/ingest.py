@@ -225,7 +225,7 @@ class _Durable:
     """The product's storing, called from pynetdicom's association thread."""
 
     def __init__(self, receiver: Receiver) -> None:
-        self._storage = receiver._receiver._house.storage
+        self._storage = receiver.storage
 
     def __call__(self, event: evt.Event) -> int:
         from radnode.node.intake.commands import Command  # noqa: PLC0415 - the measured receivers do without

@@ -109,8 +109,8 @@ def test_reindex_reports_what_is_missing_and_what_is_no_image_and_adopts_what_is
     lines.write_text("".join([second[: len(second) // 2], "\n", *others]))
     gone = json.loads(others[0])["digest"]
     next((node.data / "instances").rglob(f"{gone}.dcm")).unlink()
-    stray = node.data / "instances" / "00" / "00" / f"{0:064d}.dcm"
-    stray.parent.mkdir(parents=True)
+    stray = node.data / "instances" / "00" / f"{0:064d}.dcm"
+    stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"no image")
 
     report = _reindex_by_command(node)

@@ -60,13 +60,18 @@ LIVES = st.builds(Life, st.lists(st.integers(0, 3), max_size=3), cut_at=st.integ
 
 
 class History:
-    """Lives on one volume. rows: digests whose transaction was committed, which is durable; answered: of these."""
+    """Lives on one volume. rows: digests whose transaction was committed, which is durable; answered: of these.
+
+    lines: of these, what must be written down; flushed: what a power cut does not take of it either.
+    """
 
     def __init__(self, folder: Path, seed: int, volume: type[Volume] = Volume) -> None:
         self.folder = folder
         self._kind = volume
         self.rows: set[str] = set()
         self.answered: set[str] = set()
+        self.lines: set[str] = set()
+        self.flushed: set[str] = set()
         self._unlisted: set[str] = set()  # a power cut may take the spool name and leave the other
         self._random = random.Random(seed)
         self._tops = 0
@@ -81,7 +86,8 @@ class History:
             with _the_dead_do_nothing(turns):
                 store = _started(root, self._volume, self.rows)
                 storage = self._storage(store, turns)
-                turns.run([partial(self._receive, storage, number, turns) for number in life.images])
+                receiving = [partial(self._receive, storage, number, turns) for number in life.images]
+                turns.run([*receiving, partial(self._flush_lines, store, turns)])
         except Cut:
             self._volume.note_all()
         self._volume.step = lambda: None
@@ -90,7 +96,7 @@ class History:
         else:
             kept = _started_on(root, self._volume, self.rows)
             assert self.rows <= kept, "an image is lost"
-            self._look_at_lines(root)
+            self._look_at_lines(root, self.lines)
             assert kept <= self.rows | self._unlisted, "a name without a row is left"
 
     def _cut_power(self) -> None:
@@ -100,19 +106,20 @@ class History:
             volume = self._mount(state)
             kept.append(_started_on(volume.top / "new" / "data", volume, self.rows))
             assert self.rows <= kept[-1], "an image is lost"
-            self._look_at_lines(volume.top / "new" / "data")
+            self._look_at_lines(volume.top / "new" / "data", self.flushed)
             volume.close()
             shutil.rmtree(volume.top)
+        self.lines = set(self.flushed)
         which = self._random.randrange(len(states))
         self._unlisted = kept[which] - self.rows
         self._volume.close()
         self._volume = self._mount(states[which])
 
-    def _look_at_lines(self, root: Path) -> None:
+    def _look_at_lines(self, root: Path, expected: set[str]) -> None:
         """From these a lost database is rebuilt; a node whose database does not know the last does not start."""
         lines = Acknowledgements(root, flush=lambda _: None)
         written = {each.digest for each in lines.read() if isinstance(each, Reception)}
-        assert self.answered <= written, "an acknowledged image is not written down"
+        assert expected <= written, "an acknowledged image is not written down"
         assert written <= self.rows, "what has no row is written down"
 
     def _mount(self, state: dict[Path, bytes | None]) -> Volume:
@@ -154,6 +161,15 @@ class History:
         finally:
             incoming.discard()
         self.answered.add(spooled.digest)
+        self.lines.add(spooled.digest)
+
+    def _flush_lines(self, store: FileStore, turns: Turns) -> None:
+        """As the node does every second."""
+        for _ in range(2):
+            turns.step()
+            before = set(self.lines)
+            store.flush_notes()
+            self.flushed |= before
 
     def close(self) -> None:
         self._volume.close()

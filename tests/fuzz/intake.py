@@ -26,6 +26,7 @@ from radnode.node.intake.associations import Associations
 from radnode.node.intake.connection import Connection, Deadlines
 from radnode.node.intake.guards import OncePerMinute, Seats
 from radnode.node.intake.storing import Storage
+from radnode.node.intake.tally import RefusalTally
 from radnode.node.observability import Metrics
 from radnode.storage.files import FileStore
 from radnode.storage.receptions import Reception, Recorded
@@ -107,8 +108,9 @@ def _house() -> tuple[House, FileStore, socket.socket]:
         now=lambda: datetime.now(UTC), metrics=metrics, on_recorded=lambda: None,
     )  # fmt: skip
     house = House(
-        admit=lambda calling, called, host: Admitted(source="PEER"), seats=Seats(1, 1), storage=storage,
+        admit=lambda calling, called, host, certificate: Admitted(source="PEER"), seats=Seats(1, 1), storage=storage,
         associations=associations, idle_s=5, metrics=metrics, quiet=OncePerMinute(),
+        strangers=RefusalTally(lambda: 0.0),
     )  # fmt: skip
     return house, store, socket.create_server(("127.0.0.1", 0))
 

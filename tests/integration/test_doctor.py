@@ -204,7 +204,7 @@ def test_without_a_database_nothing_is_made_and_images_without_one_are_an_alarm(
     data = tmp_path / "data"
     assert _said(_records(data), "database").startswith("ok:")
     assert not data.exists()
-    file = data / "instances" / "ab" / "cd" / ("abcd" + "0" * 60 + ".dcm")
+    file = data / "instances" / "ab" / ("abcd" + "0" * 60 + ".dcm")
     file.parent.mkdir(parents=True)
     file.write_bytes(b"x")
     said = _said(_records(data), "database")
@@ -260,7 +260,7 @@ def test_rows_without_files_and_files_without_rows_are_counted(tmp_path: Path) -
     database = _migrated(tmp_path)
     receive(database, reception(1), reception(2))
     database.close()
-    stray = tmp_path / "instances" / "ff" / "00" / ("ff00" + "0" * 60 + ".dcm")
+    stray = tmp_path / "instances" / "ff" / ("ff00" + "0" * 60 + ".dcm")
     stray.parent.mkdir(parents=True)
     stray.write_bytes(b"x")
     findings = _records(tmp_path)

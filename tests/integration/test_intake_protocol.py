@@ -485,7 +485,7 @@ def _held_at_its_record(folder: Path) -> Iterator[tuple[Receiver, threading.Even
 def _configured(permission: dict[str, object]) -> partial[object]:
     peer = peers.Peer.model_validate(permission)
 
-    def ask(calling: str, called: str, host: str) -> object:
+    def ask(calling: str, called: str, host: str, certificate: object) -> object:
         return admit(
             [peer], own_ae_title=AE_TITLE, accept_unknown=False, calling=calling, called=called, host=host
         )

@@ -126,3 +126,49 @@ def write_bundle(
     else:
         torch.save({"model": state}, folder / "models" / "model.pt")
     return folder
+
+
+# The Model Zoo's layout of a model for four MR series; each class looks at one channel, so that their order shows.
+BRATS_LABELS = {"Tumor core": "t1c", "Whole tumor": "t2", "Enhancing tumor": "flair"}
+BRATS_CHANNELS = ("t1c", "t1", "t2", "flair")
+BRATS_THRESHOLD = 500.0
+_FOUR = _NETWORK.replace("Conv3d(1, channels, 1)", "Conv3d(4, channels, 1)")
+
+
+def brats_metadata() -> dict[str, Any]:
+    """As the zoo writes it, shortened."""
+    return metadata(name="Four series", network_data_format={
+        "inputs": {"image": {"type": "image", "format": "magnitude", "modality": "MR", "num_channels": 4,
+                             "channel_def": {"0": "T1c", "1": "T1", "2": "T2", "3": "FLAIR"}}},
+        "outputs": {"pred": {"type": "image", "format": "segmentation", "num_channels": 3,
+                             "channel_def": dict(zip("012", BRATS_LABELS, strict=True))}},
+    })
+
+
+def brats() -> dict[str, Any]:
+    """inference.json: channels decided one by one, then merged into numbers that the metadata does not name."""
+    config = inference(network={"_target_": "scripts.net.Threshold", "channels": 3})
+    config["preprocessing"]["transforms"] = [{"_target_": "LoadImaged", "keys": "@image_key", "image_only": False}]
+    config["postprocessing"]["transforms"] = [
+        {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+        {"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "@image_key",
+         "nearest_interp": False, "to_tensor": True},
+        {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5},
+        {"_target_": "Lambdad", "keys": "pred", "func": "$lambda x: torch.where(x[[2]] > 0, 4, "
+                                                        "torch.where(x[[0]] > 0, 1, torch.where(x[[1]] > 0, 2, 0)))"},
+        {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir"},
+    ]
+    return config
+
+
+def write_brats(
+    folder: Path, *, said: Mapping[str, Any] | None = None, config: Mapping[str, Any] | None = None,
+    state: Mapping[str, torch.Tensor] | None = None,
+) -> Path:
+    """A bundle whose class is where its own channel is above BRATS_THRESHOLD."""
+    weight = torch.zeros(3, 4, 1, 1, 1)
+    for place, name in enumerate(BRATS_LABELS.values()):
+        weight[place, BRATS_CHANNELS.index(name)] = 1.0
+    own = {"conv.weight": weight, "conv.bias": torch.full((3,), -BRATS_THRESHOLD)}
+    return write_bundle(folder, config=config or brats(), said=said or brats_metadata(), network=_FOUR,
+                        state=state or own)

@@ -78,6 +78,9 @@ class Files:
     def note(self, _entries: object) -> None:
         """What was deleted is written down elsewhere; no history here loses its database."""
 
+    def flush_notes(self) -> None:
+        """As :meth:`note`."""
+
 
 class World:
     """One node on one database, its peers and its clocks."""
@@ -105,7 +108,7 @@ class World:
         """The files first, then the rows, then Success."""
         self.files.digests.update(each.digest for each in arriving)
         with self.database.begin() as session:
-            answers = receptions.record(session, arriving)
+            answers = receptions.record(session.connection(), arriving)
         for each, answer in zip(arriving, answers, strict=True):
             known = (each.series_instance_uid, each.sop_instance_uid, each.digest)
             assert answer.duplicate == (known in self.acknowledged)

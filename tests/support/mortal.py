@@ -97,7 +97,7 @@ class MortalNode(NodeProcess):
             differences = compare(database, self.data)
         assert sorted(uid for uid, _ in rows) == sorted(sent)
         for uid, digest in rows:
-            content = (self.data / "instances" / digest[:2] / digest[2:4] / f"{digest}.dcm").read_bytes()
+            content = (self.data / "instances" / digest[:2] / f"{digest}.dcm").read_bytes()
             assert sha256(content).hexdigest() == digest
             assert body_of(content) == sent[uid]
         assert balance.holds, balance

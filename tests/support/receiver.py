@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,15 +23,20 @@ from radnode.node.intake.admission import Admission, Admitted
 from radnode.node.intake.associations import Associations
 from radnode.node.intake.connection import Deadlines
 from radnode.node.intake.dimse import DicomReceiver, ReceiverOptions
+from radnode.node.intake.storing import Storage
+from radnode.node.intake.tally import RefusalTally
 from radnode.node.observability import Metrics
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 from radnode.storage.receptions import record as record_in
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from radnode.node.security.certificates import Certificate
+    from radnode.node.security.tls import ServerContexts
     from radnode.storage.receptions import Reception, Recorded
 
 AE_TITLE = "RADNODE"
@@ -46,8 +52,9 @@ class Receiver:
         folder: Path,
         *,
         store: FileStore | None = None,
-        admit: Callable[[str, str, str], Admission] | None = None,
+        admit: Callable[[str, str, str, Certificate | None], Admission] | None = None,
         record: Callable[[Sequence[Reception]], Sequence[Recorded]] | None = None,
+        tls: ServerContexts | None = None,
         **options: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +66,12 @@ class Receiver:
         self.metrics = Metrics()
         self._record = record or self._in_database
         self._database = Database(f"sqlite:///{folder / 'radnode.db'}")
+        self.storage = Storage(
+            store=self.store, record=self._recording, associations=self.associations,
+            largest_object=options.pop("largest_object", 64 * 1024 * 1024), now=lambda: datetime.now(UTC),
+            metrics=self.metrics, on_recorded=lambda: None,
+        )  # fmt: skip
+        self.strangers = RefusalTally(time.monotonic)
         self._receiver = DicomReceiver(
             ReceiverOptions(
                 **{
@@ -66,18 +79,15 @@ class Receiver:
                     "port": 0,
                     "max_associations": 20,
                     "max_associations_per_host": 20,
-                    "largest_object": 64 * 1024 * 1024,
                     "association_idle_s": 30.0,
                     **options,
                 }
             ),
-            admit=admit or (lambda calling, called, host: Admitted(source=calling)),
-            store=self.store,
-            record=self._recording,
-            associations=self.associations,
-            now=lambda: datetime.now(UTC),
+            admit=admit or (lambda calling, called, host, certificate: Admitted(source=calling)),
+            storage=self.storage,
             metrics=self.metrics,
-            on_recorded=lambda: None,
+            strangers=self.strangers,
+            tls=tls,
         )
 
     def __enter__(self) -> Receiver:
@@ -93,6 +103,11 @@ class Receiver:
     def port(self) -> int:
         """Where it listens."""
         return self._receiver.port
+
+    @property
+    def tls_port(self) -> int:
+        """Where it listens in TLS."""
+        return self._receiver.tls_port
 
     def stop(self) -> None:
         """End it in order."""
@@ -122,8 +137,8 @@ class Receiver:
         return outcomes
 
     def _in_database(self, receptions: Sequence[Reception]) -> Sequence[Recorded]:
-        with self._database.begin() as session:
-            return record_in(session, receptions)
+        with self._database.transact() as connection:
+            return record_in(connection, receptions)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -132,8 +147,10 @@ class Receiver:
 class Peer:
     """A peer that sends exactly the bytes it is told, and reads PDUs."""
 
-    def __init__(self, port: int, *, source: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, *, source: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Peer:

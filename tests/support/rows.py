@@ -59,8 +59,8 @@ def reception(
 
 def receive(database: Database, *received: Reception) -> list[Recorded]:
     """All in one transaction."""
-    with database.begin() as session:
-        return receptions.record(session, received)
+    with database.transact() as connection:
+        return receptions.record(connection, received)
 
 
 def close_all(database: Database, now: datetime = NOW) -> list[catalog.SeriesSnapshot]:

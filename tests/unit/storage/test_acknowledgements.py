@@ -42,15 +42,50 @@ def test_a_line_cut_short_by_a_crash_harms_neither_the_next_nor_the_last(lines: 
     assert list(after.read()) == [reception(1), Damaged(file=file.name, line=2), reception(3)]
 
 
-def test_lines_are_flushed_before_append_returns(tmp_path: Path) -> None:
+def test_a_flush_is_of_what_was_appended_since_the_last_and_once_of_the_name(tmp_path: Path) -> None:
     flushed: list[Path] = []
     lines = Acknowledgements(tmp_path, flushed.append)
     lines.folder.mkdir()
+    lines.flush()
     lines.append([reception(1)])
+    assert flushed == []
     (file,) = lines.folder.iterdir()
+    lines.flush()
     assert flushed == [file, lines.folder]
+    lines.flush()
     lines.append([reception(2)])
+    lines.append([reception(3)])
+    lines.flush()
     assert flushed[2:] == [file]
+
+
+def test_what_is_appended_during_a_flush_waits_for_the_next(tmp_path: Path) -> None:
+    flushed: list[Path] = []
+
+    def fsync(path: Path) -> None:
+        flushed.append(path)
+        if len(flushed) == 1:
+            lines.append([reception(2)])
+
+    lines = Acknowledgements(tmp_path, fsync)
+    lines.folder.mkdir()
+    lines.append([reception(1)])
+    lines.flush()
+    (file,) = lines.folder.iterdir()
+    lines.flush()
+    assert flushed == [file, lines.folder, file]
+
+
+def test_a_flush_that_failed_is_not_taken_for_done(tmp_path: Path) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "injected", str(path))
+
+    lines = Acknowledgements(tmp_path, full)
+    lines.folder.mkdir()
+    lines.append([reception(1)])
+    for _ in range(2):
+        with pytest.raises(OSError, match="injected"):
+            lines.flush()
 
 
 @pytest.mark.catalogue("X4")
@@ -62,23 +97,24 @@ def test_after_a_failed_flush_nothing_more_is_written_down_or_kept(tmp_path: Pat
     store = FileStore(tmp_path, 0, Dying())
     spooled = store.new_spool_path()
     spooled.write_bytes(b"DICM")
-    for again in range(3):
+    store.note([reception(0)])
+    for again in range(1, 4):
+        with pytest.raises(StorageBroken, match="restart"):
+            store.flush_notes()
         with pytest.raises(StorageBroken, match="restart"):
             store.note([reception(again)])
         with pytest.raises(StorageBroken):
             store.keep(spooled, "ab" * 32)
     assert spooled.exists()
-    assert len(list(store.acknowledgements.read())) == 1, "tried once, never again"
+    assert len(list(store.acknowledgements.read())) == 1
 
 
-def test_the_name_of_a_file_that_another_life_made_is_flushed_before_the_first_line_counts(
+def test_what_another_life_left_is_flushed_with_its_name(
     lines: Acknowledgements,
 ) -> None:
     lines.append([reception(1)])
     flushed: list[Path] = []
     after = Acknowledgements(lines.folder.parent, flushed.append)
-    after.append([reception(2)])
+    after.flush()
     (file,) = lines.folder.iterdir()
     assert flushed == [file, lines.folder]
-    after.append([reception(3)])
-    assert flushed == [file, lines.folder, file]

@@ -272,6 +272,8 @@ def test_images_are_kept_as_long_as_they_are_to_be_read_again(produced: Database
 
         def note(self, _entries: object) -> None: ...
 
+        def flush_notes(self) -> None: ...
+
     rewrite = _replace(produced)
     with produced.begin() as session:
         session.execute(update(DeliveryRow).where(DeliveryRow.state == "WAITING").values(state="SENT"))

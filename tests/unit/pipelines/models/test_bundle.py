@@ -236,10 +236,3 @@ def test_a_searched_architecture_kept_as_arrays_is_read_without_pickles(tmp_path
     config["arch"] = f"$torch.load({path}, map_location=torch.device('cuda'))"
     bundles.write_bundle(folder, config=config)
     np.testing.assert_array_equal(only_mask(run(folder, source)), source.voxels > bundles.THRESHOLD_HU)
-
-
-def test_several_images_at_once_are_refused_by_name(tmp_path: Path) -> None:
-    said = bundles.metadata()
-    said["network_data_format"]["inputs"]["image"].update(num_channels=2, channel_def={"0": "T1", "1": "FLAIR"})
-    with pytest.raises(RunFailed, match="2 images at once"):
-        run(bundles.write_bundle(tmp_path / "bundle", said=said))

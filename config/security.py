@@ -1,0 +1,73 @@
+"""TLS, certificates and tokens of a configuration: which files they are, and what contradicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from radnode.config.alarms import THIS_MACHINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from radnode.config.peers import Peer
+    from radnode.config.settings import Settings
+
+Where = tuple[str, ...]
+"""The keys under which something stands."""
+
+SECRETS: Mapping[str, str] = {"key": "a private key", "token_file": "the token of a source"}
+"""Key -> what the file that it names must not tell anybody."""
+
+
+def files(settings: Settings, peers: Mapping[str, Peer]) -> Iterator[tuple[Where, Path]]:
+    """The files that `node` and `peers` name, and where."""
+    for section, tls in (("node", settings.tls), *((f"peers.{name}", peer.tls) for name, peer in peers.items())):
+        for key in ("certificate", "key", "ca", "crl"):
+            if path := getattr(tls, key, None):
+                yield (*section.split(".", 1), "tls", key), path
+    for name, peer in peers.items():
+        if peer.token_file:
+            yield ("peers", name, "token_file"), peer.token_file
+
+
+def contradictions(settings: Settings, peers: Mapping[str, Peer]) -> Iterator[tuple[Where, str, str]]:
+    """Where, what each key alone allows but not all of them together, and what would be right."""
+    yield from _of_ports(settings)
+    if settings.tls and settings.tls.crl and not settings.tls.ca:
+        yield ("node", "tls", "crl"), "nothing asks for a certificate", "write `ca: …` beside it, or leave it out"
+    yield from _of_dicomweb(settings)
+    for name, peer in peers.items():
+        if peer.tls and (peer.tls.certificate is None) != (peer.tls.key is None):
+            given, absent = ("key", "certificate") if peer.tls.certificate is None else ("certificate", "key")
+            yield ("peers", name, "tls", given), f"without {absent}", f"write `{absent}: …` beside it"
+        if peer.client_certificate and not (settings.tls and settings.tls.ca):
+            yield (("peers", name, "client_certificate"), "nothing asks for a certificate",
+                   "give the node a `tls` with a `ca`")
+        for key in ("client_certificate", "token_file"):
+            if getattr(peer, key) and not peer.sends:
+                yield ("peers", name, key), "nothing comes from it", "write `sends: true`, too"
+
+
+def _of_dicomweb(settings: Settings) -> Iterator[tuple[Where, str, str]]:
+    web = settings.dicomweb
+    if web and web.tls and not settings.tls:
+        yield ("node", "dicomweb", "tls"), "the node has no certificate", "give the node a `tls`"
+    if web and not web.tls and web.host not in THIS_MACHINE:
+        yield (("node", "dicomweb", "host"), "tokens and images would be readable by anybody on the way",
+               "write `tls: true`, or 127.0.0.1 behind a proxy that speaks TLS")
+
+
+def _of_ports(settings: Settings) -> Iterator[tuple[Where, str, str]]:
+    """No port is given twice."""
+    taken = {settings.dicom_port: "dicom_port"}
+    wanted: list[tuple[Where, int]] = [(("node", "http_port"), settings.http_port)]
+    if settings.tls:
+        wanted.append((("node", "tls", "port"), settings.tls.port))
+    if settings.dicomweb:
+        wanted.append((("node", "dicomweb", "port"), settings.dicomweb.port))
+    for where, port in wanted:
+        name = ".".join(where[1:])
+        if port and port in taken:
+            yield where, f"the same port as {taken[port]}", f"write for example {max(taken) + 1}"
+        taken[port] = name

@@ -1,0 +1,1 @@
+"""Who the other side is: certificates, TLS and tokens."""

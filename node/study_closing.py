@@ -1,0 +1,213 @@
+"""From a study whose series are decided to the jobs of pipelines that read several of them.
+
+A study is judged when none of its series is open. If every input of a pipeline is found, its job is made once nothing
+new has come for the quiet time; if one is missing or not clear, the study gets as long as an incomplete series, and
+then a job over all candidates, which the pipeline refuses: so the radiologist is told as well. A series that closes
+later has the study judged again; the same choice is the same job, another one is a new revision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from radnode.node import routing
+from radnode.node.closing import new_job
+from radnode.node.own_results import is_own_result
+from radnode.pipelines.sources import choice
+from radnode.storage import catalog, jobs, studies
+from radnode.storage.catalog import SeriesState
+from radnode.storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from radnode.config.loading import Configuration
+    from radnode.config.routes import Route
+    from radnode.node.alarms import Alarms
+    from radnode.pipelines.contract import Manifest
+    from radnode.pipelines.sources.choice import Choice
+    from radnode.storage.catalog import InstanceHeader
+    from radnode.storage.database import Database
+    from radnode.storage.studies import AskedStudy, StudySeries
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Since when nothing new has come for a study that is asked."""
+
+    arrivals: tuple[object, ...]
+    quiet_since_s: float
+    look_again_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What one pipeline makes of a study. headers: the frozen input; refused: why it will not run."""
+
+    manifest: Manifest
+    routes: tuple[Route, ...]
+    choices: tuple[Choice, ...]
+    series: tuple[StudySeries, ...]
+    headers: tuple[InstanceHeader, ...]
+    refused: str
+
+    def explained(self) -> dict[str, Any]:
+        """For storing and showing."""
+        return {"pipeline": self.manifest.name, "routes": [route.name for route in self.routes],
+                "refused": self.refused, "inputs": choice.as_json(self.choices)}
+
+
+class StudyCloser:
+    """`step` judges every study that is asked, whose series are decided and whose time has come."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        configuration: Callable[[], Configuration],
+        manifests: Callable[[], Mapping[str, Manifest]],
+        now: Callable[[], datetime],
+        monotonic_s: Callable[[], float],
+        alarms: Alarms,
+        on_jobs: Callable[[], None],
+        look_again_in: Callable[[float], None],
+    ) -> None:
+        self._database = database
+        self._configuration = configuration
+        self._manifests = manifests
+        self._now = now
+        self._monotonic_s = monotonic_s
+        self._alarms = alarms
+        self._on_jobs = on_jobs
+        self._look_again_in = look_again_in
+        self._watches: dict[int, _Watch] = {}
+
+    def step(self) -> bool:
+        """Judge what is due. Always False: for what must wait, a time is set."""
+        with self._database.read() as session:
+            asked = studies.asked(session)
+        for gone in self._watches.keys() - {each.study_id for each in asked}:
+            del self._watches[gone]
+        for study in asked:
+            try:
+                self._look_at(study)
+            except StorageError:
+                raise
+            except Exception:  # one odd study must not keep the others from being judged
+                log.exception("study.not_judged", study_instance_uid=study.study_instance_uid)
+                self._alarms.set(f"study:{study.study_id}", f"study {study.study_instance_uid} cannot be judged")
+        now_s = self._monotonic_s()
+        if due := [watch.look_again_s for watch in self._watches.values() if watch.look_again_s > now_s]:
+            self._look_again_in(min(due) - now_s)
+        return False
+
+    def _look_at(self, study: AskedStudy) -> None:
+        settings, now_s = self._configuration().settings, self._monotonic_s()
+        arrivals = tuple((each.series_id, each.revision, each.received) for each in study.series)
+        watch = self._watches.get(study.study_id)
+        if watch is None or watch.arrivals != arrivals:
+            watch = _Watch(arrivals=arrivals, quiet_since_s=now_s, look_again_s=now_s + settings.quiet_time_s)
+            self._watches[study.study_id] = watch
+        if now_s < watch.look_again_s or any(each.state is SeriesState.OPEN for each in study.series):
+            return
+        plans = self._plans(study)
+        patience = timedelta(seconds=settings.quiet_time_s + settings.hold_after_s).total_seconds()
+        if any(plan.refused for plan in plans) and now_s < watch.quiet_since_s + patience:
+            watch.look_again_s = watch.quiet_since_s + patience
+            return
+        self._act(study, plans)
+
+    def _plans(self, study: AskedStudy) -> list[_Plan]:
+        configuration, manifests = self._configuration(), self._manifests()
+        images: dict[int, list[InstanceHeader]] = {}
+        matched: set[str] = set()
+        with self._database.read() as session:
+            for each in study.series:
+                headers = catalog.headers(session, each.series_id)
+                images[each.series_id] = [one for one in headers if not is_own_result(one.attributes)]
+        for each in study.series:
+            if each.state is SeriesState.CLOSED:
+                attributes = [one.attributes for one in images[each.series_id]]
+                explained = routing.explain(configuration.routes, attributes, {"source": each.source})
+                matched |= {one.route for one in explained if one.matched}
+        routes = [route for route in configuration.routes if route.name in matched]
+        return [
+            _plan(manifests[name], [route for route in routes if name in route.run], study, images)
+            for name in dict.fromkeys(name for route in routes for name in route.run)
+            if manifests[name].inputs
+        ]
+
+    def _act(self, study: AskedStudy, plans: Sequence[_Plan]) -> None:
+        configuration, now = self._configuration(), self._now()
+        with self._database.begin() as session:
+            done = studies.answer(
+                session, study, explanations=[plan.explained() for plan in plans],
+                configuration_digest=configuration.digest, now=now,
+            )
+            if not done:
+                return
+            for plan in plans:
+                if not plan.headers:
+                    continue
+                last = studies.last_job(session, study.study_id, plan.manifest.name)
+                job = new_job(
+                    configuration, plan.manifest, plan.routes, plan.headers,
+                    study=(study.study_id, study.study_instance_uid),
+                    series_uids=sorted(each.series_instance_uid for each in plan.series),
+                    series_id=last[0] if last else plan.series[0].series_id, revision=last[1] + 1 if last else 1,
+                )
+                if jobs.insert_job(session, job, now) is None:
+                    log.info("job.exists", pipeline=job.pipeline, key=job.key)
+            names = ", ".join(plan.manifest.name for plan in plans)
+            studies.leave(session, study.study_id, reason=f"not an input of {names}" if names else "no route matched",
+                          now=now)
+        self._alarms.clear(f"study:{study.study_id}")
+        log.info("study.judged", study_instance_uid=study.study_instance_uid, series=len(study.series),
+                 pipelines=[plan.manifest.name for plan in plans],
+                 refused=[plan.manifest.name for plan in plans if plan.refused])
+        self._on_jobs()
+
+
+def render(explained: Mapping[str, Any]) -> str:
+    """Why a pipeline did or did not run on a study, in sentences; takes one of what `explained` gives."""
+    routes = ", ".join(explained["routes"])
+    answer = f"refused: {explained['refused']}" if explained["refused"] else "every input was found"
+    return f"  pipeline {explained['pipeline']} (route {routes}): {answer}\n{choice.render(explained['inputs'])}"
+
+
+def _plan(
+    manifest: Manifest, routes: Sequence[Route], study: AskedStudy, images: Mapping[int, Sequence[InstanceHeader]]
+) -> _Plan:
+    candidates = [each for each in study.series if images[each.series_id]]
+    choices = choice.choose(
+        [choice.Series(series_instance_uid=each.series_instance_uid, closed_off=_closed_off(each),
+                headers=tuple(one.attributes for one in images[each.series_id])) for each in candidates],
+        manifest.inputs, registers=manifest.registers,
+    )
+    refused = choice.refusal(choices)
+    chosen = [each.stack.series_instance_uid for each in choices if each.stack is not None]
+    modalities = {each.modality for each in manifest.inputs}
+    taken = [
+        each for each in candidates if each.state is SeriesState.CLOSED and (
+            any(one.attributes.get("Modality") in modalities for one in images[each.series_id])
+            if refused else each.series_instance_uid in chosen)
+    ]
+    # The reference first: jobs are kept under its series.
+    taken.sort(key=lambda each: each.series_instance_uid not in chosen[:1])
+    return _Plan(
+        manifest=manifest, routes=tuple(routes), choices=choices, series=tuple(taken), refused=refused,
+        headers=tuple(one for each in taken for one in images[each.series_id]),
+    )
+
+
+def _closed_off(series: StudySeries) -> str:
+    if series.state is SeriesState.CLOSED:
+        return ""
+    return f"it is {'held' if series.state is SeriesState.HELD else 'in conflict'}: {series.reason}"

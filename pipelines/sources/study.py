@@ -1,0 +1,119 @@
+"""The images of a pipeline that reads several: each series chosen, decoded, and brought onto the first one's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from radnode.pipelines.contract import IncompleteInput, NotProcessed, StudyImages
+from radnode.pipelines.sources import alignment
+from radnode.pipelines.sources.choice import Series, choose, refusal
+from radnode.pipelines.sources.select import select_stack
+from radnode.pipelines.sources.volume import read_images
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from radnode.pipelines.contract import Manifest
+    from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.inputs import Input
+    from radnode.pipelines.sources.headers import SourceInstance
+    from radnode.pipelines.sources.select import Selection
+
+_NO_INPUT = "it belongs to no series that was chosen as an input"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySelection:
+    """One regular stack for each input, by its name, in the manifest's order. names: input -> what its series is
+    called. excluded: SOP Instance UID -> why that image is in none of them."""
+
+    selections: Mapping[str, Selection]
+    names: Mapping[str, str]
+    excluded: Mapping[str, str]
+
+
+def select_study(instances: Sequence[SourceInstance], manifest: Manifest) -> StudySelection:
+    """Choose the series of each input and order their slices.
+
+    Raises NotProcessed, naming the input and what speaks against every series, IncompleteInput for a gap in one.
+    """
+    of_series: dict[str, list[SourceInstance]] = {}
+    for each in instances:
+        of_series.setdefault(str(each.dataset.get("SeriesInstanceUID", "")), []).append(each)
+    choices = choose(
+        [Series(series_instance_uid=uid, headers=tuple(each.dataset for each in found))
+         for uid, found in of_series.items()],
+        manifest.inputs, registers=manifest.registers,
+    )
+    if sentence := refusal(choices):
+        raise NotProcessed(sentence)
+    by_header = {id(each.dataset): each for each in instances}
+    selections: dict[str, Selection] = {}
+    for wanted, choice in zip(manifest.inputs, choices, strict=True):
+        headers = choice.stack.headers if choice.stack is not None else ()
+        selections[wanted.name] = _stack(wanted, [by_header[id(header)] for header in headers], manifest)
+    read = {each.instance.sop_instance_uid for selection in selections.values() for each in selection.slices}
+    excluded = {each.sop_instance_uid: _NO_INPUT for each in instances if each.sop_instance_uid not in read}
+    for selection in selections.values():
+        excluded.update(selection.excluded)
+    return StudySelection(
+        selections=selections, excluded=excluded, names={choice.name: choice.reason for choice in choices}
+    )
+
+
+def read_study(selection: StudySelection, manifest: Manifest) -> StudyImages:
+    """Decode all inputs and bring them onto the grid of the first; what was done to them is in the notes.
+
+    Raises NotProcessed for images that share no coordinates where no registration is permitted, that do not register,
+    or that do not reach over enough of the reference.
+    """
+    reference, *others = manifest.inputs
+    images = read_images(selection.selections[reference.name], reference.modality)
+    notes = [f"Read as {name}: {said}." for name, said in selection.names.items()]
+    notes += images.notes
+    found = {}
+    for wanted in others:
+        read = read_images(selection.selections[wanted.name], wanted.modality)
+        found[wanted.name], said = _onto(images.volume, read.volume, wanted, manifest)
+        notes += [f"{wanted.name}: {note}" for note in read.notes] + ([said] if said else [])
+    return replace(images, excluded=selection.excluded, notes=tuple(dict.fromkeys(notes)), others=found)
+
+
+def _stack(wanted: Input, instances: Sequence[SourceInstance], manifest: Manifest) -> Selection:
+    try:
+        return select_stack(instances, replace(manifest, modality=wanted.modality, min_slices=wanted.min_slices))
+    except IncompleteInput as error:
+        raise IncompleteInput(f"input {wanted.name}: {error}") from error
+    except NotProcessed as error:
+        raise NotProcessed(f"input {wanted.name}: {error}") from error
+
+
+def _onto(reference: Volume, volume: Volume, wanted: Input, manifest: Manifest) -> tuple[Volume, str]:
+    """The image on the reference's grid, and what was done to it."""
+    name = wanted.name
+    if volume.frame_of_reference_uid == reference.frame_of_reference_uid:
+        if alignment.same_grid(volume, reference):
+            return volume, ""
+        moved, how = alignment.resample(volume, reference), ""
+    elif not manifest.registers:
+        raise NotProcessed(f"input {name} has another frame of reference than {manifest.inputs[0].name}, and "
+                           f"{manifest.name} permits no registration")
+    else:
+        try:
+            motion = alignment.register(volume, reference)
+        except NotProcessed as error:
+            raise NotProcessed(f"input {name}: {error}") from error
+        moved = alignment.resample(volume, reference, motion.matrix)
+        how = (f" after rigid registration, because it has another frame of reference: moved by up to "
+               f"{motion.moved_mm:.1f} mm, two starts ended {motion.apart_mm:.2f} mm apart, mutual information "
+               f"{motion.mutual_information:.2f}")
+    covered = float(np.count_nonzero(moved.valid)) / moved.valid.size
+    if covered < wanted.coverage:
+        raise NotProcessed(f"input {name} covers {covered:.0%} of {manifest.inputs[0].name}; "
+                           f"{manifest.name} wants {wanted.coverage:.0%}")
+    of = " x ".join(f"{each:.3g}" for each in volume.spacing_mm)
+    beyond = f"; it covers {covered:.0%} of it" if covered < 0.995 else ""
+    return moved, f"{name} (voxels of {of} mm) was resampled onto the grid of {manifest.inputs[0].name}{how}{beyond}."
