@@ -127,7 +127,13 @@ class BundlePipeline:
             output = self._output
         except OSError as error:
             raise RunFailed(f"bundle {self._folder.name}: {outside(error)}") from error
-        except (KeyError, TypeError, ValueError, IndexError, NotImplementedError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
+            raise RunFailed(f"bundle {self._folder.name} failed on these images: {_innermost(error)}") from error
+        except RuntimeError as error:
+            # What a transform said; memory and the device speak as RuntimeError themselves, and are the worker's.
+            of_a_transform = str(error).startswith("applying transform")
+            if not of_a_transform or isinstance(_first(error), (RuntimeError, MemoryError)):
+                raise
             raise RunFailed(f"bundle {self._folder.name} failed on these images: {_innermost(error)}") from error
         finally:
             self._items[:] = [{}]
@@ -152,8 +158,14 @@ def _why(error: BaseException) -> str:
             f"build of it that goes with the torch that is there ({torch.__version__})")
 
 
-def _innermost(error: BaseException) -> str:
-    """The first cause, in one line: MONAI wraps what a component said into the names of its parents."""
+def _first(error: BaseException) -> BaseException:
+    """MONAI wraps what a component said into the names of its parents."""
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def _innermost(error: BaseException) -> str:
+    """The first cause, in one line."""
+    error = _first(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

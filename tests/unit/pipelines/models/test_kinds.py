@@ -158,3 +158,16 @@ def test_an_answer_of_no_known_kind_is_refused_with_the_kinds_that_are_read(tmp_
     said["network_data_format"]["outputs"] = {"pred": {"type": "feature", "format": "embedding"}}
     with pytest.raises(NotProcessed, match="gives feature/embedding; readable are segmentation, detection"):
         run(bundles.write_bundle(tmp_path / "embedding", said=said), volume(oblique=False))
+
+
+def test_names_that_numpy_has_withdrawn_are_there_while_a_bundle_works_and_gone_after(tmp_path: Path) -> None:
+    net = "import numpy as np\n" + bundles._NETWORK.replace("Conv3d(1, channels, 1)",
+                                                            "Conv3d(1, int(np.product([1, channels])), 1)")
+    assert run(bundles.write_bundle(tmp_path / "older", network=net), volume(oblique=False)).segments
+    assert not hasattr(np, "product")
+
+
+def test_what_a_transform_says_is_the_reason(tmp_path: Path) -> None:
+    config = bundles.inference(transforms=[{"_target_": "Lambdad", "keys": "image", "func": "$lambda x: x.flurb"}])
+    with pytest.raises(RunFailed, match=r"bundle words failed on these images: AttributeError: .*flurb"):
+        run(bundles.write_bundle(tmp_path / "words", config=config), volume(oblique=False))
