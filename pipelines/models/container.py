@@ -110,7 +110,7 @@ def _start(line: list[str]) -> None:
 
 
 def _write(volume: Volume, path: Path) -> None:
-    nibabel.save(nibabel.Nifti1Image(volume.voxels.transpose(2, 1, 0), grids.ras_affine(volume)), path)
+    nibabel.save(nibabel.Nifti1Image(volume.voxels.transpose(2, 1, 0), grids.ras_affine(volume)), path)  # type: ignore[no-untyped-call]
 
 
 def _read(path: Path) -> MetaTensor:
