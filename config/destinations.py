@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 ResultForm = Literal[
     "LABELMAP", "SEG", "FRACTIONAL", "PM", "RTSTRUCT", "SC", "GSPS", "TID1500", "COMPREHENSIVE", "OHIF",
-    "MAMMOGRAPHY-CAD", "CHEST-CAD", "KEY-OBJECTS", "PDF", "NOT-PROCESSED",
+    "MAMMOGRAPHY-CAD", "CHEST-CAD", "KEY-OBJECTS", "PDF", "IMAGES", "NOT-PROCESSED",
 ]
 
 Profile = Literal["any-pacs", "ohif", "weasis", "slicer", "mammography-workstation", "radiotherapy"]

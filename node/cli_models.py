@@ -64,34 +64,43 @@ def add(
         _fail(str(error))
     out.print(escape(f"{pin.name}: {manifest.title} {manifest.version}, {manifest.modality}, SHA-256 {pin.sha256}"),
               soft_wrap=True, highlight=False)
+    for number, each in enumerate(manifest.inputs):
+        out.print(escape(f"reads {each.name}: {each.wanted}{' (results lie on it)' if number == 0 else ''}"),
+                  soft_wrap=True, highlight=False)
     _show_terms(manifest)
     out.print(f"name it in a route: run: [{pin.name}]", markup=False, highlight=False)
 
 
 @models_app.command()
 def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Compare the files of every model with its pin; exit code 1 if one is not what was added."""
+    """Compare every model's files with its pin and open it, in a process of its own; a line for each, exit code 1 if
+    one cannot be used.
+    """
+    from radnode.node.doctor import facts_machine
     from radnode.pipelines.models import store
 
-    folder, bad = _store(config), 0
+    folder = _store(config)
     try:
-        for pin in store.pins(folder).values():
-            try:
-                store.checked(folder, pin)
-                out.print(f"{escape(pin.name)}: {pin.sha256[:12]}, as added", highlight=False)
-            except store.StoreError as error:
-                bad += 1
-                out.print(escape(str(error)), style="red", soft_wrap=True, highlight=False)
+        pins = store.pins(folder)
     except store.StoreError as error:
         _fail(str(error))
-    if bad:
+    found = facts_machine.pipelines(folder)
+    if found is None:
+        _fail("the process that opens the models ended or hung; try one after the other with `radnode models try`")
+    for name in sorted({*pins, *found.refused}):
+        if name in found.refused:
+            out.print(escape(f"{name}: {' '.join(found.refused[name].split())}"), style="red", soft_wrap=True,
+                      highlight=False)
+        else:
+            out.print(f"{escape(name)}: {pins[name].sha256[:12]}, as added, opens", highlight=False)
+    if found.refused:
         raise typer.Exit(1)
 
 
 @models_app.command("try")
 def try_model(
     name: Name,
-    study: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with the images of one series.")],
+    study: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with the images of one study.")],
     output: Annotated[Path, typer.Option("--output", help="Folder for results and pictures.")] = Path("radnode-try"),
     form: Annotated[list[str] | None, typer.Option("--form", help="Result forms; SEG and TID1500 if none.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:0.")] = "cpu",

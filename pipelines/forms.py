@@ -50,6 +50,7 @@ FORMS: dict[str, Form] = {
         Form(name="CHEST-CAD", kind="CAD SR", offset=11, fallback="TID1500"),
         Form(name="KEY-OBJECTS", kind="KO", offset=12),
         Form(name="PDF", kind="PDF", offset=13, fallback="SC"),
+        Form(name="IMAGES", kind="AI image", offset=15),
         Form(name="NOT-PROCESSED", kind="SR not processed", offset=14),
     )
 }

@@ -9,6 +9,7 @@ from pydicom.uid import (
     ChestCADSRStorage,
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
+    CTImageStorage,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
     GrayscaleSoftcopyPresentationStateStorage,
@@ -49,6 +50,7 @@ FORMS: Mapping[str, tuple[str, Sequence[str]]] = {
     "CHEST-CAD": (ChestCADSRStorage, _UNCOMPRESSED),
     "KEY-OBJECTS": (KeyObjectSelectionDocumentStorage, _UNCOMPRESSED),
     "PDF": (EncapsulatedPDFStorage, _UNCOMPRESSED),
+    "IMAGES": (CTImageStorage, _UNCOMPRESSED),
     "NOT-PROCESSED": (BasicTextSRStorage, _UNCOMPRESSED),
 }
 """Result form -> the SOP class of its objects and the transfer syntaxes one of which they need."""

@@ -5,6 +5,7 @@
     terms        names of labels -> coded concepts of PS3.16
     --- below this line only in a worker ---
     bundle       a MONAI bundle as a pipeline
+    kinds        what kind of answer it gives, and who reads it: answers (segments), boxes, classes, points, images
     adapting     its configuration, pointed at images in memory and at this node's device
     received, inverting  what stands there for LoadImage and Invertd
     own_modules  its `scripts`, apart from those of other bundles

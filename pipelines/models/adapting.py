@@ -2,13 +2,19 @@
 
 Nothing of what the model computes is changed. What is changed, and why:
 
-- LoadImage(d) gives the image that was read from DICOM;
-- what saves files is left out: findings are written as DICOM, by the node;
+- LoadImage(d) gives the image that was read from DICOM; one whose result is turned round over four axes gets slices as
+  nibabel gives images over time: (columns, rows, 1, slices);
+- what saves files is left out: findings are written as DICOM, by the node. Where it is the saver that brings the answer
+  into its last form (`output_transform`, in an evaluator without postprocessing), that is done all the same;
 - CheckpointLoader is left out: weights are loaded once, without pickles, not at every run;
 - the data set is one item in memory, read in this process (`num_workers` 0, batches of one);
-- `device` is this worker's, also where an expression says `torch.device('cuda')`;
+- there is no truth to compare with: metrics are left out, and what is done to the label besides the image is done to
+  the image alone;
+- `device` is this worker's, also where the configuration says cuda itself; mixed precision (`amp`) is CUDA's alone;
 - labels that were decided before they are brought back to the images' grid are brought back by nearest neighbour:
   halfway between nothing and label 2 lies no label 1; and Invertd's nearest neighbour is the nearest one;
+- boxes are brought into the patient by :class:`~radnode.pipelines.models.boxes.BoxToPatientd`, which is MONAI's
+  transform where images lie straight, and right where they lie askew;
 - a `Lambda` that merges channels decided one by one into numbers of its own (4 for enhancing tumour) is left out:
   `channel_def` names channels, not those numbers;
 - arguments that MONAI has withdrawn since are left out (`WITHDRAWN`).
@@ -18,21 +24,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 ITEMS, DEVICE = "radnode_items", "radnode_device"
 """Names under which the configuration finds the one item to read, and the device."""
-WEIGHTS, START_UP = "radnode_weights", "radnode_start_up"
-"""Where the adapted configuration keeps what its CheckpointLoaders would load, and the other parts of `initialize`."""
+WEIGHTS, START_UP, LAST_FORM = "radnode_weights", "radnode_start_up", "radnode_last_form"
+"""Where the adapted configuration keeps what its CheckpointLoaders would load, the other parts of `initialize`, and
+what its savers would do to the answer before they write it.
+"""
 
-_LOADERS = {"LoadImage": "Received", "LoadImaged": "Receivedd", "LoadImageD": "Receivedd", "LoadImageDict": "Receivedd"}
+_REPLACED = {
+    "LoadImage": "received.Received", "LoadImaged": "received.Receivedd", "LoadImageD": "received.Receivedd",
+    "LoadImageDict": "received.Receivedd", "AffineBoxToWorldCoordinated": "boxes.BoxToPatientd",
+    "AffineBoxToWorldCoordinateD": "boxes.BoxToPatientd", "AffineBoxToWorldCoordinateDict": "boxes.BoxToPatientd",
+    "Invertd": "inverting.Inverted", "InvertD": "inverting.Inverted", "InvertDict": "inverting.Inverted",
+}
 _KEPT_OF_LOADERS = {"_target_", "_disabled_", "keys", "allow_missing_keys", "dtype", "ensure_channel_first",
                     "image_only"}
-_INVERSIONS = ("Invertd", "InvertD", "InvertDict")
 _WEIGHTS = "CheckpointLoader"
+_TRUTH = {"label", "labels", "@label", "@label_key", "@labels"}
+_METRICS = ("key_val_metric", "additional_metrics", "metric_cmp_fn")
 # MONAI 1.6: SwinUNETR takes any size whose sides its windows divide, and no longer asks for one.
 WITHDRAWN = {"SwinUNETR": ("img_size",)}
-_CUDA = re.compile(r"torch\.device\(\s*(['\"])cuda(:\d+)?\1\s*\)")
+_CUDA = re.compile(r"torch\.device\((?:[^()]|\([^()]*\))*?cuda(?:[^()]|\([^()]*\))*\)")
+_PLAIN_CUDA = re.compile(r"cuda(:\d+)?")
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was left out and is done elsewhere: weights to load, and savers."""
+
+    weights: list[dict[str, Any]] = field(default_factory=list)
+    savers: list[dict[str, Any]] = field(default_factory=list)
 
 
 def adapt(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
@@ -40,44 +64,77 @@ def adapt(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
 
     A bundle without a CheckpointLoader gets the weights that bundles keep by convention, models/model.pt.
     """
-    weights: list[dict[str, Any]] = []
-    adapted: dict[str, Any] = {key: _walk(value, weights) for key, value in config.items()}
+    found = _Found()
+    adapted: dict[str, Any] = {key: _walk(value, found) for key, value in config.items()}
     if isinstance(adapted.get("dataset"), dict):
         adapted["dataset"] = {"_target_": "Dataset", "data": f"${ITEMS}",
                               "transform": adapted["dataset"].get("transform", "@preprocessing")}
     for key, value in adapted.items():
         if isinstance(value, dict) and _class(value).endswith("DataLoader"):
+            collated = {"collate_fn": value["collate_fn"]} if "collate_fn" in value else {}
             adapted[key] = {"_target_": "DataLoader", "dataset": value.get("dataset", "@dataset"), "batch_size": 1,
-                            "num_workers": 0}
+                            "num_workers": 0, **collated}
     adapted["bundle_root"] = folder
     adapted["device"] = f"${DEVICE}"
     adapted[WEIGHTS] = [
         {"path": each.get("load_path"), "into": each.get("load_dict"), "strict": each.get("strict", True)}
-        for each in weights or [{"load_path": "$@bundle_root + '/models/model.pt'", "load_dict": {"model": "@network"}}]
+        for each in found.weights
+        or [{"load_path": "$@bundle_root + '/models/model.pt'", "load_dict": {"model": "@network"}}]
     ]
     initialize = config.get("initialize", [])
     adapted[START_UP] = [each for each in initialize if isinstance(each, str) and "checkpoint" not in each.lower()]
+    evaluator = config.get("evaluator")
+    unprocessed = isinstance(evaluator, Mapping) and not evaluator.get("postprocessing")
+    adapted[LAST_FORM] = [each["output_transform"] for each in found.savers
+                          if unprocessed and each.get("output_transform")]
     return adapted
 
 
-def _walk(value: Any, weights: list[dict[str, Any]]) -> Any:
+def reads_plain_images(config: Mapping[str, Any]) -> bool:
+    """Whether the preprocessing is of images themselves (LoadImage), not of dictionaries of images (LoadImaged)."""
+    return "radnode.pipelines.models.received.Received'" in repr(config)
+
+
+def _walk(value: Any, found: _Found) -> Any:
     if isinstance(value, list):
-        kept = [each for each in value if not (isinstance(each, Mapping) and _leave(each, weights))]
-        return _by_nearest_neighbour(_unmerged([_walk(each, weights) for each in kept]))
+        kept = [each for each in value if not (isinstance(each, Mapping) and _leave(each, found))]
+        return _by_nearest_neighbour(_unmerged(_over_time([_walk(each, found) for each in kept])))
     if isinstance(value, Mapping):
-        if (found := _class(value)) in _LOADERS:
-            options = {key: each for key, each in value.items() if key in _KEPT_OF_LOADERS}
-            return {**options, "_target_": f"radnode.pipelines.models.received.{_LOADERS[found]}"}
-        if found == _WEIGHTS:
-            weights.append(dict(value))
-        dropped = WITHDRAWN.get(found, ())
-        walked = {key: _walk(each, weights) for key, each in value.items() if key not in dropped}
-        if found in _INVERSIONS:
-            walked["_target_"] = "radnode.pipelines.models.inverting.Inverted"
-        return {**walked, "_disabled_": True} if _is_left_out(found) else walked
-    if isinstance(value, str) and value.startswith("$"):
-        return _CUDA.sub(DEVICE, value)
+        return _component(value, found)
+    if isinstance(value, str):
+        if value.startswith("$"):
+            return _CUDA.sub(DEVICE, value).replace(".cuda()", f".to({DEVICE})")
+        if _PLAIN_CUDA.fullmatch(value):
+            return f"${DEVICE}"
     return value
+
+
+def _component(value: Mapping[str, Any], found: _Found) -> dict[str, Any]:
+    name = _class(value)
+    value = _without_truth(value)
+    if name in _REPLACED:
+        kept = _KEPT_OF_LOADERS if name.startswith("LoadImage") else set(value)
+        options = {key: _walk(each, found) for key, each in value.items() if key in kept}
+        return {**options, "_target_": f"radnode.pipelines.models.{_REPLACED[name]}"}
+    if name == _WEIGHTS:
+        found.weights.append(dict(value))
+    dropped = (*WITHDRAWN.get(name, ()), *(_METRICS if name.endswith("Evaluator") else ()))
+    walked = {key: _walk(each, found) for key, each in value.items() if key not in dropped}
+    if name.endswith("Evaluator") and "amp" in walked:
+        walked["amp"] = f"$bool({str(walked['amp']).removeprefix('$')}) and {DEVICE}.type == 'cuda'"
+    return {**walked, "_disabled_": True} if _is_left_out(name) else walked
+
+
+def _without_truth(component: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The component for its other keys alone; arguments that are lists have an item for each key."""
+    keys = component.get("keys")
+    if not isinstance(keys, list):
+        return component
+    kept = [place for place, key in enumerate(keys) if str(key) not in _TRUTH]
+    if not kept:
+        return component
+    return {name: [value[place] for place in kept] if isinstance(value, list) and len(value) == len(keys) else value
+            for name, value in component.items()}
 
 
 def _by_nearest_neighbour(transforms: list[Any]) -> list[Any]:
@@ -90,6 +147,23 @@ def _by_nearest_neighbour(transforms: list[Any]) -> list[Any]:
     return transforms
 
 
+def _over_time(transforms: list[Any]) -> list[Any]:
+    turned = [each for each in transforms if isinstance(each, dict) and _class(each) == "Transpose"]
+    for each in transforms:
+        if isinstance(each, dict) and _class(each) == "Received" and turned and len(turned[0].get("indices", ())) == 4:
+            each["over_time"] = True
+    return transforms
+
+
+def _leave(value: Mapping[str, Any], found: _Found) -> bool:
+    name = _class(value)
+    if name == _WEIGHTS:
+        found.weights.append(dict(value))
+    elif _is_left_out(name):
+        found.savers.append(dict(value))
+    return _is_left_out(name)
+
+
 def _unmerged(transforms: list[Any]) -> list[Any]:
     one_by_one, kept = False, []
     for each in transforms:
@@ -98,12 +172,6 @@ def _unmerged(transforms: list[Any]) -> list[Any]:
         if not (one_by_one and name.startswith("Lambda")):
             kept.append(each)
     return kept
-
-
-def _leave(value: Mapping[str, Any], weights: list[dict[str, Any]]) -> bool:
-    if _class(value) == _WEIGHTS:
-        weights.append(dict(value))
-    return _is_left_out(_class(value))
 
 
 def _is_left_out(name: str) -> bool:

@@ -7,14 +7,13 @@ undecided (probabilities) is decided here, as softmax or sigmoid answers are, an
 from __future__ import annotations
 
 import colorsys
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.findings import Findings, Segment
-from radnode.pipelines.models import grids
+from radnode.pipelines.models import description, grids
 from radnode.pipelines.models.terms import term
 
 if TYPE_CHECKING:
@@ -33,13 +32,9 @@ def segments(answer: torch.Tensor, said: Mapping[str, Any], volume: Volume) -> F
 
     Raises RunFailed for numbers that are none, for more or other channels than the bundle announces.
     """
-    names = _names(said)
-    if not np.isfinite(answer.cpu().numpy()).all():
-        raise RunFailed("the model's answer holds values that are no numbers (NaN or infinite): its weights or the "
-                        "images are not what it was made for")
-    answer, remarks = _decided(answer, len(names))
-    values = grids.to_source(answer, volume)
-    found = _of_label_map(values[0], names) if len(values) == 1 else _of_channels(values, names)
+    names = description.names(said)
+    answer, remarks = decided(answer, names)
+    found = named(grids.to_source(answer, volume), names)
     missing = [name for value, name in names.items() if name.lower() not in _BACKGROUND
                and value not in {segment.value for segment in found} and name not in {each.label for each in found}]
     if missing and found:
@@ -48,16 +43,17 @@ def segments(answer: torch.Tensor, said: Mapping[str, Any], volume: Volume) -> F
     return Findings(volume=volume, segments=tuple(found), measurements=(), remarks=remarks)
 
 
-def _names(said: Mapping[str, Any]) -> dict[int, str]:
-    """Channel or label value -> name."""
-    defined = said.get("channel_def") or {}
-    names = {int(key): str(name) for key, name in defined.items() if re.fullmatch(r"\d+", str(key))}
-    if not names:
-        raise RunFailed("the bundle does not say what its labels mean (network_data_format, channel_def)")
-    return names
+def named(values: NDArray[Any], names: Mapping[int, str]) -> list[Segment]:
+    """Segments of labels, (1, ...), or of a channel for each class. Raises RunFailed for what was not announced."""
+    return _of_label_map(values[0], names) if len(values) == 1 else _of_channels(values, names)
 
 
-def _decided(answer: torch.Tensor, classes: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+def decided(answer: torch.Tensor, names: Mapping[int, str]) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Labels, or channels of 0 and 1, with what a reader must know of how they were decided. Raises RunFailed."""
+    classes = len(names)
+    if not np.isfinite(answer.cpu().numpy()).all():
+        raise RunFailed("the model's answer holds values that are no numbers (NaN or infinite): its weights or the "
+                        "images are not what it was made for")
     whole = bool((answer == answer.round()).all())
     if whole and (answer.shape[0] == 1 or float(answer.max()) <= 1):
         return answer, ()
@@ -89,7 +85,7 @@ def _of_channels(values: NDArray[np.integer], names: Mapping[int, str]) -> list[
 def _segment(value: int, name: str, voxels: NDArray[Any]) -> Segment:
     meant = term(name)
     return Segment(
-        key=re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or f"label-{value}",
+        key=meant.key or f"label-{value}",
         label=meant.label[:64],
         category=meant.category,
         type=meant.type,

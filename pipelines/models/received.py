@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 
 class Received(Transform):
-    """LoadImage, of an image that was read from DICOM. dtype, ensure_channel_first: as LoadImage's."""
+    """LoadImage, of an image that was read from DICOM. dtype, ensure_channel_first: as LoadImage's.
+
+    over_time: slices are given as nibabel gives images over time, (columns, rows, 1, slices).
+    """
 
     def __init__(
-        self, dtype: str | torch.dtype | None = None, ensure_channel_first: bool = False,
-        image_only: bool = True,
+        self, dtype: str | torch.dtype | None = None, ensure_channel_first: bool = False, image_only: bool = True,
+        over_time: bool = False,
     ) -> None:
+        self._over_time = over_time
         self._as_type = EnsureType(dtype=dtype) if dtype is not None else None
         self._channel_first = EnsureChannelFirst() if ensure_channel_first else None
 
@@ -30,6 +34,8 @@ class Received(Transform):
         """The image in the wanted type, with a channel axis if LoadImage would have added it."""
         if self._as_type is not None:
             image = self._as_type(image)
+        if self._over_time:
+            return image.unsqueeze(2)
         return self._channel_first(image) if self._channel_first is not None else image
 
 

@@ -1,4 +1,4 @@
-"""Names of labels as model authors write them -> coded concepts (PS3.16 CID 7192, 7151 and 7159).
+"""Names of labels as model authors write them -> coded concepts of the standard's lists (PS3.16; `labels.yaml`).
 
 "kidney_right", "Right Kidney" and "right-kidney" are one structure. A name that the standard does not know gets a
 private code with the author's own words: said as it was said, never guessed.
@@ -10,32 +10,38 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pydicom.sr.codedict import codes
+from pydicom.sr._cid_dict import cid_concepts
+from pydicom.sr._concepts_dict import concepts
+from ruamel.yaml import YAML
 
 from radnode.pipelines.findings import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
 ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 LEFT, RIGHT = Code("7771000", "SCT", "Left"), Code("24028007", "SCT", "Right")
 BOTH = Code("51440002", "SCT", "Right and left")
 PRIVATE = "99RADNODE"
-
-_STRUCTURES, _ABNORMAL = ("CID7192", "CID7151"), ("CID7159",)
-_SIDES = {"left": LEFT, "right": RIGHT, "l": LEFT, "r": RIGHT, "lt": LEFT, "rt": RIGHT}
-# What authors write for what the standard calls otherwise; the right side is a code meaning of these context groups.
-_ALSO_CALLED = {
-    "urinary bladder": "bladder", "oesophagus": "esophagus", "gall bladder": "gallbladder", "kideny": "kidney",
-    "small bowel": "small intestine", "brain stem": "brainstem", "autochthon": "",
-    "portal vein and splenic vein": "", "postcava": "inferior vena cava",
-    "tumor": "neoplasm", "tumour": "neoplasm", "lesion": "lesion", "cancer": "neoplasm",
-    "adrenal": "adrenal gland",
+FINDING = Code("121071", "DCM", "Finding")
+PRESENT, ABSENT = Code("52101004", "SCT", "Present"), Code("272519000", "SCT", "Absent")
+COMPOSITION = Code("129715009", "SCT", "Breast composition")
+# The four letters of BI-RADS (5th edition) in the words of CID 6000.
+_COMPOSITIONS = {
+    "A": Code("129716005", "SCT", "Almost entirely fat"),
+    "B": Code("129717001", "SCT", "Scattered fibroglandular densities"),
+    "C": Code("129718006", "SCT", "Heterogeneously dense"), "D": Code("129719003", "SCT", "Extremely dense"),
 }
-_TUMOURS = ("tumor", "tumour", "neoplasm", "cancer", "lesion")
+
+# The lists that a name is looked up in, in this order: what a segment may be called, then parts of organs by subject
+# (brain, prostate, chest, bones and muscles).
+_STRUCTURES, _ABNORMAL = (7192, 7151, 7140, 6300, 6102, 8134, 8135), (7159, 7194)
+_SIDES = {"left": LEFT, "right": RIGHT, "l": LEFT, "r": RIGHT, "lt": LEFT, "rt": RIGHT}
+_LABELS = Path(__file__).with_name("labels.yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,25 +54,47 @@ class Term:
     site: Code | None = None
     laterality: Code | None = None
 
+    @property
+    def key(self) -> str:
+        """The label as a word, as findings name themselves; empty for a label of no letters."""
+        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
+
 
 def term(name: str) -> Term:
-    """The concept of a label's name."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    words = " ".join(re.split(r"[\s_\-./()]+", words)).strip().lower()
-    side = next((_SIDES[word] for word in words.split() if word in _SIDES), None)
-    without_side = " ".join(word for word in words.split() if word not in _SIDES)
-    label = name.replace("_", " ").strip()
-    for said in (words, without_side):
-        if found := _structure(said):
-            laterality = side if said == without_side else None
-            return Term(label=label, category=ANATOMY, type=found, laterality=laterality)
-    if found := _meanings(_ABNORMAL).get(_ALSO_CALLED.get(without_side, without_side)):
-        return Term(label=label, category=ABNORMAL, type=found, laterality=side)
-    if where := next((_structure(without_side.removesuffix(f" {word}").removesuffix("ic"))
-                      or _structure(without_side.removesuffix(f" {word}"))
-                      for word in _TUMOURS if without_side.endswith(f" {word}")), None):
-        return Term(label=label, category=ABNORMAL, type=_meanings(_ABNORMAL)["neoplasm"], site=where, laterality=side)
+    """The concept of a label's name.
+
+    A side becomes the laterality, unless the concept itself has it ("Left ventricle"). Of what has a number (rib 4) the
+    concept is the kind, and the label keeps the number.
+    """
+    words = _words(name)
+    sides = [_SIDES[word] for word in words.split() if word in _SIDES]
+    side = sides[0] if len(set(sides)) == 1 else None
+    bare = " ".join(word for word in words.split() if word not in _SIDES)
+    label = " ".join(name.replace("_", " ").split())
+    if abnormal := _abnormal(bare):
+        meant, where = abnormal
+        return Term(label=label, category=ABNORMAL, type=meant, site=where, laterality=side)
+    if sides and (found := _structure(_labels()["one_sided"].get(words, words))):
+        return Term(label=label, category=ANATOMY, type=found)
+    listed = _labels()["one_sided"].get(bare) or _labels()["structures"].get(bare)
+    if found := _structure(listed or _counted(bare)):
+        return Term(label=label, category=ANATOMY, type=found, laterality=side)
     return Term(label=label, category=ANATOMY, type=Code(_private(words), PRIVATE, label[:64]), laterality=side)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a classification answers. answers: the code of each class that has another than its own name's."""
+
+    name: Code
+    answers: Mapping[str, Code]
+
+
+def question(classes: Iterable[str], about: str) -> Question:
+    """The question that the classes answer. about: what the authors say of their model, in words."""
+    if "breast density" in about.lower() and {each.upper() for each in classes} == set(_COMPOSITIONS):
+        return Question(name=COMPOSITION, answers=_COMPOSITIONS)
+    return Question(name=FINDING, answers={})
 
 
 def known(names: Iterable[str]) -> list[str]:
@@ -74,8 +102,37 @@ def known(names: Iterable[str]) -> list[str]:
     return [name for name in names if term(name).type.scheme != PRIVATE]
 
 
-def _structure(words: str) -> Code | None:
-    return _meanings(_STRUCTURES).get(_ALSO_CALLED.get(words, words))
+def _structure(said: str) -> Code | None:
+    return _meanings(_STRUCTURES).get(_words(said))
+
+
+def _abnormal(bare: str) -> tuple[Code, Code | None] | None:
+    """What an abnormal structure is and where: "kidney cyst" is a cyst of the kidney."""
+    known = _meanings(_ABNORMAL)
+    listed = _labels()["abnormal"].get(bare)
+    if listed:
+        return known[_words(listed["is"])], _structure(listed["of"]) if "of" in listed else None
+    if bare in known:
+        return known[bare], None
+    place, _, what = bare.rpartition(" ")
+    what = _words(_labels()["abnormal"].get(what, {}).get("is", what))
+    where = _structure(_labels()["structures"].get(place, place)) if place else None
+    return (known[what], where) if what in known and where else None
+
+
+def _counted(bare: str) -> str:
+    """Vertebrae and ribs by their names: the standard knows every vertebra from C1 to L5, and ribs without a number."""
+    vertebra = re.fullmatch(r"vertebrae? ([ctls])(\d+)", bare)
+    if vertebra:
+        named = f"{vertebra[1]}{vertebra[2]} vertebra"
+        return named if _structure(named) else "vertebra"
+    return "rib" if re.fullmatch(r"rib \d+", bare) else bare
+
+
+def _words(name: str) -> str:
+    """In lower case, with one space for all that separates words: "kidney_right", "KidneyRight" and "Kidney-Right"."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", name)
+    return " ".join(re.split(r"[^A-Za-z0-9]+", apart)).strip().lower()
 
 
 def _private(words: str) -> str:
@@ -85,11 +142,26 @@ def _private(words: str) -> str:
 
 
 @lru_cache
-def _meanings(groups: tuple[str, ...]) -> dict[str, Code]:
+def _labels() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(_LABELS)
+    return found
+
+
+@lru_cache
+def _meanings(groups: tuple[int, ...]) -> dict[str, Code]:
     found: dict[str, Code] = {}
     for group in groups:
-        for keyword in getattr(codes, group).dir():
-            concept = getattr(getattr(codes, group), keyword)
-            code = Code(str(concept.value), str(concept.scheme_designator), str(concept.meaning))
-            found.setdefault(code.meaning.lower(), code)
+        for concept in codes_of(group):
+            found.setdefault(_words(concept.meaning), concept)
     return found
+
+
+def codes_of(group: int) -> list[Code]:
+    """The concepts of a context group of PS3.16, from pydicom's tables."""
+    keywords: Any = cid_concepts[group]
+    tables: Any = concepts
+    return [
+        Code(value, scheme, meaning)
+        for scheme, names in keywords.items() for name in names
+        for value, (meaning, lists) in tables[scheme][name].items() if group in lists
+    ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from radnode.pipelines import forms
 from radnode.pipelines.results import (
     chest_cad,
+    derived_images,
     key_objects,
     mammography_cad,
     measurement_report,
@@ -44,6 +45,7 @@ WRITERS: dict[str, Callable[[Writing], Sequence[Dataset]]] = {
     "COMPREHENSIVE": measurement_report.write_comprehensive,
     "KEY-OBJECTS": key_objects.write,
     "PDF": pdf_report.write,
+    "IMAGES": derived_images.write,
     "NOT-PROCESSED": not_processed.write,
     "MAMMOGRAPHY-CAD": mammography_cad.write,
     "CHEST-CAD": chest_cad.write,

@@ -18,6 +18,7 @@ from radnode.pipelines.forms import Wanted
 from radnode.pipelines.results import (
     columns,
     gate_cad,
+    gate_derived_images,
     gate_findings,
     gate_key_objects,
     gate_not_processed,
@@ -58,6 +59,7 @@ CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
     "COMPREHENSIVE": gate_report.faults,
     "KEY-OBJECTS": gate_key_objects.faults,
     "PDF": gate_pdf.faults,
+    "IMAGES": gate_derived_images.faults,
     "NOT-PROCESSED": gate_not_processed.faults,
     "MAMMOGRAPHY-CAD": gate_cad.mammography,
     "CHEST-CAD": gate_cad.chest,

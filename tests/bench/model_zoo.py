@@ -32,8 +32,12 @@ from support.chest import write_chest  # noqa: E402
 from support.node import RADNODE  # noqa: E402
 from support.validators import Rejected, validate  # noqa: E402
 
+from radnode.pipelines.results.identity import derived_uid  # noqa: E402
+
 LONGEST_S = 900
 SLICES, SIZE, SPACING_MM = 32, 64, 1.5
+FEW_SLICES = 8
+FORMS = ("SEG", "TID1500", "IMAGES")
 HEAD = """# Bundles of the MONAI Model Zoo
 
 Each bundle of the zoo, its own files unchanged, with random weights, on a phantom series of {slices} slices of
@@ -50,7 +54,7 @@ Made by `python tests/bench/model_zoo.py CHECKOUT/models --out docs/model-zoo.md
 """
 
 _RANDOM_WEIGHTS = """
-import sys, torch
+import json, sys, torch
 from pathlib import Path
 from monai.bundle import ConfigParser
 from radnode.pipelines.models.adapting import DEVICE, ITEMS, WEIGHTS, adapt
@@ -66,6 +70,24 @@ if "arch_ckpt" in text:
     (folder / "models").mkdir(exist_ok=True)
     torch.save({"node_a": np.asarray(node), "arch_code_a": np.asarray(arch), "arch_code_c": np.asarray(children)},
                folder / "models" / "search_code_18590.pt")
+
+
+def unpaired(network):
+    # Random weights put left organs anywhere, and the gate holds such an answer back: no left one is ever found.
+    said = json.loads((folder / "configs" / "metadata.json").read_text())["network_data_format"]["outputs"]
+    names = next(iter(said.values())).get("channel_def") or {}
+    lefts = [int(number) for number, name in names.items() if "left" in str(name).lower()]
+    heads = [part for part in network.modules() if getattr(part, "bias", None) is not None
+             and len(part.bias) == len(names)]
+    with torch.no_grad():
+        if lefts and heads:
+            heads[-1].bias[lefts] = -1e6
+        for part in network.modules():
+            if lefts and isinstance(part, torch.nn.Embedding) and part.num_embeddings >= max(lefts):
+                part.weight[[place - 1 for place in lefts]] = 0
+                part.weight[[place for place in lefts if place < part.num_embeddings]] = 0
+
+
 sys.path.insert(0, str(folder))
 parser = ConfigParser(globals={ITEMS: [{}], DEVICE: torch.device("cpu")})
 parser.read_config(adapt(ConfigParser.load_config_file(config), str(folder)))
@@ -74,6 +96,8 @@ with torch.serialization.safe_globals([]):
     from radnode.pipelines.models.weights import tensors_and_arrays_only
     with tensors_and_arrays_only():
         for each in parser.get_parsed_content(WEIGHTS):
+            for network in each["into"].values():
+                unpaired(network)
             path = Path(each["path"])
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save({key: network.state_dict() for key, network in each["into"].items()}, path)
@@ -115,19 +139,21 @@ def attempt(source: Path, work: Path) -> tuple[str, str]:
     """What came out, or "no: " and why not; and the seconds of the model itself."""
     bundle = work / source.name
     shutil.copytree(source, bundle)
-    made = run([sys.executable, "-c", _RANDOM_WEIGHTS, bundle])
+    # Where this fails there are no weights, and what the node says of the bundle is the reason.
+    run([sys.executable, "-c", _RANDOM_WEIGHTS, bundle])
     config = work / "radnode.yaml"
     config.write_text("node:\n  data: data\npeers: {}\nroutes: []\n")
     added = run([RADNODE, "models", "add", bundle, "--name", "zoo", "--config", config])
     if added.returncode:
         return f"no: {last(added.stderr)}", ""
-    if made.returncode:
-        return f"no: {last(made.stderr)}", ""
     images = work / "images"
-    write_chest(images, slices=SLICES, size=SIZE)
+    slices, size = wanted_size(bundle)
+    write_chest(images, slices=slices, size=size)
     listed = run([RADNODE, "models", "list", "--config", config]).stdout
     adjust(images, as_mr=" MR " in listed)
-    tried = run([RADNODE, "models", "try", "zoo", images, "--output", work / "out", "--config", config])
+    several(images, re.findall(r"^reads .*?: \w+, ([\w-]+)", added.stdout, re.MULTILINE))
+    forms = [word for form in FORMS for word in ("--form", form)]
+    tried = run([RADNODE, "models", "try", "zoo", images, "--output", work / "out", *forms, "--config", config])
     if tried.returncode:
         return f"no: {last(tried.stderr) or f'ended with {tried.returncode}'}", ""
     seconds = next(word for word in tried.stdout.split(",") if "infer" in word).split()[1]
@@ -136,16 +162,26 @@ def attempt(source: Path, work: Path) -> tuple[str, str]:
 
 def judged(out: Path) -> str:
     """The objects that came out, each asked of every validator."""
-    said = []
+    said: dict[str, str] = {}
     for path in sorted(out.glob("*.dcm")):
         result = pydicom.dcmread(path)
-        kind = "SEG" if "SegmentSequence" in result else "TID1500"
+        kind = "SEG" if "SegmentSequence" in result else "TID1500" if result.Modality == "SR" else "IMAGES"
         try:
             validate(path, kind)
         except Rejected as rejected:
             return f"no: {kind}: {rejected}"
-        said.append(f"{kind} of {len(result.SegmentSequence)} segments" if kind == "SEG" else kind)
-    return ", ".join(said) or "nothing found"
+        said[kind] = f"{kind} of {len(result.SegmentSequence)} segments" if kind == "SEG" else kind
+    return ", ".join(said.values()) or "no: no result object"
+
+
+def wanted_size(bundle: Path) -> tuple[int, int]:
+    """Slices, and rows and columns: those of a network of points, which takes images of one size alone."""
+    said = json.loads((bundle / "configs" / "metadata.json").read_text()).get("network_data_format") or {}
+    for each in said.get("outputs", {}).values():
+        shapes = [image.get("spatial_shape") or [] for image in said.get("inputs", {}).values()]
+        if each.get("format") == "points" and shapes and len(shapes[0]) == 2:
+            return FEW_SLICES, int(shapes[0][0])
+    return SLICES, SIZE
 
 
 def adjust(folder: Path, *, as_mr: bool) -> None:
@@ -157,6 +193,21 @@ def adjust(folder: Path, *, as_mr: bool) -> None:
         if as_mr:
             in_mr(image)
         image.save_as(path)
+
+
+def several(folder: Path, contents: list[str]) -> None:
+    """The same images as a series for each content, called as it is and acquired one after the other."""
+    for path in sorted(folder.glob("*.dcm")) if contents else ():
+        for number, content in enumerate(contents):
+            image = pydicom.dcmread(path)
+            # Whatever comes after contrast medium is no native image.
+            before = content in ("T1", "native")
+            image.AcquisitionDate, image.AcquisitionTime = "20260101", f"{9 if before else 10:02}{number:02}00"
+            image.SeriesDescription, image.SeriesInstanceUID = content, derived_uid(image.SeriesInstanceUID, number)
+            image.SOPInstanceUID = derived_uid(image.SOPInstanceUID, number)
+            image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+            image.save_as(path.with_suffix(f".{number}.dcm"))
+        path.unlink()
 
 
 def in_mr(image: pydicom.Dataset) -> None:
@@ -182,7 +233,7 @@ def last(text: str) -> str:
     """The last error in a traceback, or the last line that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
-    return next(reversed(errors or lines), "")[:200]
+    return next(reversed(errors or lines), "")[:300]
 
 
 if __name__ == "__main__":

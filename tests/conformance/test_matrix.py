@@ -22,6 +22,8 @@ NOTHING_TO_SHOW = {
     "CHEST-CAD": {"mammograms", "mammograms, areas", "tomosynthesis"},
     # No volume, hence no place in the patient.
     **{form: {"mammograms", "mammograms, areas", "chest radiograph"} for form in ("RTSTRUCT", "PM", "FRACTIONAL")},
+    # Images are derived of slices of CT and MR.
+    "IMAGES": {"mammograms", "mammograms, areas", "chest radiograph", "tomosynthesis"},
     # The sample has marks only.
     **{form: {"mammograms"} for form in ("SEG", "LABELMAP")},
     # OHIF exchanges the spacings of pixels that are not square, so nothing is marked on such images.

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 ENDED = {"CONFIRMED", "DEAD", "WITHDRAWN", "REPLACED"}
-NEEDS_OTHER_FINDINGS = {"NOT-PROCESSED", "FRACTIONAL", "PM", "OHIF", "MAMMOGRAPHY-CAD", "CHEST-CAD", "KEY-OBJECTS"}
+NEEDS_OTHER_FINDINGS = {"NOT-PROCESSED", "FRACTIONAL", "PM", "OHIF", "MAMMOGRAPHY-CAD", "CHEST-CAD", "KEY-OBJECTS",
+                       "IMAGES"}
 """Forms without anything to show of the lungs of a phantom: a refusal, probabilities, a map, marks."""
 
 

@@ -13,6 +13,7 @@ from radnode.pipelines.findings import (
     Classification,
     Code,
     Composite,
+    DerivedImage,
     Detection,
     Findings,
     InPatient,
@@ -46,7 +47,7 @@ PRESENT = Code("52101004", "SCT", "Present")
 
 
 def everything(volume: Volume) -> Findings:
-    """Two lungs, a label map, detections on an image and in the patient, a length, an answer and two maps."""
+    """Two lungs, a label map, detections on an image and in the patient, a length, an answer, two maps, an image."""
     findings = samples.lungs(volume)
     labels = np.zeros(volume.voxels.shape, dtype=np.uint8)
     labels[0, 18:22, 20:26], labels[1, 18:20, 4:9] = 3, 9
@@ -81,6 +82,8 @@ def everything(volume: Volume) -> Findings:
         classifications=(Classification(key="answer", name=NODULE, value=PRESENT, certainty=0.9),),
         maps=(Map(key="heat", label="Saliency", kind=MapKind.SALIENCY, **described),
               Map(key="chance", label="Chance", kind=MapKind.PROBABILITY, **described)),
+        derived=DerivedImage(key="smooth", label="Smoothed", values=values * 1000 - 500, unit=UNITY,
+                             derivation="Noise was reduced."),
         looked_for=(NODULE,),
     )
 

@@ -371,7 +371,7 @@ def applicable(path: Path, kind: str) -> dict[str, Callable[[Path], object]]:
         known["PixelMed"] = lambda segmentation: pixelmed_segmentation(segmentation, placed=placed)
     if kind == "PM":
         known["dcmqi"] = lambda numbers: dcmqi_map(numbers, _beside(numbers))
-    if kind == "SC":
+    if kind in ("SC", "IMAGES"):
         known["DCMTK"] = dcmtk_opens
     if kind == "GSPS":
         known["dcmpschk"] = dcmpschk
