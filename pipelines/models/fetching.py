@@ -69,6 +69,7 @@ def fetch(
     url: str, target: Path, *, sha256: str | None = None, sha1: str | None = None, most: int = MOST_BYTES
 ) -> None:
     """The file at a URL. sha256, sha1: one of them at least. Raises StoreError; then `target` may hold a part of it."""
+    _refuse_unless_https(url)
     if sha256 is None and sha1 is None:
         raise StoreError(f"a model from a URL needs the digest that its authors publish (--sha256); {_BY_HAND}")
     digests = {wanted.lower(): hashlib.new(kind, usedforsecurity=False)

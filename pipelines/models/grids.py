@@ -83,19 +83,20 @@ def _nearest(values: NDArray[Any], there: Affine, shape: tuple[int, ...]) -> NDA
     if values.shape[1:] == shape and _moved(there - np.eye(4), last) < 0.5:
         return values
     reach = np.maximum(0.5, np.abs(there[:3, :3]).sum(axis=1) / 2) + _SAME_PLACE
+    middle = there[:3, :3] @ (last / 2) + there[:3, 3]
     axes = max(permutations(range(3)), key=lambda order: sum(abs(there[row, order[row]]) for row in range(3)))
     across = there.copy()
     across[[0, 1, 2, 0, 1, 2], [*axes, 3, 3, 3]] = 0
     if _moved(across, last) < _SAME_PLACE:
         steps = (there[row, axis] * np.arange(shape[axis]) + there[row, 3] for row, axis in enumerate(axes))
-        (i, at_i), (j, at_j), (k, at_k) = map(_taken, steps, values.shape[1:], reach)
+        (i, at_i), (j, at_j), (k, at_k) = map(_taken, steps, middle, values.shape[1:], reach)
         found = values[:, i[:, None, None], j[:, None], k] * (at_i[:, None, None] & at_j[:, None] & at_k)
         return found.transpose(0, *(np.argsort(axes) + 1))
     found = np.empty((len(values), *shape), values.dtype)
     plane = np.indices(shape[1:]).reshape(2, -1)
     for first in range(shape[0]):
         places = there[:3, :1] * first + there[:3, 1:3] @ plane + there[:3, 3:]
-        (i, at_i), (j, at_j), (k, at_k) = map(_taken, places, values.shape[1:], reach)
+        (i, at_i), (j, at_j), (k, at_k) = map(_taken, places, middle, values.shape[1:], reach)
         found[:, first] = (values[:, i, j, k] * (at_i & at_j & at_k)).reshape(len(values), *shape[1:])
     return found
 
@@ -106,7 +107,12 @@ def _moved(by: Affine, last: NDArray[np.integer]) -> float:
     return float(max(np.abs(low).max(), np.abs(high).max()))
 
 
-def _taken(places: NDArray[np.float64], size: int, reach: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """The indices along one axis that lie nearest to the places, and which of them are near enough."""
-    index = np.rint(places).clip(0, size - 1)
+def _taken(
+    places: NDArray[np.float64], middle: float, size: int, reach: float
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The indices along one axis that lie nearest to the places, and which of them are near enough.
+
+    Of two that are equally near it is that towards the middle of the images: the other may be padding.
+    """
+    index = np.rint(places - np.sign(places - middle) * _SAME_PLACE).clip(0, size - 1)
     return index.astype(np.intp), np.abs(places - index) <= reach
