@@ -14,13 +14,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from radnode.pipelines.findings import Findings
-    from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.geometry import ColourImage, Projection, Volume
     from radnode.pipelines.inputs import Input
     from radnode.pipelines.languages import Language
 
@@ -38,6 +38,14 @@ ALGORITHM_FAMILIES = {
     "Artificial Intelligence": "123110",
     "Deformable Models": "123111",
 }
+
+READS = {
+    "volume": "a stack of slices",
+    "projection": "radiographs and mammograms as they are shown (FOR PRESENTATION)",
+    "raw projection": "radiographs and mammograms as they were measured (FOR PROCESSING)",
+    "colour": "colour images: endoscopy, fundus, photographs",
+}
+"""What a pipeline may read."""
 
 DEVICE_LOST = 75
 """Exit status of a worker whose device is gone for its process: another is started, and the job runs again there."""
@@ -65,7 +73,8 @@ class Manifest:
 
     entry: "module:attribute" of a callable without arguments that returns a :class:`Pipeline`.
     modality: the modality it reads. sheared: whether it accepts gantry tilt (a non-rectangular grid).
-    min_slices: fewer slices than this are refused.
+    min_slices: fewer slices than this are refused; fewer images, for a pipeline that reads images.
+    reads: a key of :data:`READS`.
     device_memory_mb: what a run needs on the device. model_digest: SHA-256 of the weights, or of the code
     version for a pipeline without weights. algorithm_family: a key of :data:`ALGORITHM_FAMILIES`.
     series_number: its results take this number and the next ones, one a result form.
@@ -86,6 +95,7 @@ class Manifest:
     algorithm_family: str
     model_digest: str
     series_number: int
+    reads: str = "volume"
     inputs: tuple[Input, ...] = ()
     registers: bool = False
 
@@ -94,18 +104,22 @@ class Manifest:
 class StudyImages:
     """The decoded input of one run.
 
-    volume: the selected series, of several inputs the first. others: the further inputs by name, on the grid of
-    `volume`; `valid` is False where they do not reach. excluded: SOP Instance UID -> why that instance was left out.
+    volume: the selected series, of several inputs the first. None for a pipeline that reads images, as its manifest
+    says (`reads`), so that the type of all others stays without a doubt.
+    projections: those images: :class:`Projection` or :class:`ColourImage` each, by Instance Number, then frame.
+    others: the further inputs by name, on the grid of `volume`; `valid` is False where they do not reach.
+    excluded: SOP Instance UID -> why that instance was left out.
     notes: what was unusual about the input and must travel with the result.
     acquisition: DICOM keyword -> value, how the images were made (kernel, slice thickness, contrast...), as
     far as all of them agree.
     """
 
-    volume: Volume
+    volume: Volume = cast("Volume", None)  # noqa: RUF009 - a name for None
     modality: str
     excluded: Mapping[str, str]
     notes: tuple[str, ...] = ()
     acquisition: Mapping[str, str] = field(default_factory=dict)
+    projections: tuple[Projection | ColourImage, ...] = ()
     others: Mapping[str, Volume] = field(default_factory=dict)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from radnode.pipelines.geometry import Projection, Volume
+    from radnode.pipelines.geometry import ColourImage, Projection, SourceFrame, Volume
 
 STUDY = "study"
 """What a classification is about when it is about the study as a whole."""
@@ -56,7 +56,8 @@ class Segment:
 
     key: short name, unique in the findings; measurements refer to it and UIDs are derived from it.
     voxels: a bool mask, or a label map that several segments share, of which this one is `value`. Shape (slices, rows,
-    columns) of the volume, or (rows, columns) of the projection `on` (its SOP Instance UID). At least one voxel is set.
+    columns) of the volume; (rows, columns) of the projection `on` (its SOP Instance UID); or (frames, rows, columns) of
+    that image, if it has several frames. At least one voxel is set.
     category, type: CID 7150 and CID 7151. site: where it is, for what is no organ itself. laterality: CID 244.
     rgb: recommended display colour, 0-255 each. certainty: 0 to 1.
     """
@@ -180,7 +181,8 @@ class Measurement:
 class Classification:
     """One answer out of several about a whole.
 
-    of: `STUDY`, a Series or SOP Instance UID, or the key of another finding. laterality: CID 244, for one breast.
+    of: `STUDY`, a Series or SOP Instance UID, or the key of another finding. frame_number: the frame of that instance,
+    if it has several and the answer is about one. laterality: CID 244, for one breast.
     name: the question, value: the answer. certainty: 0 to 1.
     """
 
@@ -190,6 +192,7 @@ class Classification:
     of: str = STUDY
     laterality: Code | None = None
     certainty: float | None = None
+    frame_number: int | None = None
 
     def __post_init__(self) -> None:
         _share(self.certainty, f"the certainty of {self.key}")
@@ -260,14 +263,14 @@ class Failure:
 class Findings:
     """Everything one run says.
 
-    volume: what was read, or projections: the images that were read.
+    volume: what was read, or projections: the images that were read, each frame for itself.
     looked_for: what the run searched, found or not; without it "nothing found" would mean nothing.
     remarks: sentences a radiologist must read with the numbers (a limit of the method, an odd input, a part that
     was not found). Never empty in place of a doubt.
     """
 
     volume: Volume | None = None
-    projections: tuple[Projection, ...] = ()
+    projections: tuple[Projection | ColourImage, ...] = ()
     segments: tuple[Segment, ...] = ()
     detections: tuple[Detection, ...] = ()
     composites: tuple[Composite, ...] = ()
@@ -306,12 +309,25 @@ class Findings:
         """How many images, or frames of images, the run read."""
         return len(self.projections) if self.volume is None else len(self.volume.frames)
 
-    def projection(self, sop_instance_uid: str) -> Projection:
-        """The projection image of that UID. Raises KeyError."""
+    def projection(self, sop_instance_uid: str, frame_number: int | None = None) -> Projection | ColourImage:
+        """The projection image of that UID, or that frame of it. Raises KeyError."""
         for each in self.projections:
-            if each.source.sop_instance_uid == sop_instance_uid:
+            if (each.source.sop_instance_uid, each.source.frame_number) == (sop_instance_uid, frame_number):
                 return each
         raise KeyError(sop_instance_uid)
+
+    def frames_of(self, found: Segment | Map) -> tuple[SourceFrame, ...]:
+        """The image of each plane of a segment or a map, in the order of its planes; one for a flat array."""
+        if found.on is None:
+            return self.grid.frames
+        return tuple(each.source for each in self.projections if each.source.sop_instance_uid == found.on)
+
+    def planes_of(self, segment: Segment) -> Iterator[tuple[SourceFrame, NDArray[np.bool_]]]:
+        """(image, bool (rows, columns)) of each image or frame on which the segment has a voxel."""
+        mask = segment.mask
+        for frame, plane in zip(self.frames_of(segment), mask if mask.ndim == 3 else mask[np.newaxis], strict=True):
+            if plane.any():
+                yield frame, plane
 
     def _keyed(self) -> Iterator[Segment | Detection | Composite | Classification | Map | DerivedImage]:
         for kind in (self.segments, self.detections, self.composites, self.classifications, self.maps):
@@ -325,22 +341,32 @@ class Findings:
         unknown -= keys
         if unknown:
             raise ValueError(f"measurements or composites of unknown findings: {sorted(unknown)}")
-        images = {frame.sop_instance_uid for frame in self.volume.frames} if self.volume else set()
-        images |= {each.source.sop_instance_uid for each in self.projections}
-        places = [each.at.sop_instance_uid for each in self.detections if isinstance(each.at, OnImage)]
-        places += [each.path.sop_instance_uid for each in self.measurements if each.path is not None]
+        frames = self.volume.frames if self.volume else [each.source for each in self.projections]
+        images = {(frame.sop_instance_uid, frame.frame_number) for frame in frames}
+        drawn: list[OnImage | Path] = [each.at for each in self.detections if isinstance(each.at, OnImage)]
+        drawn += [each.path for each in self.measurements if each.path is not None]
+        places = [(each.sop_instance_uid, each.frame_number) for each in drawn]
         if not set(places) <= images:
             raise ValueError("a finding lies on an image that was not read")
 
     def _check_shapes(self) -> None:
-        shaped = [(each.key, each.on, each.voxels.shape) for each in self.segments]
-        shaped += [(each.key, each.on, each.values.shape) for each in self.maps]
+        shaped: list[tuple[Segment | Map | DerivedImage, tuple[int, ...]]] = [
+            (each, each.voxels.shape) for each in self.segments
+        ]
+        shaped += [(each, each.values.shape) for each in self.maps]
         if self.derived is not None:
-            shaped.append((self.derived.key, None, self.derived.values.shape))
-        for key, on, shape in shaped:
-            expected = self.grid.voxels.shape if on is None else self.projection(on).pixels.shape
+            shaped.append((self.derived, self.derived.values.shape))
+        for each, shape in shaped:
+            on = None if isinstance(each, DerivedImage) else each.on
+            expected: tuple[int, ...] = self.grid.voxels.shape if on is None else self._shape_on(on)
             if shape != expected:
-                raise ValueError(f"{key} has shape {shape}, its images {expected}")
+                raise ValueError(f"{each.key} has shape {shape}, its images {expected}")
+
+    def _shape_on(self, sop_instance_uid: str) -> tuple[int, ...]:
+        on = [each for each in self.projections if each.source.sop_instance_uid == sop_instance_uid]
+        if not on:
+            raise ValueError("a finding lies on an image that was not read")
+        return on[0].shape if on[0].source.frame_number is None else (len(on), *on[0].shape)
 
     def _check_label_maps(self) -> None:
         shared = {id(each.voxels): each.voxels for each in self.segments if each.voxels.dtype != np.bool_}

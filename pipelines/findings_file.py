@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radnode.pipelines.findings import Findings
-    from radnode.pipelines.geometry import Projection, Volume
+    from radnode.pipelines.geometry import ColourImage, Projection, Volume
 
 _FORMAT = "radnode findings 1"
 _KINDS: dict[str, Any] = {
@@ -51,7 +51,7 @@ def save(findings: Findings, path: Path) -> None:
         archive.writestr("findings.json", json.dumps(document, ensure_ascii=False, indent=1))
 
 
-def load(path: Path, volume: Volume | None, projections: tuple[Projection, ...] = ()) -> Findings:
+def load(path: Path, volume: Volume | None, projections: tuple[Projection | ColourImage, ...] = ()) -> Findings:
     """The findings again, about these images. Raises RunFailed if the file is none of ours or about other images."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -67,12 +67,12 @@ def load(path: Path, volume: Volume | None, projections: tuple[Projection, ...] 
     return model.Findings(volume=volume, projections=projections, **said)
 
 
-def _images(volume: Volume | None, projections: tuple[Projection, ...]) -> dict[str, Any]:
+def _images(volume: Volume | None, projections: tuple[Projection | ColourImage, ...]) -> dict[str, Any]:
     """What tells one set of images from another: where each slice comes from and where it lies."""
     frames = [each.source for each in projections] if volume is None else list(volume.frames)
     return {
         "frames": [[frame.sop_instance_uid, frame.frame_number] for frame in frames],
-        "shapes": [list(each.pixels.shape) for each in projections] if volume is None else list(volume.voxels.shape),
+        "shapes": [list(each.shape) for each in projections] if volume is None else list(volume.voxels.shape),
         "affine": None if volume is None else volume.affine.tolist(),
     }
 

@@ -1,4 +1,4 @@
-"""Volumes in patient coordinates.
+"""Volumes in patient coordinates, and images that have none.
 
 Patient coordinates are LPS millimetres (x towards the patient's Left, y towards Posterior, z towards the
 Head; PS3.3 C.7.6.2.1.1). An index is (slice, row, column), 0-based, with voxel centres on whole numbers.
@@ -71,22 +71,69 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Projection:
-    """A projection image (mammogram, radiograph): pixels without a place in the patient.
+class FlatImage:
+    """An image without a place in the patient, or one frame of it: its pixels are counted in rows and columns alone.
 
-    pixels: float32, shape (rows, columns); larger is brighter on the screen (MONOCHROME1 is inverted).
-    spacing_mm: between rows, between columns, at the detector; None if the image does not say.
+    spacing_mm: between rows, between columns; of a radiograph at the detector (Imager Pixel Spacing), where distances
+    are larger than in the body. None if the image does not say.
+    spacing_in_patient_mm: the same where a calibration corrected it for magnification (Pixel Spacing, PS3.3 10.7.1.3).
     orientation: Patient Orientation (0020,0020), where a row and a column lead, as ("P", "F"); None if unknown.
     laterality: "L", "R", "B" or "" (Image Laterality). view: View Position, "" if unknown.
     """
 
-    pixels: NDArray[np.float32]
     source: SourceFrame
     series_instance_uid: str
     spacing_mm: tuple[float, float] | None = None
+    spacing_in_patient_mm: tuple[float, float] | None = None
     orientation: tuple[str, str] | None = None
     laterality: str = ""
     view: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection(FlatImage):
+    """A projection image (mammogram, radiograph).
+
+    pixels: float32, shape (rows, columns), after the modality transformation; larger is brighter on the screen
+    (MONOCHROME1 is inverted). Padding has the darkest value of the rest.
+    display: uint8, shape of `pixels`, as the image's own window or VOI LUT shows it, 0 black; None if not asked for.
+    valid: bool, shape of `pixels`, False where there is padding; None if there is none.
+    magnification: how much larger the detector shows what lies in the body, as the image says; None if it does not.
+    mirror: of a MONOCHROME1 image, what `pixels` and the values in the file add up to.
+    implant: Breast Implant Present; None if unknown. partial: only a part of the breast is shown (Partial View).
+    """
+
+    pixels: NDArray[np.float32]
+    display: NDArray[np.uint8] | None = None
+    valid: NDArray[np.bool_] | None = None
+    magnification: float | None = None
+    mirror: float | None = None
+    implant: bool | None = None
+    partial: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColourImage(FlatImage):
+    """A colour image (endoscopy, fundus, photograph), or one frame of it.
+
+    rgb: uint8, shape (rows, columns, 3), red first, as stored: an ICC profile is not applied.
+    """
+
+    rgb: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3:
+            raise ValueError(f"{self.rgb.dtype} of shape {self.rgb.shape} is no RGB image")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.rgb.shape[0], self.rgb.shape[1]
 
 
 def to_patient(affine: Affine, index: Points) -> Points:

@@ -19,9 +19,12 @@ from radnode.pipelines import registry
 from radnode.pipelines.contract import InputInstance, Manifest, PipelineError, RunFailed, WorkOrder
 from radnode.pipelines.forms import plan
 from radnode.pipelines.results.decoding import masks
+from radnode.pipelines.results.flat_overlay import flat_overlay_png
 from radnode.pipelines.results.overlay import Outline, overlay_png
 from radnode.pipelines.results.segmentation import LABEL_MAP_STORAGE
 from radnode.pipelines.runner import Warm, run
+from radnode.pipelines.sources.images import read_projections
+from radnode.pipelines.sources.projections import select_projections
 from radnode.pipelines.sources.select import SourceInstance, select_stack
 from radnode.pipelines.sources.volume import read_images
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from radnode.pipelines.contract import RunReport
-    from radnode.pipelines.geometry import Volume
+    from radnode.pipelines.geometry import ColourImage, Projection, Volume
     from radnode.pipelines.languages import Language
 
 _SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_STORAGE)
@@ -216,7 +219,11 @@ def _said(item: Dataset) -> str:
 
 
 def _overlay(segmentation: Dataset, images: Path, target: Path) -> None:
-    volume = _volume(images)
+    if all("PlanePositionSequence" not in group for group in segmentation.PerFrameFunctionalGroupsSequence):
+        colours = {int(item.SegmentNumber): _colour(item) for item in segmentation.SegmentSequence}
+        flat_overlay_png(pydicom.dcmread(str(segmentation.filename)), _images(images), colours, target)
+        return
+    volume = _volume(images, _of_series(segmentation))
     found = masks(segmentation, volume.affine, volume.voxels.shape)
     outlines = [
         Outline(label=str(item.SegmentLabel), mask=found[int(item.SegmentNumber)], rgb=_colour(item))
@@ -232,14 +239,41 @@ def _colour(segment: Dataset) -> tuple[int, int, int]:
     return CIELabColor.from_dicom_value(list(segment.RecommendedDisplayCIELabValue)).to_rgb(clip=True)
 
 
-def _volume(folder: Path) -> Volume:
-    """The stack in a folder, chosen as for a pipeline that takes any."""
+def _of_series(segmentation: Dataset) -> str:
+    """The series that the segments lie on; "" if it names none, or several."""
+    named = {str(each.get("SeriesInstanceUID", "")) for each in segmentation.get("ReferencedSeriesSequence", [])}
+    return named.pop() if len(named) == 1 else ""
+
+
+def _images(folder: Path) -> tuple[Projection | ColourImage, ...]:
+    """The images in a folder that are no slices, as for a pipeline that takes any of their modality."""
+    headers = _headers(folder, "")
+    first = headers[0].dataset
+    raw = first.get("PresentationIntentType") == "FOR PROCESSING"
+    reads = "projection" if "MONOCHROME" in str(first.get("PhotometricInterpretation")) else "colour"
+    wanted = replace(_any_stack(first), reads="raw projection" if raw else reads, min_slices=1)
+    try:
+        return read_projections(select_projections(headers, wanted), wanted).projections
+    except PipelineError as error:
+        raise RunFailed(f"the images cannot be shown: {error}") from error
+
+
+def _headers(folder: Path, series_instance_uid: str) -> list[SourceInstance]:
+    """series_instance_uid: of this series alone, if given."""
     headers = []
     for each in _inputs(folder):
+        if series_instance_uid not in ("", each.series_instance_uid):
+            continue
         path = Path(each.path)
         headers.append(SourceInstance(path=path, dataset=pydicom.dcmread(path, stop_before_pixels=True)))
     if not headers:
         raise RunFailed(f"no DICOM file in {folder}")
+    return headers
+
+
+def _volume(folder: Path, series_instance_uid: str) -> Volume:
+    """The stack in a folder, chosen as for a pipeline that takes any; series_instance_uid: of this series, if given."""
+    headers = _headers(folder, series_instance_uid)
     try:
         return read_images(select_stack(headers, _any_stack(headers[0].dataset)), "").volume
     except PipelineError as error:

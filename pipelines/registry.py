@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from radnode.pipelines import inputs
-from radnode.pipelines.contract import ALGORITHM_FAMILIES, Manifest, RunFailed
+from radnode.pipelines.contract import ALGORITHM_FAMILIES, READS, Manifest, RunFailed
 from radnode.pipelines.models import description, store
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _PATTERNS = {
     "modality": (r"[A-Z]{2,16}", "a DICOM modality like CT"),
     "model_digest": (r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal digits"),
 }
-_OPTIONAL = ("inputs", "registers")
+_OPTIONAL = ("inputs", "registers", "reads")
 _SMALLEST = {"min_slices": 1, "device_memory_mb": 0, "series_number": 1}
 
 
@@ -219,8 +219,9 @@ def _check_value(key: str, value: object, kind: type) -> None:
         raise ManifestError(f"`{key}` is {value!r}, expected {_PATTERNS[key][1]}")
     if key in _SMALLEST and isinstance(value, int) and value < _SMALLEST[key]:
         raise ManifestError(f"`{key}` is {value}, expected at least {_SMALLEST[key]}")
-    if key == "algorithm_family" and value not in ALGORITHM_FAMILIES:
-        raise ManifestError(f"`{key}` is {value!r}, expected one of {', '.join(ALGORITHM_FAMILIES)}")
+    for choice, known in (("algorithm_family", ALGORITHM_FAMILIES), ("reads", READS)):
+        if key == choice and value not in known:
+            raise ManifestError(f"`{key}` is {value!r}, expected one of {', '.join(known)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -21,7 +21,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom
 
-from radnode.pipelines import findings_file, memory, registry
+from radnode.pipelines import findings_file, isolation, memory, registry
 from radnode.pipelines.contract import (
     DEVICE_LOST,
     IncompleteInput,
@@ -48,7 +48,9 @@ from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
 from radnode.pipelines.results.writing import Making
 from radnode.pipelines.sources.headers import read_header
-from radnode.pipelines.sources.select import SourceInstance, select_stack
+from radnode.pipelines.sources.images import read_projections
+from radnode.pipelines.sources.projections import ImageSelection, select_projections
+from radnode.pipelines.sources.select import Selection, SourceInstance, select_stack
 from radnode.pipelines.sources.study import StudySelection, read_study, select_study
 from radnode.pipelines.sources.volume import read_images
 
@@ -184,13 +186,14 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime)
         headers = progress.headers = [_read_header(instance) for instance in order.instances]
         instances = [SourceInstance(path=Path(instance.path), dataset=header)
                      for instance, header in zip(order.instances, headers, strict=True)]
-        selection = select_study(instances, manifest) if manifest.inputs else select_stack(instances, manifest)
+        selection = _select(instances, manifest)
         progress.excluded = selection.excluded
     with progress.step("decode"):
-        images = (read_study(selection, manifest) if isinstance(selection, StudySelection)
-                  else read_images(selection, manifest.modality))
-        own_first = sorted(headers, key=lambda each: each.SeriesInstanceUID != images.volume.series_instance_uid)
-        source = read_source(own_first, images.volume)
+        images = _read(selection, manifest)
+        own_first = headers if images.projections else sorted(
+            headers, key=lambda each: each.SeriesInstanceUID != images.volume.series_instance_uid
+        )
+        source = read_source(own_first, images.volume, images.projections)
         progress.repairs = source.repairs
     findings = _findings(order, warm, images, progress)
     provenance = Provenance(manifest=manifest, order=order, started=started)
@@ -211,6 +214,23 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime)
         remarks=findings.remarks,
         findings=str(kept),
     )
+
+
+def _select(
+    instances: Sequence[SourceInstance], manifest: Manifest
+) -> Selection | StudySelection | ImageSelection:
+    """What the manifest reads of them. Raises NotProcessed."""
+    if manifest.reads != "volume":
+        return select_projections(instances, manifest)
+    return select_study(instances, manifest) if manifest.inputs else select_stack(instances, manifest)
+
+
+def _read(selection: Selection | StudySelection | ImageSelection, manifest: Manifest) -> StudyImages:
+    if isinstance(selection, ImageSelection):
+        return read_projections(selection, manifest)
+    if isinstance(selection, StudySelection):
+        return read_study(selection, manifest)
+    return read_images(selection, manifest.modality)
 
 
 def _with_refusal(
@@ -241,7 +261,7 @@ def _findings(order: WorkOrder, warm: Warm, images: StudyImages, progress: _Prog
     """What the pipeline says, or what it said when it ran."""
     if order.findings:
         with progress.step("recall"):
-            return findings_file.load(Path(order.findings), images.volume)
+            return findings_file.load(Path(order.findings), images.volume, images.projections)
     with progress.step("infer"):
         context = RunContext(device=order.device, stage=progress.within)
         return _with_input_remarks(warm.pipeline(order.pipeline).run(images, context), images)
@@ -375,6 +395,7 @@ def main(arguments: Sequence[str]) -> int:
     _end_with_parent()
     os.nice(NICENESS)
     memory.keep_freed()
+    isolation.isolate()
     models = Path(arguments[0]) if arguments else None
     warm = Warm(lambda: registry.installed(models=models))
     for line in orders:
@@ -393,8 +414,10 @@ def main(arguments: Sequence[str]) -> int:
 def _load(warm: Warm, names: Sequence[str]) -> None:
     """Load pipelines before their first job; one that cannot be loaded says so when it is to run."""
     for name in names:
-        with suppress(RunFailed):
+        try:
             warm.pipeline(name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: it harms no other pipeline
+            print(f"pipeline {name} cannot be loaded: {type(error).__name__}", file=sys.stderr)  # noqa: T201
 
 
 def _end_with_parent() -> None:

@@ -7,6 +7,7 @@
     bundle       a MONAI bundle as a pipeline
     kinds        what kind of answer it gives, and who reads it: answers (segments), boxes, classes, points, images
     adapting     its configuration, pointed at images in memory and at this node's device
+    received, inverting  what stands there for LoadImage and Invertd
     own_modules  its `scripts`, apart from those of other bundles
     grids        voxels between the patient's coordinates (LPS) and MONAI's (RAS)
     answers      what its network says, as findings

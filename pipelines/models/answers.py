@@ -33,12 +33,8 @@ def segments(answer: torch.Tensor, said: Mapping[str, Any], volume: Volume) -> F
     Raises RunFailed for numbers that are none, for more or other channels than the bundle announces.
     """
     names = description.names(said)
-    if not np.isfinite(answer.cpu().numpy()).all():
-        raise RunFailed("the model's answer holds values that are no numbers (NaN or infinite): its weights or the "
-                        "images are not what it was made for")
-    answer, remarks = _decided(answer, len(names))
-    values = grids.to_source(answer, volume)
-    found = _of_label_map(values[0], names) if len(values) == 1 else _of_channels(values, names)
+    answer, remarks = decided(answer, names)
+    found = named(grids.to_source(answer, volume), names)
     missing = [name for value, name in names.items() if name.lower() not in _BACKGROUND
                and value not in {segment.value for segment in found} and name not in {each.label for each in found}]
     if missing and found:
@@ -47,7 +43,17 @@ def segments(answer: torch.Tensor, said: Mapping[str, Any], volume: Volume) -> F
     return Findings(volume=volume, segments=tuple(found), measurements=(), remarks=remarks)
 
 
-def _decided(answer: torch.Tensor, classes: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+def named(values: NDArray[Any], names: Mapping[int, str]) -> list[Segment]:
+    """Segments of labels, (1, ...), or of a channel for each class. Raises RunFailed for what was not announced."""
+    return _of_label_map(values[0], names) if len(values) == 1 else _of_channels(values, names)
+
+
+def decided(answer: torch.Tensor, names: Mapping[int, str]) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Labels, or channels of 0 and 1, with what a reader must know of how they were decided. Raises RunFailed."""
+    classes = len(names)
+    if not np.isfinite(answer.cpu().numpy()).all():
+        raise RunFailed("the model's answer holds values that are no numbers (NaN or infinite): its weights or the "
+                        "images are not what it was made for")
     whole = bool((answer == answer.round()).all())
     if whole and (answer.shape[0] == 1 or float(answer.max()) <= 1):
         return answer, ()

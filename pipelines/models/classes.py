@@ -28,10 +28,16 @@ def classification(answer: Any, said: Mapping[str, Any], about: str, volume: Vol
     class. One probability alone says whether what its class is called is present. about: what the bundle's authors say
     that it does, in words. Raises RunFailed for numbers that are none and for classes that were not announced.
     """
+    found, remarks = answered(answer, said, about)
+    return Findings(volume=volume, classifications=(found,), remarks=remarks)
+
+
+def answered(answer: Any, said: Mapping[str, Any], about: str) -> tuple[Classification, tuple[str, ...]]:
+    """The answer of :func:`classification` alone, with what a reader must know of it."""
     names = description.names(said)
     values = _values(answer)
     if len(names) == 1:
-        return Findings(volume=volume, classifications=(_presence(values, next(iter(names.values()))),))
+        return _presence(values, next(iter(names.values()))), ()
     remarks: tuple[str, ...] = ()
     if len(values) == 1 and values[0] == round(values[0]):
         best, certainty = int(values[0]), None
@@ -45,11 +51,11 @@ def classification(answer: Any, said: Mapping[str, Any], about: str, volume: Vol
     if best not in names:
         raise RunFailed(f"the model answers with class {best}, which the bundle does not announce")
     asked, meant = question(list(names.values()), about), term(names[best])
-    answered = Classification(
+    found = Classification(
         key="answer", name=asked.name, value=asked.answers.get(names[best], meant.type), laterality=meant.laterality,
         certainty=certainty,
     )
-    return Findings(volume=volume, classifications=(answered,), remarks=remarks)
+    return found, remarks
 
 
 def _presence(values: NDArray[np.float64], name: str) -> Classification:

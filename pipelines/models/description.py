@@ -1,4 +1,6 @@
-"""What a MONAI bundle says about itself (configs/metadata.json), as a manifest. Runs no code of the bundle."""
+"""What a model says about itself, as a manifest: a MONAI bundle in configs/metadata.json, another in its `model.yaml`,
+nnU-Net in its plans. Runs no code of a model.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from radnode.pipelines.contract import Manifest, RunFailed
+from radnode.pipelines.models import model_file, nnunet_folder, pictures
 from radnode.pipelines.models.inputs import Reads, UnclearInput, reads
 from radnode.pipelines.models.store import StoreError
 
@@ -35,21 +38,33 @@ def metadata(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder.name}: configs/metadata.json cannot be read ({type(error).__name__}); "
-                         "is this the folder of a MONAI bundle?") from error
+                         "is this the folder of a MONAI bundle? Any other model needs a model.yaml") from error
     if not isinstance(content, dict):
         raise StoreError(f"{folder.name}: configs/metadata.json holds no names and values")
     return content
 
 
 def manifest(folder: Path, pin: Pin) -> Manifest:
-    """What the node knows of a bundle. Raises StoreError, naming what is missing in its metadata."""
+    """What the node knows of a model, by what lies in its folder. Raises StoreError, naming what is missing."""
+    if (folder / model_file.FILE).is_file():
+        return model_file.manifest(folder, pin)
+    if nnunet_folder.is_results(folder):
+        return model_file.manifest_of(nnunet_folder.read(folder), pin)
+    return _bundle(folder, pin)
+
+
+def _bundle(folder: Path, pin: Pin) -> Manifest:
     said = metadata(folder)
     inputs = image_inputs(said)
     if not inputs:
         raise StoreError(f"{folder.name} makes images out of noise and reads none of a patient: an image that nobody "
                          "took is nobody's, and no study can be its input")
     modality = next((str(each["modality"]) for each in inputs.values() if each.get("modality")), "")
-    if modality.lower() not in _MODALITIES:
+    try:
+        picture = pictures.read_as(next(iter(inputs.values())), said)
+    except ValueError as error:
+        raise StoreError(f"{folder.name}: {error}") from None
+    if picture is None and modality.lower() not in _MODALITIES:
         raise StoreError(f"{folder.name}: its metadata names the modality {modality!a}; "
                          f"readable are {', '.join(sorted(set(_MODALITIES.values())))}")
     several = images_read(folder, said).inputs
@@ -58,10 +73,11 @@ def manifest(folder: Path, pin: Pin) -> Manifest:
         version=_version(said),
         title=str(said.get("name") or pin.name)[:64],
         entry=ENTRY,
-        modality=several[0].modality if several else _MODALITIES[modality.lower()],
+        modality=several[0].modality if several else picture[0] if picture else _MODALITIES[modality.lower()],
+        reads=picture[1] if picture else "volume",
         inputs=several,
         sheared=False,
-        min_slices=2,
+        min_slices=1 if picture else 2,
         intended_use=str(said.get("intended_use") or "Not stated by its authors; research only."),
         licence=licence(folder),
         device_memory_mb=0,

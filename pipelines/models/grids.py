@@ -68,7 +68,7 @@ def to_source(labels: torch.Tensor, volume: Volume) -> NDArray[np.integer]:
     wanted = volume.voxels.shape[::-1]
     values = labels.cpu().numpy()
     if isinstance(labels, MetaTensor):
-        there = np.linalg.solve(labels.affine.cpu().numpy().astype(np.float64), ras_affine(volume))
+        there = np.linalg.inv(labels.affine.cpu().numpy().astype(np.float64)) @ ras_affine(volume)
         values = _nearest(values, there, wanted)
     elif values.shape[1:] != wanted:
         raise RunFailed(f"the model's answer has the shape {tuple(labels.shape)} and no place: neither that of "

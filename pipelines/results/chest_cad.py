@@ -85,7 +85,7 @@ def _image(writing: Writing, image: SourceFrame) -> Item:
     item = tree.image(cad.CONTAINS, image)
     if findings.volume is not None:
         return item.add(*cad.acquisition(header, findings.grid.spacing_mm[1:], None))
-    projection = findings.projection(image.sop_instance_uid)
+    projection = findings.projection(image.sop_instance_uid, image.frame_number)
     if projection.view in _VIEWS:
         item.add(tree.code(cad.ACQ_CONTEXT, _VIEW, _VIEWS[projection.view]))
     return item.add(*cad.acquisition(header, projection.spacing_mm, projection.orientation))

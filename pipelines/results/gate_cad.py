@@ -228,7 +228,7 @@ def _drawn(
     if said.shape != points.shape or np.abs(said - points).max() > 1e-3:
         yield "geometry", f"{found.key} does not lie where it was found"
     shape = (findings.grid.voxels.shape[1:] if findings.volume is not None
-             else findings.projection(placed.image.sop_instance_uid).pixels.shape)
+             else findings.projection(placed.image.sop_instance_uid, placed.image.frame_number).shape)
     if (said < 0).any() or (said > np.array(shape[::-1])).any():
         yield "geometry", f"{found.key} lies outside its image"
     yield from drawn_on(found, findings, (placed.image.sop_instance_uid, placed.image.frame_number), said)

@@ -57,12 +57,10 @@ def _expected(findings: Findings) -> set[tuple[str, int | None]]:
     """The image of each finding, found without the writer's code."""
     found: set[tuple[str, int | None]] = set()
     for segment in findings.segments:
-        if segment.on is not None:
-            found.add((segment.on, None))
-        else:
-            areas = [int(np.count_nonzero(plane == segment.value)) for plane in segment.voxels]
-            frame = findings.grid.frames[areas.index(max(areas))]
-            found.add((frame.sop_instance_uid, frame.frame_number))
+        stack = segment.voxels if segment.voxels.ndim == 3 else segment.voxels[np.newaxis]
+        areas = [int(np.count_nonzero(plane == segment.value)) for plane in stack]
+        frame = findings.frames_of(segment)[areas.index(max(areas))]
+        found.add((frame.sop_instance_uid, frame.frame_number))
     for detection in findings.detections:
         if isinstance(detection.at, InPatient):
             index = to_index(findings.grid.affine, np.array([detection.at.center_lps]))[0, 0]

@@ -109,7 +109,7 @@ def _spacing(findings: Findings, at: OnImage | InPatient | Path) -> tuple[float,
     if findings.volume is not None:
         _, between_rows, between_columns = findings.volume.spacing_mm
         return between_rows, between_columns
-    return None if isinstance(at, InPatient) else findings.projection(at.sop_instance_uid).spacing_mm
+    return None if isinstance(at, InPatient) else findings.projection(at.sop_instance_uid, at.frame_number).spacing_mm
 
 
 def _square(spacing: tuple[float, float] | None) -> bool:
@@ -201,7 +201,7 @@ def _inside(key: str, drawn: _Drawn, writing: Writing) -> Iterator[Fault]:
     if findings.volume is not None:
         rows, columns = findings.volume.voxels.shape[1:]
     else:
-        rows, columns = findings.projection(drawn.sop_instance_uid).pixels.shape
+        rows, columns = findings.projection(drawn.sop_instance_uid, drawn.frame_number).shape
     if (drawn.points < 0).any() or (drawn.points > (columns, rows)).any():
         yield "coordinates", f"{key} reaches beyond its image"
 

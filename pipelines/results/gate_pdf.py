@@ -215,7 +215,10 @@ def _place(each: Segment | Detection | Composite, writing: Writing, texts: Texts
         return ""
     words = [texts.term(each.laterality)] if each.laterality else []
     frame: int | None = None
-    uid = each.on if isinstance(each, Segment) else None
+    uid: str | None = None
+    if isinstance(each, Segment) and each.on is not None:
+        largest, _ = max(findings.planes_of(each), key=lambda plane: np.count_nonzero(plane[1]))
+        uid, frame = largest.sop_instance_uid, largest.frame_number
     if isinstance(each, Detection):
         if isinstance(each.at, InPatient):
             nearest = to_index(findings.grid.affine, np.array([each.at.center_lps]))[0, 0]
@@ -227,7 +230,7 @@ def _place(each: Segment | Detection | Composite, writing: Writing, texts: Texts
         return texts.separator.join(words)
     header = writing.source.header(uid)
     if findings.projections:
-        image = findings.projection(uid)
+        image = findings.projection(uid, frame)
         words.append(" ".join(word for word in (image.laterality, image.view) if word))
     if frame is not None:
         words.append(texts.frame.format(number=frame))

@@ -8,7 +8,7 @@ import numpy as np
 from pypdf.generic import ContentStream
 from scipy import ndimage
 
-from radnode.pipelines.results.pdf_picture import key_image
+from radnode.pipelines.results.pdf_picture import key_image, plane_on
 from radnode.pipelines.results.secondary_capture import MARK
 
 if TYPE_CHECKING:
@@ -44,8 +44,12 @@ def faults(page: PageObject, findings: Findings) -> Iterator[Fault]:
 
 def _same_image(shown: NDArray[np.uint8], key: KeyImage) -> Iterator[Fault]:
     """Where the picture is grey it follows the image, pixel by pixel; a mirrored one does not."""
+    if key.pixels.ndim == 3:
+        yield from _same_colours(shown, _sampled(key.pixels, shown.shape))
+        return
     values = _sampled(key.pixels, shown.shape)
-    values = np.clip(values, *np.percentile(key.pixels, [1, 99]))
+    if values.dtype != np.uint8:
+        values = np.clip(values, *np.percentile(key.pixels, [1, 99]))
     grey = (shown[..., 0] == shown[..., 1]) & (shown[..., 1] == shown[..., 2])
     there, meant = shown[..., 0][grey].astype(np.float64), values[grey]
     if there.size < 0.5 * grey.size:
@@ -54,6 +58,13 @@ def _same_image(shown: NDArray[np.uint8], key: KeyImage) -> Iterator[Fault]:
         if there.std() > 1:
             yield "voxels", "the picture is not the image that was read"
     elif there.std() == 0 or np.corrcoef(there, meant)[0, 1] < _SAME_IMAGE:
+        yield "voxels", "the picture is not the image that was read"
+
+
+def _same_colours(shown: NDArray[np.uint8], meant: NDArray[np.uint8]) -> Iterator[Fault]:
+    """A colour image is shown as it is, but for the lines."""
+    same = (shown == meant).all(axis=-1)
+    if same.mean() < 0.5:
         yield "voxels", "the picture is not the image that was read"
 
 
@@ -67,18 +78,17 @@ def _sampled(plane: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 def _lines(shown: NDArray[np.uint8], key: KeyImage, findings: Findings) -> Iterator[Fault]:
     """As many borders have a line beside them, and lines a border, as crossings leave."""
     detections = [each for each in findings.detections if each.rendering.value != "not shown"]
-    segments = [each for each in findings.segments if each.on in (None, key.image.sop_instance_uid)]
+    planes = [(each, plane) for each in findings.segments if (plane := plane_on(each, key)) is not None]
     every = np.zeros(shown.shape[:2], dtype=np.bool_)
-    for colour in {each.rgb for each in segments} | {MARK}:
+    for colour in {each.rgb for each, _ in planes} | {MARK}:
         every |= (shown == np.array(colour, dtype=np.uint8)).all(axis=-1)
     if detections and not (shown == np.array(MARK, dtype=np.uint8)).all(axis=-1).any():
         yield "voxels", "no detection is marked in the picture"
     up = max(shown.shape[0] / key.pixels.shape[0], 1.0)
     reach = 2 * int(up + max(2, shown.shape[1] // 250)) + 3
     borders: dict[tuple[int, int, int], NDArray[np.bool_]] = {}
-    for segment in segments:
-        plane = segment.voxels if segment.on else segment.voxels[key.index]
-        mask = _sampled(np.asarray(plane if plane.dtype == np.bool_ else plane == segment.value), shown.shape)
+    for segment, plane in planes:
+        mask = _sampled(plane, shown.shape)
         border = ndimage.maximum_filter(mask, size=3) & ~ndimage.minimum_filter(mask, size=3, mode="constant")
         borders[segment.rgb] = borders.get(segment.rgb, np.zeros_like(border)) | border
     beside = ndimage.maximum_filter(every, size=reach)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from radnode.pipelines.results import placing
 from radnode.pipelines.results.filling import filled
@@ -27,22 +28,36 @@ def faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
     """(check, what is wrong) for everything that is."""
     findings = writing.findings
     wanted = bool(findings.segments or findings.detections)
-    if len(results) != wanted:
+    if bool(results) != wanted:
         yield "missing", f"{len(results)} presentation states, expected {int(wanted)}"
         return
-    for result in results:
-        try:
-            yield from _annotations(result, findings)
-        except (AttributeError, IndexError, KeyError, ValueError) as error:
-            yield "encoding", str(error)
-        window = result.SoftcopyVOILUTSequence[0]
-        if not float(window.WindowWidth) >= 1:
+    try:
+        yield from _annotations(results, findings)
+        for result in results:
+            yield from _appearance(result, writing)
+    except (AttributeError, IndexError, KeyError, ValueError) as error:
+        yield "encoding", str(error)
+
+
+def _appearance(result: Dataset, writing: Writing) -> Iterator[Fault]:
+    """A state's own window and polarity stand in place of the image's (PS3.4 N.2)."""
+    shown = {
+        str(writing.source.header(str(image.ReferencedSOPInstanceUID)).get("PhotometricInterpretation"))
+        for each in result.GraphicAnnotationSequence for image in each.ReferencedImageSequence
+    }
+    grey = shown <= {"MONOCHROME1", "MONOCHROME2"}
+    if (result.SOPClassUID == GrayscaleSoftcopyPresentationStateStorage) != grey:
+        yield "encoding", "a grey state over colour images, or the reverse"
+    elif grey:
+        if any(not float(window.WindowWidth) >= 1 for window in result.SoftcopyVOILUTSequence):
             yield "plausibility", "the window has no width; a viewer would apply it"
+        if shown != {"MONOCHROME1" if result.PresentationLUTShape == "INVERSE" else "MONOCHROME2"}:
+            yield "plausibility", "a viewer would show the images as negatives"
 
 
-def _annotations(result: Dataset, findings: Findings) -> Iterator[Fault]:
+def _annotations(results: Sequence[Dataset], findings: Findings) -> Iterator[Fault]:
     drawn: dict[Key, list[NDArray[np.float64]]] = {}
-    for annotation in result.GraphicAnnotationSequence:
+    for annotation in (each for result in results for each in result.GraphicAnnotationSequence):
         image = annotation.ReferencedImageSequence[0]
         number = image.get("ReferencedFrameNumber")
         texts = [str(text.UnformattedTextValue) for text in annotation.get("TextObjectSequence", [])]
@@ -71,12 +86,8 @@ def _annotations(result: Dataset, findings: Findings) -> Iterator[Fault]:
 def _expected(findings: Findings) -> tuple[dict[Key, NDArray[np.bool_]], dict[Key, NDArray[np.float64]]]:
     masks: dict[Key, NDArray[np.bool_]] = {}
     for segment in findings.segments:
-        if segment.on is not None:
-            masks[segment.label, segment.on, None] = segment.mask
-            continue
-        for frame, plane in zip(findings.grid.frames, segment.mask, strict=True):
-            if plane.any():
-                masks[segment.label, frame.sop_instance_uid, frame.frame_number] = plane
+        for frame, plane in findings.planes_of(segment):
+            masks[segment.label, frame.sop_instance_uid, frame.frame_number] = plane
     places = {}
     for detection in findings.detections:
         placed = placing.place(detection, findings)

@@ -81,6 +81,7 @@ def _groups(groups: list[Dataset], writing: Writing) -> Iterator[Fault]:
     for uid, group in held.items():
         key = expected[uid]
         yield from _answers(group, key, findings)
+        yield from _image(group, key, findings)
         if key in wholes:
             continue
         named = [_value(child) for child in group.ContentSequence if _name(child) == _FINDING]
@@ -92,6 +93,25 @@ def _groups(groups: list[Dataset], writing: Writing) -> Iterator[Fault]:
             yield from _referenced_segment(group, uid, writing)
         if isinstance(each, Detection):
             yield from _region(group, each, findings)
+
+
+def _image(group: Dataset, key: str, findings: Findings) -> Iterator[Fault]:
+    """What is about one image, or frames of it, names them."""
+    meant: set[tuple[str, int | None]] = set()
+    for answer in findings.classifications:
+        if answer.key == key and any(answer.of == each.source.sop_instance_uid for each in findings.projections):
+            meant.add((answer.of, answer.frame_number))
+    for segment in findings.segments:
+        if segment.key == key and segment.on is not None:
+            meant |= {(each.sop_instance_uid, each.frame_number) for each, _ in findings.planes_of(segment)}
+    said = {
+        (str(reference.ReferencedSOPInstanceUID), None if frame is None else int(frame))
+        for child in group.ContentSequence if child.get("ValueType") == "IMAGE"
+        for reference in child.ReferencedSOPSequence
+        for frame in np.atleast_1d(reference.get("ReferencedFrameNumber"))
+    }
+    if meant and said != meant:
+        yield "reference", f"{key} does not name the image that it is about"
 
 
 def _answers(group: Dataset, key: str, findings: Findings) -> Iterator[Fault]:
@@ -183,7 +203,7 @@ def _region(group: Dataset, detection: Detection, findings: Findings) -> Iterato
     if points.shape != meant.points.shape or np.abs(points - meant.points).max() > 1e-3:
         yield "geometry", f"{detection.key} does not lie where it was found"
     shape = (findings.grid.voxels.shape[1:] if findings.volume is not None
-             else findings.projection(meant.image.sop_instance_uid).pixels.shape)
+             else findings.projection(meant.image.sop_instance_uid, meant.image.frame_number).shape)
     if (points < 0).any() or (points > np.array(shape[::-1])).any():
         yield "geometry", f"{detection.key} lies outside its image"
     images = [

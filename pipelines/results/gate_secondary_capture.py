@@ -60,13 +60,13 @@ def _expected(
         key = (frame.sop_instance_uid, frame.frame_number)
         masks = []
         for segment in findings.segments:
-            if segment.on == frame.sop_instance_uid:
-                masks.append((segment.rgb, segment.mask))
-            elif segment.on is None:
-                plane = segment.voxels[index]
-                mask = plane if plane.dtype == np.bool_ else np.asarray(plane == segment.value)
-                if mask.any():
-                    masks.append((segment.rgb, mask))
+            if segment.on not in (None, frame.sop_instance_uid):
+                continue
+            place = index if segment.on is None else (frame.frame_number or 1) - 1
+            plane = segment.voxels if segment.voxels.ndim == 2 else segment.voxels[place]
+            mask = np.asarray(plane if plane.dtype == np.bool_ else plane == segment.value, dtype=np.bool_)
+            if mask.any():
+                masks.append((segment.rgb, mask))
         if masks or key in drawn:
             found[key] = masks
     return found
@@ -98,7 +98,7 @@ def _lines(
         lined |= (picture == np.array(colour, dtype=np.uint8)).all(axis=-1)
     for colour, mask in masks:
         spacing = findings.grid.spacing_mm[1:] if findings.volume is not None else \
-            findings.projection(key[0]).spacing_mm or (1.0, 1.0)
+            findings.projection(*key).spacing_mm or (1.0, 1.0)
         across, down = scale_of((mask.shape[0], mask.shape[1]), spacing)
         reach = 2 * int(max(across, down) + 2) + 1
         beside = ndimage.maximum_filter(lined, size=reach)

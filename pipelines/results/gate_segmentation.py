@@ -44,7 +44,7 @@ def faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
             if on is None:
                 yield from _on_volume(result, frames, shown, findings)
             else:
-                yield from _on_projection(result, frames, shown, on)
+                yield from _on_projection(result, frames, shown, findings)
         except Misplaced as error:
             yield "geometry", str(error)
         except (ValueError, AttributeError, IndexError, KeyError) as error:
@@ -61,7 +61,7 @@ def _parts(findings: Findings, *, fractional: bool) -> list[tuple[str | None, Se
         return [(None, every)] if maps and findings.volume is not None else []
     if findings.volume is not None:
         return [(None, findings.segments)] if findings.segments else []
-    uids = [projection.source.sop_instance_uid for projection in findings.projections]
+    uids = dict.fromkeys(projection.source.sop_instance_uid for projection in findings.projections)
     found = [(uid, [each for each in findings.segments if each.on == uid]) for uid in uids]
     return [(uid, segments) for uid, segments in found if segments]
 
@@ -105,12 +105,17 @@ def _on_volume(
     yield from _same_voxels(result, frames, places, shown)
 
 
-def _on_projection(result: Dataset, frames: Frames, shown: Sequence[Segment | Map], uid: str) -> Iterator[Fault]:
+def _on_projection(
+    result: Dataset, frames: Frames, shown: Sequence[Segment | Map], findings: Findings
+) -> Iterator[Fault]:
     if frames.affine is not None:
         yield "geometry", "a projection image has no place in the patient"
-    if {source[0] for source in frames.sources} != {uid}:
+    images = [(each.sop_instance_uid, each.frame_number) for each in findings.frames_of(shown[0])]
+    if not set(frames.sources) <= set(images):
         yield "reference", "a frame does not name the image of its slice"
-    yield from _same_voxels(result, frames, np.zeros(len(frames.segment), dtype=np.int64), shown)
+        return
+    places = np.array([images.index(source) for source in frames.sources], dtype=np.int64)
+    yield from _same_voxels(result, frames, places, shown)
 
 
 def _same_voxels(

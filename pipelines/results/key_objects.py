@@ -62,11 +62,8 @@ def key_images(findings: Findings) -> dict[SourceFrame, list[str]]:
     frames = findings.volume.frames if findings.volume is not None else [each.source for each in findings.projections]
     seen: dict[SourceFrame, list[str]] = {}
     for segment in findings.segments:
-        if segment.on is not None:
-            seen.setdefault(findings.projection(segment.on).source, []).append(segment.label)
-        else:
-            areas = np.count_nonzero(segment.mask, axis=(1, 2))
-            seen.setdefault(frames[int(np.argmax(areas))], []).append(segment.label)
+        largest, _ = max(findings.planes_of(segment), key=lambda each: np.count_nonzero(each[1]))
+        seen.setdefault(largest, []).append(segment.label)
     for detection in findings.detections:
         seen.setdefault(placing.place(detection, findings).image, []).append(detection.label)
     return {frame: seen[frame] for frame in frames if frame in seen}

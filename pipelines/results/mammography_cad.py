@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from radnode.pipelines.findings import Composite, Detection
-    from radnode.pipelines.geometry import Projection
+    from radnode.pipelines.geometry import FlatImage
     from radnode.pipelines.results.content_tree import Item
     from radnode.pipelines.results.writing import Writing
 
@@ -111,7 +111,7 @@ def _code(item: Dataset) -> Code:
     return Code(str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.CodeMeaning))
 
 
-def _image(writing: Writing, projection: Projection) -> Item:
+def _image(writing: Writing, projection: FlatImage) -> Item:
     header = writing.source.header(projection.source.sop_instance_uid)
     view, modifiers = view_of(header)
     if projection.laterality not in SIDES or view is None:

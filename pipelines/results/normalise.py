@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pydicom.tag import BaseTag
 
-    from radnode.pipelines.geometry import Projection, Volume
+    from radnode.pipelines.geometry import FlatImage, Volume
 
 # Every image of a job must agree on these; a result can belong to one patient and one study only.
 IDENTITY = (
@@ -70,7 +70,7 @@ _SLICE = (
     "PatientOrientation", "Laterality", "ImageLaterality", "ViewPosition", "ViewCodeSequence", "ImagerPixelSpacing",
     "PresentationIntentType", "SourceImageSequence", "StudyDate", "StudyTime",
     # What a presentation state must repeat of the image.
-    "SamplesPerPixel", "PhotometricInterpretation", "RescaleIntercept", "RescaleSlope", "RescaleType",
+    "SamplesPerPixel", "PhotometricInterpretation", "RescaleIntercept", "RescaleSlope", "RescaleType", "ICCProfile",
 )
 
 # What scanners round direction cosines to.
@@ -107,7 +107,7 @@ class SourceHeader:
 
 
 def read_source(
-    datasets: Sequence[Dataset], volume: Volume | None, projections: Sequence[Projection] = ()
+    datasets: Sequence[Dataset], volume: Volume | None, projections: Sequence[FlatImage] = ()
 ) -> SourceHeader:
     """Normalise the headers of a job's images.
 

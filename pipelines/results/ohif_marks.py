@@ -87,7 +87,7 @@ def spacing_mm(findings: Findings, image: SourceFrame) -> tuple[float, float] | 
     """Between the rows and between the columns of an image; None if it does not say."""
     if findings.volume is not None:
         return findings.volume.spacing_mm[1:]
-    return findings.projection(image.sop_instance_uid).spacing_mm
+    return findings.projection(image.sop_instance_uid, image.frame_number).spacing_mm
 
 
 def _pixels_are_square(findings: Findings, image: SourceFrame) -> bool:

@@ -14,13 +14,14 @@ from PIL import Image, ImageDraw
 from radnode.pipelines.findings import Rendering
 from radnode.pipelines.results import placing
 from radnode.pipelines.results.contours import outlines
-from radnode.pipelines.results.secondary_capture import MARK, letters
+from radnode.pipelines.results.secondary_capture import MARK, as_seen, in_grey_or_colour, letters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from radnode.pipelines.findings import Detection, Findings
+    from radnode.pipelines.findings import Detection, Findings, Segment
     from radnode.pipelines.geometry import SourceFrame
+    from radnode.pipelines.results.secondary_capture import Seen
 
 # The longer side of the picture has at most, and about, so many pixels.
 _SIDE = 640
@@ -28,13 +29,13 @@ _SIDE = 640
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyImage:
-    """The image to show. pixels: float32 (rows, columns). towards: where its right and its bottom edge lead in the
+    """The image to show. pixels: as a reader sees them. towards: where its right and its bottom edge lead in the
     patient, "" if unknown. spacing: between rows, between columns. index: its place in the volume, or the projections.
     """
 
     image: SourceFrame
     index: int
-    pixels: NDArray[np.float32]
+    pixels: Seen
     towards: tuple[str, str]
     spacing: tuple[float, float]
 
@@ -56,7 +57,7 @@ def key_image(findings: Findings) -> KeyImage | None:
         return None
     if findings.volume is None:
         read = findings.projections[index]
-        return KeyImage(image=read.source, index=index, pixels=read.pixels, towards=read.orientation or ("", ""),
+        return KeyImage(image=read.source, index=index, pixels=as_seen(read), towards=read.orientation or ("", ""),
                         spacing=read.spacing_mm or (1.0, 1.0))
     volume = findings.volume
     towards = letters(volume.affine[:3, 2]), letters(volume.affine[:3, 1])
@@ -68,8 +69,8 @@ def _areas(findings: Findings) -> NDArray[np.int64]:
     """Pixels of segments on each image; several segments share one label map."""
     if findings.volume is None:
         return np.array([
-            sum(np.count_nonzero(segment.mask) for segment in findings.segments
-                if segment.on == projection.source.sop_instance_uid)
+            sum(np.count_nonzero(plane) for segment in findings.segments
+                for frame, plane in findings.planes_of(segment) if frame == projection.source)
             for projection in findings.projections
         ])
     stacks = {id(segment.voxels): segment.voxels for segment in findings.segments}
@@ -84,20 +85,19 @@ def reduced(array: NDArray[np.generic]) -> NDArray[np.generic]:
 
 def step_of(shape: tuple[int, ...]) -> int:
     """How many image pixels lie between two that are shown."""
-    return -(-max(shape) // _SIDE)
+    return -(-max(shape[:2]) // _SIDE)
 
 
 def enlargement(shape: tuple[int, ...]) -> int:
     """How many picture pixels, along each side, one shown pixel has."""
-    return max(1, _SIDE // -(-max(shape) // step_of(shape)))
+    return max(1, _SIDE // -(-max(shape[:2]) // step_of(shape)))
 
 
 def picture(key: KeyImage, findings: Findings) -> Image.Image:
-    """The image from its 1st to its 99th percentile, outlined; its pixels are not square where the image's are not."""
-    low, high = (float(value) for value in np.percentile(key.pixels, [1, 99]))
-    grey = np.clip((reduced(key.pixels) - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)  # type: ignore[operator]
+    """The image as it is seen, outlined; its pixels are not square where the image's are not."""
+    grey = reduced(in_grey_or_colour(key.pixels)[0])
     up, step = enlargement(key.pixels.shape), step_of(key.pixels.shape)
-    sheet = Image.fromarray(np.kron(grey, np.ones((up, up), dtype=np.uint8))).convert("RGB")
+    sheet = Image.fromarray(grey.repeat(up, axis=0).repeat(up, axis=1)).convert("RGB")
     draw = ImageDraw.Draw(sheet)
     width = max(2, sheet.width // 250)
     for colour, ring in _rings(key, findings):
@@ -111,14 +111,20 @@ def picture(key: KeyImage, findings: Findings) -> Image.Image:
     return sheet
 
 
+def plane_on(segment: Segment, key: KeyImage) -> NDArray[np.bool_] | None:
+    """The segment on the image, bool (rows, columns); None if it is on another."""
+    if segment.on not in (None, key.image.sop_instance_uid):
+        return None
+    place = key.index if segment.on is None else (key.image.frame_number or 1) - 1
+    plane = segment.voxels if segment.voxels.ndim == 2 else segment.voxels[place]
+    return np.asarray(plane if plane.dtype == np.bool_ else plane == segment.value, dtype=np.bool_)
+
+
 def _rings(key: KeyImage, findings: Findings) -> list[tuple[tuple[int, int, int], NDArray[np.float64]]]:
     rings = []
     for segment in findings.segments:
-        if segment.on not in (None, key.image.sop_instance_uid):
-            continue
-        plane = segment.voxels if segment.on else segment.voxels[key.index]
-        mask = plane if plane.dtype == np.bool_ else np.asarray(plane == segment.value)
-        rings += [(segment.rgb, ring) for ring in outlines(np.asarray(mask, dtype=np.bool_))]
+        mask = plane_on(segment, key)
+        rings += [] if mask is None else [(segment.rgb, ring) for ring in outlines(mask)]
     for detection in shown_detections(findings):
         placed = placing.place(detection, findings)
         if placed.image == key.image:

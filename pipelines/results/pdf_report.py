@@ -196,7 +196,7 @@ def _picture(page: Sheet, writing: Writing, texts: Texts, top: float) -> float:
     key = key_image(findings)
     if key is None:
         return top
-    height, width = (count * spacing for count, spacing in zip(key.pixels.shape, key.spacing, strict=True))
+    height, width = (count * spacing for count, spacing in zip(key.pixels.shape[:2], key.spacing, strict=True))
     size = width * _PICTURE_SIDE / max(width, height), height * _PICTURE_SIDE / max(width, height)
     right, bottom = key.towards
     left = MARGIN + INNER - 7 - size[0]

@@ -80,7 +80,8 @@ def _where(found: Found, findings: Findings, source: SourceHeader, texts: Texts)
     if isinstance(found, Detection):
         words.append(place_text(placing.place(found, findings).image, findings, source, texts))
     elif found.on is not None:
-        words.append(place_text(findings.projection(found.on).source, findings, source, texts))
+        largest, _ = max(findings.planes_of(found), key=lambda each: each[1].sum())
+        words.append(place_text(largest, findings, source, texts))
     return texts.separator.join(filter(None, words))
 
 
@@ -99,7 +100,7 @@ def place_text(image: SourceFrame, findings: Findings, source: SourceHeader, tex
 def _answer(each: Classification, label: str, findings: Findings, source: SourceHeader, texts: Texts) -> Row:
     where = [texts.term(each.laterality)] if each.laterality else []
     where += [place_text(projection.source, findings, source, texts) for projection in findings.projections
-              if projection.source.sop_instance_uid == each.of]
+              if (projection.source.sop_instance_uid, projection.source.frame_number) == (each.of, each.frame_number)]
     return label, texts.separator.join(where), texts.term(each.name), _answer_text(each, texts), ""
 
 

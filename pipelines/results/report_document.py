@@ -43,7 +43,12 @@ _PROCEDURES = {
     "MR": CodedConcept("25056-3", "LN", "MRI unspecified body region"),
     "PT": CodedConcept("44136-0", "LN", "PET unspecified body region"),
     "NM": CodedConcept("49118-3", "LN", "NM unspecified body region"),
-    **dict.fromkeys(("CR", "DX", "MG", "RF", "XA"), _RADIOGRAPHY),
+    **dict.fromkeys(("CR", "DX", "IO", "MG", "RF", "XA"), _RADIOGRAPHY),
+    # The group is extensible and has nothing for visible light; these are the standard's own names of it (CID 29).
+    **{value: CodedConcept(value, "DCM", meaning) for value, meaning in (
+        ("ES", "Endoscopy"), ("GM", "General Microscopy"), ("OP", "Ophthalmic Photography"),
+        ("SM", "Slide Microscopy"), ("XC", "External-camera Photography"),
+    )},
 }
 
 _RELATIONS = {

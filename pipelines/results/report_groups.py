@@ -61,7 +61,7 @@ def about_images(writing: Writing) -> Iterator[sr.ContentSequence]:
     """A group for each segment of a projection image, and for each answer about one image."""
     for segment in writing.findings.segments:
         if segment.on is not None:
-            yield _on_projection(segment, segment.on, writing)
+            yield _on_projection(segment, writing)
     for answer in _wholes(writing.findings):
         if _image_of(answer, writing):
             yield _answer(answer, writing)
@@ -122,23 +122,29 @@ def _detected(detection: Detection, writing: Writing) -> sr.ContentSequence:
     )
 
 
-def _on_projection(segment: Segment, uid: str, writing: Writing) -> sr.ContentSequence:
+def _on_projection(segment: Segment, writing: Writing) -> sr.ContentSequence:
     """Its image, and by the tracking UID its segment; a frame of a label map could not tell which segment is meant."""
     findings = writing.findings
-    source = findings.projection(uid).source
+    frames = [image.frame_number for image, _ in findings.planes_of(segment) if image.frame_number is not None]
+    source = next(image for image, _ in findings.planes_of(segment))
     return sr.MeasurementsAndQualitativeEvaluations(
         _tracking(segment.key, writing),
         finding_type=pydicom_code(segment.type),
         finding_sites=[_site(segment.site or segment.type, segment.laterality)],
         measurements=_numbers(segment, findings),
         qualitative_evaluations=_answers(segment.key, findings),
-        source_images=[sr.SourceImageForMeasurementGroup(source.sop_class_uid, source.sop_instance_uid)],
+        source_images=[sr.SourceImageForMeasurementGroup(
+            source.sop_class_uid, source.sop_instance_uid, referenced_frame_numbers=frames or None
+        )],
     )
 
 
 def _answer(answer: Classification, writing: Writing) -> sr.ContentSequence:
     images = [
-        sr.SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID)
+        sr.SourceImageForMeasurementGroup(
+            header.SOPClassUID, header.SOPInstanceUID,
+            referenced_frame_numbers=None if answer.frame_number is None else [answer.frame_number],
+        )
         for header in _image_of(answer, writing)
     ]
     site = Code(_BREAST, "SCT", "Breast") if _about_a_breast(writing) else None

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from radnode.pipelines.geometry import ColourImage
 from radnode.pipelines.results import placing
 from radnode.pipelines.results.contours import outlines
 from radnode.pipelines.results.plain import base, reference
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from radnode.pipelines.findings import Findings
-    from radnode.pipelines.geometry import SourceFrame
+    from radnode.pipelines.geometry import Projection, SourceFrame
     from radnode.pipelines.results.writing import Writing
+
+    Seen = NDArray[np.float32] | NDArray[np.uint8]
 
 Colour = tuple[int, int, int]
 
@@ -49,12 +52,12 @@ _LEANS = 0.35
 class Shown:
     """One image with findings.
 
-    pixels: float32 (rows, columns). rings: (colour, closed outline or point in pixel coordinates). towards: the patient
-    directions at the right and at the bottom edge, "" if unknown. spacing: between rows, between columns.
+    pixels: as :func:`as_seen` gives them. rings: (colour, closed outline or point in pixel coordinates). towards: the
+    patient directions at the right and at the bottom edge, "" if unknown. spacing: between rows, between columns.
     """
 
     image: SourceFrame
-    pixels: NDArray[np.float32]
+    pixels: Seen
     rings: tuple[tuple[Colour, NDArray[np.float64]], ...]
     labels: tuple[tuple[Colour, str], ...]
     towards: tuple[str, str]
@@ -82,12 +85,8 @@ def images_with_findings(findings: Findings) -> tuple[Shown, ...]:
         labels.setdefault(image, {})[colour, label] = None
 
     for segment in findings.segments:
-        mask = segment.mask
-        if segment.on is not None:
-            add(findings.projection(segment.on).source, segment.rgb, segment.label, list(outlines(mask)))
-            continue
-        for index in np.flatnonzero(mask.any(axis=(1, 2))):
-            add(findings.grid.frames[index], segment.rgb, segment.label, list(outlines(mask[index])))
+        for frame, plane in findings.planes_of(segment):
+            add(frame, segment.rgb, segment.label, list(outlines(plane)))
     for detection in findings.detections:
         placed = placing.place(detection, findings)
         certainty = "" if detection.certainty is None else f" {detection.certainty:.0%}"
@@ -101,11 +100,12 @@ def images_with_findings(findings: Findings) -> tuple[Shown, ...]:
 
 def _images(
     findings: Findings,
-) -> list[tuple[SourceFrame, NDArray[np.float32], tuple[str, str], tuple[float, float], str]]:
+) -> list[tuple[SourceFrame, Seen, tuple[str, str], tuple[float, float], str]]:
     if findings.volume is None:
         return [
-            (each.source, each.pixels, each.orientation or ("", ""), each.spacing_mm or (1.0, 1.0),
-             " ".join(word for word in (each.laterality, each.view) if word))
+            (each.source, as_seen(each), each.orientation or ("", ""), each.spacing_mm or (1.0, 1.0),
+             " ".join(word for word in (each.laterality, each.view, f"frame {each.source.frame_number}"
+                                        if each.source.frame_number else "") if word))
             for each in findings.projections
         ]
     volume = findings.grid
@@ -116,6 +116,28 @@ def _images(
         (frame, volume.voxels[index], towards, spacing, f"image {index + 1} of {count}")
         for index, frame in enumerate(volume.frames)
     ]
+
+
+def as_seen(image: Projection | ColourImage) -> Seen:
+    """What a reader sees of an image: uint8 as its own window shows it, or RGB; float32 if it has no window."""
+    if isinstance(image, ColourImage):
+        return image.rgb
+    return image.pixels if image.display is None else image.display
+
+
+def in_grey_or_colour(pixels: Seen, window: tuple[float, float] | None = None) -> tuple[NDArray[np.uint8], str]:
+    """8 bits, grey or RGB, and the window that made them. float32 pixels are shown by it, or from their 1st to their
+    99th percentile; what is seen already stays as it is.
+    """
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8, copy=False), "of the image"
+    if window is None:
+        low, high = (float(value) for value in np.percentile(pixels, [1, 99]))
+        said = f"{low:.0f} to {high:.0f}"
+    else:
+        low, high = window[0] - window[1] / 2, window[0] + window[1] / 2
+        said = f"C {window[0]:.0f} W {window[1]:.0f}"
+    return np.clip((pixels - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8), said
 
 
 def letters(direction: NDArray[np.float64]) -> str:
@@ -144,7 +166,10 @@ def window_of(writing: Writing) -> tuple[float, float]:
     if found is not None:
         return found
     findings = writing.findings
-    values = findings.grid.voxels if findings.volume is not None else findings.projections[0].pixels
+    first = None if findings.volume is not None else findings.projections[0]
+    if isinstance(first, ColourImage):
+        return 128.0, 256.0
+    values = findings.grid.voxels if first is None else first.pixels
     low, high = (float(value) for value in np.percentile(values, [1, 99]))
     return (low + high) / 2, max(high - low, 1.0)
 
@@ -158,13 +183,7 @@ def _window(writing: Writing) -> tuple[float, float] | None:
 
 
 def _picture(shown: Shown, window: tuple[float, float] | None, qualification: str) -> Image.Image:
-    if window is None:
-        low, high = (float(value) for value in np.percentile(shown.pixels, [1, 99]))
-        said = f"{low:.0f} to {high:.0f}"
-    else:
-        low, high = window[0] - window[1] / 2, window[0] + window[1] / 2
-        said = f"C {window[0]:.0f} W {window[1]:.0f}"
-    grey = np.clip((shown.pixels - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+    grey, said = in_grey_or_colour(shown.pixels, window)
     across, down = scale_of((grey.shape[0], grey.shape[1]), shown.spacing)
     size = round(grey.shape[1] * across), round(grey.shape[0] * down)
     sheet = Image.new("RGB", (size[0], size[1] + FOOT), _PAPER)

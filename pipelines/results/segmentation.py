@@ -20,7 +20,9 @@ from highdicom.seg import (
     SegmentationTypeValues,
     SegmentDescription,
 )
-from pydicom.uid import RLELossless
+from pydicom import DataElement, Dataset
+from pydicom.datadict import tag_for_keyword
+from pydicom.uid import RLELossless, VLPhotographicImageStorage
 
 from radnode.pipelines.contract import ALGORITHM_FAMILIES
 from radnode.pipelines.findings import Code, Map, MapKind
@@ -33,10 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
-    from pydicom import Dataset
 
     from radnode.pipelines.findings import Segment
-    from radnode.pipelines.geometry import Projection
+    from radnode.pipelines.geometry import SourceFrame
     from radnode.pipelines.results.identity import Provenance
     from radnode.pipelines.results.writing import Writing
 
@@ -137,13 +138,17 @@ def _header(
     shared.PixelMeasuresSequence[0].SpacingBetweenSlices = round(between, 6)
     # A single segment stands there; the frames name it themselves.
     shared.pop("SegmentIdentificationSequence", None)
-    named = frames.references(volume.frames)
+    _name_sources(result, volume.frames, volume.series_instance_uid)
+    return result
+
+
+def _name_sources(result: Dataset, sources: Iterable[SourceFrame], series_instance_uid: str) -> None:
+    named = frames.references(sources)
     explicit_vr.set_sequence(result, "SourceImageSequence", named)
     explicit_vr.set_sequence(result, "ReferencedSeriesSequence", [explicit_vr.item(
         explicit_vr.sequence("ReferencedInstanceSequence", *named),
-        explicit_vr.element("SeriesInstanceUID", volume.series_instance_uid),
+        explicit_vr.element("SeriesInstanceUID", series_instance_uid),
     )])
-    return result
 
 
 def _highdicom(
@@ -201,30 +206,81 @@ def _set_frames(
 def _on_projections(writing: Writing, kind: SegmentationTypeValues) -> tuple[Dataset, ...]:
     """One segmentation for each projection image with segments, in the order of the projections."""
     results: list[Dataset] = []
-    for projection in writing.findings.projections:
-        uid = projection.source.sop_instance_uid
+    for uid in dict.fromkeys(each.source.sop_instance_uid for each in writing.findings.projections):
         segments = [each for each in writing.findings.segments if each.on == uid]
         if segments:
-            results.append(_on_projection(writing, kind, projection, segments, len(results) + 1))
+            results.append(_on_projection(writing, kind, uid, segments, len(results) + 1))
     return tuple(results)
 
 
 def _on_projection(
-    writing: Writing, kind: SegmentationTypeValues, projection: Projection, segments: Sequence[Segment], number: int
+    writing: Writing, kind: SegmentationTypeValues, uid: str, segments: Sequence[Segment], number: int
 ) -> Dataset:
-    masks = np.stack([segment.mask for segment in segments], axis=-1)[np.newaxis]
-    overlap = bool((masks.sum(axis=-1) > 1).any())
-    planes = masks.astype(np.uint8) if overlap else (masks * np.arange(1, len(segments) + 1)).sum(-1).astype(np.uint16)
-    header = writing.source.header(projection.source.sop_instance_uid)
-    result = _highdicom(
-        writing, SegmentationTypeValues.BINARY if overlap else kind,
-        _descriptions(segments, writing.provenance), [header], planes, number,
-    )
+    header = writing.source.header(uid)
+    sources = writing.findings.frames_of(segments[0])
+    if sources[0].frame_number is not None:
+        result = _on_frames(writing, kind, header, segments, number)
+    else:
+        masks = np.stack([segment.mask for segment in segments], axis=-1)[np.newaxis]
+        overlap = bool((masks.sum(axis=-1) > 1).any())
+        planes = (masks.astype(np.uint8) if overlap
+                  else (masks * np.arange(1, len(segments) + 1)).sum(-1).astype(np.uint16))
+        result = _highdicom(
+            writing, SegmentationTypeValues.BINARY if overlap else kind,
+            _descriptions(segments, writing.provenance), [header], planes, number,
+        )
     # Without a place in the patient, what is left and right in the picture must be said (PS3.3 C.7.6.1.1.1).
+    result.PatientOrientation = ""
     for keyword in ("PatientOrientation", "ImageLaterality", "Laterality"):
         if keyword in header:
             result[keyword] = header[keyword]
     return result
+
+
+def _on_frames(
+    writing: Writing, kind: SegmentationTypeValues, header: Dataset, segments: Sequence[Segment], number: int
+) -> Dataset:
+    """The segmentation of an image with several frames: highdicom's of one of them, and then the frames."""
+    alone = Dataset()
+    alone.update(header)
+    del alone.NumberOfFrames
+    # highdicom looks for functional groups in any image that may have frames, which clips have not.
+    alone.add_new("SOPClassUID", "UI", VLPhotographicImageStorage)
+    slices = frames.slices_of(segments)
+    kind = SegmentationTypeValues.BINARY if frames.overlapping(segments, slices) else kind
+    one_pixel_each = np.zeros((1, int(header.Rows), int(header.Columns)), dtype=np.uint16)
+    one_pixel_each.flat[: len(segments)] = np.arange(1, len(segments) + 1)
+    descriptions = _descriptions(segments, writing.provenance)
+    result = _highdicom(writing, kind, descriptions, [alone], one_pixel_each, number)
+    result.SharedFunctionalGroupsSequence[0].pop("SegmentIdentificationSequence", None)
+    sources = writing.findings.frames_of(segments[0])
+    _name_sources(result, sources, str(header.SeriesInstanceUID))
+    places = frames.places_of_frames(sources)
+    label_map = kind is SegmentationTypeValues.LABELMAP
+    pointers = [("InStackPositionNumber", "FrameContentSequence")]
+    if not label_map:
+        pointers.insert(0, ("ReferencedSegmentNumber", "SegmentIdentificationSequence"))
+    result["DimensionIndexSequence"] = DataElement(
+        "DimensionIndexSequence", "SQ", [_dimension(*each, writing.uid("dimensions", number)) for each in pointers]
+    )
+    if label_map:
+        shown = sorted({int(index) for found in slices for index in found})
+        _set_frames(result, writing, [(places[index], None) for index in shown], frames.run_length_encoded(
+            frames.label_planes(segments, shown, (int(header.Rows), int(header.Columns)))), compressed=True)
+    else:
+        each_segment = [(order, segment, int(index)) for order, (segment, found)
+                        in enumerate(zip(segments, slices, strict=True), 1) for index in found]
+        _set_frames(result, writing, [(places[index], order) for order, _, index in each_segment],
+                    frames.packed(frames.plane_of(segment, index) for _, segment, index in each_segment))
+    return result
+
+
+def _dimension(pointer: str, group: str, uid: str) -> Dataset:
+    item = Dataset()
+    item.DimensionIndexPointer, item.FunctionalGroupPointer = tag_for_keyword(pointer), tag_for_keyword(group)
+    item.DimensionOrganizationUID = uid
+    item.DimensionDescriptionLabel = pointer
+    return item
 
 
 def _descriptions(shown: Iterable[Segment | Map], provenance: Provenance) -> list[SegmentDescription]:

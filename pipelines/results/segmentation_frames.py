@@ -30,12 +30,14 @@ _SEGMENTATION = Code("113076", "DCM", "Segmentation")
 class Place:
     """What every frame on one slice of the volume has in common, encoded.
 
-    rank: 1-based place of the slice against the stack normal: the order in which highdicom, too, numbers positions.
+    rank: 1-based place of the slice against the stack normal: the order in which highdicom, too, numbers positions; of
+    a frame without a place in the patient, its number. within: what else its frame content says.
     """
 
     derivation: bytes
     position: bytes
     rank: int
+    within: bytes = b""
 
 
 def places(volume: Volume, source: SourceHeader) -> tuple[Place, ...]:
@@ -53,6 +55,17 @@ def places(volume: Volume, source: SourceHeader) -> tuple[Place, ...]:
             rank=int(rank),
         )
         for frame, rank in zip(volume.frames, ranks, strict=True)
+    )
+
+
+def places_of_frames(sources: Iterable[SourceFrame]) -> tuple[Place, ...]:
+    """One for each frame of an image without a place in the patient: its number in the stack (PS3.3 C.7.6.16.2.2)."""
+    return tuple(
+        Place(
+            derivation=_derivation(frame), position=b"", rank=frame.frame_number or 1,
+            within=vr.element("StackID", "1") + vr.unsigned_longs("InStackPositionNumber", frame.frame_number or 1),
+        )
+        for frame in sources
     )
 
 
@@ -84,7 +97,7 @@ def per_frame_groups(frames: Iterable[tuple[Place, int | None]]) -> Iterator[byt
                     "SegmentIdentificationSequence", vr.item(vr.unsigned_short("ReferencedSegmentNumber", segment))
                 )
             identification = identifications[segment]
-        content = vr.sequence("FrameContentSequence", vr.item(index))
+        content = vr.sequence("FrameContentSequence", vr.item(place.within, index))
         yield vr.item(place.derivation, content, place.position, identification)
 
 
@@ -133,7 +146,7 @@ def run_length_encoded(planes: Iterable[NDArray[np.uint8] | NDArray[np.uint16]])
 
 
 def label_planes(
-    segments: Sequence[Segment], slices: range, shape: tuple[int, int]
+    segments: Sequence[Segment], slices: Sequence[int], shape: tuple[int, int]
 ) -> Iterator[NDArray[np.uint8] | NDArray[np.uint16]]:
     """The number of the segment at each pixel, 0 for none; the segments do not overlap."""
     dtype = np.uint8 if len(segments) < 256 else np.uint16

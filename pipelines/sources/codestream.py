@@ -49,12 +49,13 @@ _ALONE = {0x01, *range(0xD0, 0xD9)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codestream:
-    """What a codestream says of itself; rows, columns and signed are None where the kind does not say."""
+    """What a codestream says of itself; all but the kind are None where the kind does not say. samples: of a pixel."""
 
     kind: str
     rows: int | None = None
     columns: int | None = None
     signed: bool | None = None
+    samples: int | None = None
 
 
 def sniff(data: bytes) -> Codestream:
@@ -81,8 +82,8 @@ def _jpeg(data: bytes) -> Codestream:
         if prefix != 0xFF:
             raise ValueError("a broken JPEG header")
         if marker in _FRAME_HEADERS:
-            rows, columns = struct.unpack_from(">HH", data, offset + 5)
-            return Codestream(kind=_FRAME_HEADERS[marker], rows=rows, columns=columns)
+            rows, columns, samples = struct.unpack_from(">HHB", data, offset + 5)
+            return Codestream(kind=_FRAME_HEADERS[marker], rows=rows, columns=columns, samples=samples)
         if marker == 0xFF:  # fill byte
             offset += 1
         elif marker in _ALONE:
@@ -93,8 +94,9 @@ def _jpeg(data: bytes) -> Codestream:
 
 def _jpeg_2000(data: bytes) -> Codestream:
     right, bottom, left, top = struct.unpack_from(">IIII", data, 8)
-    (depth,) = struct.unpack_from(">B", data, 42)
-    return Codestream(kind="JPEG 2000", rows=bottom - top, columns=right - left, signed=bool(depth & 0x80))
+    samples, depth = struct.unpack_from(">HB", data, 40)
+    return Codestream(kind="JPEG 2000", rows=bottom - top, columns=right - left, signed=bool(depth & 0x80),
+                      samples=samples)
 
 
 def _rle(data: bytes) -> Codestream:

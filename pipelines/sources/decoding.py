@@ -35,7 +35,7 @@ IMAGE_BUDGET_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelFormat:
-    """The Image Pixel module (PS3.3 C.7.6.3) of a grey image."""
+    """The Image Pixel module (PS3.3 C.7.6.3). samples: of a pixel, 1 or 3."""
 
     rows: int
     columns: int
@@ -44,15 +44,16 @@ class PixelFormat:
     bits_stored: int
     high_bit: int
     signed: bool
+    samples: int = 1
 
     @property
     def frame_bytes(self) -> int:
         """Bytes of one uncompressed frame."""
-        return self.rows * self.columns * self.bits_allocated // 8
+        return self.rows * self.columns * self.samples * self.bits_allocated // 8
 
 
-def pixel_format(dataset: Dataset) -> PixelFormat:
-    """Parse and judge the Image Pixel module. Raises NotProcessed for what is not read here."""
+def pixel_format(dataset: Dataset, samples: int = 1) -> PixelFormat:
+    """Parse and judge the Image Pixel module. samples: of a pixel. Raises NotProcessed for what is not read here."""
     keywords = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
     values = numbers([dataset.get(keyword) for keyword in keywords], len(keywords))
     frames = numbers(dataset.get("NumberOfFrames") or 1, 1)
@@ -67,6 +68,7 @@ def pixel_format(dataset: Dataset) -> PixelFormat:
         bits_stored=stored,
         high_bit=high,
         signed=representation == 1,
+        samples=samples,
     )
     if (
         allocated not in (8, 16, 32)
@@ -94,25 +96,36 @@ def decode(instance: SourceInstance, frames: Sequence[int], notes: list[str]) ->
     form = pixel_format(instance.dataset)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        dataset = pydicom.dcmread(instance.path)
-        syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
-        data = dataset.get("PixelData")
-        if not data:
-            raise IncompleteInput(f"instance {instance.sop_instance_uid} has no pixel data")
+        dataset, syntax = open_pixels(instance, form)
         if syntax in NATIVE:
-            found = _native(data, form, frames, dataset, notes)
-        elif syntax in CODECS:
-            _check_offsets(dataset, form)
-            found = [_compressed(dataset, form, frame, syntax, notes) for frame in frames]
+            found = _native(dataset.PixelData, form, frames, dataset, notes)
         else:
-            raise NotProcessed(f"transfer syntax {syntax.name} is not supported")
-    if syntax in LOSSY:
-        notes.append("The images were compressed with loss; measured values may differ from the original.")
+            found = [_compressed(dataset, form, frame, syntax, notes) for frame in frames]
+    note_loss(syntax, notes)
     if any("signedness" in str(warning.message) for warning in caught):
         notes.append(
             "A codestream and its header disagree on the sign of pixel values; the header's was used."
         )
     yield from found
+
+
+def open_pixels(instance: SourceInstance, form: PixelFormat) -> tuple[Dataset, UID]:
+    """The whole image and its transfer syntax. Raises as :func:`decode`."""
+    dataset = pydicom.dcmread(instance.path)
+    syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
+    if not dataset.get("PixelData"):
+        raise IncompleteInput(f"instance {instance.sop_instance_uid} has no pixel data")
+    if syntax in CODECS:
+        _check_offsets(dataset, form)
+    elif syntax not in NATIVE:
+        raise NotProcessed(f"transfer syntax {syntax.name} is not supported")
+    return dataset, syntax
+
+
+def note_loss(syntax: UID, notes: list[str]) -> None:
+    """Say that pixels are not those that were taken."""
+    if syntax in LOSSY:
+        notes.append("The images were compressed with loss; measured values may differ from the original.")
 
 
 def _uid(dataset: Dataset) -> str:
@@ -134,10 +147,11 @@ def _native(
         data, dtype=f"{order}u{form.bits_allocated // 8}", count=expected * 8 // form.bits_allocated
     )
     stack = words.reshape(form.frames, form.rows, form.columns)
-    return [_stored_values(stack[_checked(frame, form, dataset)], form) for frame in frames]
+    return [_stored_values(stack[frame_index(frame, form, dataset)], form) for frame in frames]
 
 
-def _checked(frame: int, form: PixelFormat, dataset: Dataset) -> int:
+def frame_index(frame: int, form: PixelFormat, dataset: Dataset) -> int:
+    """0-based. Raises IncompleteInput for a frame that the image does not have."""
     if not 1 <= frame <= form.frames:
         raise IncompleteInput(f"instance {_uid(dataset)} has {form.frames} frames, not {frame}")
     return frame - 1
@@ -158,10 +172,23 @@ def _check_offsets(dataset: Dataset, form: PixelFormat) -> None:
 def _compressed(
     dataset: Dataset, form: PixelFormat, frame: int, syntax: UID, notes: list[str]
 ) -> NDArray[np.integer]:
-    index = _checked(frame, form, dataset)
-    kind, plugin = CODECS[syntax]
+    index = frame_index(frame, form, dataset)
+    check_codestream(dataset, form, frame, syntax, notes)
+    decoded = decode_frame(dataset, index, syntax, raw=True)
+    if decoded.shape != (form.rows, form.columns):
+        raise IncompleteInput(f"instance {_uid(dataset)}, frame {frame} decodes to {decoded.shape}")
+    if CODECS[syntax][0] == "RLE":
+        return _stored_values(decoded.view(f"u{decoded.dtype.itemsize}"), form)
+    return np.asarray(decoded, np.int64)
+
+
+def check_codestream(dataset: Dataset, form: PixelFormat, frame: int, syntax: UID, notes: list[str]) -> None:
+    """Whether a compressed frame is what its header says. Raises as :func:`decode`."""
+    kind = CODECS[syntax][0]
     try:
-        codestream = sniff(get_frame(dataset.PixelData, index, number_of_frames=form.frames))
+        codestream = sniff(
+            get_frame(dataset.PixelData, frame_index(frame, form, dataset), number_of_frames=form.frames)
+        )
     except (ValueError, EOFError) as error:
         raise IncompleteInput(f"instance {_uid(dataset)}, frame {frame} does not decode: {error}") from error
     if codestream.kind != kind:
@@ -174,22 +201,27 @@ def _compressed(
             f"instance {_uid(dataset)} declares {form.columns}x{form.rows} pixels, its codestream "
             f"{codestream.columns}x{codestream.rows}"
         )
+    if codestream.samples not in (None, form.samples):
+        raise NotProcessed(
+            f"instance {_uid(dataset)} declares {form.samples} samples a pixel, its codestream {codestream.samples}"
+        )
     if codestream.signed is not None and codestream.signed != form.signed:
         notes.append(
             "A codestream and its header disagree on the sign of pixel values; the header's was used."
         )
+
+
+def decode_frame(dataset: Dataset, index: int, syntax: UID, *, raw: bool) -> NDArray[np.integer]:
+    """One frame by the decoder of its transfer syntax; RGB where raw is false. Raises IncompleteInput."""
+    plugin = CODECS[syntax][1] if syntax in CODECS else ""
     try:
-        decoded, _ = get_decoder(syntax).as_array(dataset, index=index, raw=True, decoding_plugin=plugin)
+        decoded, _ = get_decoder(syntax).as_array(dataset, index=index, raw=raw, decoding_plugin=plugin)
     except Exception as error:
         # Decoders raise whatever they like; each of their failures means that this image is not there.
         raise IncompleteInput(
-            f"instance {_uid(dataset)}, frame {frame} does not decode ({type(error).__name__})"
+            f"instance {_uid(dataset)}, frame {index + 1} does not decode ({type(error).__name__})"
         ) from error
-    if decoded.shape != (form.rows, form.columns):
-        raise IncompleteInput(f"instance {_uid(dataset)}, frame {frame} decodes to {decoded.shape}")
-    if kind == "RLE":
-        return _stored_values(decoded.view(f"u{decoded.dtype.itemsize}"), form)
-    return np.asarray(decoded, np.int64)
+    return decoded
 
 
 def _stored_values(words: NDArray[np.unsignedinteger], form: PixelFormat) -> NDArray[np.integer]:

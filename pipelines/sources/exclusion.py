@@ -1,4 +1,4 @@
-"""Which images of a series are no part of a stack of anatomy, each with its reason.
+"""Which images of a series are no part of what a pipeline reads, each with its reason.
 
 An image is left out for what it says about itself; what it looks like is judged nowhere here.
 """
@@ -12,6 +12,8 @@ from pydicom.uid import UID, CTImageStorage, MRImageStorage
 from radnode.pipelines.sources.headers import MULTI_FRAME, numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydicom import Dataset
 
 SOP_CLASSES = {"CT": {CTImageStorage, *MULTI_FRAME}, "MR": {MRImageStorage}}
@@ -37,6 +39,19 @@ def reason_to_exclude(dataset: Dataset, modality: str) -> str | None:
     return _wrong_kind(dataset, modality) or _wrong_type(dataset) or _wrong_pixels(dataset)
 
 
+def type_to_exclude(dataset: Dataset, names: Sequence[str], reason: str) -> str | None:
+    """The reason and the value, if Image Type has one of these names."""
+    found = {str(value).strip().upper() for value in _values(dataset.get("ImageType"))} & set(names)
+    return f"{reason} (Image Type {min(found)})" if found else None
+
+
+def page_to_exclude(dataset: Dataset) -> str | None:
+    """Why an image shows no anatomy, or shows it only to plan by; None if it may."""
+    return type_to_exclude(dataset, _LOCALISERS, "it is a localiser") or type_to_exclude(
+        dataset, _SCREENS, "it is a screen, protocol or dose page"
+    )
+
+
 def _wrong_kind(dataset: Dataset, modality: str) -> str | None:
     sop_class = str(dataset.get("SOPClassUID", ""))
     if sop_class not in SOP_CLASSES.get(modality, ()):
@@ -49,14 +64,10 @@ def _wrong_kind(dataset: Dataset, modality: str) -> str | None:
 
 
 def _wrong_type(dataset: Dataset) -> str | None:
-    values = {str(value).strip().upper() for value in _values(dataset.get("ImageType"))}
-    for names, reason in (
-        (_LOCALISERS, "it is a localiser"),
-        (_SCREENS, "it is a screen, protocol or dose page"),
-        (_PROJECTIONS, "it is a projection or rendering, not a slice"),
+    if found := page_to_exclude(dataset) or type_to_exclude(
+        dataset, _PROJECTIONS, "it is a projection or rendering, not a slice"
     ):
-        if found := values & set(names):
-            return f"{reason} (Image Type {min(found)})"
+        return found
     if dataset.get("BurnedInAnnotation") == "YES":
         return "it has text burned into its pixels"
     return None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+    from pydicom import Dataset
 
     from radnode.pipelines.sources.headers import Slice
     from radnode.pipelines.sources.select import Selection
@@ -67,8 +68,8 @@ def read_volume(selection: Selection, notes: list[str] | None = None) -> Volume:
         else:
             voxels[place] = stored * np.float64(slope) + intercept
         np.greater(voxels[place], floor, out=valid[place])
-        if (padding := _padding(stored, slices[place])) is not None:
-            valid[place] &= ~padding
+        if (padded := padding(stored, slices[place].instance.dataset)) is not None:
+            valid[place] &= ~padded
     found += judge_slices(voxels)
     if notes is not None:
         notes += dict.fromkeys(found)
@@ -117,21 +118,20 @@ def _decoded(slices: tuple[Slice, ...], notes: list[str]) -> Iterator[tuple[int,
         yield from zip(group, decode(slices[group[0]].instance, frames, notes), strict=True)
 
 
-def _padding(stored: NDArray[np.integer], each: Slice) -> NDArray[np.bool_] | None:
+def padding(stored: NDArray[np.integer], dataset: Dataset) -> NDArray[np.bool_] | None:
     """Pixels between Pixel Padding Value and Pixel Padding Range Limit (PS3.3 C.7.5.1.1.2); None without them."""
-    dataset = each.instance.dataset
-    first = _as_stored(numbers(dataset.get("PixelPaddingValue"), 1), each)
-    last = _as_stored(numbers(dataset.get("PixelPaddingRangeLimit"), 1), each)
+    first = _as_stored(numbers(dataset.get("PixelPaddingValue"), 1), dataset)
+    last = _as_stored(numbers(dataset.get("PixelPaddingRangeLimit"), 1), dataset)
     if first is None:
         return None
     low, high = sorted((first, first if last is None else last))
     return (stored >= low) & (stored <= high)
 
 
-def _as_stored(value: tuple[float, ...] | None, each: Slice) -> int | None:
+def _as_stored(value: tuple[float, ...] | None, dataset: Dataset) -> int | None:
     """Padding is often written as US where pixels are SS: 63536 means -2000."""
     if value is None:
         return None
-    signed = each.instance.dataset.PixelRepresentation == 1
+    signed = dataset.PixelRepresentation == 1
     word = int(value[0]) & 0xFFFF
     return word - 0x10000 if signed and word >= 0x8000 else word

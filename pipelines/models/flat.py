@@ -1,0 +1,125 @@
+"""Images that are no slices, as MONAI reads picture files, and what a bundle says of them as findings.
+
+MONAI's PILReader gives (columns, rows), or (columns, rows, 3) of a colour image, with the unit matrix for an affine;
+`tests/unit/pipelines/models/test_flat.py` compares with it element for element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+
+from radnode.pipelines.contract import NotProcessed, RunFailed
+from radnode.pipelines.findings import Findings
+from radnode.pipelines.geometry import ColourImage
+from radnode.pipelines.models import answers, classes, description
+from radnode.pipelines.models.kinds import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from radnode.pipelines.findings import Classification, Segment
+    from radnode.pipelines.geometry import Projection
+    from radnode.pipelines.models.kinds import Output
+
+    Picture = Projection | ColourImage
+
+_BESIDE = 1.0
+"""Pixels by which the far corner of an answer may miss that of the image; what rounding of sizes leaves."""
+
+
+def to_monai(image: Picture, channels: int) -> MetaTensor:
+    """The image as LoadImage would give it from a PNG file of what is seen: float32, from 0 to 255.
+
+    A radiograph is what its own window shows; where the bundle reads three channels, they are alike, as in the pictures
+    that such models were trained with. Raises NotProcessed for a radiograph without values to show.
+    """
+    if isinstance(image, ColourImage):
+        seen: NDArray[Any] = image.rgb
+    elif image.display is None:
+        raise NotProcessed("the bundle reads pictures as they are shown; these images are not for presentation")
+    else:
+        seen = np.repeat(image.display[..., np.newaxis], 3, axis=-1) if channels == 3 else image.display
+    values = torch.from_numpy(np.moveaxis(seen, 0, 1).astype(np.float32))
+    return MetaTensor(values, affine=torch.eye(4, dtype=torch.float64), spatial_ndim=2, meta={
+        "original_channel_dim": -1 if seen.ndim == 3 else float("nan"), "spatial_shape": np.array(values.shape[:2]),
+        "original_affine": np.eye(4), "filename_or_obj": f"{image.source.sop_instance_uid}.png",
+    })
+
+
+def to_source(answer: torch.Tensor, image: Picture) -> NDArray[Any]:
+    """(channels, *any grid) -> (channels, rows, columns) of the image, by the nearest.
+
+    Raises RunFailed for an answer that does not lie over the whole image.
+    """
+    values = answer.detach().cpu().numpy()
+    rows, columns = image.shape
+    if values.ndim != 3:
+        raise RunFailed(f"the model's answer has the shape {values.shape}; announced is an image")
+    there = np.eye(4)
+    if isinstance(answer, MetaTensor):
+        there = np.linalg.inv(answer.affine.cpu().numpy().astype(np.float64))
+    corner = there[:2, :2] @ (columns - 0.5, rows - 0.5) + there[:2, 3]
+    first = there[:2, :2] @ (-0.5, -0.5) + there[:2, 3]
+    if np.abs(first + 0.5).max() > _BESIDE or np.abs(corner + 0.5 - values.shape[1:]).max() > _BESIDE or (
+        np.abs(there[[0, 1], [1, 0]]).max() > 1e-6
+    ):
+        raise RunFailed(f"the model's answer of {values.shape[1]}x{values.shape[2]} pixels does not say where it lies "
+                        f"on an image of {columns}x{rows}")
+    i = np.rint(there[0, 0] * np.arange(columns) + there[0, 3]).clip(0, values.shape[1] - 1).astype(int)
+    j = np.rint(there[1, 1] * np.arange(rows) + there[1, 3]).clip(0, values.shape[2] - 1).astype(int)
+    return np.asarray(values[:, i[:, np.newaxis], j].transpose(0, 2, 1))
+
+
+def findings(
+    given: Sequence[Mapping[str, Any]], wanted: Output, metadata: Mapping[str, Any], images: Sequence[Picture]
+) -> Findings:
+    """What the evaluator gave for each image. Raises RunFailed, and NotProcessed for answers that nobody reads."""
+    if any(each.get(wanted.name) is None for each in given):
+        raise RunFailed(f"the bundle gave no answer named {wanted.name!a}, which its metadata announces")
+    said = [each[wanted.name] for each in given]
+    if wanted.kind is Kind.CLASSIFICATION:
+        found, remarks = _classes(said, wanted.said, f"{metadata.get('name')} {metadata.get('task')}", images)
+        return Findings(projections=tuple(images), classifications=found, remarks=remarks)
+    if wanted.kind is Kind.SEGMENTATION:
+        drawn, remarks = _segments(said, wanted.said, images)
+        return Findings(projections=tuple(images), segments=drawn, remarks=remarks)
+    raise NotProcessed(f"the bundle gives {wanted.kind} of images; of images, segmentations and classes are read")
+
+
+def _classes(
+    said: Sequence[Any], output: Mapping[str, Any], about: str, images: Sequence[Picture]
+) -> tuple[tuple[Classification, ...], tuple[str, ...]]:
+    found, remarks = [], dict[str, None]()
+    for number, (answer, image) in enumerate(zip(said, images, strict=True), 1):
+        answered, remarked = classes.answered(answer, output, about)
+        remarks |= dict.fromkeys(remarked)
+        found.append(replace(answered, key=f"{answered.key}-{number}", of=image.source.sop_instance_uid,
+                             frame_number=image.source.frame_number))
+    return tuple(found), tuple(remarks)
+
+
+def _segments(
+    said: Sequence[torch.Tensor], output: Mapping[str, Any], images: Sequence[Picture]
+) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
+    """One for each class and image that has it; of an image with several frames, over all of them."""
+    names = description.names(output)
+    planes: dict[str, list[NDArray[Any]]] = {}
+    remarks: dict[str, None] = {}
+    for answer, image in zip(said, images, strict=True):
+        decided, remarked = answers.decided(answer, names)
+        remarks |= dict.fromkeys(remarked)
+        planes.setdefault(image.source.sop_instance_uid, []).append(to_source(decided, image))
+    framed = {image.source.sop_instance_uid for image in images if image.source.frame_number is not None}
+    found: list[Segment] = []
+    for number, (uid, each) in enumerate(planes.items(), 1):
+        values = np.stack(each, axis=1) if uid in framed else each[0]
+        found += [replace(segment, key=f"{segment.key}-{number}" if len(planes) > 1 else segment.key, on=uid)
+                  for segment in answers.named(values, names)]
+    return tuple(found), tuple(remarks)

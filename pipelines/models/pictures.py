@@ -1,0 +1,38 @@
+"""Whether a bundle reads images one by one, radiographs or colour images, or a volume. Runs no code of the bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_RADIOGRAPHS = {
+    "mammogram": "MG", "mammography": "MG", "mg": "MG",
+    "xray": "DX", "x-ray": "DX", "dx": "DX", "cr": "DX", "cxr": "DX",
+}
+# Bundles call what a camera took "regular" or nothing at all; what it shows, their own words say.
+_SHOWN = {"endoscop": "ES", "colonoscop": "ES", "retina": "OP", "fundus": "OP", "ophthalm": "OP", "dermatolog": "XC",
+          "skin": "XC"}
+
+
+def read_as(said: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(modality, what is read, as in a manifest) of a bundle that reads images one by one; None for volumes.
+
+    said: the first image of `network_data_format` / inputs. Raises ValueError for colours of nothing known.
+    """
+    modality = str(said.get("modality", "")).lower()
+    if modality in _RADIOGRAPHS:
+        return _RADIOGRAPHS[modality], "projection"
+    named = said.get("channel_def")
+    channels = [str(each).lower() for each in named.values()] if isinstance(named, dict) else []
+    if str(said.get("format", "")).lower() != "rgb" and [each[:1] for each in channels] != ["r", "g", "b"]:
+        return None
+    if said.get("num_channels") != 3:
+        raise ValueError(f"it reads {said.get('num_channels')} channels: more than the colours of an image")
+    words = " ".join(str(metadata.get(key, "")) for key in ("name", "task", "description")).lower()
+    found = sorted({each for word, each in _SHOWN.items() if word in f"{modality} {words}"})
+    if len(found) != 1:
+        raise ValueError("it reads colour images and does not say clearly of what; understood are endoscopy, retina "
+                         "and skin in its name, task or description")
+    return found[0], "colour"
