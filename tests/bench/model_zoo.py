@@ -111,16 +111,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=[])
     asked = parser.parse_args()
-    rows = []
+    rows: list[str] = []
     for folder in sorted(asked.models.iterdir()):
         if folder.is_dir() and (not asked.only or folder.name in asked.only):
             rows.append(row(folder))
             print(rows[-1], flush=True)
+            write_page(asked.out, rows)
+
+
+def write_page(out: Path, rows: list[str]) -> None:
+    """Anew after each bundle: some take minutes."""
     head = HEAD.format(
         slices=SLICES, size=SIZE, monai=importlib.metadata.version("monai"), torch=importlib.metadata.version("torch"),
         date=datetime.now(UTC).date(), runs=sum("| yes |" in each for each in rows), all=len(rows),
     )
-    asked.out.write_text(head + "\n".join(rows) + "\n")
+    out.write_text(head + "\n".join(rows) + "\n")
 
 
 def row(folder: Path) -> str:
