@@ -58,6 +58,7 @@ import json, sys, torch
 from pathlib import Path
 from monai.bundle import ConfigParser
 from radnode.pipelines.models.adapting import DEVICE, ITEMS, WEIGHTS, adapt
+from radnode.pipelines.models.own_modules import OwnModules
 folder = Path(sys.argv[1])
 torch.manual_seed(0)
 config = next(path for path in sorted((folder / "configs").glob("inference.*")))
@@ -88,7 +89,8 @@ def unpaired(network):
                 part.weight[[place for place in lefts if place < part.num_embeddings]] = 0
 
 
-sys.path.insert(0, str(folder))
+own = OwnModules(folder).active()
+own.__enter__()
 parser = ConfigParser(globals={ITEMS: [{}], DEVICE: torch.device("cpu")})
 parser.read_config(adapt(ConfigParser.load_config_file(config), str(folder)))
 parser.read_meta(folder / "configs" / "metadata.json")
