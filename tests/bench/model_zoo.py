@@ -58,6 +58,7 @@ import json, sys, torch
 from pathlib import Path
 from monai.bundle import ConfigParser
 from radnode.pipelines.models.adapting import DEVICE, ITEMS, WEIGHTS, adapt
+from radnode.pipelines.models.own_modules import OwnModules
 folder = Path(sys.argv[1])
 torch.manual_seed(0)
 config = next(path for path in sorted((folder / "configs").glob("inference.*")))
@@ -88,7 +89,8 @@ def unpaired(network):
                 part.weight[[place for place in lefts if place < part.num_embeddings]] = 0
 
 
-sys.path.insert(0, str(folder))
+own = OwnModules(folder).active()
+own.__enter__()
 parser = ConfigParser(globals={ITEMS: [{}], DEVICE: torch.device("cpu")})
 parser.read_config(adapt(ConfigParser.load_config_file(config), str(folder)))
 parser.read_meta(folder / "configs" / "metadata.json")
@@ -111,16 +113,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=[])
     asked = parser.parse_args()
-    rows = []
+    rows: list[str] = []
     for folder in sorted(asked.models.iterdir()):
         if folder.is_dir() and (not asked.only or folder.name in asked.only):
             rows.append(row(folder))
             print(rows[-1], flush=True)
+            write_page(asked.out, rows)
+
+
+def write_page(out: Path, rows: list[str]) -> None:
+    """Anew after each bundle: some take minutes."""
     head = HEAD.format(
         slices=SLICES, size=SIZE, monai=importlib.metadata.version("monai"), torch=importlib.metadata.version("torch"),
         date=datetime.now(UTC).date(), runs=sum("| yes |" in each for each in rows), all=len(rows),
     )
-    asked.out.write_text(head + "\n".join(rows) + "\n")
+    out.write_text(head + "\n".join(rows) + "\n")
 
 
 def row(folder: Path) -> str:
@@ -151,8 +158,8 @@ def attempt(source: Path, work: Path) -> tuple[str, str]:
     write_chest(images, slices=slices, size=size)
     listed = run([RADNODE, "models", "list", "--config", config]).stdout
     adjust(images, as_mr=" MR " in listed)
-    several(images, re.findall(r"^reads .*?: \w+, ([\w-]+)", added.stdout, re.MULTILINE))
     forms = [word for form in FORMS for word in ("--form", form)]
+    several(images, re.findall(r"^reads .*?: \w+, ([\w-]+)", added.stdout, re.MULTILINE))
     tried = run([RADNODE, "models", "try", "zoo", images, "--output", work / "out", *forms, "--config", config])
     if tried.returncode:
         return f"no: {last(tried.stderr) or f'ended with {tried.returncode}'}", ""
