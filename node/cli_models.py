@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from radnode.config.loading import Configuration
+    from radnode.pipelines.contract import Manifest
 
 models_app = typer.Typer(no_args_is_help=True, help="The models of this node: list, add, check, try, remove.")
 
@@ -38,59 +42,76 @@ def list_models(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
 @models_app.command()
 def add(
-    source: Annotated[Path, typer.Argument(exists=True, help="The folder or zip file of a MONAI bundle.")],
-    name: Annotated[str, typer.Option("--name", help="What routes call it; else made of the folder's name.")] = "",
+    source: Annotated[str, typer.Argument(
+        metavar="PATH|URL|NAME", help="A folder, a zip file, an https URL, or the name of a model that comes with "
+        "radnode or is in the MONAI Model Zoo.")],
+    name: Annotated[str, typer.Option("--name", help="What routes call it; else made of the source's name.")] = "",
     sha256: Annotated[str | None, typer.Option("--sha256", help="The digest its authors published.")] = None,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Take a model into the store and pin it by its digest. A bundle is code: add only what you trust."""
-    from radnode.pipelines.models import description, store
+    from radnode.pipelines.models import description, fetching, store
 
     folder = _store(config)
     try:
-        pin = store.add(folder, source, name=name or store.name_of(source), sha256=sha256)
+        with fetching.brought(source, sha256) as found:
+            name = name or store.name_of(found.path)
+            pin = store.add(folder, found.path, name=name, sha256=found.sha256,
+                            examine=lambda brought: description.manifest(brought, store.Pin(
+                                name=name, folder=brought.name, sha256="", series_number=1)))
         manifest = description.manifest(folder / pin.folder, pin)
     except store.StoreError as error:
         _fail(str(error))
     out.print(escape(f"{pin.name}: {manifest.title} {manifest.version}, {manifest.modality}, SHA-256 {pin.sha256}"),
               soft_wrap=True, highlight=False)
-    out.print(escape(f"licence: {manifest.licence}; intended use: {manifest.intended_use}"), soft_wrap=True)
+    for number, each in enumerate(manifest.inputs):
+        out.print(escape(f"reads {each.name}: {each.wanted}{' (results lie on it)' if number == 0 else ''}"),
+                  soft_wrap=True, highlight=False)
+    _show_terms(manifest)
     out.print(f"name it in a route: run: [{pin.name}]", markup=False, highlight=False)
 
 
 @models_app.command()
 def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Compare the files of every model with its pin; exit code 1 if one is not what was added."""
+    """Compare every model's files with its pin and open it, in a process of its own; a line for each, exit code 1 if
+    one cannot be used.
+    """
+    from radnode.node.doctor import facts_machine
     from radnode.pipelines.models import store
 
-    folder, bad = _store(config), 0
+    folder = _store(config)
     try:
-        for pin in store.pins(folder).values():
-            try:
-                store.checked(folder, pin)
-                out.print(f"{escape(pin.name)}: {pin.sha256[:12]}, as added", highlight=False)
-            except store.StoreError as error:
-                bad += 1
-                out.print(escape(str(error)), style="red", soft_wrap=True, highlight=False)
+        pins = store.pins(folder)
     except store.StoreError as error:
         _fail(str(error))
-    if bad:
+    found = facts_machine.pipelines(folder)
+    if found is None:
+        _fail("the process that opens the models ended or hung; try one after the other with `radnode models try`")
+    for name in sorted({*pins, *found.refused}):
+        if name in found.refused:
+            out.print(escape(f"{name}: {' '.join(found.refused[name].split())}"), style="red", soft_wrap=True,
+                      highlight=False)
+        else:
+            out.print(f"{escape(name)}: {pins[name].sha256[:12]}, as added, opens", highlight=False)
+    if found.refused:
         raise typer.Exit(1)
 
 
 @models_app.command("try")
 def try_model(
     name: Name,
-    study: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with the images of one series.")],
+    study: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with the images of one study.")],
     output: Annotated[Path, typer.Option("--output", help="Folder for results and pictures.")] = Path("radnode-try"),
     form: Annotated[list[str] | None, typer.Option("--form", help="Result forms; SEG and TID1500 if none.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:0.")] = "cpu",
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Run a model on a folder of images, without a PACS: results, a picture of each segmentation, and times."""
-    from radnode.pipelines import inspection
+    from radnode.pipelines import inspection, registry
     from radnode.pipelines.contract import PipelineError
 
+    if (manifest := registry.installed(models=_store(config)).manifests.get(name)) is not None:
+        _show_terms(manifest)
     try:
         report = inspection.try_pipeline(
             name, study, form or ["SEG", "TID1500"], output, models=_store(config), device=device
@@ -108,21 +129,34 @@ def try_model(
 
 @models_app.command()
 def remove(name: Name, config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Take a model out of the store and delete its folder."""
+    """Take a model out of the store and delete its folder; not while a route names it."""
     from radnode.pipelines.models import store
 
+    loaded = _configuration(config)
+    if named := [route.name for route in loaded.routes if name in route.run]:
+        _fail(f"{name} is named by the route {', '.join(named)} in {config}; take it out there first, so that no node "
+              "uses it any more")
     try:
-        store.remove(_store(config), name)
+        store.remove(loaded.settings.model_store, name)
     except store.StoreError as error:
         _fail(str(error))
     out.print(f"{escape(name)} is removed", highlight=False)
 
 
+def _show_terms(manifest: Manifest) -> None:
+    out.print(escape(f"licence: {manifest.licence}; intended use: {manifest.intended_use}"), soft_wrap=True,
+              highlight=False)
+
+
 def _store(config: Path) -> Path:
+    return _configuration(config).settings.model_store
+
+
+def _configuration(config: Path) -> Configuration:
     from radnode.config.loading import ConfigError, load
 
     try:
-        return load(config).settings.model_store
+        return load(config)
     except ConfigError as error:
         _fail(str(error))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-import ssl
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,21 +25,17 @@ from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
-from radnode.node.dicomweb.recognition import recognise
-from radnode.node.dicomweb.server import WebOptions, WebReceiver
+from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
 from radnode.node.execution.rewriting import Rewriter
 from radnode.node.execution.worker_process import WorkerProcess
 from radnode.node.indexing import HeaderReader
-from radnode.node.intake.admission import admit
 from radnode.node.intake.associations import Associations
-from radnode.node.intake.dimse import DicomReceiver, ReceiverOptions
 from radnode.node.intake.storing import Storage
-from radnode.node.intake.tally import RefusalTally
 from radnode.node.observability import Metrics
 from radnode.node.scheduler import Activity, Clock
-from radnode.node.security.tls import ServerContexts, TlsUnusable
+from radnode.node.security.tls import TlsUnusable
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
@@ -59,8 +54,6 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
     from radnode.config.settings import Settings
-    from radnode.node.intake.admission import Admission
-    from radnode.node.security.certificates import Certificate
     from radnode.pipelines.contract import Manifest
     from radnode.storage.receptions import Reception, Recorded
 
@@ -81,7 +74,7 @@ def utc_now() -> datetime:
 
 
 @contextlib.contextmanager
-def _listening(setting: str, port: int | str) -> Iterator[None]:
+def _listening(setting: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -136,7 +129,6 @@ class Node:
         self._identity = _identity(settings.data)
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._database_token = 0
-        self._strangers = RefusalTally(time.monotonic)
         self._storage = self._make_storage(settings)
         self._compose(configuration)
 
@@ -154,13 +146,9 @@ class Node:
         for activity in self._activities:
             activity.start()
         self._clock.start()
-        settings = self._configuration.settings
-        secured = f" or {settings.tls.port}" if settings.tls else ""
-        with _listening("dicom_port", f"{settings.dicom_port}{secured}"):
-            self._receiver.start()
-        if self._web_receiver and settings.dicomweb:
-            with _listening("dicomweb.port", settings.dicomweb.port):
-                self._web_receiver.start()
+        for setting, port, open_door in self._doors.closed():
+            with _listening(setting, port):
+                open_door()
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
@@ -168,9 +156,7 @@ class Node:
 
     def stop(self) -> None:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
-        self._receiver.stop()
-        if self._web_receiver:
-            self._web_receiver.stop()
+        self._doors.close()
         self._clock.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
@@ -187,7 +173,7 @@ class Node:
     @property
     def dicom_port(self) -> int:
         """The port of the storage SCP."""
-        return self._receiver.port
+        return self._doors.dicom_port
 
     @property
     def http_port(self) -> int:
@@ -380,7 +366,8 @@ class Node:
         ]
         self._alarming = alarm_activities(
             database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
-            refused=self._storage.refusals.lately, now=utc_now, metrics=self.metrics,
+            refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
+            metrics=self.metrics,
         )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
@@ -396,8 +383,13 @@ class Node:
         for activity in seldom:
             self._clock.every(UPKEEP_EVERY_S, activity)
         self._activities = (*often, heartbeat, *seldom)
-        self._receiver = self._make_receiver(settings)
-        self._web_receiver = self._make_web_receiver(settings)
+        try:
+            self._doors = Doors(
+                configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
+                metrics=self.metrics,
+            )
+        except TlsUnusable as error:
+            raise StartRefused(f"node.tls: {error}") from error
         with _listening("http_port", settings.http_port):
             self._http = HttpServer(
                 create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
@@ -407,63 +399,6 @@ class Node:
         return Storage(
             store=self.store, record=self._record, associations=self.associations, largest_object=settings.max_object,
             now=utc_now, metrics=self.metrics, on_recorded=lambda: self._cataloguing.pulse(),
-        )
-
-    def _make_receiver(self, settings: Settings) -> DicomReceiver:
-        options = ReceiverOptions(
-            host=settings.host,
-            port=settings.dicom_port,
-            tls_port=settings.tls.port if settings.tls else 0,
-            max_associations=settings.max_associations,
-            max_associations_per_host=settings.max_associations_per_host,
-            association_idle_s=settings.association_idle_s,
-        )
-        return DicomReceiver(
-            options, admit=self._admit, storage=self._storage, metrics=self.metrics, strangers=self._strangers,
-            tls=self._contexts(settings, ssl.CERT_REQUIRED),
-        )
-
-    def _make_web_receiver(self, settings: Settings) -> WebReceiver | None:
-        if settings.dicomweb is None:
-            return None
-        options = WebOptions(
-            host=settings.dicomweb.host, port=settings.dicomweb.port, max_requests=settings.max_associations,
-            max_requests_per_host=settings.max_associations_per_host,
-        )
-        return WebReceiver(
-            options, recognise=self._recognise, storage=self._storage, metrics=self.metrics,
-            strangers=self._strangers,
-            tls=self._contexts(settings, ssl.CERT_OPTIONAL) if settings.dicomweb.tls else None,
-        )
-
-    def _recognise(self, host: str, certificate: Certificate | None, authorization: str) -> str | None:
-        peers = self._configuration.peers.values()
-        return recognise(peers, host=host, certificate=certificate, authorization=authorization)
-
-    def _contexts(self, settings: Settings, asks: ssl.VerifyMode) -> ServerContexts | None:
-        if settings.tls is None:
-            return None
-        try:
-            return ServerContexts(settings.tls, asks=asks, on_unusable=self._tls_unusable)
-        except TlsUnusable as error:
-            raise StartRefused(f"node.tls: {error}") from error
-
-    def _tls_unusable(self, why: str) -> None:
-        if why:
-            self.alarms.set("tls", f"the last good certificate is in force: {why}")
-        else:
-            self.alarms.clear("tls")
-
-    def _admit(self, calling: str, called: str, host: str, certificate: Certificate | None) -> Admission:
-        settings = self._configuration.settings
-        return admit(
-            self._configuration.peers.values(),
-            own_ae_title=settings.ae_title,
-            accept_unknown=settings.accept_unknown_peers,
-            called=called,
-            calling=calling,
-            host=host,
-            certificate=certificate,
         )
 
     def _record(self, received: Sequence[Reception]) -> list[Recorded]:

@@ -17,17 +17,22 @@ from typing import Any
 
 import torch
 
-from radnode.pipelines import registry
+from radnode.pipelines import isolation, registry
+from radnode.pipelines.contract import RunFailed
 
 
 def look(models: Path) -> dict[str, Any]:
-    """Load every pipeline once; a broken one says so and harms no other."""
+    """Load every pipeline once, its network too; a broken one says so and harms no other."""
     found = registry.installed(models=models)
     refused = dict(found.refused)
     for name in found.manifests:
         try:
-            registry.load(found, name)
-        except Exception as error:  # noqa: BLE001 - foreign code, and its reason is the answer
+            pipeline = registry.load(found, name)
+            if opens := getattr(pipeline, "open", None):
+                opens("cpu")
+        except RunFailed as error:
+            refused[name] = str(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code, and its reason is the answer
             refused[name] = f"{type(error).__name__}: {error}"
     return {
         "refused": refused,
@@ -39,6 +44,7 @@ def look(models: Path) -> dict[str, Any]:
 def main() -> None:
     """Everything that libraries print goes to stderr."""
     with contextlib.redirect_stdout(sys.stderr):
+        isolation.isolate()
         answer = look(Path(sys.argv[1]))
     sys.stdout.write(json.dumps(answer) + "\n")
 

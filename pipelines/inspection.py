@@ -223,7 +223,7 @@ def _overlay(segmentation: Dataset, images: Path, target: Path) -> None:
         colours = {int(item.SegmentNumber): _colour(item) for item in segmentation.SegmentSequence}
         flat_overlay_png(pydicom.dcmread(str(segmentation.filename)), _images(images), colours, target)
         return
-    volume = _volume(images)
+    volume = _volume(images, _of_series(segmentation))
     found = masks(segmentation, volume.affine, volume.voxels.shape)
     outlines = [
         Outline(label=str(item.SegmentLabel), mask=found[int(item.SegmentNumber)], rgb=_colour(item))
@@ -239,9 +239,15 @@ def _colour(segment: Dataset) -> tuple[int, int, int]:
     return CIELabColor.from_dicom_value(list(segment.RecommendedDisplayCIELabValue)).to_rgb(clip=True)
 
 
+def _of_series(segmentation: Dataset) -> str:
+    """The series that the segments lie on; "" if it names none, or several."""
+    named = {str(each.get("SeriesInstanceUID", "")) for each in segmentation.get("ReferencedSeriesSequence", [])}
+    return named.pop() if len(named) == 1 else ""
+
+
 def _images(folder: Path) -> tuple[Projection | ColourImage, ...]:
     """The images in a folder that are no slices, as for a pipeline that takes any of their modality."""
-    headers = _headers(folder)
+    headers = _headers(folder, "")
     first = headers[0].dataset
     raw = first.get("PresentationIntentType") == "FOR PROCESSING"
     reads = "projection" if "MONOCHROME" in str(first.get("PhotometricInterpretation")) else "colour"
@@ -252,9 +258,12 @@ def _images(folder: Path) -> tuple[Projection | ColourImage, ...]:
         raise RunFailed(f"the images cannot be shown: {error}") from error
 
 
-def _headers(folder: Path) -> list[SourceInstance]:
+def _headers(folder: Path, series_instance_uid: str) -> list[SourceInstance]:
+    """series_instance_uid: of this series alone, if given."""
     headers = []
     for each in _inputs(folder):
+        if series_instance_uid not in ("", each.series_instance_uid):
+            continue
         path = Path(each.path)
         headers.append(SourceInstance(path=path, dataset=pydicom.dcmread(path, stop_before_pixels=True)))
     if not headers:
@@ -262,9 +271,9 @@ def _headers(folder: Path) -> list[SourceInstance]:
     return headers
 
 
-def _volume(folder: Path) -> Volume:
-    """The stack in a folder, chosen as for a pipeline that takes any."""
-    headers = _headers(folder)
+def _volume(folder: Path, series_instance_uid: str) -> Volume:
+    """The stack in a folder, chosen as for a pipeline that takes any; series_instance_uid: of this series, if given."""
+    headers = _headers(folder, series_instance_uid)
     try:
         return read_images(select_stack(headers, _any_stack(headers[0].dataset)), "").volume
     except PipelineError as error:

@@ -21,7 +21,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom
 
-from radnode.pipelines import findings_file, memory, registry
+from radnode.pipelines import findings_file, isolation, memory, registry
 from radnode.pipelines.contract import (
     DEVICE_LOST,
     IncompleteInput,
@@ -395,6 +395,7 @@ def main(arguments: Sequence[str]) -> int:
     _end_with_parent()
     os.nice(NICENESS)
     memory.keep_freed()
+    isolation.isolate()
     models = Path(arguments[0]) if arguments else None
     warm = Warm(lambda: registry.installed(models=models))
     for line in orders:
@@ -413,8 +414,10 @@ def main(arguments: Sequence[str]) -> int:
 def _load(warm: Warm, names: Sequence[str]) -> None:
     """Load pipelines before their first job; one that cannot be loaded says so when it is to run."""
     for name in names:
-        with suppress(RunFailed):
+        try:
             warm.pipeline(name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: it harms no other pipeline
+            print(f"pipeline {name} cannot be loaded: {type(error).__name__}", file=sys.stderr)  # noqa: T201
 
 
 def _end_with_parent() -> None:

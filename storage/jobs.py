@@ -401,30 +401,34 @@ def _supersede(session: Session, job_id: int, now: datetime) -> None:
 
 
 def _release(session: Session, job_id: int, now: datetime) -> None:
-    """Give the instances of an ended job their state, once no other job holds them: the answer of the last revision."""
+    """Give the instances of an ended job their state, once no other job holds them: the worst of what each pipeline
+    said last. Revisions of different pipelines do not compare: some count those of a series, some those of a study.
+    """
     by_outcome: dict[InstanceState, list[int]] = {}
     for instance_id, found in _jobs_over_inputs(session, job_id).items():
-        if any(state in (JobState.WAITING, JobState.RUNNING) for _, state in found):
+        if any(state in (JobState.WAITING, JobState.RUNNING) for _, _, state in found):
             continue
-        latest = max(revision for revision, _ in found)
-        answers = {state for revision, state in found if revision == latest}
+        latest: dict[str, int] = {}
+        for pipeline, revision, _ in found:
+            latest[pipeline] = max(revision, latest.get(pipeline, 0))
+        answers = {state for pipeline, revision, state in found if revision == latest[pipeline]}
         worst = next(state for state in _OUTCOMES if state in answers)
         by_outcome.setdefault(_OUTCOMES[worst], []).append(instance_id)
     for outcome, ids in by_outcome.items():
         ledger.move(session, ids, outcome, reason=f"job {job_id}", now=now)
 
 
-def _jobs_over_inputs(session: Session, job_id: int) -> dict[int, list[tuple[int, JobState]]]:
-    """Instance id -> revision and state of every job over it, for the inputs of one job."""
+def _jobs_over_inputs(session: Session, job_id: int) -> dict[int, list[tuple[str, int, JobState]]]:
+    """Instance id -> pipeline, revision and state of every job over it, for the inputs of one job."""
     instance_ids = session.scalars(select(JobInputRow.instance_id).where(JobInputRow.job_id == job_id))
-    found: dict[int, list[tuple[int, JobState]]] = {}
+    found: dict[int, list[tuple[str, int, JobState]]] = {}
     for some in ledger.portions(instance_ids):
-        for instance_id, revision, state in session.execute(
-            select(JobInputRow.instance_id, JobRow.revision, JobRow.state)
+        for instance_id, pipeline, revision, state in session.execute(
+            select(JobInputRow.instance_id, JobRow.pipeline, JobRow.revision, JobRow.state)
             .join(JobRow, JobRow.id == JobInputRow.job_id)
             .where(JobInputRow.instance_id.in_(some))
         ):
-            found.setdefault(instance_id, []).append((revision, JobState(state)))
+            found.setdefault(instance_id, []).append((pipeline, revision, JobState(state)))
     return found
 
 

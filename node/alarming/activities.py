@@ -29,6 +29,7 @@ def alarm_activities(
     refused: Callable[[], Mapping[str, int]],
     now: Callable[[], datetime],
     metrics: Metrics,
+    strangers: Callable[[], Mapping[str, int]],
 ) -> tuple[Activity, ...]:
     """The watch, then the tellers, which the watch pulses."""
     tellers = tuple(
@@ -49,6 +50,6 @@ def alarm_activities(
 
     watch = AlarmWatch(
         database=database, store=store, configuration=configuration, reported=reported, refused=refused, now=now,
-        metrics=metrics, on_change=pulse_tellers,
+        metrics=metrics, on_change=pulse_tellers, strangers=strangers,
     )
     return Activity("alarms", watch.step, reported), *tellers

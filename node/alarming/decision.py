@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from radnode.node.alarming.silence import expected_time
 from radnode.node.alarms import Alarm
+from radnode.node.intake.admission import calls_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from radnode.config.alarms import AlarmSettings
     from radnode.config.peers import Peer
+    from radnode.node.security.validity import Validity
     from radnode.storage.ledger import Balance
     from radnode.storage.symptoms import Some
 
@@ -21,6 +24,10 @@ DAY = timedelta(days=1)
 """What does not end by itself (a failed job, a conflict) is an alarm for so long after it last happened."""
 HEADERS_WAIT = timedelta(minutes=2)
 """Reading one takes a millisecond."""
+STRANGE = 3
+"""Once is a mistake at a keyboard."""
+ENDS_SOON, ENDS_AT_ONCE = timedelta(days=30), timedelta(days=7)
+"""When the end of a certificate is an alarm, and when it is a worse one, told anew each day."""
 OTHERS = "unknown senders"
 """What senders are called that no peer of the configuration describes: their names are not ours to repeat."""
 
@@ -48,6 +55,7 @@ class Facts:
     """What is known now. reported: what parts of this process say themselves. started_at: of this process.
 
     volume: what is wrong with the disk, empty if nothing is. refused: objects by source within the last hour.
+    strangers: by address, how often within the last hour it could not show who it is.
     """
 
     tables: Tables
@@ -57,6 +65,8 @@ class Facts:
     reserve_bytes: int = 0
     volume: str = ""
     refused: Mapping[str, int] = field(default_factory=dict)
+    strangers: Mapping[str, int] = field(default_factory=dict)
+    certificates: tuple[Validity, ...] = ()
 
 
 def alarms(facts: Facts, settings: AlarmSettings, peers: Mapping[str, Peer], now: datetime) -> list[Alarm]:
@@ -68,6 +78,8 @@ def alarms(facts: Facts, settings: AlarmSettings, peers: Mapping[str, Peer], now
             *_disk(facts, now),
             *_silence(facts, settings, peers, now),
             *_intake(facts, peers, now),
+            *_strangers(facts, peers, now),
+            *_certificates(facts.certificates, now),
             *_series(facts.tables, settings, peers, now),
             *_jobs(facts.tables, settings, now),
             *_deliveries(facts.tables, settings, now),
@@ -120,6 +132,35 @@ def _intake(facts: Facts, peers: Mapping[str, Peer], now: datetime) -> Iterator[
     oldest = facts.tables.oldest_header
     if oldest is not None and now - oldest >= HEADERS_WAIT:
         yield Alarm(name="headers", since=oldest, text=f"headers wait since {oldest:%H:%M} UTC to be read")
+
+
+def _strangers(facts: Facts, peers: Mapping[str, Peer], now: datetime) -> Iterator[Alarm]:
+    """An address is that of the source that is configured with it, or nobody's."""
+    tries: Counter[str] = Counter()
+    for address, number in facts.strangers.items():
+        owner = next((peer.name for peer in peers.values() if peer.sends and calls_from(peer, address)), OTHERS)
+        tries[owner] += number
+    for name, number in tries.items():
+        if number >= STRANGE:
+            yield Alarm(name=f"strangers:{name}", since=now, text=f"{name} could not show {number} times who it is")
+
+
+def _certificates(found: tuple[Validity, ...], now: datetime) -> Iterator[Alarm]:
+    """The worst of each owner."""
+    said: set[str] = set()
+    for each in sorted(found, key=lambda one: one.ends_at or now):
+        if each.owner in said:
+            continue
+        if each.ends_at is None:
+            yield Alarm(name=f"certificate:{each.owner}", since=now, text=each.failure)
+        elif each.ends_at - now < ENDS_SOON:
+            kind = "certificate" if each.ends_at - now < ENDS_AT_ONCE else "certificate-ends"
+            verb = "ended" if each.ends_at <= now else "ends"
+            yield Alarm(name=f"{kind}:{each.owner}", since=now,
+                        text=f"the {each.what} of {each.owner} {verb} on {each.ends_at:%d %b %Y %H:%M} UTC")
+        else:
+            continue
+        said.add(each.owner)
 
 
 def _series(tables: Tables, settings: AlarmSettings, peers: Mapping[str, Peer], now: datetime) -> Iterator[Alarm]:

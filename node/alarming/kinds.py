@@ -94,6 +94,11 @@ _ALL = (
         remedy="look at `series.not_judged` in the log and report it",
     ),
     Kind(
+        name="study", severity="error", about="number in the log", quotes=True,
+        says="a study cannot be judged for pipelines that read several series",
+        remedy="look at `study.not_judged` in the log and report it",
+    ),
+    Kind(
         name="jobs", severity="error", about="pipeline",
         says="jobs failed for good within the last day",
         remedy="`radnode jobs` says why",
@@ -142,6 +147,28 @@ _ALL = (
         name="configuration", severity="error", quotes=True,
         says="the changed file has mistakes; the last good configuration is in force",
         remedy="`radnode check` names them",
+    ),
+    Kind(
+        name="tls", severity="error", quotes=True,
+        says="changed files of the node's certificate cannot be used; the last good ones are in force",
+        remedy="put certificate, key and authority there that belong together; `radnode doctor` looks at them",
+    ),
+    Kind(
+        name="certificate", severity="error", about="node or peer", quotes=True,
+        says="a certificate has ended, ends within seven days, or cannot be read",
+        remedy="put a renewed one in its place: it is taken without a restart",
+    ),
+    Kind(
+        name="certificate-ends", severity="warning", about="node or peer",
+        says="a certificate ends within thirty days",
+        remedy="have it renewed and put the new one in its place: it is taken without a restart",
+    ),
+    Kind(
+        name="strangers", severity="warning", about="source",
+        says="three times or more within the last hour somebody could not show who it is: a wrong certificate or "
+             "token, TLS where there is none, or none where there is",
+        remedy="`tls.refused`, `association.rejected` and `request.refused` in the log say what is wrong: mend it at "
+               "the source, or its `client_certificate` or `token_file`",
     ),
     Kind(
         name="restart", severity="warning",

@@ -10,6 +10,7 @@ import structlog
 from radnode.node.alarming.decision import DAY, Facts, Tables, alarms
 from radnode.node.alarming.kinds import KINDS, kind_of, public_words, subject_of
 from radnode.node.alarming.telling import SETTLED_AFTER
+from radnode.node.security.validity import Certificates
 from radnode.storage import alarms as kept
 from radnode.storage import ledger, outbox, symptoms
 from radnode.storage.alarms import NewAlarm
@@ -51,6 +52,7 @@ class AlarmWatch:
         now: Callable[[], datetime],
         metrics: Metrics,
         on_change: Callable[[], None],
+        strangers: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._database = database
         self._store = store
@@ -58,6 +60,8 @@ class AlarmWatch:
         self._configuration = configuration
         self._reported = reported
         self._refused = refused
+        self._strangers = strangers
+        self._certificates = Certificates()
         self._now = now
         self._metrics = metrics
         self._on_change = on_change
@@ -109,7 +113,8 @@ class AlarmWatch:
             tables=tables, started_at=self._started_at,
             reported=tuple(alarm for alarm in self._reported.raised() if alarm.name != DATABASE),
             free_bytes=free_bytes, reserve_bytes=self._reserve_bytes, volume=volume,
-            refused=self._refused(),
+            refused=self._refused(), strangers=self._strangers(),
+            certificates=self._certificates.look(configuration.settings, configuration.peers),
         )
         return alarms(facts, configuration.alarms, configuration.peers, now)
 

@@ -30,7 +30,11 @@ _FREE_INFLATION = 16 * 1024 * 1024
 
 
 class NotHttp(Exception):
-    """What came is no request; the sentence says why."""
+    """What came is no request; the sentence says why. status: what it is answered with."""
+
+    def __init__(self, why: str, status: int = 400) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 class TooSlow(Exception):
@@ -69,7 +73,7 @@ class HttpStream:
             while (event := self._protocol.next_event()) is h11.NEED_DATA:
                 self._receive(deadline)
         except h11.RemoteProtocolError as error:
-            raise NotHttp(str(error)) from error
+            raise NotHttp(str(error), error.error_status_hint) from error
         if not isinstance(event, h11.Request):
             raise ConnectionLost("closed by the peer")
         fields: dict[str, str] = {}
@@ -91,7 +95,7 @@ class HttpStream:
             try:
                 event = self._protocol.next_event()
             except h11.RemoteProtocolError as error:
-                raise NotHttp(str(error)) from error
+                raise NotHttp(str(error), error.error_status_hint) from error
             if event is h11.NEED_DATA:
                 began = time.monotonic()
                 try:

@@ -21,7 +21,8 @@ MOST_PARTS = 20_000
 """Of one request. Each has a line in the answer."""
 _LONGEST_PADDING = 128
 
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,255}[0-9A-Za-z'()+_,./:=?-]")
+"""RFC 2046 5.1.1, but for its 70 characters: Orthanc's has more."""
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 
 

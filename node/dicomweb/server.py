@@ -102,12 +102,15 @@ class WebReceiver:
             host=options.host, port=options.port, serve=self.serve, deadlines=options.deadlines, strangers=strangers,
             tls=tls.current if tls else None,
         )
-        self.port = options.port
 
-    def start(self) -> int:
-        """Listen; returns the port. Raises OSError when the address is taken."""
-        self.port = self._listener.start()
-        return self.port
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._listener.port
+
+    def start(self) -> None:
+        """Listen. Raises OSError when the address is taken."""
+        self._listener.start()
 
     def stop(self) -> None:
         """Accept no more; what is being stored is still stored, then every connection is closed."""
@@ -130,7 +133,7 @@ class WebReceiver:
             order = self._order(request, connection)
             self._sit_down(connection)
         except NotHttp as error:
-            return self._turn_away(connection, stream, _Refused(400, _short(f"not a request: {error}")))
+            return self._turn_away(connection, stream, _Refused(error.status, _short(f"not a request: {error}")))
         except _Refused as refused:
             return self._turn_away(connection, stream, refused)
         connection.established = True
@@ -209,8 +212,10 @@ class WebReceiver:
             transaction.take(parts(body, order.content))
         except NoSuchType as error:
             return 415, str(error)
-        except (Malformed, NotHttp) as error:
-            return 400, _short(str(error))
+        except NotHttp as error:
+            return error.status, _short(str(error))
+        except Malformed as error:
+            return 400, str(error)
         except TooSlow:
             return 408, "the body came too slowly"
         except OverInflated:

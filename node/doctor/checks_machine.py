@@ -6,11 +6,15 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from radnode.node.alarming.decision import ENDS_SOON
 from radnode.node.doctor.finding import Finding, good, unchecked, warning, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
+
+    from radnode.node.security.validity import Validity
 
 Holder = Literal["nobody", "this node", "another program", "somebody"]
 
@@ -83,6 +87,19 @@ def secret(path: Path, mode: int, holds: str) -> Finding:
         return warning(question, f"{path} holds {holds} and {where} may read it ({stat.filemode(mode)})",
                        f"chmod {'700' if stat.S_ISDIR(mode) else '600'} {path}")
     return good(question, f"holds {holds}; only its owner may read it")
+
+
+def certificate(seen: Validity, now: datetime) -> Finding:
+    """Is it good, and for how long?"""
+    question = f"{seen.what} of {seen.owner}"
+    if seen.ends_at is None:
+        return wrong(question, seen.failure, "put it there, in PEM, readable for the account of the node")
+    ends = f"{seen.path} {'ended' if seen.ends_at <= now else 'ends'} on {seen.ends_at:%d %b %Y %H:%M} UTC"
+    if seen.ends_at <= now:
+        return wrong(question, ends, "put a renewed one in its place: it is taken without a restart")
+    if seen.ends_at - now < ENDS_SOON:
+        return warning(question, ends, "have it renewed and put the new one in its place: no restart is needed")
+    return good(question, ends)
 
 
 def clock(name: str, offset_s: float) -> Finding:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import ssl
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, make_url, select
 
+from radnode.config import security
 from radnode.config.alarms import files
 from radnode.config.loading import ConfigError, check_files, load
 from radnode.node.doctor import checks_machine, checks_peers, checks_records, facts_machine, facts_peers
 from radnode.node.doctor.checks_records import Waste
 from radnode.node.doctor.finding import Finding, good, unchecked, wrong
+from radnode.node.security.tls import TlsUnusable, client_context, server_context
+from radnode.node.security.validity import Certificates
 from radnode.node.service import check_configuration
 from radnode.storage import ledger, outbox, rebuilding, reconciling
 from radnode.storage.acknowledgements import Acknowledgements
@@ -22,7 +27,7 @@ from radnode.storage.errors import DatabaseUnavailable
 from radnode.storage.tables import JobRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from radnode.config.loading import Configuration
     from radnode.config.settings import Settings
@@ -54,7 +59,7 @@ def machine(configuration: Configuration) -> Iterator[Finding]:
     yield checks_machine.volume(settings.data, facts_machine.file_system(there), failure)
     yield checks_machine.space(facts_machine.free_bytes(there), settings.disk_reserve)
     yield from _secrets(configuration)
-    yield unchecked("certificates", "the configuration has none")
+    yield from _certificates(configuration)
     yield checks_machine.time_service(facts_machine.synchronised())
     yield (unchecked("clock against the file system", "the data folder cannot be written") if failure
            else checks_machine.clock("the file system", offset_s))
@@ -72,12 +77,37 @@ def workers(configuration: Configuration) -> Iterator[Finding]:
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     node = facts_machine.node_on(settings.data)
-    for name, host, port in (
-        ("DICOM", settings.host, settings.dicom_port), ("HTTP", settings.http_host, settings.http_port)
-    ):
+    ports = [("DICOM", settings.host, settings.dicom_port), ("HTTP", settings.http_host, settings.http_port)]
+    if settings.tls:
+        ports.append(("DICOM in TLS", settings.host, settings.tls.port))
+    if settings.dicomweb:
+        ports.append(("DICOMweb", settings.dicomweb.host, settings.dicomweb.port))
+    for name, host, port in ports:
         taken, refusal = facts_machine.listening(host, port)
         holder = facts_machine.holder(node, port) if taken else "nobody"
         yield checks_machine.port(name, host, port, holder, refusal)
+
+
+def _certificates(configuration: Configuration) -> Iterator[Finding]:
+    """Those of the node and of its peers; and whether key, chain and authority make TLS."""
+    settings, peers = configuration.settings, configuration.peers
+    seen = Certificates().look(settings, peers)
+    if not seen:
+        yield unchecked("certificates", "the configuration has none")
+    for each in seen:
+        yield checks_machine.certificate(each, datetime.now(UTC))
+    made: dict[str, Callable[[], object]] = {
+        name: partial(client_context, peer.tls) for name, peer in peers.items() if peer.tls
+    }
+    if settings.tls:
+        made["node"] = partial(server_context, settings.tls, asks=ssl.CERT_REQUIRED)
+    for name, make in made.items():
+        try:
+            make()
+        except TlsUnusable as error:
+            yield wrong(f"TLS of {name}", str(error), "correct these files")
+        else:
+            yield good(f"TLS of {name}", "certificate, key and authority fit together")
 
 
 def _secrets(configuration: Configuration) -> Iterator[Finding]:
@@ -90,6 +120,9 @@ def _secrets(configuration: Configuration) -> Iterator[Finding]:
     for (_, key), path in files(configuration.alarms):
         if key != "ca_file":
             held[path] = "a secret of the section alarms"
+    for where, path in security.files(settings, configuration.peers):
+        if where[-1] in security.SECRETS:
+            held[path] = security.SECRETS[where[-1]]
     for path, mode in facts_machine.modes(list(held)).items():
         yield checks_machine.secret(path, mode, held[path])
 

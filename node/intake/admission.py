@@ -92,6 +92,11 @@ def _of_certificate(certificate: Certificate | None) -> str:
     return "without the certificate of this peer" if certificate is None else "with a certificate of somebody else"
 
 
+def calls_from(peer: Peer, address: str) -> bool:
+    """Whether an address is the peer's own, as far as the configuration tells."""
+    return within(address, peer.hosts) if peer.hosts else peer.host == address
+
+
 def within(host: str, networks: Sequence[str]) -> bool:
     """Whether an address is one of these; of none: yes."""
     address = ipaddress.ip_address(host)

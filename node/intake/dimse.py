@@ -10,6 +10,7 @@ from radnode.node.intake.connection import Connection, Deadlines
 from radnode.node.intake.guards import Listener, OncePerMinute, Seats
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from radnode.node.intake.admission import Admission
@@ -37,7 +38,7 @@ class DicomReceiver:
     """Listens between `start` and `stop`, beside the plain port on one with TLS if there are contexts for it.
 
     admit: decides on (calling AE title, called AE title, address, certificate), for each association anew.
-    strangers: addresses that could not say who they are.
+    strangers: addresses that could not say who they are. listeners: by the setting that names their port.
     """
 
     def __init__(
@@ -60,29 +61,35 @@ class DicomReceiver:
             quiet=OncePerMinute(),
             strangers=strangers,
         )
-        ports = [(options.port, None)] + ([(options.tls_port, tls.current)] if tls else [])
-        self._listeners = [
-            Listener(host=options.host, port=port, serve=self._serve, deadlines=options.deadlines,
-                     strangers=strangers, tls=secured)
-            for port, secured in ports
-        ]
-        self.port = options.port
-        self.tls_port = options.tls_port
+        ports: dict[str, tuple[int, Callable[[], ssl.SSLContext] | None]] = {"dicom_port": (options.port, None)}
+        if tls is not None:
+            ports["tls.port"] = (options.tls_port, tls.current)
+        self.listeners = {
+            setting: Listener(host=options.host, port=port, serve=self._serve, deadlines=options.deadlines,
+                              strangers=strangers, tls=secured)
+            for setting, (port, secured) in ports.items()
+        }
 
-    def start(self) -> int:
-        """Listen; returns the plain port. `port` and `tls_port` are what was taken. Raises OSError when an address is
-        taken.
-        """
-        self.port, *secured = [listener.start() for listener in self._listeners]
-        if secured:
-            self.tls_port = secured[0]
-        return self.port
+    @property
+    def port(self) -> int:
+        """The port without TLS."""
+        return self.listeners["dicom_port"].port
+
+    @property
+    def tls_port(self) -> int:
+        """The port with TLS. Raises KeyError where there is none."""
+        return self.listeners["tls.port"].port
+
+    def start(self) -> None:
+        """Listen on all. Raises OSError when an address is taken."""
+        for listener in self.listeners.values():
+            listener.start()
 
     def stop(self) -> None:
         """Accept no more; what is being stored is still stored and answered, then every association is
         aborted.
         """
-        for listener in self._listeners:
+        for listener in self.listeners.values():
             listener.stop()
 
     def _serve(self, connection: Connection) -> None:

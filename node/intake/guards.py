@@ -88,6 +88,7 @@ class Listener:
     """Accepts on one address. `serve` runs in the connection's thread, after the handshake where there is TLS.
 
     tls: what a connection that begins now is secured with. strangers: counts addresses whose handshake failed.
+    port: once it has started, the one that was taken.
     """
 
     def __init__(
@@ -100,7 +101,8 @@ class Listener:
         strangers: RefusalTally,
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        self._address = (host, port)
+        self.port = port
+        self._host = host
         self._serve = serve
         self._deadlines = deadlines
         self._strangers = strangers
@@ -112,13 +114,12 @@ class Listener:
         self._socket: socket.socket | None = None
         self._thread = threading.Thread(target=self._accept_all, name="dicom-accept", daemon=True)
 
-    def start(self) -> int:
-        """Listen; returns the port. Raises OSError when the address is taken."""
-        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-        self._socket = socket.create_server(self._address, family=family, backlog=BACKLOG)
+    def start(self) -> None:
+        """Listen. Raises OSError when the address is taken."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._socket = socket.create_server((self._host, self.port), family=family, backlog=BACKLOG)
+        self.port = self._socket.getsockname()[1]
         self._thread.start()
-        port: int = self._socket.getsockname()[1]
-        return port
 
     def stop(self) -> None:
         """Accept no more, let every connection finish its answer, close all; harmless when repeated."""

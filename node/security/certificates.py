@@ -17,6 +17,9 @@ LARGEST_FILE = 4 * 1024 * 1024
 """Bytes of a file of certificates; the authorities of the whole web take 250 KB."""
 
 
+_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
+
+
 class CertificateUnreadable(Exception):
     """There is no certificate in PEM where one should be; the sentence says why."""
 
@@ -42,8 +45,8 @@ def from_der(content: bytes) -> Certificate:
     """The certificate that a peer showed. Raises :class:`CertificateUnreadable`."""
     try:
         return _certificate(x509.load_der_x509_certificate(content))
-    except ValueError as error:
-        raise CertificateUnreadable(f"not a certificate: {error}") from error
+    except _UNREADABLE as error:
+        raise CertificateUnreadable("what it shows is no certificate that can be read") from error
 
 
 def read(path: Path) -> list[Certificate]:
@@ -54,8 +57,22 @@ def read(path: Path) -> list[Certificate]:
         return [_certificate(each) for each in x509.load_pem_x509_certificates(content)]
     except OSError as error:
         raise CertificateUnreadable(f"{path}: {error.strerror}") from error
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise CertificateUnreadable(f"{path} holds no certificate in PEM") from error
+
+
+def next_revocations(path: Path) -> datetime:
+    """When a list of revoked certificates (PEM) has to be replaced by its next. Raises CertificateUnreadable."""
+    try:
+        with path.open("rb") as file:
+            due = x509.load_pem_x509_crl(file.read(LARGEST_FILE)).next_update_utc
+    except OSError as error:
+        raise CertificateUnreadable(f"{path}: {error.strerror}") from error
+    except _UNREADABLE as error:
+        raise CertificateUnreadable(f"{path} holds no list of revoked certificates in PEM") from error
+    if due is None:
+        raise CertificateUnreadable(f"{path} does not say when the next list comes")
+    return due
 
 
 def _certificate(found: x509.Certificate) -> Certificate:

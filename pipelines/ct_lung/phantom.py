@@ -2,11 +2,15 @@
 
 Shapes are given in patient coordinates (LPS millimetres, the origin near the carina in the midline), so the
 same chest can be sampled on an axial, sagittal, coronal or oblique grid.
+
+    python -m radnode.pipelines.ct_lung.phantom FOLDER
 """
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -15,7 +19,6 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, ImplicitVRL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
     from typing import Any
 
     from numpy.typing import NDArray
@@ -372,3 +375,14 @@ def _image(phantom: Phantom, common: Dataset, place: int, number: int) -> FileDa
     dataset.PixelData = stored.astype("<u2").tobytes()
     dataset["PixelData"].VR = "OW"
     return dataset
+
+
+def main() -> None:
+    """Write the chest of the demonstration, made coarser, into the folder that the command line names."""
+    arguments = argparse.ArgumentParser(description=main.__doc__)
+    arguments.add_argument("folder", type=Path)
+    write_series(chest_phantom(slices=64, size=128, seed=7), arguments.parse_args().folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@
     --- below this line only in a worker ---
     bundle       a MONAI bundle as a pipeline
     adapting     its configuration, pointed at images in memory and at this node's device
+    received, inverting  what stands there for LoadImage and Invertd
     own_modules  its `scripts`, apart from those of other bundles
     grids        voxels between the patient's coordinates (LPS) and MONAI's (RAS)
     answers      what its network says, as findings

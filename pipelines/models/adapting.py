@@ -12,7 +12,7 @@ Nothing of what the model computes is changed. What is changed, and why:
   the image alone;
 - `device` is this worker's, also where the configuration says cuda itself; mixed precision (`amp`) is CUDA's alone;
 - labels that were decided before they are brought back to the images' grid are brought back by nearest neighbour:
-  halfway between nothing and label 2 lies no label 1;
+  halfway between nothing and label 2 lies no label 1; and Invertd's nearest neighbour is the nearest one;
 - boxes are brought into the patient by :class:`~radnode.pipelines.models.boxes.BoxToPatientd`, which is MONAI's
   transform where images lie straight, and right where they lie askew;
 - a `Lambda` that merges channels decided one by one into numbers of its own (4 for enhancing tumour) is left out:
@@ -38,6 +38,7 @@ _REPLACED = {
     "LoadImage": "received.Received", "LoadImaged": "received.Receivedd", "LoadImageD": "received.Receivedd",
     "LoadImageDict": "received.Receivedd", "AffineBoxToWorldCoordinated": "boxes.BoxToPatientd",
     "AffineBoxToWorldCoordinateD": "boxes.BoxToPatientd", "AffineBoxToWorldCoordinateDict": "boxes.BoxToPatientd",
+    "Invertd": "inverting.Inverted", "InvertD": "inverting.Inverted", "InvertDict": "inverting.Inverted",
 }
 _KEPT_OF_LOADERS = {"_target_", "_disabled_", "keys", "allow_missing_keys", "dtype", "ensure_channel_first",
                     "image_only"}
@@ -113,7 +114,7 @@ def _component(value: Mapping[str, Any], found: _Found) -> dict[str, Any]:
     value = _without_truth(value)
     if name in _REPLACED:
         kept = _KEPT_OF_LOADERS if name.startswith("LoadImage") else set(value)
-        options = {key: each for key, each in value.items() if key in kept}
+        options = {key: _walk(each, found) for key, each in value.items() if key in kept}
         return {**options, "_target_": f"radnode.pipelines.models.{_REPLACED[name]}"}
     if name == _WEIGHTS:
         found.weights.append(dict(value))

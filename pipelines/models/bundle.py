@@ -18,6 +18,8 @@ from monai.bundle.config_parser import ConfigParser
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.models import description, flat, grids, kinds
 from radnode.pipelines.models.adapting import DEVICE, ITEMS, LAST_FORM, START_UP, WEIGHTS, adapt, reads_plain_images
+from radnode.pipelines.models.finite import Watch
+from radnode.pipelines.models.outside import outside
 from radnode.pipelines.models.own_modules import OwnModules
 from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_only
 
@@ -37,6 +39,7 @@ class BundlePipeline:
         self._said = description.metadata(folder)
         self._reads = description.images_read(folder, self._said)
         self._own = OwnModules(folder)
+        self._watch = Watch()
         self._items: list[Any] = [{}]  # an engine counts once, when it is made, what an epoch holds
         self._evaluator: Any = None
         self._output: Any = None
@@ -48,10 +51,10 @@ class BundlePipeline:
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises RunFailed, naming the bundle and what is wrong with it."""
         wanted = kinds.output(self._said, self._folder.name, images.modality)
+        if self._evaluator is None or self._device != context.device:
+            context.stage("loading")
+            self.open(context.device)
         with self._own.active():
-            if self._evaluator is None or self._device != context.device:
-                context.stage("loading")
-                self._open(context.device)
             context.stage("running the bundle")
             if images.projections:
                 given_each = [self._evaluate(self._picture(each)) for each in images.projections]
@@ -69,6 +72,11 @@ class BundlePipeline:
             raise RunFailed(f"bundle {self._folder.name} reads {', '.join(missing)} as well; it got one series")
         return {key: grids.to_monai(*[volumes[name] for name in names] or [images.volume])
                 for key, names in self._reads.keys.items()}
+
+    def open(self, device: str) -> None:
+        """Load its network on that device, as the first run would. Raises RunFailed."""
+        with self._own.active():
+            self._open(device)
 
     def _picture(self, image: Projection | ColourImage) -> dict[str, Any]:
         """One image under the bundle's key."""
@@ -93,8 +101,12 @@ class BundlePipeline:
                 evaluator = parser.get_parsed_content("evaluator")
                 for each in parser.get_parsed_content(WEIGHTS):
                     load_weights(folder, Path(each["path"]), each["into"], strict=bool(each["strict"]))
+                    for network in each["into"].values():
+                        self._watch.over(network)
                 last_form = parser.get_parsed_content(LAST_FORM)
                 post = parser.get_parsed_content("postprocessing") if "postprocessing" in adapted else None
+        except OSError as error:
+            raise RunFailed(f"bundle {folder.name} cannot be opened: {outside(error)}") from error
         except (ImportError, pydoc.ErrorDuringImport, AttributeError, KeyError, TypeError, ValueError,
                 RuntimeError) as error:
             raise RunFailed(f"bundle {folder.name} cannot be opened: {_why(error)}") from error
@@ -109,9 +121,12 @@ class BundlePipeline:
         try:
             with torch.inference_mode():
                 self._evaluator.run()
+                self._watch.check()
                 for last_form in self._last_form:
                     self._output = last_form(self._output)
             output = self._output
+        except OSError as error:
+            raise RunFailed(f"bundle {self._folder.name}: {outside(error)}") from error
         except (KeyError, TypeError, ValueError, IndexError, NotImplementedError) as error:
             raise RunFailed(f"bundle {self._folder.name} failed on these images: {_innermost(error)}") from error
         finally:

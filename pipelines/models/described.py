@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.models import answers, model_file
+from radnode.pipelines.models.outside import outside
 from radnode.pipelines.models.preparing import decide, infer, prepare
 from radnode.pipelines.models.runtimes import Network, open_network
 from radnode.pipelines.models.store import StoreError
@@ -44,13 +45,17 @@ class DescribedPipeline:
             raise RunFailed("model.yaml says no `input` or no `output`")
         if self._network is None or self._device != context.device:
             context.stage("loading")
-            self._network = self._open(context.device)
-            self._device = context.device
+            self._load(context.device)
+        network = self._network
+        if network is None:
+            raise RunFailed("its network is not loaded")
         context.stage("preparing")
         image, remarks = prepare(images.volume, said.input)
         context.stage("running the network")
         try:
-            answer = infer(self._network, image, said.input, context.device)
+            answer = infer(network, image, said.input, context.device)
+        except OSError as error:
+            raise RunFailed(outside(error)) from error
         except (TypeError, ValueError, IndexError, NotImplementedError) as error:
             raise RunFailed(f"its network failed on these images: {_line(error)}") from error
         except RuntimeError as error:
@@ -64,7 +69,14 @@ class DescribedPipeline:
         found = answers.segments(labels, names, images.volume)
         return replace(found, remarks=(*remarks, *found.remarks))
 
-    def _open(self, device: str) -> Network:
+    def open(self, device: str) -> None:
+        """Load its network on that device, as the first run would. Raises RunFailed."""
+        try:
+            self._load(device)
+        except RunFailed as error:
+            raise RunFailed(f"model {self._folder.name}: {error}") from error
+
+    def _load(self, device: str) -> None:
         path = self._folder / self._said.model
         if self._said.sha256 and path.is_file():
             with path.open("rb") as content:
@@ -72,7 +84,7 @@ class DescribedPipeline:
             if found != self._said.sha256:
                 raise RunFailed(f"{path.name} has the SHA-256 {found[:12]}, model.yaml says {self._said.sha256[:12]}: "
                                 "it is damaged or another version; download it again")
-        return open_network(self._said.runtime, path, device)
+        self._network, self._device = open_network(self._said.runtime, path, device), device
 
 
 def _of_the_device(error: RuntimeError) -> bool:

@@ -15,8 +15,9 @@ from monai.data.meta_tensor import MetaTensor
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.models import answers, nnunet_folder
+from radnode.pipelines.models.finite import finite
 from radnode.pipelines.models.model_file import Input
-from radnode.pipelines.models.preparing import finite, prepare
+from radnode.pipelines.models.preparing import prepare
 from radnode.pipelines.models.store import StoreError
 from radnode.pipelines.models.weights import tensors_and_arrays_only
 
@@ -49,22 +50,31 @@ class NnunetPipeline:
             raise RunFailed(str(error)) from error
         self._opened: _Opened | None = None
 
-    def run(self, images: StudyImages, context: RunContext) -> Findings:
-        """Read the images. Raises RunFailed, naming the model and what is wrong with it."""
+    def open(self, device: str) -> None:
+        """Load its networks on that device, as the first run would. Raises RunFailed."""
         try:
-            if self._opened is None or self._opened.device != context.device:
-                context.stage("loading")
-                self._opened = _open(self._folder, context.device)
-            context.stage("running nnU-Net")
-            return _run(self._opened, images, self._said.input or Input())
+            self._opened = _open(self._folder, device)
         except (RunFailed, StoreError) as error:
             raise RunFailed(f"model {self._folder.name}: {error}") from error
 
+    def run(self, images: StudyImages, context: RunContext) -> Findings:
+        """Read the images. Raises RunFailed, naming the model and what is wrong with it."""
+        if self._opened is None or self._opened.device != context.device:
+            context.stage("loading")
+            self.open(context.device)
+        context.stage("running nnU-Net")
+        try:
+            return _run(self._opened, images, self._said.input or Input())
+        except RunFailed as error:
+            raise RunFailed(f"model {self._folder.name}: {error}") from error
 
-def _run(opened: _Opened, images: StudyImages, said: Input) -> Findings:
+
+def _run(opened: _Opened | None, images: StudyImages, said: Input) -> Findings:
     from nnunetv2.inference.export_prediction import (  # noqa: PLC0415 - an extra
         convert_predicted_logits_to_segmentation_with_correct_shape as back_to_the_image,
     )
+    if opened is None:
+        raise RunFailed("its networks are not loaded")
     image, _ = prepare(images.volume, Input(orientation=said.orientation))
     affine = image.affine
     # nnU-Net's axes are (z, y, x).

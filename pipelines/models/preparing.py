@@ -20,6 +20,7 @@ from monai.transforms.spatial.functional import spatial_resample
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.models import grids
+from radnode.pipelines.models.finite import finite
 
 if TYPE_CHECKING:
     from radnode.pipelines.geometry import Volume
@@ -66,16 +67,6 @@ def infer(network: Network, image: MetaTensor, said: Input, device: str) -> Meta
                         "(1, channels, and the three sizes of the image)")
     return MetaTensor(finite(answer)[0].float().cpu(), affine=image.affine)
 
-
-def finite(answer: torch.Tensor) -> torch.Tensor:
-    """The answer of a network itself: of numbers that are none the first class would win, as if nothing were there.
-
-    Raises RunFailed for NaN and infinite values.
-    """
-    if not bool(torch.isfinite(answer).all()):
-        raise RunFailed("its network answers with values that are no numbers (NaN or infinite): its weights are "
-                        "damaged, or the images are not scaled as in its training; compare both with its publication")
-    return answer
 
 
 def decide(answer: MetaTensor, said: Output, volume: Volume) -> torch.Tensor:

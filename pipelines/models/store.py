@@ -7,6 +7,7 @@ that: a changed file). Reading the store runs no code of a model.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,17 +15,23 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PINS = "models.json"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 FIRST_SERIES_NUMBER, SERIES_NUMBERS_EACH = 20_000, 20
 MOST_BYTES = 20 * 1024**3
+_CURES = {
+    errno.ENOSPC: "nothing was added; make room on the disk of the model store",
+    errno.EDQUOT: "nothing was added; make room on the disk of the model store",
+    errno.EACCES: "nothing was added; run the command as the node's user, and let that user read the file",
+}
 _LEFT_OUT = {"__pycache__", ".git"}
 
 
@@ -98,11 +105,30 @@ def name_of(source: Path) -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"_v\d+(\.\d+)*$", "", stem)).strip("-")
 
 
-def add(store: Path, source: Path, *, name: str, sha256: str | None = None) -> Pin:
+def add(
+    store: Path,
+    source: Path,
+    *,
+    name: str,
+    sha256: str | None = None,
+    examine: Callable[[Path], object] = lambda _: None,
+) -> Pin:
     """Take a folder or a zip file into the store and pin it. A folder that already lies in the store stays there.
 
-    sha256: of a zip file's bytes, or :func:`digest` of a folder; compared before anything is kept. Raises StoreError.
+    sha256: of a zip file's bytes, or :func:`digest` of a folder; compared before anything is kept. examine: is given
+    the model's folder before it is kept, and raises StoreError for one that cannot be used. Raises StoreError.
     """
+    try:
+        return _add(store, source, name, sha256, examine)
+    except shutil.Error as error:  # of several files; each entry is (source, target, why)
+        raise StoreError(f"{error.args[0][0][0]} cannot be read ({error.args[0][0][2]}); nothing was added") from error
+    except OSError as error:
+        said = error.strerror or type(error).__name__
+        cure = _CURES.get(error.errno or 0, "nothing was added; try again")
+        raise StoreError(f"{error.filename or store}: {said}; {cure}") from error
+
+
+def _add(store: Path, source: Path, name: str, sha256: str | None, examine: Callable[[Path], object]) -> Pin:
     if not NAME.fullmatch(name):
         raise StoreError(f"{name!a} is no name for a model; use lower-case words joined by hyphens, like spleen-ct")
     known = dict(pins(store))
@@ -110,7 +136,8 @@ def add(store: Path, source: Path, *, name: str, sha256: str | None = None) -> P
         raise StoreError(f"a model {name} is there already; `radnode models remove {name}` first")
     store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store, prefix=".adding-") as temporary:
-        folder = _brought(source, Path(temporary), sha256)
+        folder = _brought(source, Path(temporary) / name, sha256)
+        examine(folder)
         found = digest(folder)
         inside = source.is_dir() and source.resolve().parent == store.resolve()
         target = source.resolve() if inside else store / name
@@ -135,9 +162,8 @@ def remove(store: Path, name: str) -> None:
     shutil.rmtree(store / pin.folder, ignore_errors=True)
 
 
-def _brought(source: Path, temporary: Path, sha256: str | None) -> Path:
-    """A copy of the model's folder in `temporary`."""
-    target = temporary / "model"
+def _brought(source: Path, target: Path, sha256: str | None) -> Path:
+    """A copy of the model's folder, in `target`."""
     if source.is_dir():
         shutil.copytree(source, target, ignore=lambda _, names: [name for name in names if name in _LEFT_OUT])
         if sha256 is not None and digest(target) != sha256.lower():
@@ -162,13 +188,17 @@ def _extract(source: Path, target: Path) -> None:
             inside = (target / info.filename).resolve()
             if not inside.is_relative_to(target.resolve()) or (info.external_attr >> 16) & 0o170000 == 0o120000:
                 raise StoreError(f"{source} holds {info.filename!a}, which would lie outside the model's folder")
-        archive.extractall(target)
+        try:
+            archive.extractall(target)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+            raise StoreError(f"{source} is damaged or locked by a password ({error}); get it anew") from error
 
 
 def _only_folder(folder: Path) -> Path:
-    """Zip files often hold one folder that holds everything."""
-    entries = [entry for entry in folder.iterdir() if entry.name != "__MACOSX"]
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
+    """Zip files often hold one folder that holds everything, or a folder in a folder."""
+    entries = [entry for entry in folder.iterdir() if entry.name not in ("__MACOSX", ".DS_Store")]
+    alone = len(entries) == 1 and entries[0].is_dir()
+    return _only_folder(entries[0]) if alone else folder
 
 
 def _files(folder: Path) -> Iterator[Path]:

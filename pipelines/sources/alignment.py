@@ -128,16 +128,16 @@ def _optimise(itk: Any, fixed: Any, moving: Any, start: Any) -> tuple[Any, float
     method = itk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)  # sums of several threads differ in their last digit from run to run
     method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
-    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(min(1.0, _SAMPLES / float(np.prod(fixed.GetSize()))), seed=_SEED)
     method.SetInterpolator(itk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0, minStep=1e-3, numberOfIterations=200, relaxationFactor=0.6
+        learningRate=2.0, minStep=1e-4, numberOfIterations=400, relaxationFactor=0.8
     )
     method.SetOptimizerScalesFromPhysicalShift()
     small = min(fixed.GetSize() + moving.GetSize()) < 32
     method.SetShrinkFactorsPerLevel([1, 1] if small else [3, 1])
-    method.SetSmoothingSigmasPerLevel([3, 1])
+    method.SetSmoothingSigmasPerLevel([4, 2])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     transform = itk.Euler3DTransform(start)
     method.SetInitialTransform(transform, inPlace=True)

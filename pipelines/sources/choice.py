@@ -72,6 +72,15 @@ class _Fit:
     spacing_mm: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contrast:
+    """What the study says of contrast medium: whether the agent tells series apart, and when the first series with it
+    was acquired, "" if that is not said."""
+
+    agent_tells: bool
+    given_at: str
+
+
 _RANKS = ("it has the reference's frame of reference", "it says itself what it shows", "it is original, not derived",
           "it covers more")
 
@@ -79,12 +88,9 @@ _RANKS = ("it has the reference's frame of reference", "it says itself what it s
 def choose(series: Sequence[Series], inputs: Sequence[Input], *, registers: bool) -> tuple[Choice, ...]:
     """Choose a stack for every input. registers: whether another frame of reference is taken where none is shared."""
     candidates = [(each, wanted, _stacks(each, wanted)) for wanted in inputs for each in _in_order(series)]
-    contrast_from = {
-        modality: _first_contrast(
-            [stack for _, wanted, (stacks, _) in candidates if wanted.modality == modality for stack in stacks]
-        )
-        for modality in {each.modality for each in inputs}
-    }
+    about = {modality: _contrast(modality, series, [stack for _, wanted, (stacks, _) in candidates
+                                                    if wanted.modality == modality for stack in stacks])
+             for modality in {each.modality for each in inputs}}
     found: list[Choice] = []
     for wanted in inputs:
         reference = found[0].stack if found else None
@@ -96,7 +102,7 @@ def choose(series: Sequence[Series], inputs: Sequence[Input], *, registers: bool
                 judged.append(_judged(each.series_instance_uid, each.headers, "", against))
             for stack in stacks:
                 try:
-                    fits.append(_fit(stack, wanted, reference, registers, contrast_from[wanted.modality]))
+                    fits.append(_fit(stack, wanted, reference, registers, about[wanted.modality]))
                 except Unfit as unfit:
                     judged.append(_judged(stack.series_instance_uid, stack.headers, stack.stands_for, str(unfit)))
         found.append(_best(wanted, fits, judged))
@@ -149,14 +155,17 @@ def _stacks(series: Series, wanted: Input) -> tuple[list[Stack], str]:
     return split(series.series_instance_uid, kept), ""
 
 
-def _fit(stack: Stack, wanted: Input, reference: Stack | None, registers: bool, contrast_from: str) -> _Fit:
+def _fit(stack: Stack, wanted: Input, reference: Stack | None, registers: bool, contrast: _Contrast) -> _Fit:
     """How well a stack fits. Raises Unfit."""
-    found = [evidence(header, wanted.content, wanted.modality) for header in stack.headers]
+    found = [evidence(header, wanted.content, wanted.modality, agent_tells=contrast.agent_tells)
+             for header in stack.headers]
     for header in stack.headers:
         for condition in wanted.where:
             _demand(condition, header)
     _refuse_shape(stack, wanted)
-    if wanted.content in (Content.T1, Content.NATIVE) and contrast_from and _acquired(stack) > contrast_from:
+    if wanted.content in (Content.T1, Content.NATIVE) and contrast.given_at and (
+        _acquired(stack) > contrast.given_at
+    ):
         raise Unfit("it was acquired after the first series with contrast medium")
     same = reference is None or stack.text("FrameOfReferenceUID") == reference.text("FrameOfReferenceUID") != ""
     if not same and not registers:
@@ -288,10 +297,11 @@ def _same(one: Stack, other: Stack) -> bool:
         one.headers[0].get("SOPInstanceUID") == other.headers[0].get("SOPInstanceUID"))
 
 
-def _first_contrast(stacks: Sequence[Stack]) -> str:
-    """When the first series with contrast medium was acquired; "" if that is not said."""
-    times = [_acquired(stack) for stack in stacks if contrast_said(stack.headers[0])[0]]
-    return min((time for time in times if time), default="")
+def _contrast(modality: str, series: Sequence[Series], stacks: Sequence[Stack]) -> _Contrast:
+    first = [each.headers[0] for each in series if each.headers and each.headers[0].get("Modality") == modality]
+    tells = len(first) < 2 or not all(each.get("ContrastBolusAgent") for each in first)
+    times = [_acquired(stack) for stack in stacks if contrast_said(stack.headers[0], agent_tells=tells)[0]]
+    return _Contrast(agent_tells=tells, given_at=min((time for time in times if time), default=""))
 
 
 def _acquired(stack: Stack) -> str:

@@ -46,6 +46,7 @@ _WITHOUT = (r"without|\bw ?o\b|non ?contrast|no contrast|unenhanced|\bnativ|\bpr
             r"\bsin\b|\bsenza\b|\bplain\b|\bnc\b|t1n\b|non ?ce\b")
 _WITH = (r"(?<![a-z])(?:ce|gd|gado[a-z]*|gad|km|kontrast[a-z]*|contraste?|contrasto|mdc|inj[a-z]*|post(?! ?op)|"
          r"dotarem|gadovist|magnevist|prohance)\b|t1(?:w|wi)? ?(?:c|ce|gd|gad|km|post)\b|\+ ?(?:c|gd|km|ce)?\b|c ?\+")
+AGENT_GIVEN = "Contrast/Bolus Agent is given"
 _NO_AGENT = {"", "no", "none", "non", "ohne", "nein", "n", "-", "0", "false"}
 _LATE_ARTERIAL = re.compile(r"late art")
 
@@ -127,8 +128,11 @@ def content_of(word: str, modality: str) -> Content | None:
             "DIFFUSION": Content.HIGH_B}.get(weighting)
 
 
-def evidence(header: Header, wanted: Content, modality: str) -> Evidence:
-    """Why an image of that modality agrees with what is wanted. Raises Unfit."""
+def evidence(header: Header, wanted: Content, modality: str, *, agent_tells: bool = True) -> Evidence:
+    """Why an image of that modality agrees with what is wanted. Raises Unfit.
+
+    agent_tells: False where every series of the study names a contrast agent, also those before it was given.
+    """
     name = name_of(header)
     said = named(name)
     if "LOCALISER" in said.others and wanted not in (Content.ADC,):
@@ -140,12 +144,12 @@ def evidence(header: Header, wanted: Content, modality: str) -> Evidence:
     if wanted is Content.ANY:
         return Evidence(certain=True)
     if wanted in (Content.NATIVE, *_DELAYS):
-        return _of_phase(header, wanted, said, name)
+        return _of_phase(wanted, said, name, _delay_s(header), contrast_said(header, agent_tells=agent_tells))
     if modality != "MR":
         raise Unfit(f"{wanted.value} is nothing that {modality} shows")
     if wanted in (Content.ADC, Content.HIGH_B, Content.LOW_B):
         return _of_diffusion(header, wanted, said, name)
-    return _of_weighting(header, wanted, said, name)
+    return _of_weighting(header, wanted, said, name, contrast_said(header, agent_tells=agent_tells))
 
 
 def name_of(header: Header) -> str:
@@ -159,18 +163,23 @@ def name_of(header: Header) -> str:
     return " ".join(word for word in words if word)
 
 
-def contrast_said(header: Header) -> tuple[bool | None, str]:
-    """Whether contrast medium was given, None when nothing says; and who says it, or that they contradict."""
-    in_names = named(" ".join(str(header.get(keyword) or "") for keyword in _NAMES[:2])).contrast
+def contrast_said(header: Header, *, agent_tells: bool = True) -> tuple[bool | None, str]:
+    """Whether contrast medium was given, None when nothing says; and who says it, or that they contradict.
+
+    The protocol's name is that of the whole examination on many scanners ("with and without contrast"): it is asked
+    only where the series has no description.
+    """
+    names = str(header.get("SeriesDescription") or header.get("ProtocolName") or "")
+    in_names = named(names).contrast
     agent = str(header.get("ContrastBolusAgent") or "").strip()
-    given = agent.casefold() not in _NO_AGENT
+    given = agent_tells and agent.casefold() not in _NO_AGENT
     if len(in_names) == 2:
         return None, "its name says both with and without contrast medium"
     if in_names == (False,) and given:
         return None, f"its name says without contrast medium, Contrast/Bolus Agent says {agent[:32]}"
     if in_names:
         return in_names[0], f"its name says {'with' if in_names[0] else 'without'} contrast medium"
-    return (True, "Contrast/Bolus Agent is given") if given else (None, "")
+    return (True, AGENT_GIVEN) if given else (None, "")
 
 
 def weighting_by_times(header: Header) -> str:
@@ -216,7 +225,9 @@ def is_derived(header: Header) -> bool:
     return "DERIVED" in _values(header.get("ImageType"))[:1]
 
 
-def _of_weighting(header: Header, wanted: Content, said: Named, name: str) -> Evidence:
+def _of_weighting(
+    header: Header, wanted: Content, said: Named, name: str, contrast: tuple[bool | None, str]
+) -> Evidence:
     weighting = "T1" if wanted in (Content.T1, Content.T1C) else wanted.value
     times = weighting_by_times(header)
     kinds = set(said.weightings)
@@ -233,14 +244,15 @@ def _of_weighting(header: Header, wanted: Content, said: Named, name: str) -> Ev
         raise Unfit("neither its name nor its times say what it shows")
     reasons = [f"its name says {weighting}"] * (weighting in kinds)
     reasons += [f"its times ({_times(header)}) say {times}"] * bool(times)
-    given, why = contrast_said(header)
+    given, why = contrast
     if given is None and why:
         raise Unfit(why)
     if wanted is Content.T1C and not given:
         raise Unfit(why or "nothing says that contrast medium was given")
     if wanted is Content.T1 and given:
         raise Unfit(why)
-    certain = weighting in kinds and (given is not None or wanted is not Content.T1)
+    named_so = given is not None and why != AGENT_GIVEN
+    certain = weighting in kinds and (named_so or weighting != "T1")
     if wanted not in (Content.T1, Content.T1C) and given:
         certain = False  # after contrast medium it serves, where there is none before
     return Evidence(certain=certain, reasons=(*reasons, *([why] if why else [])))
@@ -265,8 +277,10 @@ def _of_diffusion(header: Header, wanted: Content, said: Named, name: str) -> Ev
     return Evidence(certain=True, reasons=(f"its b-value is {value:g} s/mm2",))
 
 
-def _of_phase(header: Header, wanted: Content, said: Named, name: str) -> Evidence:
-    given, why = contrast_said(header)
+def _of_phase(
+    wanted: Content, said: Named, name: str, delay: float | None, contrast: tuple[bool | None, str]
+) -> Evidence:
+    given, why = contrast
     if len(said.phases) > 1:
         raise Unfit(f"its name says {' and '.join(said.phases).lower()} ({name})")
     if given is None and why:
@@ -277,7 +291,6 @@ def _of_phase(header: Header, wanted: Content, said: Named, name: str) -> Eviden
         return Evidence(certain=given is False, reasons=(why or "nothing says that contrast medium was given",))
     if given is False:
         raise Unfit(why)
-    delay = _delay_s(header)
     low, high = _DELAYS[wanted]
     if said.phases and said.phases[0].lower() != wanted.value:
         raise Unfit(f"its name says {said.phases[0].lower()} ({name})")

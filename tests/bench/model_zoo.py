@@ -32,6 +32,8 @@ from support.chest import write_chest  # noqa: E402
 from support.node import RADNODE  # noqa: E402
 from support.validators import Rejected, validate  # noqa: E402
 
+from radnode.pipelines.results.identity import derived_uid  # noqa: E402
+
 LONGEST_S = 900
 SLICES, SIZE, SPACING_MM = 32, 64, 1.5
 HEAD = """# Bundles of the MONAI Model Zoo
@@ -127,6 +129,7 @@ def attempt(source: Path, work: Path) -> tuple[str, str]:
     write_chest(images, slices=SLICES, size=SIZE)
     listed = run([RADNODE, "models", "list", "--config", config]).stdout
     adjust(images, as_mr=" MR " in listed)
+    several(images, re.findall(r"^reads .*?: \w+, ([\w-]+)", added.stdout, re.MULTILINE))
     tried = run([RADNODE, "models", "try", "zoo", images, "--output", work / "out", "--config", config])
     if tried.returncode:
         return f"no: {last(tried.stderr) or f'ended with {tried.returncode}'}", ""
@@ -157,6 +160,21 @@ def adjust(folder: Path, *, as_mr: bool) -> None:
         if as_mr:
             in_mr(image)
         image.save_as(path)
+
+
+def several(folder: Path, contents: list[str]) -> None:
+    """The same images as a series for each content, called as it is and acquired one after the other."""
+    for path in sorted(folder.glob("*.dcm")) if contents else ():
+        for number, content in enumerate(contents):
+            image = pydicom.dcmread(path)
+            # Whatever comes after contrast medium is no native image.
+            before = content in ("T1", "native")
+            image.AcquisitionDate, image.AcquisitionTime = "20260101", f"{9 if before else 10:02}{number:02}00"
+            image.SeriesDescription, image.SeriesInstanceUID = content, derived_uid(image.SeriesInstanceUID, number)
+            image.SOPInstanceUID = derived_uid(image.SOPInstanceUID, number)
+            image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+            image.save_as(path.with_suffix(f".{number}.dcm"))
+        path.unlink()
 
 
 def in_mr(image: pydicom.Dataset) -> None:

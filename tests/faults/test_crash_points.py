@@ -7,15 +7,19 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from sqlalchemy import text, update
 from support.databases import a_node_of_the_first_version
-from support.mortal import MortalNode, answer_to
+from support.mortal import MortalNode, answer_to, body_of
+from support.network import free_port
 from support.node import modality
 from support.receiver import data_set
+from support.stow import RELATED, STUDIES, file, multipart, stored
 from support.waiting import eventually
 
 from radnode.storage.tables import HeaderRow, InstanceRow, RemovalRow
@@ -190,3 +194,39 @@ def test_K20_a_checkpoint_a_vacuum_or_a_back_up_that_is_cut_leaves_a_database_th
 def _results(database: Database) -> list[tuple[int, str]]:
     with database.read() as session:
         return [(number, form) for number, form in session.execute(text("SELECT id, form FROM result_objects"))]
+
+
+def test_K4_K5_an_instance_stored_by_stow_survives_a_death_of_the_node_whole_or_not_at_all(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("a token")
+    port = free_port()
+    web = modality()
+    with MortalNode(
+        tmp_path / "node", routes=[], settings={"dicomweb": {"port": port}},
+        peers=[replace(web, more={**web.more, "token_file": str(token)})],
+    ) as node:  # fmt: skip
+        sent: dict[str, bytes] = {}
+
+        def store(*numbers: int) -> httpx.Response:
+            for number in numbers:
+                sent[f"1.2.3.{number}"] = body_of(file(number))
+            return httpx.post(
+                f"http://127.0.0.1:{port}{STUDIES}", content=multipart(*map(file, numbers)), trust_env=False,
+                headers={"Authorization": "Bearer a token", "Content-Type": RELATED}, timeout=30,
+            )  # fmt: skip
+
+        for number, place in enumerate((
+            ("after", "node.intake.spooling:Spooled.write", 2),
+            ("before", "storage.files:SystemOps.link", 2),
+            ("after", "storage.receptions:record", 2),
+        )):  # fmt: skip
+            node.arm(*place)
+            with pytest.raises(httpx.TransportError):
+                store(10 * number + 1, 10 * number + 2)
+            node.dies()
+            node.start()
+            assert node.spooled() == []
+            assert node.count(InstanceRow, InstanceRow.sop_instance_uid == f"1.2.3.{10 * number + 1}") == 1, "the first"
+            again = store(10 * number + 1, 10 * number + 2)
+            assert (again.status_code, len(stored(again))) == (200, 2)
+        node.assert_kept_once(sent)

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-TARGETS = ("headers", "routes", "intake")
+TARGETS = ("headers", "routes", "intake", "dicomweb")
 TESTS = Path(__file__).resolve().parent.parent
 _DONE = re.compile(r"Done (\d+) runs in (\d+) second")
 

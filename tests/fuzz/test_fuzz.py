@@ -13,7 +13,7 @@ RUN = Path(__file__).with_name("run.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["headers", "routes", "intake"])
+@pytest.mark.parametrize("target", ["headers", "routes", "intake", "dicomweb"])
 def test_any_bytes_are_read_or_refused_with_a_declared_exception(target: str, tmp_path: Path) -> None:
     command = [sys.executable, RUN, "--target", target, "--seconds", "60", "--findings", tmp_path]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from monai.inferers.utils import sliding_window_inference
 from support import described, validators
 from support.chest import write_chest
+from support.node import RADNODE
 
 from radnode.pipelines.contract import RunState
 from radnode.pipelines.inspection import try_pipeline
@@ -82,3 +84,25 @@ def test_the_same_network_gives_the_same_segmentation_in_every_runtime(
     seg = pydicom.dcmread(tmp_path / "out" / "SEG-1.dcm")
     algorithm = seg.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
     assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("tiny", "1.2.3")
+
+
+def test_the_check_says_in_one_line_for_each_model_whether_it_can_be_used(tmp_path: Path) -> None:
+    config = tmp_path / "radnode.yaml"
+    config.write_text("node:\n  data: data\npeers: {}\nroutes: []\n")
+    models = tmp_path / "data" / "models"
+    for name in ("sound", "changed", "weightless", "mistaken"):
+        folder = described.write_model(tmp_path / name)
+        if name == "weightless":
+            (folder / "model.pt").unlink()
+        if name == "mistaken":
+            (folder / "model.yaml").write_text("name: Nothing else\n")
+        store.add(models, folder, name=name)
+    (models / "changed" / "model.pt").write_bytes(b"other weights")
+    checked = subprocess.run([RADNODE, "models", "check", "--config", config], capture_output=True, text=True,
+                             timeout=300, check=False)
+    assert checked.returncode == 1
+    lines = dict(line.split(": ", 1) for line in checked.stdout.splitlines())
+    assert lines["sound"].endswith(", as added, opens")
+    assert "not those that were added" in lines["changed"]
+    assert "model.pt is not in its folder; download it" in lines["weightless"]
+    assert "missing `version`" in lines["mistaken"]

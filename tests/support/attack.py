@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SILENT, TRICKLING, BOASTING = 200, 12, 1
+SILENT_IN_TLS = 30
 _HOSTS = [f"127.0.0.{number}" for number in range(2, 12)]
 _LONGEST_PDU = struct.pack(">BxL", 4, 0xFFFFFFFF)
 
@@ -43,8 +44,9 @@ class Attack:
     ahead, which has an association in order and may keep it.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls_port: int) -> None:
         self.tally = Tally()
+        self._tls_port = tls_port
         self._port = port
         self._over = threading.Event()
         self._open: list[Peer] = []
@@ -55,7 +57,8 @@ class Attack:
         ]
 
     def __enter__(self) -> Self:
-        self._open = [Peer(self._port, source=_HOSTS[number % len(_HOSTS)]) for number in range(SILENT)]
+        ports = [self._port] * SILENT + [self._tls_port] * SILENT_IN_TLS
+        self._open = [Peer(port, source=_HOSTS[number % len(_HOSTS)]) for number, port in enumerate(ports)]
         for thread in self._threads:
             thread.start()
         return self

@@ -69,7 +69,7 @@ class Authority:
         """A list of what is revoked."""
         now = datetime.now(UTC)
         builder = x509.CertificateRevocationListBuilder().issuer_name(self._name).last_update(now - DAY)
-        builder = builder.next_update(now + 30 * DAY)
+        builder = builder.next_update(now + 60 * DAY)
         for pair in pairs:
             revoked = x509.RevokedCertificateBuilder().serial_number(pair.made.serial_number).revocation_date(now)
             builder = builder.add_revoked_certificate(revoked.build())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -59,7 +60,10 @@ def write_model(folder: Path, runtime: str = "torchscript", network: torch.nn.Mo
     elif runtime == "torch-export":
         torch.export.save(torch.export.export(network, (example,)), folder / "model.pt2")
     elif runtime == "onnx":
-        torch.onnx.export(network.eval(), (example,), str(folder / "model.onnx"), external_data=False, verbose=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch 2.13's exporter about itself
+            target = str(folder / "model.onnx")
+            torch.onnx.export(network.eval(), (example,), target, external_data=False, verbose=False)
     elif runtime == "tensorflow.js":
         _write_tensorflow_js(network, folder)
     return folder

@@ -71,6 +71,7 @@ class Orthanc:
         forward: Forwarding = "nothing",
         stable_age_s: int = 2,
         unknown_classes: bool = True,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.ae_title = ae_title
@@ -80,6 +81,7 @@ class Orthanc:
         self._forward = forward
         self._stable_age_s = stable_age_s
         self._unknown_classes = unknown_classes
+        self._more = more or {}
         self._program: Program | None = None
 
     def __enter__(self) -> Orthanc:
@@ -125,6 +127,10 @@ class Orthanc:
     def post(self, path: str, body: object) -> Any:
         """REST POST, decoded."""
         return json.loads(self._call("POST", path, json.dumps(body).encode()))
+
+    def resources(self, study_instance_uid: str) -> list[str]:
+        """What Orthanc calls the instances of a study."""
+        return [identifier for identifier, _ in self._tagged(study_instance_uid, {})]
 
     def forward_again(self, study_instance_uid: str) -> None:
         """What an administrator does by hand: the whole study to the node once more, results included."""
@@ -186,6 +192,7 @@ class Orthanc:
                 "StudiesMetadata": "Full",
                 "SeriesMetadata": "Full",
             },
+            **self._more,
         }
 
     def _scripts(self) -> list[str]:

@@ -125,3 +125,44 @@ def test_a_pipeline_that_cannot_be_imported_fails_by_name() -> None:
     text = sample_pipelines.manifest_text().replace("sample_pipeline.code", "no_such_module")
     with pytest.raises(RunFailed, match="no_such_module:Sample"):
         load(Registry(manifests={"sample": parse(text)}, refused={}), "sample")
+
+
+_ONE = "modality: CT\nsheared: false\nmin_slices: 3\n"
+_SEVERAL = """\
+sheared: false
+registers: true
+inputs:
+  - {name: t1c, modality: MR, content: T1c, plane: axial, min_slices: 20}
+  - {name: adc, modality: MR, content: ADC, coverage: 0.5, largest_spacing_mm: 4}
+  - {name: dce, modality: MR, where: {SeriesDescription: dce, TemporalPositionIdentifier: {at_least: 2, at_most: 2}}}
+"""
+
+
+def test_a_manifest_of_several_inputs_has_the_modality_and_the_slices_of_the_first() -> None:
+    manifest = parse(sample_pipelines.manifest_text().replace(_ONE, _SEVERAL))
+    assert [each.name for each in manifest.inputs] == ["t1c", "adc", "dce"]
+    assert (manifest.modality, manifest.min_slices, manifest.registers) == ("MR", 20, True)
+    assert manifest.inputs[1].wanted == "MR, ADC"
+    assert manifest.inputs[2].where[1].at_least == manifest.inputs[2].where[1].at_most == 2
+    assert parse(sample_pipelines.manifest_text()).inputs == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("sheared: false", "sheared: false\nmodality: MR", "`modality` is said by each of `inputs`"),
+        ("content: T1c", "content: T1 post", "expected one of T1, T1c, T2"),
+        ("name: adc", "name: t1c", "two inputs are named t1c"),
+        ("plane: axial", "plane: up", "expected one of axial, coronal, sagittal"),
+        ("modality: MR, content: ADC", "modality: US, content: ADC", "expected one of CT, MR, PT"),
+        ("min_slices: 20", "slices: 20", "has the key `slices`"),
+        ("coverage: 0.5", "coverage: 50", "`coverage: 50`, expected a number"),
+        ("SeriesDescription: dce", "SeriesDescription: '(dce'", "SeriesDescription: missing"),
+        ("at_least: 2", "more: 2", "expected a pattern, `at_least` or `at_most`"),
+    ],
+)
+def test_a_mistake_in_the_inputs_is_named_with_its_cure(old: str, new: str, says: str) -> None:
+    text = sample_pipelines.manifest_text().replace(_ONE, _SEVERAL.replace(old, new))
+    with pytest.raises(ManifestError) as raised:
+        parse(text)
+    assert says in str(raised.value)

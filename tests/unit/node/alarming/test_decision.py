@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from radnode.config.peers import Expectation, Peer
 from radnode.node.alarming.decision import OTHERS, Facts, Tables, alarms
 from radnode.node.alarming.kinds import KINDS, kind_of, public_words
 from radnode.node.alarms import Alarm
+from radnode.node.security.validity import Validity
 from radnode.storage.ledger import Balance
 from radnode.storage.symptoms import Some
 
@@ -47,6 +49,28 @@ def tables(**changed: Any) -> Facts:
     return replace(WELL, tables=replace(WELL.tables, **changed))
 
 
+def ending(in_days: float | None, *more: Validity) -> Facts:
+    """A certificate of the node that is good for so long, or not readable."""
+    own = Validity(
+        owner="node", what="certificate", path=Path("node.pem"), failure="" if in_days is not None else "no such file",
+        ends_at=None if in_days is None else NOW + timedelta(days=in_days),
+    )
+    return replace(WELL, certificates=(own, *more))
+
+
+@pytest.mark.catalogue("C12")
+def test_a_certificate_is_an_alarm_30_days_before_its_end_and_a_worse_one_7_days_before() -> None:
+    names = {days: [*found(ending(days))] for days in (31, 30, 29, 8, 7, 6, 0.1, -1, None)}
+    soon, now = ["certificate-ends:node"], ["certificate:node"]
+    assert names == {31: [], 30: [], 29: soon, 8: soon, 7: soon, 6: now, 0.1: now, -1: now, None: now}
+    assert "ended on" in found(ending(-1))["certificate:node"]
+    assert found(ending(None)) == {"certificate:node": "no such file"}
+    assert kind_of("certificate:node").severity == "error"
+    assert kind_of("certificate-ends:node").severity == "warning"
+    authority = replace(ending(3).certificates[0], what="authority")
+    assert found(ending(20, authority)).keys() == {"certificate:node"}, "the worst of them"
+
+
 def test_a_node_that_is_well_has_no_alarm() -> None:
     assert found(WELL) == {}
 
@@ -64,6 +88,10 @@ RAISED = {
     "jobs:ct-lung": (tables(failed_jobs={"ct-lung": some(2)}), "1 jobs of ct-lung failed"),
     "jobs-waiting": (tables(oldest_job=NOW - HOUR), "waits for a worker"),
     "deliveries": (tables(dead_deliveries=2, partially_delivered=1), "2 not delivered, given up, 1 jobs are partially"),
+    "strangers:CT2": (replace(WELL, strangers={"10.0.0.2": 3}), "CT2 could not show 3 times who it is"),
+    f"strangers:{OTHERS}": (replace(WELL, strangers={"10.9.9.9": 2, "10.9.9.8": 1}), "3 times"),
+    "certificate-ends:node": (ending(29), "the certificate of node ends on"),
+    "certificate:node": (ending(6.9), "the certificate of node ends on"),
     "delivery-waits:PACS": (tables(waiting_deliveries={"PACS": some(1, 4)}), "4 results wait for PACS"),
 }
 
@@ -79,6 +107,7 @@ def test_each_fault_is_one_alarm_that_says_what_and_where(name: str) -> None:
     "facts",
     [
         replace(WELL, free_bytes=2 * 10**9),
+        replace(WELL, strangers={"10.0.0.2": 2}),
         tables(oldest_header=NOW - timedelta(minutes=1)),
         tables(held={"CT2": some(0.4)}),
         tables(oldest_job=NOW - 0.9 * HOUR),

@@ -181,6 +181,21 @@ def _not_a_number(folder: Path) -> None:
                                                        for key, each in bundles.weights().items()})
 
 
+def _not_a_number_before_argmax(folder: Path) -> None:
+    """Of NaN the first class wins: without a look at the network's own answer that would be nothing found."""
+    bundles.write_bundle(folder, state={key: each * float("nan") for key, each in bundles.weights().items()})
+
+
+def _a_network_that_dials(folder: Path) -> None:
+    dials = "        raise PermissionError(13, 'Permission denied')\n"  # what isolation answers to `socket`
+    bundles.write_bundle(folder, network=bundles._NETWORK.replace("        return self.conv(x)\n", dials))
+
+
+def _a_network_that_fills_the_disk(folder: Path) -> None:
+    fills = "        raise OSError(28, 'No space left on device')\n"
+    bundles.write_bundle(folder, network=bundles._NETWORK.replace("        return self.conv(x)\n", fills))
+
+
 def _unannounced_labels(folder: Path) -> None:
     said = bundles.metadata()
     said["network_data_format"]["outputs"]["pred"]["channel_def"] = {"0": "background", "2": "liver"}
@@ -200,6 +215,9 @@ def _no_configuration(folder: Path) -> None:
         (_unknown_transform, "Flurbd"),
         (_wrong_channels, "answers with 2 channels, the bundle announces 3"),
         (_not_a_number, "no numbers"),
+        (_not_a_number_before_argmax, "no numbers"),
+        (_a_network_that_dials, "models run without network"),
+        (_a_network_that_fills_the_disk, "until the disk or its limit is full"),
         (_unannounced_labels, "labels [1]"),
         (_no_configuration, "no configs/inference.json"),
     ],

@@ -56,6 +56,8 @@ EXACT: dict[str, tuple[str, Transforms]] = {
     "ResizeWithPadOrCropd to more": ("RAS", [step("ResizeWithPadOrCropd", spatial_size=[23, 22, 21])]),
     "CropForegroundd that keeps all": ("RAS", [foreground("$lambda x: x > -2000")]),
     "Zoomd": ("RAS", [step("Zoomd", zoom=2.0, keep_size=False, mode="nearest")]),
+    "Resized to more": ("RAS", [step("Resized", spatial_size=[40, 41, 43], mode="nearest-exact")]),
+    "Resized to more by torch's other nearest": ("RAS", [step("Resized", spatial_size=[40, 41, 43], mode="nearest")]),
     "many": ("RAS", [spacing(0.5, 0.5, 0.5), step("Flipd", spatial_axis=[1]),
                      step("Rotate90d", k=1, spatial_axes=[0, 2]), step("DivisiblePadd", k=4)]),
 }

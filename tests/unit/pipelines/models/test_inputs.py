@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.findings import Findings
 
+# As in the zoo's own: LoadImaged alone has nothing to invert, and MONAI says so.
+pytestmark = pytest.mark.filterwarnings("ignore:inverse has been called:UserWarning")
 SHAPE = (9, 14, 11)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -9,10 +11,11 @@ from support import bundles
 
 from radnode.pipelines import registry
 from radnode.pipelines.contract import RunFailed
-from radnode.pipelines.models import store
+from radnode.pipelines.models import description, store
 from radnode.pipelines.models.store import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -114,6 +117,64 @@ def test_a_model_may_not_take_the_name_of_an_installed_pipeline(models: Path, bu
     found = registry.installed(models=models)
     assert "under another one" in found.refused["ct-lung"]
     assert found.manifests["ct-lung"].title == "Lung volume and density"
+
+
+def _no_metadata(source: Path) -> Path:
+    (source / "configs" / "metadata.json").unlink()
+    return source
+
+
+def _damaged_zip(source: Path) -> Path:
+    path = zipped(source, source.parent / "spleen.zip")
+    content = bytearray(path.read_bytes())
+    content[60:80] = b"\0" * 20
+    path.write_bytes(content)
+    return path
+
+
+def _a_text(source: Path) -> Path:
+    path = source.parent / "spleen.txt"
+    path.write_text("no model")
+    return path
+
+
+def _dangling_link(source: Path) -> Path:
+    (source / "models" / "more.pt").symlink_to(source / "nowhere.pt")
+    return source
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [(_no_metadata, "is this the folder of a MONAI bundle"), (_damaged_zip, "get it anew"),
+     (_a_text, "neither a folder nor a zip file"), (_dangling_link, "more.pt")],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence_and_nothing_is_kept(
+    models: Path, bundle: Path, spoil: Callable[[Path], Path], says: str
+) -> None:
+    with pytest.raises(StoreError, match=says):
+        store.add(models, spoil(bundle), name="spleen-ct", examine=description.metadata)
+    assert list(models.iterdir()) == []
+
+
+def test_a_zip_file_of_a_folder_in_a_folder_is_the_model_inside(models: Path, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    bundle.rename(tmp_path / "outer" / "inner" / "spleen")
+    path = zipped(tmp_path / "outer", tmp_path / "spleen.zip")
+    store.add(models, path, name="spleen-ct", examine=description.metadata)
+    assert "spleen-ct" in registry.installed((), models=models).manifests
+
+
+@pytest.mark.parametrize(("number", "says"), [(errno.ENOSPC, "make room"), (errno.EACCES, "the node's user")])
+def test_a_full_or_closed_disk_is_said_with_its_cure(
+    models: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, number: int, says: str
+) -> None:
+    def copytree(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(models))
+
+    monkeypatch.setattr(store.shutil, "copytree", copytree)
+    with pytest.raises(StoreError, match=says):
+        store.add(models, bundle, name="spleen-ct")
+    assert not store.pins(models)
 
 
 def test_pins_that_lead_outside_the_store_are_refused(models: Path) -> None:

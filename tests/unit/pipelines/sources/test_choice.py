@@ -116,6 +116,21 @@ def test_a_series_that_contradicts_itself_or_does_not_fit_is_not_taken(changed: 
     assert choices[1].stack is None
 
 
+def test_a_protocol_that_speaks_of_the_whole_examination_tells_no_series_apart() -> None:
+    protocol = {"ProtocolName": "Head with contrast"}
+    choices = chosen([replace(each, more={**each.more, **protocol}) for each in BRATS])
+    assert named(choices)[:2] == ["t1_se_tra_KM", "t1_se_tra"]
+
+
+def test_a_contrast_agent_in_every_series_tells_nothing_and_the_name_decides() -> None:
+    everywhere = [replace(each, more={**each.more, **AGENT}) for each in BRATS]
+    assert named(chosen(everywhere))[:2] == ["t1_se_tra_KM", "t1_se_tra"]
+    unnamed = [replace(each, name="t1_se_tra 2") if each.shows == "T1c" else each for each in everywhere]
+    sentence = refusal(chosen(unnamed))
+    assert "input t1c (MR, T1c) is missing" in sentence
+    assert "nothing says that contrast medium was given" in sentence
+
+
 def test_names_that_say_nothing_are_decided_by_the_times_of_the_sequence() -> None:
     plain = [replace(each, name=f"series {number}") for number, each in enumerate(BRATS) if each is not LOCALISER]
     choices = chosen(plain)

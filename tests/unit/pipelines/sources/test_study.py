@@ -77,11 +77,10 @@ def test_voxels_beyond_an_input_are_not_valid_and_their_share_is_said(tmp_path: 
     assert any(f"covers {reached.mean():.0%} of it" in note for note in images.notes)
 
 
-@pytest.mark.parametrize("degrees", [0.0, 6.0])
 def test_another_frame_of_reference_is_registered_where_that_is_permitted_and_its_quality_said(
-    tmp_path: Path, degrees: float
+    tmp_path: Path,
 ) -> None:
-    motion = turned(degrees, (7.0, -5.0, 6.0))
+    motion = turned(6.0, (7.0, -5.0, 6.0))
     lain = replace(T2_SERIES, frame="1.2.3.4", motion=motion)
     files = mr_study.write(tmp_path, T1C_SERIES, lain)
     inputs = (INPUTS[0], INPUTS[2])
