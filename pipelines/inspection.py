@@ -21,9 +21,10 @@ from radnode.pipelines.forms import plan
 from radnode.pipelines.results.decoding import masks
 from radnode.pipelines.results.overlay import Outline, overlay_png
 from radnode.pipelines.results.segmentation import LABEL_MAP_STORAGE
-from radnode.pipelines.runner import Warm, run
+from radnode.pipelines.runner import run
 from radnode.pipelines.sources.select import SourceInstance, select_stack
 from radnode.pipelines.sources.volume import read_images
+from radnode.pipelines.warm import Warm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

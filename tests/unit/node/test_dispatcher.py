@@ -45,7 +45,7 @@ class SampleExecutor:
 
     def close(self) -> None: ...
 
-    def execute(self, _slot: int, order: WorkOrder, _on_stage: Callable[[str], None]) -> RunReport:
+    def execute(self, _slot: int, order: WorkOrder, *_: object) -> RunReport:
         self.orders.append(order)
         self.during()
         folder = Path(order.output_folder)
