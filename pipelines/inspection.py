@@ -49,7 +49,7 @@ def make(findings: Path, images: Path, pipeline: str, forms: Sequence[str], fold
     that the node sent. Raises ValueError for a form nobody writes, RunFailed for images that cannot be read.
     """
     key = f"by hand {hashlib.sha256(findings.read_bytes()).hexdigest()}"
-    order = replace(_order(key, images, pipeline, forms, folder), findings=str(findings), language=language)
+    order = replace(order_by_hand(key, images, pipeline, forms, folder), findings=str(findings), language=language)
     return run(order, Warm(registry.installed), lambda _: None)
 
 
@@ -60,7 +60,7 @@ def try_pipeline(
 
     Raises ValueError for a form nobody writes, RunFailed for images that cannot be read.
     """
-    order = replace(_order("tried by hand", images, pipeline, forms, folder), device=device)
+    order = replace(order_by_hand("tried by hand", images, pipeline, forms, folder), device=device)
     report = run(order, Warm(lambda: registry.installed(models=models)), lambda _: None)
     for produced in report.objects:
         if produced.sop_class_uid in _SEGMENTATIONS:
@@ -68,7 +68,8 @@ def try_pipeline(
     return report
 
 
-def _order(key: str, images: Path, pipeline: str, forms: Sequence[str], folder: Path) -> WorkOrder:
+def order_by_hand(key: str, images: Path, pipeline: str, forms: Sequence[str], folder: Path) -> WorkOrder:
+    """An order over all images of a folder, on the CPU, for results that are never sent."""
     instances = tuple(_inputs(images))
     digest = hashlib.sha256("".join(sorted(each.digest for each in instances)).encode()).hexdigest()
     return WorkOrder(
