@@ -21,7 +21,6 @@ from radnode.pipelines.contract import NotProcessed, RunFailed
 from radnode.pipelines.models import answers, description, grids, thrift
 from radnode.pipelines.models.adapting import DEVICE, ITEMS, START_UP, WEIGHTS, adapt
 from radnode.pipelines.models.own_modules import OwnModules
-from radnode.pipelines.models.resampling import axis_by_axis
 from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_only
 
 if TYPE_CHECKING:
@@ -67,8 +66,7 @@ class BundlePipeline:
             self.load(context.device)
         with self._own.active():
             context.stage("running the bundle")
-            stepped_down = thrift.stepped_down(self._evaluator, context.way, context.device)
-            with stepped_down, self._times.told(context), axis_by_axis():
+            with thrift.stepped_down(self._evaluator, context.way, context.device), self._times.told(context):
                 answer = self._evaluate({self._image_key(): grids.to_monai(images.volume)}).get(name)
         if answer is None:
             raise RunFailed(f"bundle {self._folder.name} gave no answer named {name!a}")
