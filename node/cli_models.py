@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -125,6 +127,38 @@ def try_model(
     out.print(", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.seconds.items()), highlight=False)
     if report.reason:
         _fail(f"{report.state}: {report.reason}")
+
+
+@models_app.command()
+def bench(
+    name: Name,
+    study: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with the images of one series.")],
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="How many jobs, one after the other.")] = 5,
+    output: Annotated[Path, typer.Option("--output", help="For bench.json and bench.png.")] = Path("radnode-bench"),
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:0.")] = "cpu",
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Measure a model on this machine: seconds of each part of a job, memory, how busy the device is."""
+    from radnode.pipelines import benching
+    from radnode.pipelines.contract import PipelineError
+
+    try:
+        with tempfile.TemporaryDirectory() as results:
+            found = benching.bench(name, study, Path(results), models=_store(config), device=device, repeats=repeats)
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "bench.json").write_text(json.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
+        benching.plot(found, output / "bench.png")
+    except (ValueError, PipelineError) as error:
+        _fail(str(error))
+    table = Table("part", "median s", "fastest", "slowest", title=f"{escape(name)} on {device}, {repeats} jobs")
+    for row in benching.rows(found):
+        table.add_row(*row)
+    out.print(table)
+    busy = found.busy_how if found.busy is None else f"device busy {found.busy:.0%} of the time ({found.busy_how})"
+    taken = f"{found.memory['model_mb']} MB for the model, {found.memory['run_mb']} MB more for a run on {device}"
+    said = f"loaded {found.loads()} x; {taken}; {found.peak_mb} MB of the machine at most; {busy}"
+    out.print(said, soft_wrap=True, highlight=False)
+    out.print(f"{output / 'bench.json'}, {output / 'bench.png'}", soft_wrap=True, highlight=False)
 
 
 @models_app.command()

@@ -28,8 +28,8 @@ def look(models: Path) -> dict[str, Any]:
     for name in found.manifests:
         try:
             pipeline = registry.load(found, name)
-            if opens := getattr(pipeline, "open", None):
-                opens("cpu")
+            if load := getattr(pipeline, "load", None):
+                load("cpu")
         except RunFailed as error:
             refused[name] = str(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code, and its reason is the answer

@@ -14,14 +14,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.geometry import ColourImage, Projection, Volume
     from radnode.pipelines.inputs import Input
+    from radnode.pipelines.ladder import Rung
     from radnode.pipelines.languages import Language
 
 
@@ -125,10 +126,16 @@ class StudyImages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What the worker offers a pipeline: the torch device name and a way to tell how far the run is."""
+    """What the worker offers a pipeline: the torch device name and a way to tell how far the run is.
+
+    way: how a :class:`DevicePipeline` is to run; None: as it likes. took: tells how many seconds a part of the run took
+    that is to be shown apart ("preprocess", "postprocess").
+    """
 
     device: str
     stage: Callable[[str], None]
+    way: Rung | None = None
+    took: Callable[[str, float], None] = lambda _part, _seconds: None
 
 
 class Pipeline(Protocol):
@@ -136,6 +143,19 @@ class Pipeline(Protocol):
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises :class:`PipelineError`."""
+        ...
+
+
+@runtime_checkable
+class DevicePipeline(Pipeline, Protocol):
+    """A pipeline with a network on the worker's device, which can run in several ways when memory is short."""
+
+    def load(self, device: str) -> None:
+        """Bring the network onto the device unless it is there. Raises :class:`PipelineError`."""
+        ...
+
+    def rungs(self, device: str) -> Sequence[Rung]:
+        """The ways to run the loaded network, the one the model asks for first."""
         ...
 
 
@@ -234,7 +254,9 @@ class ProducedObject:
 class RunReport:
     """What a worker answers to a work order.
 
-    seconds: stage name -> wall seconds. measurements: what the findings say, for the page and the log.
+    seconds: stage name -> wall seconds, each counted once. measurements: what the findings say, for page and log.
+    memory: what the run took on its device, in megabytes, and what was done when that was short
+    (:mod:`radnode.pipelines.inferring`).
     findings: the file of the findings (:mod:`radnode.pipelines.findings_file`); empty if there are none.
     """
 
@@ -248,6 +270,7 @@ class RunReport:
     repairs: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     findings: str = ""
+    memory: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -22,11 +22,12 @@ from radnode.pipelines.results.decoding import masks
 from radnode.pipelines.results.flat_overlay import flat_overlay_png
 from radnode.pipelines.results.overlay import Outline, overlay_png
 from radnode.pipelines.results.segmentation import LABEL_MAP_STORAGE
-from radnode.pipelines.runner import Warm, run
+from radnode.pipelines.runner import run
 from radnode.pipelines.sources.images import read_projections
 from radnode.pipelines.sources.projections import select_projections
 from radnode.pipelines.sources.select import SourceInstance, select_stack
 from radnode.pipelines.sources.volume import read_images
+from radnode.pipelines.warm import Warm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +52,7 @@ def make(findings: Path, images: Path, pipeline: str, forms: Sequence[str], fold
     that the node sent. Raises ValueError for a form nobody writes, RunFailed for images that cannot be read.
     """
     key = f"by hand {hashlib.sha256(findings.read_bytes()).hexdigest()}"
-    order = replace(_order(key, images, pipeline, forms, folder), findings=str(findings), language=language)
+    order = replace(order_by_hand(key, images, pipeline, forms, folder), findings=str(findings), language=language)
     return run(order, Warm(registry.installed), lambda _: None)
 
 
@@ -62,7 +63,7 @@ def try_pipeline(
 
     Raises ValueError for a form nobody writes, RunFailed for images that cannot be read.
     """
-    order = replace(_order("tried by hand", images, pipeline, forms, folder), device=device)
+    order = replace(order_by_hand("tried by hand", images, pipeline, forms, folder), device=device)
     report = run(order, Warm(lambda: registry.installed(models=models)), lambda _: None)
     for produced in report.objects:
         if produced.sop_class_uid in _SEGMENTATIONS:
@@ -70,7 +71,8 @@ def try_pipeline(
     return report
 
 
-def _order(key: str, images: Path, pipeline: str, forms: Sequence[str], folder: Path) -> WorkOrder:
+def order_by_hand(key: str, images: Path, pipeline: str, forms: Sequence[str], folder: Path) -> WorkOrder:
+    """An order over all images of a folder, on the CPU, for results that are never sent."""
     instances = tuple(_inputs(images))
     digest = hashlib.sha256("".join(sorted(each.digest for each in instances)).encode()).hexdigest()
     return WorkOrder(
@@ -219,9 +221,10 @@ def _said(item: Dataset) -> str:
 
 
 def _overlay(segmentation: Dataset, images: Path, target: Path) -> None:
-    if all("PlanePositionSequence" not in group for group in segmentation.PerFrameFunctionalGroupsSequence):
+    again = pydicom.dcmread(str(segmentation.filename))  # `masks` wants the sequence as it came
+    if all("PlanePositionSequence" not in group for group in again.PerFrameFunctionalGroupsSequence):
         colours = {int(item.SegmentNumber): _colour(item) for item in segmentation.SegmentSequence}
-        flat_overlay_png(pydicom.dcmread(str(segmentation.filename)), _images(images), colours, target)
+        flat_overlay_png(again, _images(images), colours, target)
         return
     volume = _volume(images, _of_series(segmentation))
     found = masks(segmentation, volume.affine, volume.voxels.shape)

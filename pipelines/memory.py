@@ -25,9 +25,14 @@ def keep_freed() -> None:
 
 def give_back() -> None:
     """Between jobs: return freed blocks to the system when the process holds more than it should keep."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None and _resident_bytes() > KEPT_BYTES:
-        trim(0)
+    if _resident_bytes() > KEPT_BYTES:
+        trim()
+
+
+def trim() -> None:
+    """Return freed blocks to the system (glibc; elsewhere nothing happens)."""
+    if malloc_trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        malloc_trim(0)
 
 
 def _resident_bytes() -> int:

@@ -1,6 +1,7 @@
 """What a worker process does with one job, and the lines it speaks with the node.
 
-    stdin    one WorkOrder per line, or {"warm": [pipeline names]} to load what will soon be needed
+    stdin    one WorkOrder per line; {"warm": [pipeline names], "device": name} to load what will soon be needed;
+             {"next": WorkOrder} to read ahead what will probably come next
     stdout   {"stage": name} as the run goes on, then one {"report": RunReport} per order
     stderr   everything else, also what libraries print
 
@@ -11,18 +12,18 @@ the error's kind and place, never its message, which may quote the header of a p
 from __future__ import annotations
 
 import ctypes
-import gc
 import hashlib
 import json
 import os
+import queue
 import signal
 import sys
-import time
+import threading
 import traceback
 import warnings
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +37,17 @@ from radnode.pipelines.contract import (
     NotProcessed,
     PipelineError,
     ProducedObject,
-    RunContext,
     RunFailed,
     RunReport,
     RunState,
     WorkOrder,
 )
 from radnode.pipelines.forms import Wanted, send_order
+from radnode.pipelines.inferring import infer
+from radnode.pipelines.ladder import is_device_lost, is_out_of_memory
+from radnode.pipelines.metering import ProcessMeter
+from radnode.pipelines.prefetch import Prefetcher
+from radnode.pipelines.progress import Progress
 from radnode.pipelines.results import Written, gate, not_processed, write
 from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
@@ -53,118 +58,57 @@ from radnode.pipelines.sources.projections import ImageSelection, select_project
 from radnode.pipelines.sources.select import Selection, SourceInstance, select_stack
 from radnode.pipelines.sources.study import StudySelection, read_study, select_study
 from radnode.pipelines.sources.volume import read_images
+from radnode.pipelines.warm import Warm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pydicom import Dataset
 
-    from radnode.pipelines.contract import InputInstance, Manifest, Pipeline, StudyImages
+    from radnode.pipelines.contract import InputInstance, Manifest, StudyImages
     from radnode.pipelines.findings import Findings
-    from radnode.pipelines.registry import Registry
+    from radnode.pipelines.progress import Emit
     from radnode.pipelines.results.normalise import SourceHeader
-
-    Emit = Callable[[Mapping[str, Any]], None]
-
 
 NICENESS = 10
 """Of a worker: the receiver in the other process answers first (setpriority(2))."""
 _PR_SET_PDEATHSIG = 1
 _REFUSAL = "NOT-PROCESSED"
+_HINT = '{"next"'
 
 
 class DeviceLost(Exception):
     """The accelerator failed: whatever this process asks of it from now on fails as well."""
 
 
-class Warm:
-    """The pipelines of this process: each is loaded when first asked for, and stays.
-
-    installed: what there is, asked again when a pipeline or a version of it is wanted that was not there before.
-    """
-
-    def __init__(self, installed: Callable[[], Registry]) -> None:
-        self._installed = installed
-        self._registry = installed()
-        self._loaded: dict[str, Pipeline] = {}
-
-    def manifest(self, name: str, model_digest: str = "") -> Manifest:
-        """model_digest: of the model that is wanted, if that matters. Raises RunFailed for what is not installed."""
-        known = self._registry.manifests.get(name)
-        if known is None or model_digest not in ("", known.model_digest):
-            self._registry = self._installed()
-            self._loaded.pop(name, None)
-            known = self._registry.manifests.get(name)
-        if known is None:
-            raise RunFailed(f"pipeline {name} is not installed where this worker runs")
-        if model_digest not in ("", known.model_digest):
-            raise RunFailed(f"pipeline {name} has another model than the job was made for; run the study again")
-        return known
-
-    def pipeline(self, name: str) -> Pipeline:
-        """Raises RunFailed for a pipeline that cannot be loaded."""
-        self.manifest(name)
-        if name not in self._loaded:
-            self._loaded[name] = registry.load(self._registry, name)
-        return self._loaded[name]
-
-    def drop(self) -> None:
-        """Free what the pipelines hold, after memory ran out."""
-        self._loaded.clear()
-        gc.collect()
-        if torch := sys.modules.get("torch"):
-            torch.cuda.empty_cache()
-
-
-@dataclass(slots=True, kw_only=True)
-class _Progress:
-    """How far a run is; what it knows is in the report however it ends."""
-
-    emit: Emit
-    stage: str = ""
-    seconds: dict[str, float] = field(default_factory=dict)
-    headers: Sequence[Dataset] = ()
-    excluded: Mapping[str, str] = field(default_factory=dict)
-    repairs: tuple[str, ...] = ()
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        self.stage = name
-        self.emit({"stage": name})
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - began, 3)
-
-    def within(self, part: str) -> None:
-        """What a pipeline says about how far it is."""
-        self.emit({"stage": f"{self.stage}: {part}"})
-
-
-def run(order: WorkOrder, warm: Warm, emit: Emit) -> RunReport:
+def run(order: WorkOrder, warm: Warm, emit: Emit, prefetcher: Prefetcher | None = None) -> RunReport:
     """One job from its files to result files that passed the gate.
 
-    Raises :class:`DeviceLost`, nothing else. When memory runs out all that is warm is dropped, and it is tried again.
+    Raises :class:`DeviceLost`, nothing else. When memory runs out outside the model, which has ways of its own
+    (:mod:`radnode.pipelines.inferring`), what is warm makes room, and it is tried again.
     """
-    progress = _Progress(emit=emit)
+    progress = Progress(emit=emit)
     started = datetime.now(UTC)
-    report = _attempt(order, warm, progress, started)
+    report = _attempt(order, warm, progress, started, prefetcher)
     if report is None:
-        warm.drop()
-        report = _attempt(order, warm, progress, started)
+        if prefetcher is not None:
+            prefetcher.stop()
+        warm.drop(warm.others(""), order.device)
+        report = _attempt(order, warm, progress, started, None)
     if report is None:
-        warm.drop()
-        report = _ended(order, progress, RunState.FAILED, f"out of memory in the step {progress.stage}, twice")
+        reason = f"out of memory in the step {progress.stage}, also with no model loaded"
+        report = _ended(order, progress, RunState.FAILED, reason)
     if report.state in (RunState.NOT_PROCESSED, RunState.FAILED) and _REFUSAL in order.forms and progress.headers:
         return _with_refusal(report, order, warm, progress, started)
     return report
 
 
-def _attempt(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime) -> RunReport | None:
+def _attempt(
+    order: WorkOrder, warm: Warm, progress: Progress, started: datetime, prefetcher: Prefetcher | None
+) -> RunReport | None:
     """None when memory ran out: an exception would hold on to the frames, and so to what is to be freed."""
     try:
-        return _steps(order, warm, progress, started)
+        return _steps(order, warm, progress, started, prefetcher)
     except NotProcessed as error:
         return _ended(order, progress, RunState.NOT_PROCESSED, str(error))
     except PipelineError as error:
@@ -172,16 +116,16 @@ def _attempt(order: WorkOrder, warm: Warm, progress: _Progress, started: datetim
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: one study harms only itself
         print(f"job {order.job_key}, {progress.stage}: {type(error).__name__}", file=sys.stderr)  # noqa: T201
         traceback.print_tb(error.__traceback__)
-        if _device_lost(error):
+        if is_device_lost(error):
             raise DeviceLost from None
-        if _out_of_memory(error):
+        if is_out_of_memory(error):
             return None
         reason = f"{type(error).__name__} in the step {progress.stage}; the worker's log has the place"
         return _ended(order, progress, RunState.FAILED, reason)
 
 
-def _steps(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime) -> RunReport:
-    manifest = warm.manifest(order.pipeline, order.model_digest)
+def read_inputs(order: WorkOrder, manifest: Manifest, progress: Progress) -> tuple[StudyImages, SourceHeader]:
+    """Select and decode what a job reads. Raises PipelineError."""
     with progress.step("select"):
         headers = progress.headers = [_read_header(instance) for instance in order.instances]
         instances = [SourceInstance(path=Path(instance.path), dataset=header)
@@ -190,11 +134,23 @@ def _steps(order: WorkOrder, warm: Warm, progress: _Progress, started: datetime)
         progress.excluded = selection.excluded
     with progress.step("decode"):
         images = _read(selection, manifest)
-        own_first = headers if images.projections else sorted(
-            headers, key=lambda each: each.SeriesInstanceUID != images.volume.series_instance_uid
-        )
-        source = read_source(own_first, images.volume, images.projections)
+        source = _source(headers, images)
         progress.repairs = source.repairs
+    return images, source
+
+
+def _source(headers: Sequence[Dataset], images: StudyImages) -> SourceHeader:
+    """What results say of their images; of several series, the one that results lie on comes first."""
+    if not images.projections:
+        headers = sorted(headers, key=lambda each: each.SeriesInstanceUID != images.volume.series_instance_uid)
+    return read_source(headers, images.volume, images.projections)
+
+
+def _steps(
+    order: WorkOrder, warm: Warm, progress: Progress, started: datetime, prefetcher: Prefetcher | None
+) -> RunReport:
+    manifest = warm.manifest(order.pipeline, order.model_digest)
+    images, source = _taken(order, progress, prefetcher) or read_inputs(order, manifest, progress)
     findings = _findings(order, warm, images, progress)
     provenance = Provenance(manifest=manifest, order=order, started=started)
     folder = Path(order.output_folder)
@@ -233,8 +189,25 @@ def _read(selection: Selection | StudySelection | ImageSelection, manifest: Mani
     return read_images(selection, manifest.modality)
 
 
+def _taken(
+    order: WorkOrder, progress: Progress, prefetcher: Prefetcher | None
+) -> tuple[StudyImages, SourceHeader] | None:
+    """What was decoded while the job before this one ran; the headers, and the digests of all bytes, are read anew."""
+    if prefetcher is None or not prefetcher.has(order):
+        return None
+    with progress.step("take over"):
+        images = prefetcher.take(order)
+        if images is None:
+            return None
+        headers = progress.headers = [_read_header(instance) for instance in order.instances]
+        progress.excluded = images.excluded
+        source = _source(headers, images)
+        progress.repairs = source.repairs
+    return images, source
+
+
 def _with_refusal(
-    report: RunReport, order: WorkOrder, warm: Warm, progress: _Progress, started: datetime
+    report: RunReport, order: WorkOrder, warm: Warm, progress: Progress, started: datetime
 ) -> RunReport:
     """Tell the radiologist as well. Where even that cannot be said of one patient and study, nothing is sent."""
     failed = report.state is RunState.FAILED
@@ -257,14 +230,12 @@ def _with_refusal(
     return replace(report, objects=(_produced(written, path, ()),), seconds=dict(progress.seconds))
 
 
-def _findings(order: WorkOrder, warm: Warm, images: StudyImages, progress: _Progress) -> Findings:
+def _findings(order: WorkOrder, warm: Warm, images: StudyImages, progress: Progress) -> Findings:
     """What the pipeline says, or what it said when it ran."""
     if order.findings:
         with progress.step("recall"):
             return findings_file.load(Path(order.findings), images.volume, images.projections)
-    with progress.step("infer"):
-        context = RunContext(device=order.device, stage=progress.within)
-        return _with_input_remarks(warm.pipeline(order.pipeline).run(images, context), images)
+    return _with_input_remarks(infer(order.pipeline, order.device, images, warm, progress), images)
 
 
 def _read_header(instance: InputInstance) -> Dataset:
@@ -356,32 +327,15 @@ def _measurements(findings: Findings) -> tuple[dict[str, Any], ...]:
     )
 
 
-def _ended(order: WorkOrder, progress: _Progress, state: RunState, reason: str) -> RunReport:
+def _ended(order: WorkOrder, progress: Progress, state: RunState, reason: str) -> RunReport:
     return RunReport(
         job_key=order.job_key, state=state, reason=reason, excluded=dict(progress.excluded),
-        repairs=progress.repairs, seconds=dict(progress.seconds),
-    )
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Python's, numpy's, and torch's (on a device by class, on the CPU only by its words)."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
-    )
-
-
-def _device_lost(error: BaseException) -> bool:
-    """CUDA's errors but for memory: by class in torch from 2.8, by their first words before."""
-    return not _out_of_memory(error) and (
-        type(error).__name__ == "AcceleratorError"
-        or (isinstance(error, RuntimeError) and str(error).startswith(("CUDA error", "cuDNN error", "HIP error")))
+        repairs=progress.repairs, seconds=dict(progress.seconds), memory=dict(progress.memory),
     )
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve orders until stdin ends. arguments: the model store, if there is one."""
+    """Serve orders until stdin ends. arguments: the model store or "", and the resident bytes that end this process."""
 
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     # Whatever a library prints must not end up between two lines of the protocol, even from C.
@@ -392,18 +346,20 @@ def main(arguments: Sequence[str]) -> int:
     def emit(message: Mapping[str, Any]) -> None:
         protocol.write(json.dumps(message) + "\n")
 
-    _end_with_parent()
+    end_with_parent()
     os.nice(NICENESS)
     memory.keep_freed()
     isolation.isolate()
-    models = Path(arguments[0]) if arguments else None
-    warm = Warm(lambda: registry.installed(models=models))
-    for line in orders:
-        if names := json.loads(line).get("warm"):
-            _load(warm, names)
+    models, limit = Path(arguments[0]) if arguments and arguments[0] else None, int((*arguments, "", "0")[1] or 0)
+    warm = Warm(lambda: registry.installed(models=models), ProcessMeter(limit))
+    prefetcher = Prefetcher(models, limit // 2)
+    for line in _but_hints(orders, prefetcher):
+        said = json.loads(line)
+        if names := said.get("warm"):
+            _load(warm, names, str(said.get("device", "cpu")))
             continue
         try:
-            report = run(WorkOrder.from_json(line), warm, emit)
+            report = run(WorkOrder.from_json(line), warm, emit, prefetcher)
         except DeviceLost:
             return DEVICE_LOST
         emit({"report": json.loads(report.to_json())})
@@ -411,16 +367,36 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _load(warm: Warm, names: Sequence[str]) -> None:
-    """Load pipelines before their first job; one that cannot be loaded says so when it is to run."""
+def _but_hints(orders: Iterable[str], prefetcher: Prefetcher) -> Iterator[str]:
+    """The lines that are to be worked on, in order; a hint is followed at once, whatever is being worked on."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in orders:
+            if line.startswith(_HINT):
+                prefetcher.begin(WorkOrder.from_json(json.dumps(json.loads(line)["next"])))
+            else:
+                lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while (line := lines.get()) is not None:
+        yield line
+
+
+def _load(warm: Warm, names: Sequence[str], device: str) -> None:
+    """Load pipelines before their first job, as long as there is room; what cannot be loaded says so when it runs."""
     for name in names:
         try:
-            warm.pipeline(name)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: it harms no other pipeline
-            print(f"pipeline {name} cannot be loaded: {type(error).__name__}", file=sys.stderr)  # noqa: T201
+            with suppress(PipelineError):
+                if warm.has_room(name, device):
+                    warm.pipeline(name, device)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: its first job will say it
+            print(f"{name} cannot be loaded yet: {type(error).__name__}", file=sys.stderr)  # noqa: T201
+            warm.drop([name], device)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A node that was killed must not leave a worker behind that goes on computing (Linux, prctl(2))."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from radnode.storage.results import NewResultObject
@@ -165,13 +166,7 @@ def lease_next(
     session: Session, worker: str, now: datetime, duration: timedelta, pipelines: Collection[str]
 ) -> LeasedJob | None:
     """The most urgent waiting job, leased. A minute of waiting weighs as much as one step of priority."""
-    chosen = session.execute(
-        select(JobRow.id, JobRow.token)
-        .where(JobRow.state == JobState.WAITING, JobRow.pipeline.in_(pipelines))
-        .order_by(JobRow.turn_at, JobRow.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).first()
+    chosen = session.execute(_most_urgent(pipelines).with_for_update(skip_locked=True)).first()
     if chosen is None:
         return None
     _move(
@@ -181,6 +176,21 @@ def lease_next(
     )
     _event(session, chosen.id, "job leased", {"token": chosen.token + 1}, now)
     return _leased(session, chosen.id)
+
+
+def next_waiting(session: Session, pipelines: Collection[str], *, besides: Collection[int] = ()) -> LeasedJob | None:
+    """The job that :func:`lease_next` would choose now, left as it is. besides: ids of jobs that do not count."""
+    chosen = session.execute(_most_urgent(pipelines).where(JobRow.id.not_in(besides))).first()
+    return None if chosen is None else _leased(session, chosen.id)
+
+
+def _most_urgent(pipelines: Collection[str]) -> Select[int, int]:
+    return (
+        select(JobRow.id, JobRow.token)
+        .where(JobRow.state == JobState.WAITING, JobRow.pipeline.in_(pipelines))
+        .order_by(JobRow.turn_at, JobRow.id)
+        .limit(1)
+    )
 
 
 def heartbeat(session: Session, job_id: int, token: int, now: datetime, duration: timedelta) -> None:

@@ -21,8 +21,14 @@ class Executor(Protocol):
         """Have the slot's worker load these pipelines if it has not; returns at once."""
         ...
 
-    def execute(self, slot: int, order: WorkOrder, on_stage: Callable[[str], None]) -> RunReport:
-        """Run the order and wait for its report. Raises :class:`WorkerLost`."""
+    def execute(
+        self, slot: int, order: WorkOrder, on_stage: Callable[[str], None], upcoming: Callable[[], WorkOrder | None]
+    ) -> RunReport:
+        """Run the order and wait for its report. Raises :class:`WorkerLost`.
+
+        upcoming: asked meanwhile for the order that will probably be next on this slot, so that its images are read
+        while the device works. A hint: nothing follows from it if another order comes.
+        """
         ...
 
     def cancel(self, slot: int, reason: str) -> None:

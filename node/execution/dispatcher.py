@@ -86,6 +86,7 @@ class Dispatcher:
         self._running: dict[int, LeasedJob] = {}
         self._computing: dict[int, LeasedJob] = {}
         self._stages: dict[int, str] = {}
+        self._hinted: dict[int, int] = {}
 
     def run_next(self, slot: Slot) -> bool:
         """Lease and run the job that is most urgent. False when nothing waits; the worker is warm by then."""
@@ -110,6 +111,7 @@ class Dispatcher:
             with self._lock:
                 self._running.pop(slot.number, None)
                 self._stages.pop(slot.number, None)
+                self._hinted.pop(slot.number, None)
             shutil.rmtree(folder, ignore_errors=True)
         return True
 
@@ -157,7 +159,7 @@ class Dispatcher:
             language=self._report_language, sent_before=sent_before,
         )
         try:
-            report = self._compute(slot.number, job, order)
+            report = self._compute(slot, job, order)
         except WorkerLost as lost:
             if self._stopping.is_set():
                 return  # the job is given back at the next start: no fault of its own
@@ -172,14 +174,37 @@ class Dispatcher:
         log.info("job.ended", job=job.job_id, pipeline=job.pipeline, state=report.state.value,
                  reason=report.reason, seconds=dict(report.seconds), objects=len(report.objects))
 
-    def _compute(self, slot: int, job: LeasedJob, order: WorkOrder) -> RunReport:
+    def _compute(self, slot: Slot, job: LeasedJob, order: WorkOrder) -> RunReport:
         with self._lock:
-            self._computing[slot] = job
+            self._computing[slot.number] = job
         try:
-            return self._executor.execute(slot, order, lambda stage: self._stage(slot, stage))
+            return self._executor.execute(
+                slot.number, order, lambda stage: self._stage(slot.number, stage), lambda: self._upcoming(slot)
+            )
         finally:
             with self._lock:
-                del self._computing[slot]
+                del self._computing[slot.number]
+
+    def _upcoming(self, slot: Slot) -> WorkOrder | None:
+        """What this slot would be given if it were free now, and no other slot was told of; None if nothing waits.
+
+        The job stays where it is, without a lease: its worker's death is no try of it, and who is more urgent by then
+        still comes first.
+        """
+        with self._lock:
+            hinted = set(self._hinted.values())
+        manifests = self._manifests()
+        with self._database.read() as session:
+            job = jobs.next_waiting(session, manifests, besides=hinted)
+        if job is None:
+            return None
+        with self._lock:
+            self._hinted[slot.number] = job.job_id
+        return work_order(
+            job, self._store, (), folder=self._work_folder, device=slot.device,
+            content_qualification=self._content_qualification, node_version=self._node_version,
+            model_digest=manifests[job.pipeline].model_digest, language=self._report_language, sent_before=(),
+        )
 
     def _stage(self, slot: int, stage: str) -> None:
         with self._lock:
@@ -193,6 +218,7 @@ class Dispatcher:
             "excluded": dict(report.excluded),
             "repairs": list(report.repairs),
             "seconds": dict(report.seconds),
+            "memory": dict(report.memory),
             "made_by": made_by(self._manifests()[job.pipeline], self._content_qualification),
             "language": self._report_language,
         }

@@ -32,9 +32,11 @@ class LocalExecutor:
         """Start the slot's process if there is none, and let it load these pipelines."""
         self._processes[slot].prepare(pipelines)
 
-    def execute(self, slot: int, order: WorkOrder, on_stage: Callable[[str], None]) -> RunReport:
+    def execute(
+        self, slot: int, order: WorkOrder, on_stage: Callable[[str], None], upcoming: Callable[[], WorkOrder | None]
+    ) -> RunReport:
         """Run the order on the slot's process. Raises :class:`~radnode.node.execution.base.WorkerLost`."""
-        return self._processes[slot].execute(order, on_stage)
+        return self._processes[slot].execute(order, on_stage, upcoming)
 
     def cancel(self, slot: int, reason: str) -> None:
         """Kill the slot's process; the next order starts a new one."""

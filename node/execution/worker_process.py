@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 0.2
+ASK_EVERY_S = 0.4
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -50,16 +53,27 @@ class WorkerProcess:
         if fresh := [name for name in pipelines if name not in self._prepared]:
             self._prepared.update(fresh)
             with contextlib.suppress(WorkerLost):  # the next order finds it dead and starts another
-                _send(process, json.dumps({"warm": fresh}))
+                _send(process, json.dumps({"warm": fresh, "device": self._device}))
 
-    def execute(self, order: WorkOrder, on_stage: Callable[[str], None]) -> RunReport:
-        """Run one order; starts the process if there is none. Raises :class:`WorkerLost`, and then has no process."""
+    def execute(
+        self, order: WorkOrder, on_stage: Callable[[str], None], upcoming: Callable[[], WorkOrder | None] = lambda: None
+    ) -> RunReport:
+        """Run one order; starts the process if there is none. Raises :class:`WorkerLost`, and then has no process.
+
+        upcoming: what will probably come next, asked for until it says something; the process reads it ahead.
+        """
         process = self._ensure_running()
         deadline = time.monotonic() + self._time_limit_s
+        ask_at: float = time.monotonic() + ASK_EVERY_S
         try:
             _send(process, order.to_json())
             while True:
                 line = self._next_line(process, deadline)
+                if time.monotonic() > ask_at:
+                    ask_at = time.monotonic() + ASK_EVERY_S
+                    if hint := upcoming():
+                        _send(process, json.dumps({"next": asdict(hint)}))
+                        ask_at = math.inf
                 if line is None:
                     continue
                 message = json.loads(line)
@@ -95,9 +109,9 @@ class WorkerProcess:
         self._killed_because = ""
         self._prepared = set()
         self._lines = queue.SimpleQueue()
-        store = [str(self._models)] if self._models else []
+        store = str(self._models) if self._models else ""
         process = subprocess.Popen(  # noqa: S603 - our own module and a folder from the settings
-            [sys.executable, "-m", "radnode.pipelines.runner", *store],
+            [sys.executable, "-m", "radnode.pipelines.runner", store, str(self._memory_limit_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

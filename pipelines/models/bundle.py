@@ -8,15 +8,19 @@ from __future__ import annotations
 import logging
 import pydoc
 import re
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from ignite.engine import Events
 from monai.bundle.config_parser import ConfigParser
+from monai.engines.utils import IterationEvents
 
+from radnode.pipelines import ladder
 from radnode.pipelines.contract import RunFailed
-from radnode.pipelines.models import description, flat, grids, kinds
+from radnode.pipelines.models import description, flat, grids, kinds, thrift
 from radnode.pipelines.models.adapting import DEVICE, ITEMS, LAST_FORM, START_UP, WEIGHTS, adapt, reads_plain_images
 from radnode.pipelines.models.finite import Watch
 from radnode.pipelines.models.outside import outside
@@ -24,15 +28,18 @@ from radnode.pipelines.models.own_modules import OwnModules
 from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_only
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from radnode.pipelines.contract import RunContext, StudyImages
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.geometry import ColourImage, Projection
+    from radnode.pipelines.ladder import Rung
 
 _CONFIGURATIONS = ("inference.json", "inference.yaml", "inference.yml")
 
 
 class BundlePipeline:
-    """One bundle. Construction reads its configuration and loads its weights, on the device of the first run."""
+    """One bundle. Its configuration is read and its weights are loaded by :meth:`load`, or at the first run."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -47,14 +54,28 @@ class BundlePipeline:
         self._transforms: tuple[Any, ...] = ()
         self._last_form: list[Any] = []
         self._device = ""
+        self._times = _Times()
+
+    def load(self, device: str) -> None:
+        """Bring its network onto the device. Raises RunFailed, naming what is wrong with the bundle."""
+        if self._evaluator is None or self._device != device:
+            self._evaluator = None  # its memory goes before the new one is made
+            with self._own.active():
+                self._open(device)
+
+    def rungs(self, device: str) -> Sequence[Rung]:
+        """The ways to run it: in its own precision, all its windows at once, first."""
+        inferer = getattr(self._evaluator, "inferer", None)
+        return ladder.rungs(device, windows=thrift.windows(inferer), half_asked=bool(self._evaluator.amp))
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises RunFailed, naming the bundle and what is wrong with it."""
         wanted = kinds.output(self._said, self._folder.name, images.modality)
         if self._evaluator is None or self._device != context.device:
             context.stage("loading")
-            self.open(context.device)
-        with self._own.active():
+            self.load(context.device)
+        stepped_down = thrift.stepped_down(self._evaluator, context.way, context.device)
+        with self._own.active(), stepped_down, self._times.told(context):
             context.stage("running the bundle")
             if images.projections:
                 given_each = [self._evaluate(self._picture(each)) for each in images.projections]
@@ -72,11 +93,6 @@ class BundlePipeline:
             raise RunFailed(f"bundle {self._folder.name} reads {', '.join(missing)} as well; it got one series")
         return {key: grids.to_monai(*[volumes[name] for name in names] or [images.volume])
                 for key, names in self._reads.keys.items()}
-
-    def open(self, device: str) -> None:
-        """Load its network on that device, as the first run would. Raises RunFailed."""
-        with self._own.active():
-            self._open(device)
 
     def _picture(self, image: Projection | ColourImage) -> dict[str, Any]:
         """One image under the bundle's key."""
@@ -110,8 +126,10 @@ class BundlePipeline:
         except (ImportError, pydoc.ErrorDuringImport, AttributeError, KeyError, TypeError, ValueError,
                 RuntimeError) as error:
             raise RunFailed(f"bundle {folder.name} cannot be opened: {_why(error)}") from error
-        evaluator.logger.setLevel(logging.WARNING)
+        evaluator.logger.setLevel(logging.CRITICAL)  # engines log the words of every error
+        evaluator.interrupt_resume_enabled = False  # else an engine that failed once only ends, without a step
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._keep_output)
+        self._times.watch(evaluator)
         self._plain, self._last_form = reads_plain_images(adapted), list(last_form)
         self._transforms = tuple(getattr(post, "transforms", ()))
         self._evaluator = evaluator
@@ -136,13 +154,54 @@ class BundlePipeline:
                 raise
             raise RunFailed(f"bundle {self._folder.name} failed on these images: {_innermost(error)}") from error
         finally:
+            # A warm model holds on to no images, and to no memory that they take on the device.
             self._items[:] = [{}]
-            self._output = None
+            self._output = self._evaluator.state.batch = self._evaluator.state.output = None
         return dict(output[0] if isinstance(output, list) else output)
 
     def _keep_output(self, evaluator: Any) -> None:
         """An engine forgets its output when a run ends."""
         self._output = evaluator.state.output
+
+
+class _Times:
+    """What an evaluator does around its network: reading the item is preprocessing, what follows the model post-."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._began = 0.0
+        self._device: torch.device | None = None
+
+    def watch(self, evaluator: Any) -> None:
+        """From now on look at this one."""
+        self._device = evaluator.state.device if hasattr(evaluator.state, "device") else None
+        evaluator.add_event_handler(Events.GET_BATCH_STARTED, self._begin)
+        evaluator.add_event_handler(Events.GET_BATCH_COMPLETED, self._end, "preprocess")
+        if hasattr(evaluator.state, "iteration") and IterationEvents.MODEL_COMPLETED in evaluator._allowed_events:
+            evaluator.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._begin)
+            evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._end, "postprocess")
+
+    @contextmanager
+    def told(self, context: RunContext) -> Iterator[None]:
+        """Within, a run; afterwards its parts are told, also if it failed."""
+        self._seconds = {}
+        try:
+            yield
+        finally:
+            for part, seconds in self._seconds.items():
+                context.took(part, seconds)
+
+    def _begin(self, _evaluator: Any) -> None:
+        self._began = self._now()
+
+    def _end(self, _evaluator: Any, part: str) -> None:
+        self._seconds[part] = self._seconds.get(part, 0.0) + self._now() - self._began
+
+    def _now(self) -> float:
+        """A device works on after a call returns: wait for it, or one part is charged for another's work."""
+        if self._device is not None and self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
 
 
 def _why(error: BaseException) -> str:

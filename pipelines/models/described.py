@@ -69,7 +69,7 @@ class DescribedPipeline:
         found = answers.segments(labels, names, images.volume)
         return replace(found, remarks=(*remarks, *found.remarks))
 
-    def open(self, device: str) -> None:
+    def load(self, device: str) -> None:
         """Load its network on that device, as the first run would. Raises RunFailed."""
         try:
             self._load(device)

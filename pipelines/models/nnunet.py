@@ -50,7 +50,7 @@ class NnunetPipeline:
             raise RunFailed(str(error)) from error
         self._opened: _Opened | None = None
 
-    def open(self, device: str) -> None:
+    def load(self, device: str) -> None:
         """Load its networks on that device, as the first run would. Raises RunFailed."""
         try:
             self._opened = _open(self._folder, device)
@@ -61,7 +61,7 @@ class NnunetPipeline:
         """Read the images. Raises RunFailed, naming the model and what is wrong with it."""
         if self._opened is None or self._opened.device != context.device:
             context.stage("loading")
-            self.open(context.device)
+            self.load(context.device)
         context.stage("running nnU-Net")
         try:
             return _run(self._opened, images, self._said.input or Input())

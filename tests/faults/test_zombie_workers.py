@@ -68,7 +68,7 @@ class Executor:
     def prepare(self, slot, pipelines): pass
     def cancel(self, slot, reason): pass
     def close(self): pass
-    def execute(self, slot, order, on_stage):
+    def execute(self, slot, order, on_stage, upcoming):
         print("running", flush=True)
         time.sleep(0.02)
         made = Path(order.output_folder) / "seg"

@@ -6,6 +6,8 @@ import hashlib
 import os
 import signal
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -21,7 +23,8 @@ from radnode.pipelines.forms import plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from radnode.pipelines.contract import RunReport
 
 GENEROUS = 8_000_000_000
 
@@ -118,6 +121,35 @@ def test_a_killed_worker_loses_its_order_and_the_next_one_runs(
     with pytest.raises(WorkerLost, match="signal 9"):
         one.execute(order, lambda _stage: None)
     assert one.execute(order, lambda _stage: None).state == RunState.FINDINGS
+
+
+@pytest.mark.catalogue("X7")
+def test_what_comes_next_is_read_while_a_job_runs_and_a_reader_that_dies_harms_no_job(
+    worker: Callable[..., WorkerProcess], order: WorkOrder
+) -> None:
+    one, following = worker(), replace(order, job_key="1" * 64)
+    stages: list[str] = []
+    one.prepare(["ct-lung"])
+
+    def until_hinted(job: WorkOrder, hint: WorkOrder) -> RunReport:
+        """The job takes a while, so that what follows is asked for while it runs."""
+        report = one.execute(job, stages.append, lambda: hint)
+        eventually(lambda: _readers(one), within=20, why=lambda: "a reader was started")
+        stages.clear()
+        return report
+
+    assert until_hinted(order, following).state == RunState.FINDINGS
+    assert one.execute(following, stages.append).state == RunState.FINDINGS
+    assert stages[0] == "take over"
+    assert until_hinted(order, following).state == RunState.FINDINGS
+    for pid in _readers(one):
+        os.kill(pid, signal.SIGKILL)
+    assert one.execute(following, stages.append).state == RunState.FINDINGS
+
+
+def _readers(worker: WorkerProcess) -> list[int]:
+    children = Path(f"/proc/{_pid(worker)}/task")
+    return [int(pid) for task in children.iterdir() for pid in (task / "children").read_text().split()]
 
 
 def test_a_worker_ends_with_the_thread_that_keeps_it(worker: Callable[..., WorkerProcess], order: WorkOrder) -> None:

@@ -38,6 +38,7 @@ class SampleExecutor:
         self.during: Callable[[], None] = lambda: None
         self.state = RunState.FINDINGS
         self.orders: list[WorkOrder] = []
+        self.upcoming: list[WorkOrder | None] = []
 
     def prepare(self, slot: int, pipelines: Sequence[str]) -> None: ...
 
@@ -45,9 +46,12 @@ class SampleExecutor:
 
     def close(self) -> None: ...
 
-    def execute(self, _slot: int, order: WorkOrder, _on_stage: Callable[[str], None]) -> RunReport:
+    def execute(
+        self, _slot: int, order: WorkOrder, _on_stage: object, upcoming: Callable[[], WorkOrder | None]
+    ) -> RunReport:
         self.orders.append(order)
         self.during()
+        self.upcoming = [upcoming(), upcoming()]
         folder = Path(order.output_folder)
         for name in (*order.forms, "findings"):
             (folder / name).write_bytes(name.encode())
@@ -155,3 +159,21 @@ def test_a_worker_is_told_the_language_of_reports_and_the_job_remembers_it(
     assert [order.language for order in executor.orders] == ["zh"]
     with database.read() as session:
         assert session.scalars(select(JobRow.report)).one()["language"] == "zh"
+
+
+def test_a_worker_is_told_what_comes_next_and_that_job_stays_as_it_is(
+    database: Database, store: FileStore, tmp_path: Path
+) -> None:
+    """Its worker's death is then no try of it, and a more urgent one still comes first."""
+    (first, second) = (job_over(database, number, key=f"job {number}") for number in (1, 2))
+    executor = SampleExecutor()
+    _run(database, store, tmp_path, executor)
+    upcoming, again = executor.upcoming
+    assert upcoming is not None
+    assert (upcoming.job_key, upcoming.pipeline) == ("job 2", executor.orders[0].pipeline)
+    assert [each.sop_instance_uid for each in upcoming.instances] == ["1.2.3.2"]
+    assert again is None, "it is hinted at once, and to one slot"
+    with database.read() as session:
+        row = session.get_one(JobRow, second)
+        assert (row.state, row.attempts, row.token, row.crashes, row.lease_until) == ("WAITING", 0, 0, 0, None)
+        assert session.get_one(JobRow, first).state == "PRODUCED"

@@ -40,7 +40,7 @@ class Executor:
 
     def close(self) -> None: ...
 
-    def execute(self, _slot: int, order: WorkOrder, _on_stage: Callable[[str], None]) -> RunReport:
+    def execute(self, _slot: int, order: WorkOrder, *_: object) -> RunReport:
         self.during()
         made = f"{order.output_folder}/seg"
         with open(made, "wb") as file:  # noqa: PTH123 - the shortest way

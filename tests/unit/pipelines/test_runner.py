@@ -21,11 +21,12 @@ from radnode.pipelines import registry, runner
 from radnode.pipelines.contract import DEVICE_LOST, InputInstance, RunReport, RunState, WorkOrder
 from radnode.pipelines.forms import plan
 from radnode.pipelines.results import identity
+from radnode.pipelines.warm import Warm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STEPS = ["select", "decode", "infer", "write", "gate", "keep"]
+STEPS = ["select", "decode", "load", "infer", "write", "gate", "keep"]
 
 
 def _order(folder: Path, **changes: Any) -> WorkOrder:
@@ -60,7 +61,7 @@ class _Worker:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, extra: str = "") -> None:
         package = f"pipeline_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
         monkeypatch.syspath_prepend(sample_pipelines.install(folder / "site", package=package, extra=extra))
-        self.warm = runner.Warm(registry.installed)
+        self.warm = Warm(registry.installed)
         self.said: list[Mapping[str, Any]] = []
 
     def run(self, order: WorkOrder) -> RunReport:
@@ -86,7 +87,7 @@ def test_a_run_ends_in_results_that_passed_the_gate(tmp_path: Path, monkeypatch:
     orders = [produced.order for produced in report.objects]
     assert orders == sorted(set(orders))
     assert _files(order) == ["SEG-1.dcm", "TID1500+SEG-1.dcm", "findings.zip"]
-    assert worker.stages == ["select", "decode", "infer", "infer: boxes", "write", "gate", "keep"]
+    assert worker.stages == ["select", "decode", "load", "infer", "infer: boxes", "write", "gate", "keep"]
     assert list(report.seconds) == STEPS
     assert report.measurements[0]["of"] == "box"
     assert report.remarks == ("A box is no organ.",)
@@ -158,7 +159,7 @@ def test_however_a_pipeline_ends_the_run_ends_in_a_report(
     assert says in report.reason
     assert report.objects == ()
     assert _files(order) == []
-    assert list(report.seconds) == STEPS[:3]
+    assert list(report.seconds) == STEPS[:4]
 
 
 @pytest.mark.catalogue("I10")
