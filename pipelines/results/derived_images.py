@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SOURCE = Code("121322", "DCM", "Source image for image processing operation")
 CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage}
 _STEPS = 2**16 - 1
+# Scan Options, PS3.3 C.8.3.1.1.3; scanners write terms of their own, which validators refuse.
+_OPTIONS = frozenset({"PER", "RG", "CG", "PPG", "FC", "PFF", "PFP", "SP", "FS"})
 _PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
           "FrameOfReferenceUID", "PositionReferenceIndicator")
 
@@ -101,7 +103,9 @@ def _of_the_modality(result: Dataset, modality: str, first: Dataset) -> None:
     # Research mode is what the standard has for a sequence that is none of the others.
     result.ScanningSequence = first.get("ScanningSequence") or "RM"
     result.SequenceVariant = first.get("SequenceVariant") or "NONE"
-    for keyword in ("ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength"):
+    options = first.get("ScanOptions") or ()
+    result.ScanOptions = [each for each in ([options] if isinstance(options, str) else options) if each in _OPTIONS]
+    for keyword in ("MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength"):
         setattr(result, keyword, first.get(keyword, ""))
     if "IR" in str(result.ScanningSequence):
         result.InversionTime = first.get("InversionTime", "")

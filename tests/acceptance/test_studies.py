@@ -81,11 +81,11 @@ def test_U2_the_same_image_in_another_syntax_is_kept_and_nothing_is_said_about_e
 ) -> None:
     node = start_node(peers=[archive(pacs.port), modality()], settings={"quiet_time_s": 4})
     series = write_chest(tmp_path / "ct", slices=10)
-    dcmtk.dcmsend(node.port, tmp_path / "ct", called=node.ae_title)
     again = pydicom.dcmread(series.files[4])
     again.compress(JPEG2000Lossless, generate_instance_uid=False)
     (tmp_path / "again").mkdir()
     again.save_as(tmp_path / "again/4.dcm")
+    dcmtk.dcmsend(node.port, tmp_path / "ct", called=node.ae_title)
     dcmtk.dcmsend(node.port, tmp_path / "again", called=node.ae_title)
 
     eventually(lambda: node.states().get("CONFLICT", 0) >= 1, why=lambda: f"in conflict: {node.states()}")

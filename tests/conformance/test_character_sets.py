@@ -31,7 +31,7 @@ MENDED = {
 }
 # The radiograph is one image; what only a volume or a mammogram shows is written over those.
 ON = {"RTSTRUCT": "CT, upwards", "PM": "CT, upwards", "FRACTIONAL": "CT, upwards",
-      "MAMMOGRAPHY-CAD": "mammograms"}
+      "IMAGES": "CT, upwards", "MAMMOGRAPHY-CAD": "mammograms"}
 REASON = "5 slices of one stack; at least 10 are needed"
 
 
