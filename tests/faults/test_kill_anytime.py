@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-KILLS = int(os.environ.get("RADNODE_TEST_KILLS", "30"))
+KILLS = int(os.environ.get("RADNODE_TEST_KILLS", "20"))
 SERIES = max(8, KILLS // 5)
 SLICES = 32
 FLOOD_OF_A_LIFE = 100
