@@ -49,11 +49,16 @@ class Prefetcher:
         self._asked: WorkOrder | None = None
         self._ticket = 0
         self._ready: _Ready | None = None
+        self._taking = False
         self._change = threading.Condition()
 
     def begin(self, order: WorkOrder) -> None:
-        """Read what this order will need, unless that is being done; what was read for another one is let go."""
+        """Read what this order will need, unless that is being done; what was read for another one is let go.
+
+        Waits while somebody waits for the other one.
+        """
         with self._change:
+            self._change.wait_for(lambda: not self._taking)
             if self._asked is not None and _same(self._asked, order):
                 return
             self._let_go()
@@ -73,9 +78,12 @@ class Prefetcher:
         with self._change:
             if self._asked is None or not _same(self._asked, order):
                 return None
+            self._taking = True
             self._change.wait_for(lambda: self._ready is not None or self._asked is None)
             ready, self._ready, self._asked = self._ready, None, None
             process, ticket = self._process, self._ticket
+            self._taking = False
+            self._change.notify_all()
         if ready is None:
             return None
         try:

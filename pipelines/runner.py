@@ -196,12 +196,7 @@ def _taken(
     if prefetcher is None or not prefetcher.has(order):
         return None
     with progress.step("take over"):
-        try:
-            images = prefetcher.take(order)
-        except Exception as error:  # noqa: BLE001 - what was read ahead only saves time: it is read again
-            print(f"job {order.job_key}, take over: {type(error).__name__}", file=sys.stderr)  # noqa: T201
-            traceback.print_tb(error.__traceback__)
-            return None
+        images = prefetcher.take(order)
         if images is None:
             return None
         headers = progress.headers = [_read_header(instance) for instance in order.instances]

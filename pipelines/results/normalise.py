@@ -112,7 +112,7 @@ def read_source(
     """Normalise the headers of a job's images.
 
     datasets: every input of the job, headers without pixels. volume, projections: what was read of them. Raises
-    RunFailed when they disagree on whose they are.
+    RunFailed when they disagree on whose they are, or when something else was read.
     """
     with warnings.catch_warnings():
         # pydicom warns about values outside their VR; here each of them is judged and reported.
@@ -122,6 +122,8 @@ def read_source(
         by_uid = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
         frames = volume.frames if volume is not None else [each.source for each in projections]
         chosen = dict.fromkeys(frame.sop_instance_uid for frame in frames)
+        if strangers := chosen.keys() - by_uid:
+            raise RunFailed(f"{len(strangers)} of the images that were read are not among those of the job")
         slices = tuple(_slice_header(by_uid[uid], common) for uid in chosen)
         if volume is not None:
             repairs += _straighten(slices, volume)

@@ -126,7 +126,7 @@ def _as_itk(itk: Any, volume: Volume) -> Any:
 
 def _optimise(itk: Any, fixed: Any, moving: Any, start: Any) -> tuple[Any, float] | None:
     method = itk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # sums of several threads differ in their last digit from run to run
+    method.SetNumberOfWorkUnits(1)  # sums of several threads differ in their last digit from run to run
     method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(min(1.0, _SAMPLES / float(np.prod(fixed.GetSize()))), seed=_SEED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,27 @@ def test_only_the_order_it_was_read_for_takes_it_over_and_all_others_read_by_the
     prefetcher.begin(broken)
     report, _ = run_it(broken)
     assert f"instance {order.instances[0].sop_instance_uid} is not the bytes that were received" in report.reason
+
+
+def test_a_hint_that_comes_while_a_job_waits_for_its_images_does_not_change_what_it_gets(
+    prefetcher: Prefetcher, order: WorkOrder, tmp_path: Path
+) -> None:
+    after = order_over(write_chest(tmp_path / "other", name="Other", slices=12).files, tmp_path / "out")
+    for one, hint in ((order, after), (after, order)):
+        prefetcher.begin(one)
+        hints = threading.Thread(target=_begin_while_waited_for, args=(prefetcher, hint))
+        hints.start()
+        found = prefetcher.take(one)
+        hints.join()
+        assert found is not None
+        wanted = {instance.sop_instance_uid for instance in one.instances}
+        assert {frame.sop_instance_uid for frame in found.volume.frames} == wanted
+        assert prefetcher.has(hint), "the hint is followed afterwards"
+
+
+def _begin_while_waited_for(prefetcher: Prefetcher, hint: WorkOrder) -> None:
+    eventually(lambda: prefetcher._taking, within=20, every=0.001, why=lambda: "nobody waits")
+    prefetcher.begin(hint)
 
 
 @pytest.mark.catalogue("X7")
