@@ -149,9 +149,9 @@ def theirs(bundle: Path, series: Path, work: Path, *, process: bool) -> tuple[di
         "output_dir": str(work / "answer"), "dataloader#num_workers": 0, "dataset#progress": False,
     }  # fmt: skip
     if process:
-        command = [sys.executable, "-m", "monai.bundle", "run"]
-        command += [each for name, value in options.items() for each in (f"--{name}", str(value))]
-        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(bundle)})
+        call = "import json, sys, monai.bundle; monai.bundle.run(**json.loads(sys.argv[1]))"  # as -m, without fire
+        subprocess.run([sys.executable, "-c", call, json.dumps(options)], check=True, capture_output=True,
+                       env={**os.environ, "PYTHONPATH": str(bundle)})
     else:
         monai.bundle.run(**options)
     measured.took("bundle")
