@@ -54,7 +54,8 @@ class Acknowledgements:
         # Names of files: paths are slow to make and to compare, and this is the way of every image.
         self._whole: set[str] = set()
         self._named: set[str] = set()
-        self._unflushed = {path.name for path in self._files()[-2:]}  # of a process that died over them; two, at the turn of a month
+        # Of a process that died over them; two, at the turn of a month.
+        self._unflushed = {path.name for path in self._files()[-2:]}
         self._writing, self._flushing = threading.Lock(), threading.Lock()
 
     def append(self, entries: Sequence[Reception | Expiry]) -> None:
