@@ -25,6 +25,7 @@ from radnode.pipelines.models.adapting import DEVICE, ITEMS, LAST_FORM, START_UP
 from radnode.pipelines.models.finite import Watch
 from radnode.pipelines.models.outside import outside
 from radnode.pipelines.models.own_modules import OwnModules
+from radnode.pipelines.models.resampling import axis_by_axis
 from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_only
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class BundlePipeline:
     def _evaluate(self, item: dict[str, Any]) -> dict[str, Any]:
         self._items[:] = [next(iter(item.values())) if self._plain else item]
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), axis_by_axis():
                 self._evaluator.run()
                 self._watch.check()
                 for last_form in self._last_form:
