@@ -49,9 +49,9 @@ def flat_overlay_png(
     across, down = scale_of(image.shape, image.spacing_mm or (1.0, 1.0))
     size = round(image.shape[1] * across), round(image.shape[0] * down)
     labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in segmentation.SegmentSequence}
-    shown = {labels[number]: colours[number] for number, _ in drawn[largest]}
+    named = {labels[number]: colours[number] for number, _ in drawn[largest]}
     frame = f"frame {largest[1]}" if largest[1] is not None else ""
-    foot = legend(list(shown.items()), " ".join(word for word in (image.laterality, image.view, frame) if word),
+    foot = legend(list(named.items()), " ".join(word for word in (image.laterality, image.view, frame) if word),
                   size[0])
     sheet = Image.new("RGB", (size[0], size[1] + foot.height), _PAPER)
     sheet.paste(foot, (0, size[1]))

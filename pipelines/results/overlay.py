@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from radnode.pipelines.geometry import orientation_of, to_patient
+from radnode.pipelines.geometry import Voxel, orientation_of, to_patient
 from radnode.pipelines.results.secondary_capture import letters, opposite
 from radnode.pipelines.results.windows import LUNG
 
@@ -124,18 +124,18 @@ def _panel(shown: _Shown, cut: int, place: int) -> Image.Image:
     _, rows, columns, name = _PLANES[cut]
     down = slice(None, None, -1 if rows == 0 else 1)
 
-    def plane(array: NDArray[np.bool_] | NDArray[np.float32]) -> NDArray[np.bool_] | NDArray[np.float32]:
-        return np.take(array, place, axis=cut)[down]
+    def plane(array: NDArray[Voxel]) -> NDArray[Voxel]:
+        return np.asarray(np.take(array, place, axis=cut)[down])
 
     spacing = np.linalg.norm(shown.affine[:3, :3], axis=0)
     extent = shown.voxels.shape[rows] * spacing[rows], shown.voxels.shape[columns] * spacing[columns]
     scale = PANEL / max(extent)
     size = max(1, round(extent[1] * scale)), max(1, round(extent[0] * scale))
-    grey = Image.fromarray(shown.window.grey(np.asarray(plane(shown.voxels), np.float32)))
+    grey = Image.fromarray(shown.window.grey(plane(shown.voxels)))
     picture = np.stack([np.asarray(grey.resize(size, Image.Resampling.BILINEAR), np.float32)] * 3, -1)
     for mask, colour in zip(shown.masks, shown.colours, strict=True):
         ink = np.array(colour, np.float32)
-        drawn = Image.fromarray(np.asarray(plane(mask)).astype(np.uint8) * 255)
+        drawn = Image.fromarray(plane(mask).astype(np.uint8) * 255)
         inside = np.asarray(drawn.resize(size, Image.Resampling.NEAREST)) > 0
         picture[inside] = (1 - _FILL) * picture[inside] + _FILL * ink
         picture[_border(inside)] = ink

@@ -40,7 +40,8 @@ class Window:
 
     def grey(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
         """0 to 255."""
-        return np.clip((values - self.low) / (self.high - self.low) * 255, 0, 255).astype(np.uint8)
+        share = np.clip((values - self.low) / (self.high - self.low), 0, 1)
+        return np.asarray(share * 255).astype(np.uint8)
 
 
 LUNG = Window(-1250.0, 250.0, "lung window")

@@ -139,7 +139,8 @@ def test_a_picture_shows_what_was_found_on_the_image_as_its_own_window_shows_it(
     tmp_path: Path, inverted: bool
 ) -> None:
     flat.write_mammograms(tmp_path / "mg", inverted=inverted)
-    store.add(tmp_path / "models", bundle(tmp_path / "marks", 1, modality="Mammogram"), name="marks")
+    store.add(tmp_path / "models", bundle(tmp_path / "marks", 1, modality="Mammogram", size=[64, 72]),
+              name="marks")
     report = inspection.try_pipeline("marks", tmp_path / "mg", ["SEG"], tmp_path / "out", models=tmp_path / "models",
                                      device="cpu")
     assert report.objects, report.reason
