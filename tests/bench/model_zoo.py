@@ -23,8 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pydicom
-from PIL import Image
 from pydicom.uid import MRImageStorage, VLMicroscopicImageStorage, VLPhotographicImageStorage
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 LONGEST_S, SEEDS = 900, 4
 SLICES, SIZE, SPACING_MM = 32, 64, 1.5
-FEW_SLICES = 8
+FEW_SLICES, SMALL = 8, 24
 CAMERAS = {"GM": VLMicroscopicImageStorage, "XC": VLPhotographicImageStorage}
 FORMS = ("SEG", "TID1500", "IMAGES")
 HEAD = """# Bundles of the MONAI Model Zoo
@@ -180,7 +180,7 @@ def attempt(source: Path, work: Path, seed: int) -> tuple[str, str]:
     tried = run([RADNODE, "models", "try", "zoo", images, "--output", work / "out", *forms, "--config", config])
     if tried.returncode:
         return f"no: {last(tried.stderr) or f'ended with {tried.returncode}'}", ""
-    seconds = next(word for word in tried.stdout.split(",") if "infer" in word).split()[1]
+    seconds = re.findall(r"\binfer ([\d.]+) s", tried.stdout)[-1]
     came = judged(work / "out")
     return f"{came} (added with --modality {modality})" if modality and not came.startswith("no: ") else came, seconds
 
@@ -212,9 +212,13 @@ def write_phantom(folder: Path, manifest: Manifest, bundle: Path) -> None:
     """Images of the kind that the model reads."""
     if manifest.reads == "projection":
         (write_mammograms if manifest.modality == "MG" else write_radiograph)(folder)
+        enlarge(folder, bundle)
     elif manifest.reads == "colour":
-        said = json.loads((bundle / "configs" / "metadata.json").read_text())["network_data_format"]["inputs"]
-        write_photograph(folder, manifest.modality, [int(side) for side in said["image"]["spatial_shape"]])
+        image = pydicom.dcmread(path := write_colour(folder))
+        image.Modality = manifest.modality
+        image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = CAMERAS.get(manifest.modality, image.SOPClassUID)
+        image.save_as(path)
+        enlarge(folder, bundle)
     else:
         slices, size = wanted_size(bundle)
         write_chest(folder, slices=slices, size=size)
@@ -222,23 +226,30 @@ def write_phantom(folder: Path, manifest: Manifest, bundle: Path) -> None:
         several(folder, [each.content.value for each in manifest.inputs])
 
 
-def write_photograph(folder: Path, modality: str, shape: list[int]) -> None:
-    """A colour image of that shape (columns, rows), in the class of its modality."""
-    image = pydicom.dcmread(write_colour(folder))
-    image.Modality = modality
-    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = CAMERAS.get(modality, image.SOPClassUID)
-    picture = Image.fromarray(image.pixel_array).resize((shape[0], shape[1]), Image.Resampling.BICUBIC)
-    image.Columns, image.Rows, image.PixelData = *picture.size, picture.tobytes()
-    image.save_as(next(folder.glob("*.dcm")))
+def enlarge(folder: Path, bundle: Path) -> None:
+    """The pictures in the size that the network reads, (columns, rows) in the metadata."""
+    said = json.loads((bundle / "configs" / "metadata.json").read_text())["network_data_format"]["inputs"]
+    columns, rows = (int(side) for side in next(iter(said.values()))["spatial_shape"])
+    for path in folder.glob("*.dcm"):
+        image = pydicom.dcmread(path)
+        pixels = image.pixel_array
+        down, right = (np.arange(new) * old // new for new, old in zip((rows, columns), pixels.shape, strict=False))
+        image.Rows, image.Columns, image.PixelData = rows, columns, pixels[down][:, right].tobytes()
+        image.save_as(path)
 
 
 def wanted_size(bundle: Path) -> tuple[int, int]:
-    """Slices, and rows and columns: those of a network of points, which takes images of one size alone."""
+    """Slices, and rows and columns: those of a network of points, which takes images of one size alone.
+
+    Few for a detector, which finds boxes everywhere with random weights, more than a validator's memory holds.
+    """
     said = json.loads((bundle / "configs" / "metadata.json").read_text()).get("network_data_format") or {}
     for each in said.get("outputs", {}).values():
         shapes = [image.get("spatial_shape") or [] for image in said.get("inputs", {}).values()]
         if each.get("format") == "points" and shapes and len(shapes[0]) == 2:
             return FEW_SLICES, int(shapes[0][0])
+        if each.get("type") == "object":
+            return FEW_SLICES, SMALL
     return SLICES, SIZE
 
 
