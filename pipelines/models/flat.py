@@ -67,7 +67,8 @@ def to_source(answer: torch.Tensor, image: Picture) -> NDArray[Any]:
     if values.ndim != 3:
         raise RunFailed(f"the model's answer has the shape {values.shape}; announced is an image")
     there = np.eye(4)
-    if isinstance(answer, MetaTensor):
+    # Of an answer of several parts, taking the batch apart leaves a row of the matrix: no place.
+    if isinstance(answer, MetaTensor) and answer.affine.ndim == 2:
         there = np.linalg.inv(answer.affine.cpu().numpy().astype(np.float64))
     corner = there[:2, :2] @ (columns - 0.5, rows - 0.5) + there[:2, 3]
     first = there[:2, :2] @ (-0.5, -0.5) + there[:2, 3]

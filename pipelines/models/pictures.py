@@ -32,7 +32,10 @@ def read_as(said: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[str, 
     if not _are_colours(said, shown=len(found) == 1):
         return None
     if said.get("num_channels") != 3:
-        raise ValueError(f"it reads {said.get('num_channels')} channels: more than the colours of an image")
+        beside = [str(each) for each in (said.get("channel_def") or {}).values()][3:]
+        raise ValueError(f"it reads {said.get('num_channels')} channels: more than the colours of an image"
+                         + (f"; {' and '.join(map(repr, beside))} would have to be marked by a person or by another "
+                            "model, and no study holds that" if beside else ""))
     if len(found) != 1:
         raise ValueError("it reads colour images and does not say clearly of what; understood are endoscopy, retina, "
                          "skin and microscopy in its name, task or description")
