@@ -139,6 +139,12 @@ _ALL = (
         remedy="look into its import queue",
     ),
     Kind(
+        name="commitment", severity="warning", about="destination", quotes=True,
+        says="a destination takes no storage commitment, or does not commit to results; they are asked about again, "
+             "looked for by C-FIND, or given up",
+        remedy="`radnode deliveries` says why; allow this node storage commitment there, or set `commitment: false`",
+    ),
+    Kind(
         name="images", severity="warning", about="destination", quotes=True,
         says="a destination has not all images that a result refers to; its viewer may not show the result",
         remedy="send the missing images to it, or send results where the images are",
