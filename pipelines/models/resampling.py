@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_MONAI: Any = functional  # where its resampling looks for AffineTransform
 _STRAIGHT = 1e-9  # of a voxel, over the whole grid: what is left of zeros in a product of matrices
 _TIE = 1e-6  # of a voxel
 
@@ -78,8 +79,8 @@ class AxisAligned(AffineTransform):
         sheared = theta[:3, :3] - torch.diag(theta.diagonal()[:3])
         if float((sheared.abs() @ torch.tensor(new, dtype=theta.dtype)).max()) > _STRAIGHT or min(old + new) < 2:
             return None
-        found = [axis_of(float(theta[axis, axis]) * np.arange(size) + float(theta[axis, 3]), old[axis], str(self.mode),
-                         str(self.padding_mode)) for axis, size in enumerate(new)]
+        found = [axis_of(float(theta[axis, axis]) * np.arange(size, dtype=np.float64) + float(theta[axis, 3]), old[axis],
+                         str(self.mode), str(self.padding_mode)) for axis, size in enumerate(new)]
         covered = [each for each in found if each is not None]
         return covered if len(covered) == len(found) else None
 
@@ -146,9 +147,9 @@ def _tap(
 @contextmanager
 def axis_by_axis() -> Iterator[None]:
     """Within, MONAI's transforms and their inverses resample this way. Not for two threads at once."""
-    kept = functional.AffineTransform
-    functional.AffineTransform = AxisAligned
+    kept = _MONAI.AffineTransform
+    _MONAI.AffineTransform = AxisAligned
     try:
         yield
     finally:
-        functional.AffineTransform = kept
+        _MONAI.AffineTransform = kept
