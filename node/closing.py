@@ -229,6 +229,7 @@ def new_job(
         configuration_digest=configuration.digest,
         input_digest=_digest(inputs),
         instance_ids=[header.instance_id for header in headers],
+        within=min((route.within for route in asking if route.within is not None), default=None),
     )
 
 
