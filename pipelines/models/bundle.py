@@ -79,10 +79,11 @@ class BundlePipeline:
             context.stage("running the bundle")
             if images.projections:
                 given_each = [self._evaluate(self._picture(each)) for each in images.projections]
-                return flat.findings(given_each, wanted, self._said, images.projections)
+                return flat.findings(given_each, wanted, self._said, self._transforms, images.projections)
             given = self._evaluate(self._item(images))
         context.stage("reading its answer")
-        return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume)
+        return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume,
+                              moving=images.others.get(self._reads.moving))
 
     def _item(self, images: StudyImages) -> dict[str, Any]:
         """What the bundle's data set would hold: each image under its key, channels of one key stacked."""
