@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-BOX_MM = 6.0
-
 # Bright balls: the mean over a cube of five voxels is highest in the middle of one. The anchors are the boxes.
 DETECTOR = """\
 import torch
