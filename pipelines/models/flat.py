@@ -119,7 +119,9 @@ def _classes(
 
 def _turned(answer: Any, image: Picture) -> torch.Tensor:
     """([channels,] rows, columns) -> (channels, columns, rows). Raises RunFailed for another shape than the image's."""
-    values = torch.as_tensor(np.asarray(answer.detach().cpu() if hasattr(answer, "detach") else answer))
+    given = np.asarray(answer.detach().cpu() if hasattr(answer, "detach") else answer)
+    # torch counts with few operations in unsigned numbers.
+    values = torch.as_tensor(given.astype(np.int64) if given.dtype.kind in "ui" else given)
     if tuple(values.shape[-2:]) != image.shape or values.ndim not in (2, 3):
         raise RunFailed(f"the model's answer has the shape {tuple(values.shape)}, the image has {image.shape}")
     return values.reshape(-1, *image.shape).transpose(1, 2)

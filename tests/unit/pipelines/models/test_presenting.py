@@ -40,7 +40,7 @@ class LoadPicture(MapTransform):
 
 class Numbered(MapTransform):
     def __call__(self, data):
-        return {**data, "pred": np.array(data["pred"].argmax(0).numpy() * 7)}
+        return {**data, "pred": (data["pred"].argmax(0).numpy() * 7).astype(np.uint16)}
 """
 
 
@@ -94,8 +94,9 @@ def test_a_patch_of_a_slide_is_judged_as_its_readers_cut_it_and_no_other_image_i
         folder = bundles.write_bundle(tmp_path / str(patch[0]), config=config, network=NETWORK, state=weights(3),
                                       said=_said("classes"))
         if patch[0] == flat.ROWS:
-            (answer,) = _run(folder, _microscopy(tmp_path)).classifications
-            assert answer.value.meaning == "in body"
+            found = _run(folder, _microscopy(tmp_path))
+            assert [each.value.meaning for each in found.classifications] == ["in body"]
+            assert "its scale was not compared with that of the training." in found.remarks[-1]
         else:
             with pytest.raises(NotProcessed, match=r"judges patches of 224x224 pixels in colour, .* has 24x32"):
                 _run(folder, _microscopy(tmp_path))
