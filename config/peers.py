@@ -139,6 +139,7 @@ class Peer(Section):
     receives: bool = False
     hosts: tuple[Network, ...] = ()
     answers_find: bool = False
+    commitment: bool = False
     largest_result: Size = 10**9
     profile: Profile | None = None
     result_forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = ("SEG", "TID1500")
@@ -165,5 +166,5 @@ class Peer(Section):
         return hashlib.sha256(self.model_dump_json(exclude=set(NO_MATTER_OF_RESULTS)).encode()).hexdigest()
 
 
-NO_MATTER_OF_RESULTS = frozenset({"expect", "tls", "client_certificate", "token_file"})
-"""Who is expected when, and how the two sides recognise each other."""
+NO_MATTER_OF_RESULTS = frozenset({"commitment", "expect", "tls", "client_certificate", "token_file"})
+"""How arrival is proven, who is expected when, and how the two sides recognise each other."""

@@ -21,6 +21,7 @@ from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
+from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
@@ -43,7 +44,7 @@ from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
-from radnode.storage import jobs, leases, outbox, rebuilding, receptions, reconciling
+from radnode.storage import commitments, jobs, leases, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -262,6 +263,7 @@ class Node:
         with self.database.begin() as session:
             given_back = jobs.give_back(session, utc_now(), self._life)
             sendings = outbox.give_back(session, utc_now())
+            commitments.give_back(session)
         if given_back or sendings:
             log.warning("node.took_over", jobs=given_back, sendings=sendings)
 
@@ -310,7 +312,12 @@ class Node:
             now=utc_now,
             alarms=self.alarms,
             metrics=self.metrics,
-            on_sent=lambda: self._confirming.pulse(),
+            on_sent=self._result_sent,
+        )
+        committing = Commitments(
+            database=self.database, outages=Outages(), own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
+            alarms=self.alarms, metrics=self.metrics, on_missing=lambda: self._sending.pulse(),
+            on_refused=lambda: self._confirming.pulse(),
         )
         confirmer = Confirmer(
             database=self.database,
@@ -359,6 +366,7 @@ class Node:
         self._counting = Activity("counting", counter.step, self.alarms)
         self._sending = Activity("sending", sender.send_due, self.alarms)
         self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
+        self._committing = Activity("committing", committing.ask_due, self.alarms)
         self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
         self._workers = [
             Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
@@ -374,7 +382,7 @@ class Node:
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._rewriting, *self._workers, noting, reloading)
+                 self._confirming, self._committing, self._rewriting, *self._workers, noting, reloading)
         seldom = (caretaker, *self._alarming)
         self._clock = Clock()
         for activity in often:
@@ -386,7 +394,7 @@ class Node:
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics,
+                metrics=self.metrics, reports=committing,
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
@@ -415,6 +423,10 @@ class Node:
     def _series_closed(self) -> None:
         self._pulse_workers()
         self._closing_studies.pulse()
+
+    def _result_sent(self) -> None:
+        self._confirming.pulse()
+        self._committing.pulse()
 
     def _pulse_workers(self) -> None:
         for worker in self._workers:

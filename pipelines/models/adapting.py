@@ -13,6 +13,8 @@ Nothing of what the model computes is changed. What is changed, and why:
 - `device` is this worker's, also where the configuration says cuda itself; mixed precision (`amp`) is CUDA's alone;
 - labels that were decided before they are brought back to the images' grid are brought back by nearest neighbour:
   halfway between nothing and label 2 lies no label 1; and Invertd's nearest neighbour is the nearest one;
+- resampling between grids whose axes run alike, and the largest of several channels, are computed otherwise, to the
+  same numbers (:mod:`~radnode.pipelines.models.resampling`, :mod:`~radnode.pipelines.models.deciding`);
 - boxes are brought into the patient by :class:`~radnode.pipelines.models.boxes.BoxToPatientd`, which is MONAI's
   transform where images lie straight, and right where they lie askew;
 - a `Lambda` that merges channels decided one by one into numbers of its own (4 for enhancing tumour) is left out:
@@ -44,10 +46,13 @@ _REPLACED = {
     "LoadImage": "received.Received", "LoadImaged": "received.Receivedd", "LoadImageD": "received.Receivedd",
     "LoadImageDict": "received.Receivedd", "AffineBoxToWorldCoordinated": "boxes.BoxToPatientd",
     "AffineBoxToWorldCoordinateD": "boxes.BoxToPatientd", "AffineBoxToWorldCoordinateDict": "boxes.BoxToPatientd",
+    "AsDiscrete": "deciding.Discrete", "AsDiscreted": "deciding.Discreted", "AsDiscreteD": "deciding.Discreted",
+    "AsDiscreteDict": "deciding.Discreted",
     "Invertd": "inverting.Inverted", "InvertD": "inverting.Inverted", "InvertDict": "inverting.Inverted",
 }
 _KEPT_OF_LOADERS = {"_target_", "_disabled_", "keys", "allow_missing_keys", "dtype", "ensure_channel_first",
                     "image_only"}
+_DECIDES = ("AsDiscrete", "Discrete")
 _WEIGHTS = "CheckpointLoader"
 _TRUTH = {"label", "labels", "@label", "@label_key", "@labels"}
 _METRICS = ("key_val_metric", "additional_metrics", "metric_cmp_fn")
@@ -156,7 +161,7 @@ def _by_nearest_neighbour(transforms: list[Any]) -> list[Any]:
     decided = False
     for each in transforms:
         name = _class(each) if isinstance(each, dict) else ""
-        decided |= name.startswith("AsDiscrete")
+        decided |= name.startswith(_DECIDES)
         if decided and name.startswith("Invert"):
             each["nearest_interp"] = True
     return transforms
@@ -202,7 +207,7 @@ def _unmerged(transforms: list[Any]) -> list[Any]:
     one_by_one, kept = False, []
     for each in transforms:
         name = _class(each) if isinstance(each, dict) else ""
-        one_by_one |= name.startswith("AsDiscrete") and each.get("threshold") is not None
+        one_by_one |= name.startswith(_DECIDES) and each.get("threshold") is not None
         if not (one_by_one and name.startswith("Lambda")):
             kept.append(each)
     return kept

@@ -35,6 +35,7 @@ from radnode.pipelines.models.adapting import (
 from radnode.pipelines.models.finite import Watch
 from radnode.pipelines.models.outside import outside
 from radnode.pipelines.models.own_modules import OwnModules
+from radnode.pipelines.models.resampling import axis_by_axis
 from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_only
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class BundlePipeline:
     def _evaluate(self, item: dict[str, Any]) -> dict[str, Any]:
         self._items[:] = [next(iter(item.values())) if self._plain else item]
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), axis_by_axis():
                 self._evaluator.run()
                 self._watch.check()
                 for last_form in self._last_form:

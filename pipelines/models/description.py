@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from radnode.pipelines.contract import Manifest, RunFailed
-from radnode.pipelines.models import model_file, nnunet_folder, pictures
+from radnode.pipelines.models import json_file, model_file, nnunet_folder, pictures
 from radnode.pipelines.models.inputs import Reads, UnclearInput, reads
 from radnode.pipelines.models.store import StoreError
 
@@ -26,22 +26,12 @@ ENTRY = "radnode.pipelines.models.bundle:BundlePipeline"
 _MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "mammogram": "MG", "mg": "MG", "xray": "DX", "dx": "DX", "pt": "PT"}
 _NAMED_IN = ("channel_def", "label_def", "class_def")
 _INVENTED = {"noise", "latent", "timesteps", "tuples"}
-_LONGEST = 10 * 1024 * 1024
 
 
 def metadata(folder: Path) -> dict[str, Any]:
     """The metadata of a bundle. Raises StoreError."""
-    path = folder / "configs" / "metadata.json"
-    try:
-        if path.stat().st_size > _LONGEST:
-            raise StoreError(f"{path} is larger than {_LONGEST >> 20} MiB")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{folder.name}: configs/metadata.json cannot be read ({type(error).__name__}); "
-                         "is this the folder of a MONAI bundle? Any other model needs a model.yaml") from error
-    if not isinstance(content, dict):
-        raise StoreError(f"{folder.name}: configs/metadata.json holds no names and values")
-    return content
+    cure = "is this the folder of a MONAI bundle? Any other model needs a model.yaml"
+    return json_file.read(folder, "configs/metadata.json", cure=cure)
 
 
 def named(modality: object) -> bool:
@@ -170,7 +160,7 @@ def _inference(folder: Path) -> dict[str, Any]:
     """The inference configuration as data; empty where it cannot be read: opening the bundle will say so."""
     for path in (folder / "configs" / f"inference.{kind}" for kind in ("json", "yaml", "yml")):
         try:
-            if path.stat().st_size > _LONGEST:
+            if path.stat().st_size > json_file.LARGEST:
                 return {}
             text = path.read_text(encoding="utf-8")
             content = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)

@@ -16,6 +16,7 @@ from radnode.node.alarming.kinds import kind_of
 from radnode.node.alarming.watch import AlarmWatch
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
+from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
@@ -112,6 +113,11 @@ class Outbound:
             confirm_within=CONFIRM_WITHIN, now=self.clock.now, alarms=self.alarms, metrics=self.metrics,
             on_missing=lambda: None,
         )
+        self.commitments = Commitments(
+            database=self.database, outages=Outages(), own_ae_title="RADNODE", peers=lambda: self.peers,
+            now=self.clock.now, alarms=self.alarms, metrics=self.metrics, on_missing=lambda: None,
+            on_refused=lambda: None,
+        )
 
     def standing(self) -> dict[str, str]:
         """Every alarm that an administrator sees now: name -> text and remedy."""
@@ -159,6 +165,8 @@ class Outbound:
         due = True
         while due:
             while self.sender.send_due():
+                pass
+            while self.commitments.ask_due():
                 pass
             while self.confirmer.confirm_sent():
                 pass
