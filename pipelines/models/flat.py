@@ -144,7 +144,8 @@ def _segments(
         decided, remarked = answers.decided(answer, names)
         if unnamed:
             apart = len(torch.unique(decided[decided > 0]))
-            remarked = (*remarked, f"The model tells {apart} objects apart; they are shown as one region.")
+            if apart > 1:
+                remarked = (*remarked, f"The model tells {apart} objects apart; they are shown as one region.")
             decided = (decided > 0).to(torch.uint8)
         remarks |= dict.fromkeys(remarked)
         planes.setdefault(image.source.sop_instance_uid, []).append(to_source(decided, image))
