@@ -335,6 +335,25 @@ class CommitmentRow(Base):
     __table_args__ = (Index("ix_commitments_state", "state", "asked_at"),)
 
 
+class CommitmentRequestRow(Base):
+    """A source asked this node for storage commitment. references: [SOP class, SOP instance] UIDs, as it asked."""
+
+    __tablename__ = "commitment_requests"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    transaction_uid: Mapped[str] = mapped_column(String(64))
+    references: Mapped[list[Any]]
+    requested_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int]
+    due_at: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(PlainText)
+    __table_args__ = (
+        UniqueConstraint("source", "transaction_uid"),
+        Index("ix_commitment_requests_state", "state", "due_at"),
+    )
+
+
 class DeliveryRow(Base):
     """One result object on its way to one destination. target: the machine meant by that name when it was queued.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.chest import write_chest
 from support.network import free_port
 from support.orthanc import Target
 from support.outbound import Outbound, destination
@@ -13,9 +14,10 @@ from support.waiting import eventually
 
 from radnode.node.delivery import committing
 from radnode.node.intake.admission import Admitted
+from radnode.node.intake.normalized import CommitmentDesk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from support.orthanc import Orthanc
@@ -23,28 +25,58 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peer
 
 
-@pytest.mark.catalogue("R8")
-def test_orthanc_commits_to_what_it_has_and_gets_again_what_it_lost(
-    start_orthanc: Callable[..., Orthanc], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(committing, "REPORT_WAIT_S", 0.0)
+@pytest.fixture
+def bench(start_orthanc: Callable[..., Orthanc], tmp_path: Path) -> Iterator[tuple[Outbound, Orthanc]]:
+    """The sending half of a node with its door open, and an Orthanc that knows it, in storage commitment together."""
     port = free_port()
     orthanc = start_orthanc(node=Target(ae_title="RADNODE", port=port))
-    bench = Outbound(tmp_path / "node", destination(orthanc.port, name="ORTHANC", commitment=True))
-    try:
-        with Receiver(tmp_path / "door", port=port, reports=bench.commitments,
-                      admit=lambda *_: Admitted(source="ORTHANC", stores=False)):
-            bench.produce(["SEG"], to=["ORTHANC"])
-            bench.produce(["SC"], to=["ORTHANC"])
-            while bench.sender.send_due():
-                pass
-            (lost, *_) = orthanc.resources("1.2.5.1")
-            orthanc.delete(f"/instances/{lost}")
-            bench.deliver()
-            eventually(lambda: bench.states() == ["WAITING", "CONFIRMED"], why=orthanc.log)
-            assert "0x0112" in bench.deliveries()[0].reason
-            bench.deliver()
-            eventually(lambda: bench.states() == ["CONFIRMED"] * 2, why=orthanc.log)
-        assert {row.confirmed_how for row in bench.deliveries()} == {"storage commitment by ORTHANC"}
-    finally:
-        bench.close()
+    folder = tmp_path / "node"
+    folder.mkdir()
+    made = Outbound(folder, destination(orthanc.port, name="ORTHANC", commitment=True, sends=True))
+    desk = CommitmentDesk(reported=made.commitments.reported, requested=made.voucher.requested)
+    with Receiver(folder, store=made.store, port=port, admit=lambda *_: Admitted(source="ORTHANC"), desk=desk):
+        yield made, orthanc
+    made.close()
+
+
+@pytest.mark.catalogue("R8")
+def test_orthanc_commits_to_what_it_has_and_gets_again_what_it_lost(
+    bench: tuple[Outbound, Orthanc], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, orthanc = bench
+    monkeypatch.setattr(committing, "REPORT_WAIT_S", 0.0)
+    node.produce(["SEG"], to=["ORTHANC"])
+    node.produce(["SC"], to=["ORTHANC"])
+    while node.sender.send_due():
+        pass
+    (lost, *_) = orthanc.resources("1.2.5.1")
+    orthanc.delete(f"/instances/{lost}")
+    def proven() -> bool:
+        node.deliver()
+        return node.states() == ["CONFIRMED", "CONFIRMED"]
+
+    eventually(proven, why=orthanc.log)
+    (doubt,) = node.events("result not committed")
+    assert "0x0112" in doubt["reason"]
+    assert [row.attempts for row in node.deliveries()] == [2, 1]
+    assert {row.confirmed_how for row in node.deliveries()} == {"storage commitment by ORTHANC"}
+
+
+def test_orthanc_is_told_which_of_its_images_are_kept(bench: tuple[Outbound, Orthanc], tmp_path: Path) -> None:
+    node, orthanc = bench
+    series = write_chest(tmp_path / "ct", slices=4)
+    orthanc.send(tmp_path / "ct")
+    kept, never_sent = sorted(orthanc.resources(series.study_instance_uid))[:2]
+    orthanc.post("/modalities/node/store", {"Resources": [kept], "Synchronous": True})
+    found = orthanc.post("/modalities/node/storage-commitment", {"Resources": [kept, never_sent]})
+    eventually(lambda: node.voucher.report_due() or _report(orthanc, found["ID"])["Status"] != "Pending",
+               why=orthanc.log)
+    report = _report(orthanc, found["ID"])
+    assert report["Status"] == "Failure"
+    assert len(report["Success"]) == 1
+    (failed,) = report["Failures"]
+    assert failed["Status"] == 0x0112
+
+
+def _report(orthanc: Orthanc, transaction_uid: str) -> dict[str, Any]:
+    return dict(orthanc.get(f"/storage-commitment/{transaction_uid}"))

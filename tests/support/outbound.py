@@ -21,6 +21,7 @@ from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
+from radnode.node.delivery.vouching import Voucher
 from radnode.node.observability import Metrics
 from radnode.pipelines.forms import Wanted, send_order
 from radnode.storage import alarms, catalog, jobs, outbox
@@ -117,6 +118,10 @@ class Outbound:
             database=self.database, outages=Outages(), own_ae_title="RADNODE", peers=lambda: self.peers,
             now=self.clock.now, alarms=self.alarms, metrics=self.metrics, on_missing=lambda: None,
             on_refused=lambda: None,
+        )
+        self.voucher = Voucher(
+            database=self.database, own_ae_title="RADNODE", peers=lambda: self.peers, now=self.clock.now,
+            on_requested=lambda: None,
         )
 
     def standing(self) -> dict[str, str]:
