@@ -358,7 +358,8 @@ class DeliveryRow(Base):
     """One result object on its way to one destination. target: the machine meant by that name when it was queued.
 
     transaction_uid: of the last :class:`CommitmentRow` that asked about it. asked_at: when one first did since it was
-    sent. proof: what its arrival waits for (:class:`~radnode.storage.outbox.Proof`).
+    sent. proof: what its arrival waits for (:class:`~radnode.storage.outbox.Proof`). released_at: when somebody said
+    that it is to go although its patient is another there.
     """
 
     __tablename__ = "deliveries"
@@ -383,6 +384,7 @@ class DeliveryRow(Base):
     transaction_uid: Mapped[str | None] = mapped_column(String(64), index=True)
     asked_at: Mapped[datetime | None]
     proof: Mapped[str | None] = mapped_column(String(16))
+    released_at: Mapped[datetime | None]
     __table_args__ = (
         UniqueConstraint("result_object_id", "destination"),
         Index("ix_deliveries_state", "state", "destination", "due_at"),

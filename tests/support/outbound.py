@@ -90,6 +90,7 @@ class Outbound:
             database=self.database, store=self.store, configuration=self._configuration, reported=self.alarms,
             refused=dict, now=self.clock.now, metrics=self.metrics, on_change=lambda: None,
         )
+        self.patient = Dataset()
         self._folder = folder
         self._jobs = 0
         self.restart()
@@ -158,9 +159,10 @@ class Outbound:
             )
         return job_id
 
-    def image(self, number: int) -> Path:
-        """The image that the n-th job read."""
+    def image(self, number: int, patient: Dataset | None = None) -> Path:
+        """The image that the n-th job read; of this patient, as the archive calls him."""
         image = Dataset()
+        image.update(patient or Dataset())
         image.SOPClassUID, image.SOPInstanceUID = CT, f"1.2.3.{number}"
         image.StudyInstanceUID, image.SeriesInstanceUID = f"1.2.5.{number}", f"1.2.4.{number}"
         return self._kept(image, f"image-{number}.dcm")
@@ -219,6 +221,7 @@ class Outbound:
 
     def _written(self, number: int, name: str, size_bytes: int, *, refers_to: str) -> NewResultObject:
         result = Dataset()
+        result.update(self.patient)
         form = Wanted.parse(name).form
         result.SOPClassUID, result.SOPInstanceUID = CLASSES[form], uid_of(number, name)
         result.StudyInstanceUID, result.SeriesInstanceUID = f"1.2.5.{number}", f"1.2.9.{number}.{send_order(name)}"
