@@ -251,6 +251,7 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list
         )
     ).all()
     said = {row[0].id: row[0].reason for row in chosen}
+    held_back = {(row[0].job_id, row[0].destination) for row in chosen if row[0].reason.startswith(OTHER_PATIENT)}
     resent = []
     for row in chosen:
         delivery = delivery_of(row)
@@ -259,7 +260,7 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list
             update(DeliveryRow)
             .where(DeliveryRow.id == delivery.delivery_id, DeliveryRow.state == row[0].state)
             .values(state=DeliveryState.WAITING, due_at=now, created_at=now, attempts=0, reason="", sent_at=None,
-                    target=None, released_at=now if row[0].reason.startswith(OTHER_PATIENT) else None),
+                    target=None, released_at=now if (row[0].job_id, row[0].destination) in held_back else None),
         )
         if changed:
             tell(session, delivery, "result sent again by hand", {"reason": said[delivery.delivery_id]}, now)
