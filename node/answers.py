@@ -295,6 +295,7 @@ def _job(job: JobRow, series_instance_uid: str) -> dict[str, Any]:
         "crashes": job.crashes,
         "report": job.report,
         "created_at": _time(job.created_at),
+        "due_at": _time(job.due_at),
         "started_at": _time(job.started_at),
         "ended_at": _time(job.ended_at),
     }

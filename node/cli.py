@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import signal
 import threading
@@ -28,6 +30,8 @@ err = Console(stderr=True)
 ConfigFile = Annotated[Path, typer.Option("--config", help="The node's configuration file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_CONFIG = Path("radnode.yaml")
+
+atexit.register(gc.freeze)  # else the interpreter looks at all that was imported once more: half a second a command
 
 
 @app.command()

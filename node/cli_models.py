@@ -49,18 +49,23 @@ def add(
         "radnode or is in the MONAI Model Zoo.")],
     name: Annotated[str, typer.Option("--name", help="What routes call it; else made of the source's name.")] = "",
     sha256: Annotated[str | None, typer.Option("--sha256", help="The digest its authors published.")] = None,
+    modality: Annotated[str, typer.Option(
+        "--modality", help="Of the images that it reads, for a bundle whose metadata names none.")] = "",
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Take a model into the store and pin it by its digest. A bundle is code: add only what you trust."""
     from radnode.pipelines.models import description, fetching, store
 
+    def examine(brought: Path) -> None:
+        if modality:
+            description.say_modality(brought, modality)
+        description.manifest(brought, store.Pin(name=name, folder=brought.name, sha256="", series_number=1))
+
     folder = _store(config)
     try:
         with fetching.brought(source, sha256) as found:
             name = name or store.name_of(found.path)
-            pin = store.add(folder, found.path, name=name, sha256=found.sha256,
-                            examine=lambda brought: description.manifest(brought, store.Pin(
-                                name=name, folder=brought.name, sha256="", series_number=1)))
+            pin = store.add(folder, found.path, name=name, sha256=found.sha256, examine=examine)
         manifest = description.manifest(folder / pin.folder, pin)
     except store.StoreError as error:
         _fail(str(error))

@@ -66,6 +66,16 @@ def oldest_job(session: Session) -> datetime | None:
     return session.scalar(select(func.min(JobRow.created_at)).where(JobRow.state == JobState.WAITING))
 
 
+def late_jobs(session: Session, now: datetime) -> dict[str, Some]:
+    """Pipeline -> its jobs without a result although it was wanted by now."""
+    rows = session.execute(
+        select(JobRow.pipeline, func.count(), func.min(JobRow.due_at))
+        .where(JobRow.due_at < now, JobRow.state.in_((JobState.WAITING, JobState.RUNNING)))
+        .group_by(JobRow.pipeline)
+    )
+    return {pipeline: Some(number=number, since=since) for pipeline, number, since in rows if since}
+
+
 def waiting_deliveries(session: Session) -> dict[str, Some]:
     """Destination -> the results that wait for it."""
     rows = session.execute(

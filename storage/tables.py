@@ -227,7 +227,8 @@ class JobRow(Base):
     findings_digest: the kept file of what was found, so that it can be written in another form.
 
     turn_at: when it was inserted plus a minute for each step of its priority; the earliest is leased first. Urgent jobs
-    overtake by as many minutes as they are ahead in priority, so nothing that waits is overtaken for ever.
+    overtake by as many minutes as they are ahead in priority, so nothing that waits is overtaken for ever. A job that
+    is wanted earlier than that (due_at) has that as its turn: the earliest deadline first.
     """
 
     __tablename__ = "jobs"
@@ -242,6 +243,7 @@ class JobRow(Base):
     destinations: Mapped[list[Any]]
     priority: Mapped[int]
     turn_at: Mapped[datetime]
+    due_at: Mapped[datetime | None] = mapped_column(index=True)
     configuration_digest: Mapped[str] = mapped_column(String(64))
     input_digest: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))

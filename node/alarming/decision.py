@@ -41,6 +41,7 @@ class Tables:
     conflicts: Mapping[str, Some] = field(default_factory=dict)
     unreadable: Mapping[str, Some] = field(default_factory=dict)
     failed_jobs: Mapping[str, Some] = field(default_factory=dict)
+    late_jobs: Mapping[str, Some] = field(default_factory=dict)
     waiting_deliveries: Mapping[str, Some] = field(default_factory=dict)
     heard: Mapping[str, datetime] = field(default_factory=dict)
     oldest_job: datetime | None = None
@@ -182,6 +183,9 @@ def _series(tables: Tables, settings: AlarmSettings, peers: Mapping[str, Peer], 
 def _jobs(tables: Tables, settings: AlarmSettings, now: datetime) -> Iterator[Alarm]:
     for pipeline, some in tables.failed_jobs.items():
         yield Alarm(name=f"jobs:{pipeline}", since=some.since, text=f"{some.number} jobs of {pipeline} failed for good")
+    for pipeline, some in tables.late_jobs.items():
+        yield Alarm(name=f"late:{pipeline}", since=some.since,
+                    text=f"{some.number} results of {pipeline} are late, wanted by {some.since:%d %b %H:%M} UTC")
     oldest = tables.oldest_job
     if oldest is not None and now - oldest >= settings.job_waits:
         yield Alarm(name="jobs-waiting", since=oldest, text=f"a job waits for a worker since {oldest:%d %b %H:%M} UTC")

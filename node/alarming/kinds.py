@@ -104,6 +104,11 @@ _ALL = (
         remedy="`radnode jobs` says why",
     ),
     Kind(
+        name="late", severity="warning", about="pipeline",
+        says="results are not there within the time that their route wants them (`within`)",
+        remedy="look at `radnode jobs`; raise the priority of the route, add a worker, or want them later",
+    ),
+    Kind(
         name="jobs-waiting", severity="warning",
         says="a job waits for a worker for longer than `job_waits`",
         remedy="look at `radnode jobs` and at the workers in the log; add a worker if the load is what you expect",

@@ -73,7 +73,7 @@ def to_source(labels: torch.Tensor, volume: Volume) -> NDArray[np.integer]:
     elif values.shape[1:] != wanted:
         raise RunFailed(f"the model's answer has the shape {tuple(labels.shape)} and no place: neither that of "
                         "the images nor a grid that could be brought back to them")
-    found: NDArray[np.integer] = values.transpose(0, 3, 2, 1)
+    found: NDArray[np.integer] = torch.from_numpy(values).permute(0, 3, 2, 1).contiguous().numpy()
     return found
 
 

@@ -116,7 +116,8 @@ def add(
     """Take a folder or a zip file into the store and pin it. A folder that already lies in the store stays there.
 
     sha256: of a zip file's bytes, or :func:`digest` of a folder; compared before anything is kept. examine: is given
-    the model's folder before it is kept, and raises StoreError for one that cannot be used. Raises StoreError.
+    the model's folder before it is kept, may write into it, and raises StoreError for one that cannot be used. Raises
+    StoreError.
     """
     try:
         return _add(store, source, name, sha256, examine)
@@ -140,6 +141,9 @@ def _add(store: Path, source: Path, name: str, sha256: str | None, examine: Call
         examine(folder)
         found = digest(folder)
         inside = source.is_dir() and source.resolve().parent == store.resolve()
+        if inside and digest(source) != found:
+            raise StoreError(f"{source} lies in the store already and is pinned as it is; change its files there, or "
+                             "add it from elsewhere")
         target = source.resolve() if inside else store / name
         if not inside:
             if target.exists():

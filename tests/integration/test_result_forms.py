@@ -12,7 +12,7 @@ from support.network import free_port
 from support.node import archive, modality
 from support.orthanc import Target
 from support.pacs import Attempt, Fault, Refuse
-from support.waiting import eventually, stays
+from support.waiting import eventually
 
 from radnode.pipelines.languages import EAST_ASIAN_FONT
 from radnode.pipelines.results import WRITERS
@@ -116,24 +116,6 @@ def test_one_object_that_is_not_understood_is_replaced_and_the_next_label_map_is
             why=lambda: f"{node.jobs()}",
         )
         assert pacs.attempts[-1].sop_class_uid == wanted
-
-
-def test_a_rewrite_survives_the_death_of_the_node(
-    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
-) -> None:
-    pacs.plan = lambda attempt: Refuse(0x0122) if attempt.sop_class_uid == LABEL_MAP else None
-    node = start_node(peers=[archive(pacs.port, result_forms=["LABELMAP", "TID1500"]), modality()])
-    series = write_chest(tmp_path / "ct", slices=20)
-    dcmtk.dcmsend(node.port, tmp_path / "ct", called="RADNODE")
-    eventually(
-        lambda: any(each["state"] == "REPLACED" for each in _deliveries(node, series)), within=120,
-        why=lambda: f"{node.jobs()}",
-    )
-    node.kill()
-    node.start()
-    eventually(lambda: len(pacs.stored(Modality="SR")) == 1, within=120, why=lambda: f"{node.jobs()}")
-    assert len(pacs.stored(Modality="SEG")) == 1
-    stays(lambda: len(pacs.stored()) == 2, during=3, why="nothing is sent twice")
 
 
 def test_a_study_that_is_not_read_is_answered_with_a_report_that_says_so(

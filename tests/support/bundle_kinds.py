@@ -11,8 +11,6 @@ from support import bundles
 if TYPE_CHECKING:
     from pathlib import Path
 
-BOX_MM = 6.0
-
 # Bright balls: the mean over a cube of five voxels is highest in the middle of one. The anchors are the boxes.
 _DETECTOR = """\
 import torch

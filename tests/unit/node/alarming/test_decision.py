@@ -86,6 +86,7 @@ RAISED = {
     "held:CT2": (tables(held={"CT2": some(0.5, 2)}), "2 series of CT2 lack images"),
     "conflict:CT2": (tables(conflicts={"CT2": some(0)}), "1.2.5.1: two of one"),
     "jobs:ct-lung": (tables(failed_jobs={"ct-lung": some(2)}), "1 jobs of ct-lung failed"),
+    "late:ct-lung": (tables(late_jobs={"ct-lung": some(1, 2)}), "2 results of ct-lung are late"),
     "jobs-waiting": (tables(oldest_job=NOW - HOUR), "waits for a worker"),
     "deliveries": (tables(dead_deliveries=2, partially_delivered=1), "2 not delivered, given up, 1 jobs are partially"),
     "patient:PACS": (
