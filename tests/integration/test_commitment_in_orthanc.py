@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support import dcmtk
 from support.chest import write_chest
 from support.network import free_port
+from support.node import archive, modality
 from support.orthanc import Target
 from support.outbound import Outbound, destination
 from support.receiver import Receiver
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from support.node import NodeProcess
     from support.orthanc import Orthanc
 
 pytestmark = pytest.mark.peer
@@ -80,3 +83,23 @@ def test_orthanc_is_told_which_of_its_images_are_kept(bench: tuple[Outbound, Ort
 
 def _report(orthanc: Orthanc, transaction_uid: str) -> dict[str, Any]:
     return dict(orthanc.get(f"/storage-commitment/{transaction_uid}"))
+
+
+def test_the_results_of_a_whole_node_are_committed_to_and_an_administrator_sees_by_whom(
+    start_orthanc: Callable[..., Orthanc], start_node: Callable[..., NodeProcess], tmp_path: Path
+) -> None:
+    port = free_port()
+    orthanc = start_orthanc(node=Target(ae_title="RADNODE", port=port))
+    node = start_node(port=port, peers=[archive(orthanc.port, ae_title="ORTHANC", commitment=True), modality()])
+    write_chest(tmp_path / "ct")
+    dcmtk.dcmsend(node.port, tmp_path / "ct", called=node.ae_title)
+
+    def proven() -> bool:
+        rows = node.get("/api/deliveries")
+        return {(row["state"], row["confirmed_how"]) for row in rows} == {
+            ("CONFIRMED", "storage commitment by PACS")
+        }
+
+    eventually(proven, within=120, why=lambda: f"{node.get('/api/deliveries')}\n{node.log()}\n{orthanc.log()}")
+    assert "storage commitment by PACS, 20" in node.command("deliveries", "--json", "--config", node.config).stdout
+    assert 'radnode_commitments_total{destination="PACS",said="committed"} 2.0' in node.metrics()
