@@ -6,6 +6,8 @@ identity is filed where nobody looks, or under somebody else.
 
 from __future__ import annotations
 
+import hashlib
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -39,16 +41,21 @@ def differences(ours: Dataset, theirs: Dataset) -> list[str]:
     ]
 
 
-def objection(path: Path, peer: Peer, own_ae_title: str, study_instance_uid: str) -> str:
+def objection(path: Path, digest: str, peer: Peer, own_ae_title: str, study_instance_uid: str) -> str:
     """Why a result must not go there, empty if nothing speaks against it; names attributes, never values.
 
-    An archive that does not have the study has it under no other patient. Raises OSError for the file,
+    An archive that does not have the study has it under no other patient. A file that is not the one that was recorded
+    is nobody's: who sends it finds that out. Raises OSError for the file,
     :class:`~radnode.node.association.PeerUnreachable`.
     """
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        return ""
     theirs = patient_of_study(peer, own_ae_title, study_instance_uid, tuple(ATTRIBUTES))
     if theirs is None:
         return ""
-    ours = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SpecificCharacterSet", *ATTRIBUTES])
+    tags = ["SpecificCharacterSet", *ATTRIBUTES]
+    ours = pydicom.dcmread(BytesIO(content), stop_before_pixels=True, specific_tags=tags)
     differing = differences(ours, theirs)
     if not differing:
         return ""

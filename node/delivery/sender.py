@@ -14,7 +14,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from pydicom.errors import InvalidDicomError
 
 from radnode.node import statuses
 from radnode.node.association import NoContextAccepted, PeerUnreachable
@@ -186,13 +185,13 @@ class Sender:
             path = self._store.path(delivery.digest, "results")
             try:
                 self._objections[delivery.job_id] = patient.objection(
-                    path, peer, self._own_ae_title, delivery.study_instance_uid
+                    path, delivery.digest, peer, self._own_ae_title, delivery.study_instance_uid
                 )
             except PeerUnreachable as unreachable:
                 self._retry(delivery, f"the patient of its study could not be asked for: {unreachable}")
                 return True
-            except (OSError, InvalidDicomError) as error:
-                self._retry(delivery, f"the kept object cannot be read: {type(error).__name__}")
+            except OSError as error:
+                self._retry(delivery, f"the kept object cannot be read: {error.strerror}")
                 return True
         if not (objection := self._objections[delivery.job_id]):
             return False

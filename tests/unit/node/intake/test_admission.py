@@ -92,3 +92,9 @@ def test_a_title_that_can_not_be_shown_is_never_accepted(calling: str) -> None:
 def test_a_mere_destination_is_let_in_to_report_on_storage_commitment_and_not_to_store() -> None:
     assert isinstance(_ask(_peer(sends=False, receives=True)), Rejected)
     assert _ask(_peer(sends=False, receives=True, commitment=True)) == Admitted(source="PACS", stores=False)
+
+
+def test_of_two_entries_for_one_archive_the_one_that_sends_counts() -> None:
+    there = _peer(name="PACS out", sends=False, receives=True, commitment=True)
+    here = _peer(name="PACS in", sends=True, receives=False)
+    assert _ask(there, here) == _ask(here, there) == Admitted(source="PACS in")
