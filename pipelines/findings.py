@@ -370,11 +370,18 @@ class Findings:
 
     def _check_label_maps(self) -> None:
         shared = {id(each.voxels): each.voxels for each in self.segments if each.voxels.dtype != np.bool_}
-        present = {place: values_present(labels).any(axis=0) for place, labels in shared.items()}
-        for each in self.segments:
-            there = present.get(id(each.voxels))
-            if there is not None and (each.value < 1 or each.value >= len(there) or not there[each.value]):
-                raise ValueError(f"segment {each.key} has no voxel: say in a remark that it was not found")
+        for place, labels in shared.items():
+            of_it = {each.value: each.key for each in self.segments if id(each.voxels) == place}
+            for value in _absent(labels, set(of_it)):
+                raise ValueError(f"segment {of_it[value]} has no voxel: say in a remark that it was not found")
+
+
+def _absent(labels: NDArray[Any], values: set[int]) -> set[int]:
+    """Those of the values, 0 never counting, that no voxel has; slice by slice, until all were seen."""
+    for plane in labels if labels.ndim == 3 else labels[np.newaxis]:
+        if values and plane.any():
+            values = values - set(np.flatnonzero(np.bincount(plane.ravel())[1:]) + 1)
+    return values
 
 
 def values_present(labels: NDArray[Any]) -> NDArray[np.bool_]:

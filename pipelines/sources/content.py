@@ -141,6 +141,8 @@ def evidence(header: Header, wanted: Content, modality: str, *, agent_tells: boo
         return _of_pet(header)
     if "MADE" in said.others:
         raise Unfit(f"its name says that it was made of other images ({name})")
+    if wanted in (Content.SUV, Content.ACTIVITY):
+        raise Unfit(f"{wanted.value} is nothing that {modality} shows")
     if wanted is Content.ANY:
         return Evidence(certain=True)
     if wanted in (Content.NATIVE, *_DELAYS):

@@ -85,6 +85,7 @@ def measure(jobs: int, slices: int, size: int, device: str) -> dict[str, Any]:
             for number in range(jobs)
         ]  # fmt: skip
         worker = WorkerProcess(device=device, memory_limit_bytes=2**34, time_limit_s=600, models=folder / "store")
+        print("warm", flush=True)
         try:
             found = {way: queue(worker, orders, folder / "clock", device, ahead=way == "read ahead")
                      for way in ("read ahead", "one after the other")}
