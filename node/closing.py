@@ -202,7 +202,7 @@ class SeriesCloser:
                 log.info("job.exists", pipeline=job.pipeline, key=job.key)
         manifests = self._manifests()
         of_study = any(
-            manifests[pipeline].inputs for route in self._matched(explanations) for pipeline in route.run
+            manifests[pipeline].of_study for route in self._matched(explanations) for pipeline in route.run
         )
         if foreign:
             studies.ask(session, series.study_id, first=of_study)
@@ -241,7 +241,7 @@ class SeriesCloser:
                 revision=series.revision,
             )
             for pipeline in dict.fromkeys(name for route in routes for name in route.run)
-            if not manifests[pipeline].inputs
+            if not manifests[pipeline].of_study
         ]
 
     def _matched(self, explanations: Sequence[RouteExplanation]) -> list[Route]:

@@ -160,7 +160,7 @@ def _orientation(header: Header, side: str, view: str) -> str:
     """PS3.3 C.8.11.7.1: in an oblique view the breast's own side is above, so what is towards the feet is towards the
     other side. Raises _Unclear.
     """
-    said = [str(each).upper() for each in header.get("PatientOrientation") or ()]
+    said = _values(header, "PatientOrientation")
     if len(said) == 2 and not any(each[:1] in ("A", "P") for each in said):
         raise _Unclear(f"its Patient Orientation {printable('/'.join(said))} has no direction to the front")
     if view != "MLO" or not side:
@@ -179,7 +179,7 @@ def _other_kind(header: Header) -> str:
 
 
 def _other_type(header: Header) -> str:
-    types = [str(each).strip().upper() for each in header.get("ImageType") or ()][2:]
+    types = _values(header, "ImageType")[2:]
     if any(_TOMOSYNTHESIS.search(each) for each in types):
         return "it is part of a tomosynthesis or computed from one (Image Type)"
     if any(_CONTRAST.search(each) for each in types) or header.get("ContrastBolusAgent") or _items(
@@ -277,6 +277,11 @@ def _moment(header: Header, of: str) -> datetime | None:
     except ValueError:
         return None
     return whole.replace(microsecond=int(float(parsed[5] or 0) * 1e6), tzinfo=UTC)
+
+
+def _values(header: Header, keyword: str) -> list[str]:
+    value = header.get(keyword) or ()
+    return [str(each).strip().upper() for each in ((value,) if isinstance(value, str) else value)]
 
 
 def _items(header: Any, keyword: str) -> list[Any]:

@@ -103,7 +103,7 @@ class Case:
 
 
 def each(**changes: Any) -> dict[str, dict[str, Any]]:
-    return {label: changes for label in ALL}
+    return dict.fromkeys(ALL, changes)
 
 
 def left_out(words: str, **changes: Any) -> Case:
@@ -154,7 +154,7 @@ CASES: dict[str, Case] = {
     "M3 spot by its paddle alone": left_out("call it a spot view", PaddleDescription="SPOT CONTACT 10CM"),
     "M3 spot by its series alone": left_out("call it a spot view", SeriesDescription="R CC Spot"),
     "M3 rolled by its series alone": left_out("a rolled view", SeriesDescription="R CC rolled"),
-    "M3 only a spot of a view": not_read("Spot Compression", ViewCodeSequence=modified("399055006", "Spot Compression")),
+    "M3 only a spot of a view": not_read("Spot Compress", ViewCodeSequence=modified("399055006", "Spot Compression")),
     "M4 implant in one breast": Case(
         change={"LCC": {"BreastImplantPresent": "YES"}, "LMLO": {"BreastImplantPresent": "YES"}}, read="RCC RMLO",
         against={"LCC": "implant", "LMLO": "implant"}, lacking={"LCC": "implant", "LMLO": "implant"}),
@@ -229,7 +229,8 @@ CASES: dict[str, Case] = {
         more={"+1": ("RCC", {"AcquisitionTime": "102500"}), "+2": ("RCC", {
             "SOPClassUID": KEY_OBJECTS, "Modality": "KO",
             "ConceptNameCodeSequence": [code("113001", "Rejected for Quality Reasons", "DCM")],
-            "CurrentRequestedProcedureEvidenceSequence": evidence("2.25.1.5")})}, against={"+1": "rejected after it was taken"}),
+            "CurrentRequestedProcedureEvidenceSequence": evidence("2.25.1.5")})},
+        against={"+1": "rejected after it was taken"}),
     "M9 reconstruction": left_out("Breast Tomosynthesis", SOPClassUID=TOMOSYNTHESIS, NumberOfFrames=60),
     "M9 reconstruction as CT": left_out("not a MG image", SOPClassUID=CT),
     "M9 projections": left_out("not a MG image", SOPClassUID=TOMO_PROJECTIONS),
@@ -240,6 +241,7 @@ CASES: dict[str, Case] = {
     "M9 synthetic instead of the view": not_read("tomosynthesis", ImageType=["DERIVED", "PRIMARY", "", "GENERATED_2D"]),
     "M9 a type nobody knows": left_out("Image Type has PANORAMA", ImageType=["DERIVED", "PRIMARY", "PANORAMA"]),
     "M9 several frames": left_out("several frames", NumberOfFrames=15),
+    "M9 one word as its type": Case(change={"RCC": {"ImageType": "ORIGINAL"}}),
     "M9 made after the examination": left_out("SECONDARY", ImageType=["DERIVED", "SECONDARY"]),
     "M10 inverted": Case(change=each(PhotometricInterpretation="MONOCHROME1")),
     "M10 colour": left_out("Photometric Interpretation is RGB", PhotometricInterpretation="RGB", SamplesPerPixel=3),
