@@ -1,1 +1,1 @@
-"""Marks for masses and micro-calcification clusters on the four views of a screening mammography. No trained weights."""
+"""Marks for masses and micro-calcification clusters on screening mammograms. No trained weights."""

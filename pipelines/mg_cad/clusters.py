@@ -63,7 +63,7 @@ def _spots(breast: Breast) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _spread(answer: NDArray[np.float32], mm: float) -> NDArray[np.float32]:
-    """Standard deviation of the answers in some millimetres around, from their absolute mean: few spots weigh little."""
+    """Standard deviation of the answers in some millimetres around, from absolute values: few spots weigh little."""
     step = max(1, round(0.5 / mm))
     rows, columns = (size // step * step for size in answer.shape)
     blocks = np.abs(answer[:rows, :columns]).reshape(rows // step, step, columns // step, step).mean((1, 3))
@@ -119,6 +119,6 @@ def _around(points: NDArray[np.float64]) -> NDArray[np.float64]:
     angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     ring = (points[:, np.newaxis] + np.stack([np.cos(angles), np.sin(angles)], 1)).reshape(-1, 2)
     try:
-        return ring[ConvexHull(ring).vertices]
+        return np.asarray(ring[ConvexHull(ring).vertices])
     except QhullError:
-        return ring[:12]
+        return np.asarray(ring[:12])

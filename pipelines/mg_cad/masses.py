@@ -37,7 +37,8 @@ class Masses:
         """Marks by falling certainty."""
         score, radius = _scores(breast)
         score[~breast.searched] = 0
-        mm, marks = breast.coarse_mm, []
+        mm = breast.coarse_mm
+        marks: list[Mark] = []
         peaks = np.argwhere((score == ndimage.maximum_filter(score, size=2 * round(3 / mm) + 1)) & (score > 0.3))
         peaks = peaks[np.argsort(-score[tuple(peaks.T)])]
         for row, column in peaks:

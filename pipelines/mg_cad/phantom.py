@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 from scipy import ndimage
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float32]
 
 VIEWS = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))
-AIR, FAT, GLANDULAR, MUSCLE, MASS, SPECK = 40.0, 1150.0, 850.0, 950.0, 520.0, 900.0
+AIR, FAT, GLANDULAR, MUSCLE, MASS, SPECK = 40.0, 1150.0, 850.0, 950.0, 480.0, 420.0
 NOISE, BLUR_MM = 22.0, 0.07
 _OBLIQUE = np.radians(45.0)
 
@@ -54,6 +54,7 @@ class Breast:
 
     depth_mm: float
     half_mm: float
+    density: float
     lumps: NDArray[np.float64]
     lesions: tuple[Lesion, ...]
 
@@ -83,6 +84,26 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Canvas:
+    """x: (1, columns), depth from the chest wall; y: (rows, 1), down from the nipple; millimetres, float32."""
+
+    x: Plane
+    y: Plane
+    pixel_mm: float
+    view: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.y.shape[0], self.x.shape[1]
+
+    def around(self, x: float, y: float, reach: float) -> tuple[slice, slice, Plane, Plane]:
+        """Rows and columns within reach of a place, and how far they are from it."""
+        rows = slice(*(int(each) for each in np.searchsorted(self.y[:, 0], [y - reach, y + reach])))
+        columns = slice(*(int(each) for each in np.searchsorted(self.x[0], [x - reach, x + reach])))
+        return rows, columns, self.x[:, columns] - x, self.y[rows] - y
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Screening:
     """(side, view) -> image."""
 
@@ -108,7 +129,7 @@ def screening(
     for side in ("R", "L"):
         breast = _breast(rng, depth, half, density, lesions=lesions)
         for view in ("CC", "MLO"):
-            found[side, view] = _view(rng, breast, side, view, (rows, columns), pixel_mm, density)
+            found[side, view] = _view(rng, breast, (side, view), (rows, columns), pixel_mm)
     return Screening(views={place: found[place] for place in VIEWS}, pixel_mm=pixel_mm, seed=seed)
 
 
@@ -118,7 +139,8 @@ def _breast(
     count = round(14 + 50 * density)
     at = _inside(rng, count, depth, half, margin=0.25)
     radii = rng.uniform(4, 12, (count, 3)) * [1.5, 1.0, 1.0]
-    kinds = rng.choice(["mass", "calcifications"], size=int(rng.integers(0, 3)), replace=False) if lesions else []
+    number = int(rng.integers(0, 3)) if lesions else 0
+    kinds = rng.choice(["mass", "calcifications"], size=number, replace=False)
     placed: list[Lesion] = []
     for kind in kinds:
         for _ in range(50):
@@ -126,8 +148,8 @@ def _breast(
             if all(np.linalg.norm(place - other.at) > 25 for other in placed):
                 break
         placed.append(_lesion(rng, str(kind), (float(place[0]), float(place[1]), float(place[2]))))
-    return Breast(depth_mm=depth, half_mm=half, lumps=np.hstack([at, radii, rng.uniform(0.25, 1, (count, 1))]),
-                  lesions=tuple(placed))
+    lumps = np.hstack([at, radii, rng.uniform(0.25, 1, (count, 1))])
+    return Breast(depth_mm=depth, half_mm=half, density=density, lumps=lumps, lesions=tuple(placed))
 
 
 def _lesion(rng: np.random.Generator, kind: str, at: tuple[float, float, float]) -> Lesion:
@@ -137,7 +159,7 @@ def _lesion(rng: np.random.Generator, kind: str, at: tuple[float, float, float])
     directions = rng.normal(size=(count, 3))
     places = directions / np.linalg.norm(directions, axis=1, keepdims=True) * radius * rng.uniform(0.1, 1, (count, 1))
     return Lesion(kind=kind, at=at, radius_mm=radius, contrast=float(rng.uniform(0.8, 1.2)),
-                  specks=np.hstack([places, rng.uniform(0.3, 0.6, (count, 1))]))
+                  specks=np.hstack([places, rng.uniform(0.22, 0.5, (count, 1))]))
 
 
 def _inside(rng: np.random.Generator, count: int, depth: float, half: float, *, margin: float) -> NDArray[np.float64]:
@@ -152,30 +174,29 @@ def _inside(rng: np.random.Generator, count: int, depth: float, half: float, *, 
 
 
 def _view(
-    rng: np.random.Generator, breast: Breast, side: str, view: str, shape: tuple[int, int], pixel_mm: float,
-    density: float,
+    rng: np.random.Generator, breast: Breast, place: tuple[str, str], shape: tuple[int, int], pixel_mm: float
 ) -> View:
     """Painted with the chest wall at the left, and turned over for a right breast."""
+    side, view = place
     middle = shape[0] * pixel_mm * (0.5 if view == "CC" else 0.55)
-    y, x = (np.arange(size, dtype=np.float32)[:, np.newaxis] * pixel_mm + pixel_mm / 2 for size in shape)
-    y, x = (y - middle).astype(np.float32), x.T
-    high = np.where(y < 0, 1.12, 1.0) if view == "MLO" else 1.0
-    radius = (x / breast.depth_mm) ** 2 + np.abs(y / (breast.half_mm * high)) ** 2.2
+    y, x = ((np.arange(size, dtype=np.float32) + 0.5) * pixel_mm for size in shape)
+    canvas = _Canvas(x=x[np.newaxis], y=y[:, np.newaxis] - np.float32(middle), pixel_mm=pixel_mm, view=view)
+    high = np.where(canvas.y < 0, 1.12, 1.0) if view == "MLO" else 1.0
+    radius = (canvas.x / breast.depth_mm) ** 2 + np.abs(canvas.y / (breast.half_mm * high)) ** 2.2
     mask = radius < 1
     thickness = np.sqrt(np.clip((1 - radius) * 6, 0, 1)).astype(np.float32)
-    glandular = _glandular(rng, breast, view, x, y, pixel_mm, density)
-    # Tissue thins out towards the skin and the chest wall.
-    glandular *= np.clip((0.9 - radius) * 4, 0, 1)
-    muscle = (_muscle_edge(rng, breast, x, y) if view == "MLO" else np.zeros_like(radius)).astype(np.float32)
+    # Glandular tissue ends before the skin.
+    glandular = _glandular(rng, breast, canvas) * np.clip((0.9 - radius) * 4, 0, 1).astype(np.float32)
+    muscle = _muscle(rng, breast, canvas) if view == "MLO" else np.zeros(shape, np.float32)
     tissue = FAT * thickness + GLANDULAR * glandular * thickness * (1 - 0.7 * muscle) + MUSCLE * muscle * thickness
     tissue += 160 * _vessels(rng, mask, pixel_mm) * thickness
     truth = []
     for number, lesion in enumerate(breast.lesions):
-        center = _projected(np.array(lesion.at), view)
-        _paint(tissue, rng, lesion, view, x, y, pixel_mm)
-        at = float(center[0]) / pixel_mm, float(center[1] + middle) / pixel_mm
+        depth, down = _projected(np.array(lesion.at), view)
+        _paint(tissue, rng, lesion, canvas)
+        column = float(depth) / pixel_mm
         truth.append(Truth(kind=lesion.kind, number=number, radius_mm=lesion.radius_mm,
-                           center=(at[0] if side == "L" else shape[1] - at[0], at[1])))
+                           center=(column if side == "L" else shape[1] - column, float(down + middle) / pixel_mm)))
     pixels = ndimage.gaussian_filter(tissue, BLUR_MM / pixel_mm)
     # Quantum noise grows with a finer pixel, up to what the detector's blur leaves of it.
     pixels += rng.normal(0, NOISE * min(1.5, np.sqrt(0.1 / pixel_mm) + 0.3), shape) * np.sqrt(0.15 + thickness)
@@ -194,17 +215,15 @@ def _projected(place: NDArray[np.float64], view: str) -> NDArray[np.float64]:
     return np.stack([depth, -up], axis=-1)
 
 
-def _glandular(
-    rng: np.random.Generator, breast: Breast, view: str, x: Plane, y: Plane, pixel_mm: float, density: float
-) -> Plane:
+def _glandular(rng: np.random.Generator, breast: Breast, canvas: _Canvas) -> Plane:
     """Share of glandular tissue, 0 to 1."""
-    share = np.zeros((y.shape[0], x.shape[1]), np.float32)
+    share = np.zeros(canvas.shape, np.float32)
     for *place, depth_radius, radius, _, amount in breast.lumps:
-        (cx, cy), amount = _projected(np.array(place), view), float(amount)
-        share += (amount * np.exp(-0.5 * ((x - cx) / depth_radius) ** 2)
-                  * np.exp(-0.5 * ((y - cy) / radius) ** 2)).astype(np.float32)
-    noise = _power_law(rng, share.shape, pixel_mm)
-    raised = 0.55 * share + 0.22 * noise + 0.35 * density - 0.05
+        depth, down = _projected(np.array(place), canvas.view)
+        along = np.exp(-0.5 * ((canvas.x - depth) / depth_radius) ** 2)
+        share += (amount * along * np.exp(-0.5 * ((canvas.y - down) / radius) ** 2)).astype(np.float32)
+    noise = _power_law(rng, canvas.shape, canvas.pixel_mm)
+    raised = 0.55 * share + 0.22 * noise + 0.35 * breast.density - 0.05
     return np.asarray((1 + 0.12 * noise) / (1 + np.exp(-4 * (raised - 0.5))), np.float32)
 
 
@@ -217,11 +236,10 @@ def _power_law(rng: np.random.Generator, shape: tuple[int, int], pixel_mm: float
     return np.asarray((field_ - field_.mean()) / field_.std(), np.float32)
 
 
-def _muscle_edge(rng: np.random.Generator, breast: Breast, x: Plane, y: Plane) -> Plane:
+def _muscle(rng: np.random.Generator, breast: Breast, canvas: _Canvas) -> Plane:
     """1 inside the pectoral muscle, 0 outside, with an edge of two millimetres."""
-    top = float(y.min())
     wide, long = rng.uniform(0.35, 0.55) * breast.depth_mm, rng.uniform(0.8, 1.05) * breast.half_mm
-    line = wide * (1 - (y - top) / long) - x
+    line = wide * (1 - (canvas.y + 1.12 * breast.half_mm) / long) - canvas.x
     return np.asarray(np.clip(line / 2 + 0.5, 0, 1), np.float32)
 
 
@@ -243,34 +261,24 @@ def _vessels(rng: np.random.Generator, mask: NDArray[np.bool_], pixel_mm: float)
     return canvas
 
 
-def _paint(
-    tissue: Plane, rng: np.random.Generator, lesion: Lesion, view: str, x: Plane, y: Plane, pixel_mm: float
-) -> None:
+def _paint(tissue: Plane, rng: np.random.Generator, lesion: Lesion, canvas: _Canvas) -> None:
     """Add a lesion to the picture."""
-    cx, cy = _projected(np.array(lesion.at), view)
+    center = _projected(np.array(lesion.at), canvas.view)
     if lesion.kind == "mass":
-        reach = 1.6 * lesion.radius_mm
-        rows = slice(*np.searchsorted(y[:, 0], [cy - reach, cy + reach]))
-        columns = slice(*np.searchsorted(x[0], [cx - reach, cx + reach]))
-        dx, dy = x[:, columns] - cx, y[rows] - cy
+        rows, columns, dx, dy = canvas.around(float(center[0]), float(center[1]), 1.6 * lesion.radius_mm)
         angle = np.arctan2(dy, dx)
         lobes = sum(rng.uniform(0, 0.07) * np.cos(number * angle + rng.uniform(0, 6.3)) for number in range(2, 6))
         relative = np.hypot(dx, dy) / (lesion.radius_mm * (1 + lobes))
-        # The path of a ray through a ball, with a soft margin.
+        # The path of a ray through a ball.
         body = np.sqrt(np.clip(1 - relative**2, 0, 1))
-        spiculated = rng.uniform() < 0.4
         rays = np.clip(np.cos(angle * rng.integers(5, 9) + rng.uniform(0, 6.3)) * 3 - 2, 0, 1) * np.exp(
-            -np.clip(relative - 1, 0, None) * 4) * (relative > 0.7) * (0.25 if spiculated else 0.0)
+            -np.clip(relative - 1, 0, None) * 4) * (relative > 0.7) * (0.25 if rng.uniform() < 0.4 else 0.0)
         tissue[rows, columns] += (MASS * lesion.contrast * (body + rays)).astype(np.float32)
-        return
     for *place, diameter in lesion.specks:
-        sx, sy = _projected(np.array(place), view) + (cx, cy)
-        reach = diameter + 2 * pixel_mm
-        rows = slice(*np.searchsorted(y[:, 0], [sy - reach, sy + reach]))
-        columns = slice(*np.searchsorted(x[0], [sx - reach, sx + reach]))
+        x, y = _projected(np.array(place), canvas.view) + center
+        rows, columns, dx, dy = canvas.around(float(x), float(y), diameter + 2 * canvas.pixel_mm)
         # A pixel that the speck covers in part shows that part.
-        distance = np.hypot(x[:, columns] - sx, y[rows] - sy)
-        covered = np.clip((diameter / 2 - distance) / pixel_mm + 0.5, 0, 1)
+        covered = np.clip((diameter / 2 - np.hypot(dx, dy)) / canvas.pixel_mm + 0.5, 0, 1)
         tissue[rows, columns] += (SPECK * lesion.contrast * diameter / 0.5 * covered).astype(np.float32)
 
 
@@ -361,7 +369,7 @@ def _code(value: str, meaning: str) -> Dataset:
     return item
 
 
-def _uid(*parts: object) -> str:
+def _uid(*parts: object) -> UID:
     return generate_uid(prefix="2.25.", entropy_srcs=["radnode mammography phantom", *map(str, parts)])
 
 
