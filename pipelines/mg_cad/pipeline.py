@@ -84,16 +84,16 @@ class MgCad:
             context.stage(f"{_SIDES[breast.side][0]} {breast.view}")
             found[id(breast)] = [mark for detector in self._detectors for mark in detector(breast)
                                  if mark.certainty >= SHOWN_AT_ALL]
-        keys = {id(mark): _key(breast, mark, number)
-                for breast in breasts for number, mark in enumerate(found[id(breast)], 1)}
+        names = {id(mark): _Name(breast, mark, number)
+                 for breast in breasts for number, mark in enumerate(found[id(breast)], 1)}
         share = median(self._density(breast) for breast in breasts)
         letter, code = category(share)
         return Findings(
             projections=tuple(projections),
-            detections=tuple(_detection(breast, mark, keys[id(mark)])
+            detections=tuple(_detection(breast, mark, names[id(mark)])
                              for breast in breasts for mark in found[id(breast)]),
-            composites=tuple(_composites(breasts, found, keys)),
-            measurements=tuple(Measurement(of=keys[id(mark)], name=_NUMBER, value=mark.count, unit=_UNITY)
+            composites=tuple(_composites(breasts, found, names)),
+            measurements=tuple(Measurement(of=names[id(mark)].key, name=_NUMBER, value=mark.count, unit=_UNITY)
                                for each in found.values() for mark in each if mark.kind == CLUSTER),
             classifications=(Classification(key="density", name=COMPOSITION, value=code),),
             looked_for=tuple(TYPES[each.kind] for each in self._detectors),
@@ -104,30 +104,33 @@ class MgCad:
         )
 
 
-def _key(breast: Breast, mark: Mark, number: int) -> str:
-    return f"{breast.side}{breast.view}-{mark.kind}-{number}".lower()
+class _Name:
+    """What a mark is called. number: of the mark on its image."""
+
+    def __init__(self, breast: Breast, mark: Mark, number: int) -> None:
+        self.key = f"{breast.side}{breast.view}-{mark.kind}-{number}".lower()
+        self.label = f"{number} {_WORDS[mark.kind]}, {_SIDES[breast.side][0]} {breast.view}"
 
 
 def _rendering(certainty: float) -> Rendering:
     return Rendering.REQUIRED if certainty >= OPERATING_POINT else Rendering.OPTIONAL
 
 
-def _detection(breast: Breast, mark: Mark, key: str) -> Detection:
+def _detection(breast: Breast, mark: Mark, name: _Name) -> Detection:
     height = breast.fine.shape[0] + breast.origin[1]
     outline = breast.on_image(mark.outline).clip([0, 0], [breast.width, height])
     center = breast.on_image(np.array([mark.center]))[0]
-    name, laterality = _SIDES[breast.side]
     return Detection(
-        key=key, label=f"{_WORDS[mark.kind]}, {name} {breast.view}", type=TYPES[mark.kind], certainty=mark.certainty,
+        key=name.key, label=name.label, type=TYPES[mark.kind], certainty=mark.certainty,
         at=OnImage(sop_instance_uid=breast.sop_instance_uid, center=(float(center[0]), float(center[1])),
                    outline=outline),
-        laterality=laterality, descriptors=((_DISTRIBUTION, _GROUPED),) if mark.kind == CLUSTER else (),
+        laterality=_SIDES[breast.side][1], descriptors=((_DISTRIBUTION, _GROUPED),) if mark.kind == CLUSTER else (),
         rendering=_rendering(mark.certainty),
     )
 
 
 def _composites(
-    breasts: Sequence[Breast], found: dict[int, list[Mark]], keys: dict[int, str]
+    breasts: Sequence[Breast], found: dict[int, list[Mark]], names: dict[int, _Name]
 ) -> list[Composite]:
     """One for each lesion that both views of a breast show, as sure as the surer view."""
     composites = []
@@ -135,9 +138,10 @@ def _composites(
         views = {each.view: each for each in breasts if each.side == side}
         for one, other in pairs(views, {view: found[id(each)] for view, each in views.items()}):
             certainty = max(one.certainty, other.certainty)
+            members = names[id(one)].key, names[id(other)].key
             composites.append(Composite(
-                key=f"{keys[id(one)]}-and-{keys[id(other)]}", label=f"{_WORDS[one.kind]}, {name} breast",
-                type=COMPOSITES[one.kind], members=(keys[id(one)], keys[id(other)]), relation=Relation.SAME_PLACE,
+                key=" and ".join(members), label=f"{_WORDS[one.kind]}, {name} breast",
+                type=COMPOSITES[one.kind], members=members, relation=Relation.SAME_PLACE,
                 certainty=certainty, rendering=_rendering(certainty),
             ))
     return composites

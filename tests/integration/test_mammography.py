@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 import pytest
-from support import dcmtk, mammography, validators
+from support import dcmtk, validators
 from support.node import archive, modality
 from support.waiting import eventually
 

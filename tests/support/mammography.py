@@ -47,7 +47,9 @@ def hash_of(text: str) -> int:
 
 def study(phantom: Screening) -> StudyImages:
     """All four views."""
-    return StudyImages(modality="MG", excluded={}, projections=tuple(projection(phantom, each) for each in phantom.views))
+    return StudyImages(
+        modality="MG", excluded={}, projections=tuple(projection(phantom, each) for each in phantom.views)
+    )
 
 
 def selected(files: Sequence[Path]) -> StudyImages:
