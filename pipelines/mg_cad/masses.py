@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 _RADII_MM = (4.0, 5.5, 7.5, 10.0)
 _MOST_MARKS = 4
 _APART_MM = 12.0
+# The muscle's edge, found to within some millimetres, is no mass.
+_BESIDE_MUSCLE_MM = 4.0
 # Of the logistic function from score to certainty, fitted on phantoms of the seeds for tuning.
-_MIDDLE, _WIDTH = 1.6, 0.35
+_MIDDLE, _WIDTH = 1.9, 0.4
 
 
 class Masses:
@@ -36,8 +38,9 @@ class Masses:
     def __call__(self, breast: Breast) -> list[Mark]:
         """Marks by falling certainty."""
         score, radius = _scores(breast)
-        score[~breast.searched] = 0
         mm = breast.coarse_mm
+        beside = ndimage.binary_dilation(breast.muscle, iterations=round(_BESIDE_MUSCLE_MM / mm))
+        score[~breast.searched | beside] = 0
         marks: list[Mark] = []
         peaks = np.argwhere((score == ndimage.maximum_filter(score, size=2 * round(3 / mm) + 1)) & (score > 0.3))
         peaks = peaks[np.argsort(-score[tuple(peaks.T)])]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float32]
 
 VIEWS = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))
-AIR, FAT, GLANDULAR, MUSCLE, MASS, SPECK = 40.0, 1150.0, 850.0, 950.0, 480.0, 420.0
+AIR, FAT, GLANDULAR, MUSCLE, MASS, SPECK = 40.0, 1150.0, 850.0, 950.0, 480.0, 300.0
 NOISE, BLUR_MM = 22.0, 0.07
 _OBLIQUE = np.radians(45.0)
 
@@ -159,7 +159,7 @@ def _lesion(rng: np.random.Generator, kind: str, at: tuple[float, float, float])
     directions = rng.normal(size=(count, 3))
     places = directions / np.linalg.norm(directions, axis=1, keepdims=True) * radius * rng.uniform(0.1, 1, (count, 1))
     return Lesion(kind=kind, at=at, radius_mm=radius, contrast=float(rng.uniform(0.8, 1.2)),
-                  specks=np.hstack([places, rng.uniform(0.22, 0.5, (count, 1))]))
+                  specks=np.hstack([places, rng.uniform(0.2, 0.45, (count, 1))]))
 
 
 def _inside(rng: np.random.Generator, count: int, depth: float, half: float, *, margin: float) -> NDArray[np.float64]:
@@ -190,6 +190,12 @@ def _view(
     muscle = _muscle(rng, breast, canvas) if view == "MLO" else np.zeros(shape, np.float32)
     tissue = FAT * thickness + GLANDULAR * glandular * thickness * (1 - 0.7 * muscle) + MUSCLE * muscle * thickness
     tissue += 160 * _vessels(rng, mask, pixel_mm) * thickness
+    for _ in range(int(rng.integers(0, 5))):
+        # Single calcifications, which nearly every breast has, are no cluster.
+        at = _inside(rng, 1, breast.depth_mm, breast.half_mm, margin=0.18)[0]
+        speck = np.array([[0.0, 0.0, 0.0, rng.uniform(0.2, 0.45)]])
+        single = Lesion(kind="single", at=(at[0], at[1], at[2]), radius_mm=0.5, contrast=1.0, specks=speck)
+        _paint(tissue, rng, single, canvas)
     truth = []
     for number, lesion in enumerate(breast.lesions):
         depth, down = _projected(np.array(lesion.at), view)
