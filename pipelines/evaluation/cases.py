@@ -7,6 +7,7 @@ several series.
 from __future__ import annotations
 
 import re
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,10 +73,13 @@ def read_images(folder: Path) -> list[Image]:
     found = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
-            header = pydicom.dcmread(path, specific_tags=_TAGS, stop_before_pixels=True)
-        except pydicom.errors.InvalidDicomError:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                header = pydicom.dcmread(path, specific_tags=_TAGS, stop_before_pixels=True)
+        except (pydicom.errors.InvalidDicomError, EOFError):
             continue
-        if str(header.get("Modality", "")) in _NO_IMAGES or "StudyInstanceUID" not in header:
+        if "SOPInstanceUID" not in header or str(header.get("Modality", "")) in _NO_IMAGES or (
+                "StudyInstanceUID" not in header):
             continue
         found.append(Image(
             path=path,

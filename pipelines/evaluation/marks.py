@@ -54,7 +54,7 @@ def match(detections: Sequence[Detection], marks: Sequence[Mark]) -> Matched:
     A detection hits a mark when its centre lies within the mark's radius, or :data:`REACH_MM`. The most certain
     detection chooses first, the nearest of the marks that are left.
     """
-    ordered = sorted(detections, key=lambda each: -1.0 if each.certainty is None else -each.certainty)
+    ordered = sorted(detections, key=lambda each: 1.0 if each.certainty is None else -each.certainty)
     left = list(range(len(marks)))
     hits: list[float | None] = []
     false: list[float | None] = []

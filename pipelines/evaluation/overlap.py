@@ -49,7 +49,8 @@ def compare(found: NDArray[np.bool_], reference: NDArray[np.bool_], affine: Affi
     if found.shape != reference.shape:
         raise ValueError(f"masks of the shapes {found.shape} and {reference.shape}")
     voxel_ml = float(abs(np.linalg.det(affine[:3, :3]))) / 1000
-    volumes: dict[str, Any] = {"found_ml": float(found.sum()) * voxel_ml, "reference_ml": float(reference.sum()) * voxel_ml}
+    volumes: dict[str, Any] = {
+        "found_ml": float(found.sum()) * voxel_ml, "reference_ml": float(reference.sum()) * voxel_ml}
     if not found.any() and not reference.any():
         return Overlap(**volumes, dice=None, iou=None, hd95_mm=None, assd_mm=None, undefined="both are empty")
     box = _box(found | reference)

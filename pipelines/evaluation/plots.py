@@ -56,7 +56,8 @@ def strips(structures: Sequence[tuple[str, Sequence[Overlap]]], metric: str, axi
                  whiskerprops={"color": _GREY}, capprops={"color": _GREY})
     random = np.random.default_rng(0)
     for place, (_, values) in zip(places, held, strict=True):
-        axes.plot(values, place + random.uniform(-0.16, 0.16, len(values)), "o", color=_BLUE, markersize=3.5, alpha=0.7)
+        axes.plot(values, place + random.uniform(-0.16, 0.16, len(values)), "o", color=_BLUE, markersize=3.5, alpha=0.7,
+                  clip_on=False)
     axes.set_yticks(list(places), [f"{label} (n = {len(values)})" for label, values in held])
     axes.set_ylim(-0.6, len(held) - 0.4)
     axes.set_xlabel(axis)
@@ -74,16 +75,17 @@ def bland_altman(compared: Compared) -> Plot:
     figure, axes = _figure(120, 78)
     axes.plot((found + reference) / 2, found - reference, "o", color=_BLUE, markersize=4, alpha=0.8)
     agreed = compared.agreement
-    lines = [("bias", agreed.bias, agreed.bias_interval, "-"), ("upper limit", agreed.high, agreed.high_interval, "--"),
-             ("lower limit", agreed.low, agreed.low_interval, "--")]
+    lines = ((agreed.bias, agreed.bias_interval, "-"), (agreed.high, agreed.high_interval, "--"),
+             (agreed.low, agreed.low_interval, "--"))
     axes.axhline(0, color="#bbbbbb", linewidth=0.8)
-    for name, value, interval, style in lines:
-        if value is None:
-            continue
-        axes.axhline(value, color=_ORANGE, linestyle=style, linewidth=1.2)
-        axes.annotate(f"{name} {value:.3g}", (1.01, value), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    for value, interval, style in lines:
+        if value is not None:
+            axes.axhline(value, color=_ORANGE, linestyle=style, linewidth=1.2)
         if interval is not None:
             axes.axhspan(*interval, color=_ORANGE, alpha=0.12, linewidth=0)
+    limits = "" if agreed.low is None else f", limits of agreement {agreed.low:.3g} to {agreed.high:.3g}"
+    axes.set_title(f"bias {agreed.bias:.3g}{limits} {compared.unit}", fontsize=8, loc="left")
+    axes.xaxis.set_major_locator(importlib.import_module("matplotlib.ticker").MaxNLocator(5))
     axes.margins(0.12)
     axes.set_xlabel(f"mean of found and reference ({compared.unit})")
     axes.set_ylabel(f"found - reference ({compared.unit})")
@@ -149,7 +151,7 @@ def reliability(calibrated: Calibration) -> Plot:
 
 def picture(png: bytes) -> Plot:
     """An overlay as it is."""
-    return Plot(svg=None, png=png, width_mm=170)
+    return Plot(svg=None, png=png, width_mm=140)
 
 
 def _figure(width_mm: float, height_mm: float) -> tuple[Any, Any]:

@@ -124,8 +124,8 @@ def _structures(evaluation: Evaluation, summary: Summary) -> Iterator[Block]:
 def _structure(found: StructureSummary) -> Iterator[Block]:
     yield Heading(found.label, 3)
     undefined = sum(each.hd95_mm is None for each in found.overlaps)
-    said = f"Reference in {len(found.overlaps)} cases: missed in {found.missed}, found where the reference is empty in " \
-           f"{found.only_found}, in neither in {found.absent}."
+    said = (f"Reference in {len(found.overlaps)} cases: missed in {found.missed}, found where the reference is empty "
+            f"in {found.only_found}, in neither in {found.absent}.")
     if undefined:
         said += f" Surface distances are not defined in {undefined} of them, Dice and IoU in {found.absent}."
     yield Text(said)
