@@ -74,9 +74,9 @@ def confusion(judged: Sequence[Judged], positive: str) -> Confusion:
 
 def f1(judged: Sequence[Judged], positive: str) -> float | None:
     """None where the class is neither right nor answered anywhere."""
-    found = confusion(judged, positive)
-    both = 2 * found.true_positive + found.false_positive + found.false_negative
-    return 2 * found.true_positive / both if both else None
+    right = sum(each.truth == each.answer == positive for each in judged)
+    both = sum((each.truth == positive) + (each.answer == positive) for each in judged)
+    return 2 * right / both if both else None
 
 
 def probability(one: Judged, positive: str, every: Sequence[str]) -> float | None:
