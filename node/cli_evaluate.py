@@ -71,14 +71,14 @@ def _show(summary: Summary) -> None:
     table = Table("about", "metric", "all cases")
     for structure in summary.structures:
         for name in ("dice", "hd95_mm"):
-            table.add_row(escape(structure.label), name, number(structure.rows[0].metrics[name]))
+            table.add_row(escape(structure.label), name, escape(number(structure.rows[0].metrics[name])))
     for mark in summary.marks:
         for name, estimate in mark.rows[0].metrics.items():
-            table.add_row(escape(mark.label), name, number(estimate))
+            table.add_row(escape(mark.label), name, escape(number(estimate)))
     for answer in summary.answers:
-        table.add_row(escape(answer.label), "accuracy", number(answer.rows[0].metrics["accuracy"]))
+        table.add_row(escape(answer.label), "accuracy", escape(number(answer.rows[0].metrics["accuracy"])))
         for each in answer.classes:
-            table.add_row(escape(f"{answer.label}: {each.label}"), "AUC", number(each.rows[0].metrics["auc"]))
+            table.add_row(escape(f"{answer.label}: {each.label}"), "AUC", escape(number(each.rows[0].metrics["auc"])))
     for compared in summary.measurements:
         agreed = compared.agreement
         table.add_row(escape(compared.label), "bias", f"{agreed.bias:.3g} {escape(compared.unit)} (n = {agreed.n})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def _truth(path: Path, labels: Mapping[int, str], grid: Affine, shape: tuple[int
         image = nibabel.load(path)
         values, affine = np.asanyarray(image.dataobj), np.asarray(image.affine, dtype=np.float64)
         placed = int(image.header["sform_code"]) or int(image.header["qform_code"])
-    except (OSError, EOFError, ValueError, KeyError, nibabel.filebasedimages.ImageFileError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
         raise ReferenceRefused(f"it cannot be read as NIfTI ({type(error).__name__})") from error
     if not placed:
         raise ReferenceRefused("it does not say where it lies: neither sform nor qform is set")

@@ -88,28 +88,30 @@ def _truth(path: Path, volume: Volume) -> Truth:
         dataset = pydicom.dcmread(path)
         observed = {int(each.ReferencedROINumber): each for each in dataset.get("RTROIObservationsSequence", [])}
         drawn = {int(each.ReferencedROINumber): each for each in dataset.get("ROIContourSequence", [])}
-        structures, notes = [], []
+        structures: list[Structure] = []
+        notes: list[str] = []
         for region in dataset.StructureSetROISequence:
             frame_of_reference(str(region.get("ReferencedFrameOfReferenceUID", "")), volume)
             number = int(region.ROINumber)
             contours = list(drawn[number].get("ContourSequence", [])) if number in drawn else []
-            if not contours or any(str(each.ContourGeometricType) not in _CLOSED for each in contours):
-                notes.append(f"the region {region.ROIName} is no closed contour and was not compared")
-                continue
-            structures.append(_structure(region, observed.get(number), contours, volume))
+            try:
+                structures.append(_structure(region, observed.get(number), contours, volume))
+            except ReferenceRefused as error:
+                notes.append(f"the region {region.ROIName} was not compared: {error}")
     except _UNREADABLE as error:
         raise ReferenceRefused(f"it cannot be read as a structure set ({type(error).__name__})") from error
+    if not structures:
+        raise ReferenceRefused("; ".join(notes[:5]) or "it has no region")
     return Truth(structures=tuple(structures), notes=tuple(notes))
 
 
 def _structure(region: Dataset, observed: Dataset | None, contours: Sequence[Dataset], volume: Volume) -> Structure:
-    """Named by its code where it has one, else by its name (AAPM TG-263)."""
+    """Named by its code where it has one, else by its name (AAPM TG-263). Raises ReferenceRefused."""
     name = str(region.ROIName)
+    if not contours or any(str(each.ContourGeometricType) not in _CLOSED for each in contours):
+        raise ReferenceRefused("it has no closed contours")
     points = [np.array(each.ContourData, dtype=np.float64).reshape(-1, 3) for each in contours]
-    try:
-        mask = filled(points, volume.affine, volume.voxels.shape)
-    except ReferenceRefused as error:
-        raise ReferenceRefused(f"region {name}: {error}") from error
+    mask = filled(points, volume.affine, volume.voxels.shape)
     codes = observed.get("RTROIIdentificationCodeSequence") if observed is not None else None
     if codes:
         sides = codes[0].get("SegmentedPropertyTypeModifierCodeSequence", [])

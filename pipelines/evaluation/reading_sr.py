@@ -43,12 +43,18 @@ def _truth(path: Path, findings: Findings) -> Truth:
             raise ReferenceRefused("a report of another template than TID 1500")
         planar = list(content.get_planar_roi_measurement_groups())
         others = [*content.get_volumetric_roi_measurement_groups(), *content.get_image_measurement_groups()]
-        marks = [_mark(group, findings) for group in planar]
         numbers = [number for group in others for number in _numbers(group)]
         answers = [answer for group in others if group.finding_type is None for answer in _answers(group)]
     except _UNREADABLE as error:
         raise ReferenceRefused(f"it cannot be read as a report of TID 1500 ({type(error).__name__})") from error
-    return Truth(marks=tuple(marks) if marks else None, numbers=tuple(numbers), answers=tuple(answers))
+    try:
+        marks = tuple(_mark(group, findings) for group in planar)
+    except ReferenceRefused as error:
+        # One mark less would make a false mark of what hits it.
+        return Truth(numbers=tuple(numbers), answers=tuple(answers), notes=(f"no place was compared: {error}",))
+    except _UNREADABLE as error:
+        raise ReferenceRefused(f"its places cannot be read ({type(error).__name__})") from error
+    return Truth(marks=marks or None, numbers=tuple(numbers), answers=tuple(answers))
 
 
 def _numbers(group: Any) -> Iterator[Number]:
