@@ -12,7 +12,7 @@ from radnode.pipelines.evaluation.truth import words
 from radnode.pipelines.findings import InPatient
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from radnode.pipelines.evaluation.truth import Mark
     from radnode.pipelines.findings import Detection, OnImage
@@ -125,9 +125,16 @@ def froc(matched: Sequence[Matched]) -> Froc | None:
                 sensitivity=tuple(float(each) for each in shares[::-1]))
 
 
-def operating_points(curve: Froc) -> Mapping[float, float]:
-    """False marks a case -> sensitivity."""
-    return {rate: curve.at(rate) for rate in OPERATING_POINTS}
+def sensitivity_at(matched: Sequence[Matched], false_marks: float) -> float | None:
+    """As :meth:`Froc.at`, without the curve; None without a mark. Every detection says how certain it is."""
+    hits, _, missed = counts(matched)
+    if hits + missed == 0:
+        return None
+    false = sorted((each or 0.0 for case in matched for each in case.false), reverse=True)
+    allowed = int(false_marks * len(matched) + 1e-9)
+    if allowed >= len(false):
+        return hits / (hits + missed)
+    return sum((each or 0.0) > false[allowed] for case in matched for each in case.hits) / (hits + missed)
 
 
 def _distance(detection: Detection, mark: Mark) -> float | None:

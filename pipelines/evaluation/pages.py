@@ -47,8 +47,8 @@ def to_html(title: str, blocks: Sequence[Block]) -> str:
 
 def to_pdf(title: str, blocks: Sequence[Block], created: datetime, path: Path) -> None:
     """A4; written twice, for the number of pages stands on each."""
-    pages = _pdf(title, blocks, created, 0, None)
-    _pdf(title, blocks, created, pages, path)
+    _, pages = _pdf(title, blocks, created, 0)
+    path.write_bytes(_pdf(title, blocks, created, pages)[0])
 
 
 def _html(block: Block) -> str:
@@ -66,20 +66,19 @@ def _html(block: Block) -> str:
     return f"<table><colgroup>{columns}</colgroup>{f'<tr>{head}</tr>' if head else ''}\n{rows}</table>"
 
 
-def _pdf(title: str, blocks: Sequence[Block], created: datetime, pages: int, path: Path | None) -> int:
+def _pdf(title: str, blocks: Sequence[Block], created: datetime, pages: int) -> tuple[bytes, int]:
+    """The document and how many pages it has; without its pictures where `pages` is not known yet."""
     with sheet(TEXTS["en"], created, title, pages) as page:
         page.ink(15, bold=True)
         page.write_in(MARGIN, INNER, title)
         page.set_y(page.get_y() + 2)
         page.warn([NOTICE])
         for block in blocks:
-            _draw(page, block)
-        if path is not None:
-            page.output(str(path))
-        return int(page.page_no())
+            _draw(page, block, pictures=pages > 0)
+        return bytes(page.output()), page.page_no()
 
 
-def _draw(page: Sheet, block: Block) -> None:
+def _draw(page: Sheet, block: Block, *, pictures: bool) -> None:
     if isinstance(block, Heading):
         _room(page, 34 if block.level == 2 else 26)
         page.set_y(page.get_y() + (4 if block.level == 2 else 2.5))
@@ -93,7 +92,7 @@ def _draw(page: Sheet, block: Block) -> None:
     elif isinstance(block, Table):
         _table(page, block)
     else:
-        _figure(page, block)
+        _figure(page, block, pictures=pictures)
 
 
 def _table(page: Sheet, table: Table) -> None:
@@ -108,13 +107,14 @@ def _table(page: Sheet, table: Table) -> None:
     page.set_y(page.get_y() + 2)
 
 
-def _figure(page: Sheet, figure: Figure) -> None:
+def _figure(page: Sheet, figure: Figure, *, pictures: bool) -> None:
     with Image.open(io.BytesIO(figure.plot.png)) as shown:
         width = min(figure.plot.width_mm, INNER)
         height = width * shown.height / shown.width
         page.ink(8)
         _room(page, height + page.height_in(INNER, figure.caption) + 2)
-        page.image(shown, x=MARGIN, y=page.get_y(), w=width, h=height)
+        if pictures:
+            page.image(shown, x=MARGIN, y=page.get_y(), w=width, h=height)
     page.set_y(page.get_y() + height + 0.5)
     page.ink(8, colour=(70, 70, 70))
     page.write_in(MARGIN, INNER, figure.caption)

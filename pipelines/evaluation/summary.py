@@ -218,14 +218,9 @@ def _marks_of(results: Sequence[CaseResult], name: str, label: str) -> MarkSumma
         label=label, rows=_rows(results, metrics), cases=len(matched), marks=hits + missed, detections=hits + false,
         froc=curve, called=tuple(sorted(every)) if not hits + false else (),
         points={} if curve is None else {
-            rate: bootstrap(by_study(results), lambda chosen, rate=rate: _froc_at(chosen, rate))  # type: ignore[misc]
+            rate: bootstrap(by_study(results), lambda chosen, rate=rate: marking.sensitivity_at(chosen, rate))  # type: ignore[misc]
             for rate in marking.OPERATING_POINTS},
     )
-
-
-def _froc_at(matched: Sequence[Matched], rate: float) -> float | None:
-    curve = marking.froc(matched)
-    return None if curve is None else curve.at(rate)
 
 
 def _matched(result: CaseResult, name: str) -> Matched:

@@ -72,8 +72,17 @@ def test_froc_counts_every_threshold_the_lowest_too() -> None:
     assert curve is not None
     assert list(zip(curve.false_marks, curve.sensitivity, strict=True)) == [
         (0.0, 0.0), (0.0, 0.25), (0.5, 0.25), (0.5, 0.5), (1.0, 0.5), (1.0, 0.75)]
-    assert marks.operating_points(curve) == {
-        0.125: 0.25, 0.25: 0.25, 0.5: 0.5, 1.0: 0.75, 2.0: 0.75, 4.0: 0.75, 8.0: 0.75}
+    expected = dict(zip(marks.OPERATING_POINTS, (0.25, 0.25, 0.5, 0.75, 0.75, 0.75, 0.75), strict=True))
+    assert {rate: curve.at(rate) for rate in marks.OPERATING_POINTS} == expected
+    assert {rate: marks.sensitivity_at(cases, rate) for rate in marks.OPERATING_POINTS} == expected
+
+
+def test_a_hit_as_certain_as_a_false_mark_does_not_come_before_it() -> None:
+    cases = [marks.Matched(hits=(0.9, 0.5), false=(0.5,), missed=0)]
+    curve = marks.froc(cases)
+    assert curve is not None
+    assert curve.at(0.5) == marks.sensitivity_at(cases, 0.5) == 0.5
+    assert curve.at(1.0) == marks.sensitivity_at(cases, 1.0) == 1.0
 
 
 def test_there_is_no_froc_where_a_detection_does_not_say_how_certain_it_is() -> None:
