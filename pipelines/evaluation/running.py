@@ -29,6 +29,7 @@ from radnode.pipelines.inspection import order_of_files
 from radnode.pipelines.ladder import is_device_lost
 from radnode.pipelines.progress import Progress
 from radnode.pipelines.results.overlay import Outline, overlay_png
+from radnode.pipelines.results.windows import Window
 from radnode.pipelines.runner import read_inputs
 from radnode.pipelines.warm import Warm
 
@@ -200,7 +201,7 @@ def _picture(findings: Findings, truth: Truth) -> bytes:
         return path.read_bytes()
 
 
-def _window(findings: Findings) -> tuple[float, float]:
-    """(centre, width) from the middle 98 % of what is drawn on: the report knows no modality."""
-    low, high = np.percentile(findings.grid.voxels[::2, ::4, ::4], [1, 99])
-    return float(low + high) / 2, max(float(high - low), 1.0)
+def _window(findings: Findings) -> Window:
+    """The middle 98 % of what is drawn on: the report knows no modality."""
+    low, high = map(float, np.percentile(findings.grid.voxels[::2, ::4, ::4], [1, 99]))
+    return Window(low=low, high=max(high, low + 1.0), name="middle 98 %")
