@@ -253,10 +253,14 @@ class DerivedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A part of the run that gave no answer. what: what was looked for. reason: a sentence for a radiologist."""
+    """A part of the run that gave no answer. what: what was looked for. reason: a sentence for a radiologist.
+
+    on: the SOP Instance UID of the image on which it was not found out; None for all of them.
+    """
 
     what: Code
     reason: str
+    on: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,7 +350,7 @@ class Findings:
         drawn: list[OnImage | Path] = [each.at for each in self.detections if isinstance(each.at, OnImage)]
         drawn += [each.path for each in self.measurements if each.path is not None]
         places = [(each.sop_instance_uid, each.frame_number) for each in drawn]
-        if not set(places) <= images:
+        if not set(places) | {(each.on, None) for each in self.failures if each.on is not None} <= images:
             raise ValueError("a finding lies on an image that was not read")
 
     def _check_shapes(self) -> None:

@@ -35,9 +35,7 @@ def largest(values: torch.Tensor) -> torch.Tensor:
 class Discrete(AsDiscrete):
     """AsDiscrete."""
 
-    def __call__(  # type: ignore[override] # as AsDiscrete's
-        self, img: Any, argmax: bool | None = None, *args: Any, **options: Any
-    ) -> Any:
+    def __call__(self, img: Any, argmax: bool | None = None, *args: Any, **options: Any) -> Any:  # type: ignore[override]
         """The values, decided."""
         plain = self.kwargs.get("dim", 0) == 0 and self.kwargs.get("keepdim", True)
         if not (self.argmax if argmax is None else argmax) or not plain or not isinstance(img, torch.Tensor):

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_MONAI: Any = functional  # where its resampling looks for AffineTransform
 _STRAIGHT = 1e-9  # of a voxel, over the whole grid: what is left of zeros in a product of matrices
 _TIE = 1e-6  # of a voxel
 
@@ -79,8 +78,10 @@ class AxisAligned(AffineTransform):
         sheared = theta[:3, :3] - torch.diag(theta.diagonal()[:3])
         if float((sheared.abs() @ torch.tensor(new, dtype=theta.dtype)).max()) > _STRAIGHT or min(old + new) < 2:
             return None
-        found = [axis_of(float(theta[axis, axis]) * np.arange(size, dtype=np.float64) + float(theta[axis, 3]), old[axis],
-                         str(self.mode), str(self.padding_mode)) for axis, size in enumerate(new)]
+        places = [float(theta[axis, axis]) * np.arange(size, dtype=np.float64) + float(theta[axis, 3])
+                  for axis, size in enumerate(new)]
+        found = [axis_of(along, size, str(self.mode), str(self.padding_mode))
+                 for along, size in zip(places, old, strict=True)]
         covered = [each for each in found if each is not None]
         return covered if len(covered) == len(found) else None
 
@@ -147,9 +148,10 @@ def _tap(
 @contextmanager
 def axis_by_axis() -> Iterator[None]:
     """Within, MONAI's transforms and their inverses resample this way. Not for two threads at once."""
-    kept = _MONAI.AffineTransform
-    _MONAI.AffineTransform = AxisAligned
+    module: Any = functional
+    kept = module.AffineTransform
+    module.AffineTransform = AxisAligned
     try:
         yield
     finally:
-        _MONAI.AffineTransform = kept
+        module.AffineTransform = kept
