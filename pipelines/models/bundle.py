@@ -10,6 +10,7 @@ import pydoc
 import re
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,8 @@ class BundlePipeline:
                 given.append(self._evaluate({
                     key: presenting.as_patch(image, self._patch) if self._patch else flat.to_monai(image, channels)}))
         rows_first = self._loader is not None and presenting.rows_first(self._loader, key)
-        return flat.findings(given, wanted, self._said, self._transforms, images, rows_first=rows_first)
+        found = flat.findings(given, wanted, self._said, self._transforms, images, rows_first=rows_first)
+        return replace(found, remarks=(*found.remarks, presenting.AS_PATCHES)) if self._patch else found
 
     def _open(self, device: str) -> None:
         folder = self._folder

@@ -159,7 +159,9 @@ def _classes(
 
 def _turned(answer: Any, image: Picture) -> torch.Tensor:
     """([channels,] rows, columns) -> (channels, columns, rows). Raises RunFailed for another shape than the image's."""
-    values = torch.as_tensor(np.asarray(answer.detach().cpu() if hasattr(answer, "detach") else answer))
+    given = np.asarray(answer.detach().cpu() if hasattr(answer, "detach") else answer)
+    # torch counts with few operations in unsigned numbers.
+    values = torch.as_tensor(given.astype(np.int64) if given.dtype.kind in "ui" else given)
     if tuple(values.shape[-2:]) != image.shape or values.ndim not in (2, 3):
         raise RunFailed(f"the model's answer has the shape {tuple(values.shape)}, the image has {image.shape}")
     return values.reshape(-1, *image.shape).transpose(1, 2)
@@ -182,7 +184,8 @@ def _segments(
         decided, remarked = answers.decided(answer, names)
         if unnamed:
             apart = len(torch.unique(decided[decided > 0]))
-            remarked = (*remarked, f"The model tells {apart} objects apart; they are shown as one region.")
+            if apart > 1:
+                remarked = (*remarked, f"The model tells {apart} objects apart; they are shown as one region.")
             decided = (decided > 0).to(torch.uint8)
         remarks |= dict.fromkeys(remarked)
         planes.setdefault(image.source.sop_instance_uid, []).append(to_source(decided, image))

@@ -48,7 +48,7 @@ def suvbw_factor(headers: Sequence[Dataset]) -> tuple[float, str]:
     weight = _number(_agreed(headers, "PatientWeight"), "Patient's Weight")
     if not _WEIGHT_KG[0] <= weight <= _WEIGHT_KG[1]:
         raise NotProcessed(f"Patient's Weight is {weight:g} kg: no SUV can be computed")
-    drug = headers[0].get("RadiopharmaceuticalInformationSequence") or ()
+    drug: Sequence[Dataset] = headers[0].get("RadiopharmaceuticalInformationSequence") or ()
     if len(drug) != 1:
         raise NotProcessed(f"it names {len(drug)} radiopharmaceuticals, expected one")
     dose = _number(drug[0].get("RadionuclideTotalDose"), "Radionuclide Total Dose")
