@@ -79,7 +79,8 @@ def of_points(answer: Any, said: Mapping[str, Any], shown: Any, image: Picture) 
                         "heat map for each")
     names = points.names_of(said, len(values) if heat else values.shape[1])
     given = points.peaks(values, names) if heat else ((*each, None) for each in zip(names, values.T, strict=True))
-    marks, beside = [], []
+    marks: list[Detection] = []
+    beside: list[str] = []
     for name, index, certainty in given:
         place = _on_image(index, answer if heat else shown, image)
         if (place < 0).any() or (place > np.array(image.shape[::-1])).any():
