@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.models.flat import Picture
 
+AS_PATCHES = "Each image was judged as one patch of a slide; its scale was not compared with that of the training."
 _SIDEWAYS = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
