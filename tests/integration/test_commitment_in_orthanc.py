@@ -76,9 +76,12 @@ def test_orthanc_is_told_which_of_its_images_are_kept(bench: tuple[Outbound, Ort
                why=orthanc.log)
     report = _report(orthanc, found["ID"])
     assert report["Status"] == "Failure"
-    assert len(report["Success"]) == 1
-    (failed,) = report["Failures"]
-    assert failed["Status"] == 0x0112
+    assert [each["SOPInstanceUID"] for each in report["Success"]] == [_uid(orthanc, kept)]
+    assert [each["SOPInstanceUID"] for each in report["Failures"]] == [_uid(orthanc, never_sent)]
+
+
+def _uid(orthanc: Orthanc, instance: str) -> str:
+    return str(orthanc.get(f"/instances/{instance}/simplified-tags")["SOPInstanceUID"])
 
 
 def _report(orthanc: Orthanc, transaction_uid: str) -> dict[str, Any]:

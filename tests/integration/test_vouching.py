@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pynetdicom import AE, evt
@@ -35,7 +35,7 @@ class Modality:
         self.reports: list[Transaction] = []
         self._ae = AE(ae_title="CT1")
         self._ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-        self._server = None
+        self._server: Any = None
 
     def start(self) -> None:
         self._server = self._ae.start_server(
@@ -45,6 +45,7 @@ class Modality:
     def stop(self) -> None:
         if self._server is not None:
             self._server.shutdown()
+            self._server = None
 
     def _take(self, event: Event) -> tuple[int, None]:
         implicit_vr = event.context.transfer_syntax == "1.2.840.10008.1.2"
