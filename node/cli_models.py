@@ -38,6 +38,8 @@ def list_models(config: ConfigFile = DEFAULT_CONFIG) -> None:
         table.add_row(*map(escape, (name, manifest.version, manifest.modality, manifest.model_digest[:12],
                                     manifest.licence, manifest.intended_use)))
     out.print(table)
+    for name, pin in sorted(found.pins.items()):
+        _show_texts(name, _store(config) / pin.folder)
     for name, reason in sorted(found.refused.items()):
         out.print(f"[red]{escape(name)}[/red]: {escape(reason)}", soft_wrap=True, highlight=False)
 
@@ -84,7 +86,7 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
     one cannot be used.
     """
     from radnode.node.doctor import facts_machine
-    from radnode.pipelines.models import store
+    from radnode.pipelines.models import description, store
 
     folder = _store(config)
     try:
@@ -99,7 +101,9 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
             out.print(escape(f"{name}: {' '.join(found.refused[name].split())}"), style="red", soft_wrap=True,
                       highlight=False)
         else:
-            out.print(f"{escape(name)}: {pins[name].sha256[:12]}, as added, opens", highlight=False)
+            out.print(f"{escape(name)}: SHA-256 {pins[name].sha256}, as added, opens", soft_wrap=True, highlight=False)
+            _show_terms(description.manifest(folder / pins[name].folder, pins[name]))
+            _show_texts(name, folder / pins[name].folder)
     if found.refused:
         raise typer.Exit(1)
 
@@ -185,6 +189,14 @@ def remove(name: Name, config: ConfigFile = DEFAULT_CONFIG) -> None:
 def _show_terms(manifest: Manifest) -> None:
     out.print(escape(f"licence: {manifest.licence}; intended use: {manifest.intended_use}"), soft_wrap=True,
               highlight=False)
+
+
+def _show_texts(name: str, folder: Path) -> None:
+    """Where the whole licence is: what is shown elsewhere is its name, or its first line."""
+    from radnode.pipelines.models import licences
+
+    for path, lines in licences.texts(folder).items():
+        out.print(escape(f"{name}: licence text (lines: {lines}): {path}"), soft_wrap=True, highlight=False)
 
 
 def _store(config: Path) -> Path:

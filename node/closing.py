@@ -170,7 +170,7 @@ class SeriesCloser:
         )
         manifests, asked = self._manifests(), routing.asked(configuration.routes, explanations)
         for pipeline, asking in asked.items():
-            if manifests[pipeline].inputs:
+            if manifests[pipeline].of_study:
                 continue  # it is asked when the study is whole (radnode.node.study_closing)
             job = new_job(
                 configuration, manifests[pipeline], asking, foreign, study=(series.study_id, series.study_instance_uid),
@@ -179,7 +179,7 @@ class SeriesCloser:
             if jobs.insert_job(session, job, now) is None:
                 log.info("job.exists", pipeline=job.pipeline, key=job.key)
         if foreign:
-            studies.ask(session, series.study_id, first=any(manifests[pipeline].inputs for pipeline in asked))
+            studies.ask(session, series.study_id, first=any(manifests[pipeline].of_study for pipeline in asked))
         if not any(explanation.matched for explanation in explanations):
             unrouted = [header.instance_id for header in foreign]
             ledger.move(session, unrouted, InstanceState.NOT_ROUTED, reason="no route matched", now=now)

@@ -26,6 +26,7 @@ from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
+from radnode.node.delivery.vouching import Voucher
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
@@ -33,6 +34,7 @@ from radnode.node.execution.rewriting import Rewriter
 from radnode.node.execution.worker_process import WorkerProcess
 from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
+from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
 from radnode.node.observability import Metrics
 from radnode.node.scheduler import Activity, Clock
@@ -314,11 +316,7 @@ class Node:
             metrics=self.metrics,
             on_sent=self._result_sent,
         )
-        committing = Commitments(
-            database=self.database, outages=Outages(), own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
-            alarms=self.alarms, metrics=self.metrics, on_missing=lambda: self._sending.pulse(),
-            on_refused=lambda: self._confirming.pulse(),
-        )
+        desk = self._commitment(settings)
         confirmer = Confirmer(
             database=self.database,
             outages=Outages(),  # of C-FIND, which may be out where C-STORE is not
@@ -366,7 +364,6 @@ class Node:
         self._counting = Activity("counting", counter.step, self.alarms)
         self._sending = Activity("sending", sender.send_due, self.alarms)
         self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
-        self._committing = Activity("committing", committing.ask_due, self.alarms)
         self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
         self._workers = [
             Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
@@ -382,7 +379,7 @@ class Node:
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._rewriting, *self._workers, noting, reloading)
+                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading)
         seldom = (caretaker, *self._alarming)
         self._clock = Clock()
         for activity in often:
@@ -394,7 +391,7 @@ class Node:
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, reports=committing,
+                metrics=self.metrics, desk=desk,
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
@@ -402,6 +399,21 @@ class Node:
             self._http = HttpServer(
                 create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
             )
+
+    def _commitment(self, settings: Settings) -> CommitmentDesk:
+        """Both parts in storage commitment: that of who asks, and that of who vouches."""
+        committing = Commitments(
+            database=self.database, outages=Outages(), own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
+            alarms=self.alarms, metrics=self.metrics, on_missing=lambda: self._sending.pulse(),
+            on_refused=lambda: self._confirming.pulse(),
+        )
+        voucher = Voucher(
+            database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
+            on_requested=lambda: self._vouching.pulse(),
+        )
+        self._committing = Activity("committing", committing.ask_due, self.alarms)
+        self._vouching = Activity("vouching", voucher.report_due, self.alarms)
+        return CommitmentDesk(reported=committing.reported, requested=voucher.requested)
 
     def _make_storage(self, settings: Settings) -> Storage:
         return Storage(

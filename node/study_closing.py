@@ -2,8 +2,9 @@
 
 A study is judged when none of its series is open. If every input of a pipeline is found, its job is made once nothing
 new has come for the quiet time; if one is missing or not clear, the study gets as long as an incomplete series, and
-then a job over all candidates, which the pipeline refuses: so the radiologist is told as well. A series that closes
-later has the study judged again; the same choice is the same job, another one is a new revision.
+then a job over all candidates, which the pipeline refuses: so the radiologist is told as well. A screening mammography
+that lacks a view gets as long, and is then read without it. A series that closes later has the study judged again; the
+same choice is the same job, another one is a new revision.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from radnode.node import routing
 from radnode.node.closing import new_job
 from radnode.node.own_results import is_own_result
 from radnode.node.watching import Watches
-from radnode.pipelines.sources import choice
+from radnode.pipelines.sources import choice, screening
 from radnode.storage import catalog, jobs, studies
 from radnode.storage.catalog import SeriesState
 
@@ -40,7 +41,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """What one pipeline makes of a study. headers: the frozen input; refused: why it will not run."""
+    """What one pipeline makes of a study. headers: the frozen input; refused: why it will not run. lacking: what it
+    could wait for; it runs without it."""
 
     manifest: Manifest
     routes: tuple[Route, ...]
@@ -48,11 +50,12 @@ class _Plan:
     series: tuple[StudySeries, ...]
     headers: tuple[InstanceHeader, ...]
     refused: str
+    lacking: str = ""
 
     def explained(self) -> dict[str, Any]:
         """For storing and showing."""
         return {"pipeline": self.manifest.name, "routes": [route.name for route in self.routes],
-                "refused": self.refused, "inputs": choice.as_json(self.choices)}
+                "refused": self.refused, "lacking": self.lacking, "inputs": choice.as_json(self.choices)}
 
 
 class StudyCloser:
@@ -98,7 +101,7 @@ class StudyCloser:
             return
         plans = self._plans(study)
         patience_s = settings.quiet_time_s + settings.hold_after_s
-        if any(plan.refused for plan in plans) and now_s < watch.quiet_since_s + patience_s:
+        if any(plan.refused or plan.lacking for plan in plans) and now_s < watch.quiet_since_s + patience_s:
             watch.look_again_s = watch.quiet_since_s + patience_s
             return
         self._act(study, plans)
@@ -116,8 +119,8 @@ class StudyCloser:
                 attributes = [one.attributes for one in images[each.series_id]]
                 explained += routing.explain(configuration.routes, attributes, {"source": each.source})
         return [
-            _plan(manifests[name], asking, study, images)
-            for name, asking in routing.asked(configuration.routes, explained).items() if manifests[name].inputs
+            (_plan if manifests[name].inputs else _plan_of_screening)(manifests[name], asking, study, images)
+            for name, asking in routing.asked(configuration.routes, explained).items() if manifests[name].of_study
         ]
 
     def _act(self, study: AskedStudy, plans: Sequence[_Plan]) -> None:
@@ -154,7 +157,8 @@ class StudyCloser:
 def render(explained: Mapping[str, Any]) -> str:
     """Why a pipeline did or did not run on a study, in sentences; takes one of what `explained` gives."""
     routes = ", ".join(explained["routes"])
-    answer = f"refused: {explained['refused']}" if explained["refused"] else "every input was found"
+    answer = f"refused: {explained['refused']}" if explained["refused"] else (
+        explained.get("lacking") or "every input was found")
     return f"  pipeline {explained['pipeline']} (route {routes}): {answer}\n{choice.render(explained['inputs'])}"
 
 
@@ -181,6 +185,21 @@ def _plan(
         manifest=manifest, routes=tuple(routes), choices=choices, series=tuple(taken), refused=refused,
         headers=tuple(one for each in taken for one in images[each.series_id]),
     )
+
+
+def _plan_of_screening(
+    manifest: Manifest, routes: Sequence[Route], study: AskedStudy, images: Mapping[int, Sequence[InstanceHeader]]
+) -> _Plan:
+    """All mammograms of the study, and what rejects them; which of them are its views, the pipeline's run decides."""
+    taken = tuple(
+        each for each in study.series if each.state is SeriesState.CLOSED
+        and any(one.attributes.get("Modality") in (manifest.modality, "KO") for one in images[each.series_id])
+    )
+    headers = tuple(one for each in taken for one in images[each.series_id])
+    found = screening.examine([one.attributes for one in headers], manifest)
+    lacking = "; ".join(f"{screening.named(place)} {reason}" for place, reason in found.lacking.items())
+    return _Plan(manifest=manifest, routes=tuple(routes), choices=(), series=taken, headers=headers,
+                 refused=found.refused, lacking=lacking)
 
 
 def _closed_off(series: StudySeries) -> str:

@@ -45,8 +45,13 @@ READS = {
     "projection": "radiographs and mammograms as they are shown (FOR PRESENTATION)",
     "raw projection": "radiographs and mammograms as they were measured (FOR PROCESSING)",
     "colour": "colour images: endoscopy, fundus, photographs",
+    "screening": "the standard views of a screening mammography, of the whole study, as they are shown",
+    "raw screening": "the standard views of a screening mammography, of the whole study, as they were measured",
 }
 """What a pipeline may read."""
+
+SCREENINGS = {"screening": "projection", "raw screening": "raw projection"}
+"""Those of :data:`READS` that are an examination -> what each of its images is."""
 
 DEVICE_LOST = 75
 """Exit status of a worker whose device is gone for its process: another is started, and the job runs again there."""
@@ -99,6 +104,11 @@ class Manifest:
     reads: str = "volume"
     inputs: tuple[Input, ...] = ()
     registers: bool = False
+
+    @property
+    def of_study(self) -> bool:
+        """Whether a job is about a study, not about one series of it."""
+        return bool(self.inputs) or self.reads in SCREENINGS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

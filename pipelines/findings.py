@@ -253,10 +253,14 @@ class DerivedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A part of the run that gave no answer. what: what was looked for. reason: a sentence for a radiologist."""
+    """A part of the run that gave no answer. what: what was looked for. reason: a sentence for a radiologist.
+
+    on: the SOP Instance UID of the image on which it was not found out; None for all of them.
+    """
 
     what: Code
     reason: str
+    on: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,7 +350,7 @@ class Findings:
         drawn: list[OnImage | Path] = [each.at for each in self.detections if isinstance(each.at, OnImage)]
         drawn += [each.path for each in self.measurements if each.path is not None]
         places = [(each.sop_instance_uid, each.frame_number) for each in drawn]
-        if not set(places) <= images:
+        if not set(places) | {(each.on, None) for each in self.failures if each.on is not None} <= images:
             raise ValueError("a finding lies on an image that was not read")
 
     def _check_shapes(self) -> None:
@@ -370,11 +374,18 @@ class Findings:
 
     def _check_label_maps(self) -> None:
         shared = {id(each.voxels): each.voxels for each in self.segments if each.voxels.dtype != np.bool_}
-        present = {place: values_present(labels).any(axis=0) for place, labels in shared.items()}
-        for each in self.segments:
-            there = present.get(id(each.voxels))
-            if there is not None and (each.value < 1 or each.value >= len(there) or not there[each.value]):
-                raise ValueError(f"segment {each.key} has no voxel: say in a remark that it was not found")
+        for place, labels in shared.items():
+            of_it = {each.value: each.key for each in self.segments if id(each.voxels) == place}
+            for value in _absent(labels, set(of_it)):
+                raise ValueError(f"segment {of_it[value]} has no voxel: say in a remark that it was not found")
+
+
+def _absent(labels: NDArray[Any], values: set[int]) -> set[int]:
+    """Those of the values, 0 never counting, that no voxel has; slice by slice, until all were seen."""
+    for plane in labels if labels.ndim == 3 else labels[np.newaxis]:
+        if values and plane.any():
+            values = values - set(np.flatnonzero(np.bincount(plane.ravel())[1:]) + 1)
+    return values
 
 
 def values_present(labels: NDArray[Any]) -> NDArray[np.bool_]:

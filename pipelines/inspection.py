@@ -31,7 +31,7 @@ from radnode.pipelines.sources.volume import read_images
 from radnode.pipelines.warm import Warm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pydicom import Dataset
 
@@ -74,7 +74,18 @@ def try_pipeline(
 
 def order_by_hand(key: str, images: Path, pipeline: str, forms: Sequence[str], folder: Path) -> WorkOrder:
     """An order over all images of a folder, on the CPU, for results that are never sent."""
-    instances = tuple(_inputs(images))
+    return order_over(key, tuple(_inputs(sorted(images.rglob("*")))), pipeline, forms, folder)
+
+
+def order_of_files(key: str, files: Sequence[Path], pipeline: str) -> WorkOrder:
+    """An order over these images, on the CPU, of which no result is written."""
+    return order_over(key, tuple(_inputs(files)), pipeline, (), Path())
+
+
+def order_over(
+    key: str, instances: tuple[InputInstance, ...], pipeline: str, forms: Sequence[str], folder: Path
+) -> WorkOrder:
+    """An order over these images, on the CPU, for results that are never sent."""
     digest = hashlib.sha256("".join(sorted(each.digest for each in instances)).encode()).hexdigest()
     return WorkOrder(
         job_key=key,
@@ -166,8 +177,8 @@ def _kind(dataset: Dataset) -> str:
     return _NAMES.get(str(dataset.SOPClassUID), UID(dataset.SOPClassUID).name)
 
 
-def _inputs(folder: Path) -> Iterator[InputInstance]:
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+def _inputs(files: Iterable[Path]) -> Iterator[InputInstance]:
+    for path in (path for path in files if path.is_file()):
         try:
             header = pydicom.dcmread(path, specific_tags=["SOPInstanceUID", "SeriesInstanceUID"])
         except pydicom.errors.InvalidDicomError:
@@ -268,7 +279,7 @@ def _images(folder: Path) -> tuple[Projection | ColourImage, ...]:
 def _headers(folder: Path, series_instance_uid: str) -> list[SourceInstance]:
     """series_instance_uid: of this series alone, if given."""
     headers = []
-    for each in _inputs(folder):
+    for each in _inputs(sorted(folder.rglob("*"))):
         if series_instance_uid not in ("", each.series_instance_uid):
             continue
         path = Path(each.path)

@@ -33,6 +33,7 @@ import pydicom
 from radnode.pipelines import findings_file, isolation, memory, registry
 from radnode.pipelines.contract import (
     DEVICE_LOST,
+    SCREENINGS,
     IncompleteInput,
     NotProcessed,
     PipelineError,
@@ -55,6 +56,7 @@ from radnode.pipelines.results.writing import Making
 from radnode.pipelines.sources.headers import read_header
 from radnode.pipelines.sources.images import read_projections
 from radnode.pipelines.sources.projections import ImageSelection, select_projections
+from radnode.pipelines.sources.screening import select_screening
 from radnode.pipelines.sources.select import Selection, SourceInstance, select_stack
 from radnode.pipelines.sources.study import StudySelection, read_study, select_study
 from radnode.pipelines.sources.volume import read_images
@@ -176,6 +178,8 @@ def _select(
     instances: Sequence[SourceInstance], manifest: Manifest
 ) -> Selection | StudySelection | ImageSelection:
     """What the manifest reads of them. Raises NotProcessed."""
+    if manifest.reads in SCREENINGS:
+        return select_screening(instances, manifest)
     if manifest.reads != "volume":
         return select_projections(instances, manifest)
     return select_study(instances, manifest) if manifest.inputs else select_stack(instances, manifest)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
+OTHER_PATIENT = "held back"
+"""How the reason begins of what is dead because its destination has the study under another patient (I5)."""
+
+
 class DeliveryLost(Exception):
     """The lease on the delivery ended; somebody else decides on it now."""
 
@@ -70,6 +74,7 @@ class Delivery:
     created_at: datetime
     sent_at: datetime | None
     asked_at: datetime | None
+    released: bool
 
 
 def destinations_due(session: Session, now: datetime) -> list[str]:
@@ -246,6 +251,7 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list
         )
     ).all()
     said = {row[0].id: row[0].reason for row in chosen}
+    held_back = {(row[0].job_id, row[0].destination) for row in chosen if row[0].reason.startswith(OTHER_PATIENT)}
     resent = []
     for row in chosen:
         delivery = delivery_of(row)
@@ -254,7 +260,7 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list
             update(DeliveryRow)
             .where(DeliveryRow.id == delivery.delivery_id, DeliveryRow.state == row[0].state)
             .values(state=DeliveryState.WAITING, due_at=now, created_at=now, attempts=0, reason="", sent_at=None,
-                    target=None),
+                    target=None, released_at=now if (row[0].job_id, row[0].destination) in held_back else None),
         )
         if changed:
             tell(session, delivery, "result sent again by hand", {"reason": said[delivery.delivery_id]}, now)
@@ -265,10 +271,15 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list
 def dead_deliveries(
     session: Session, *, job_id: int | None = None, destination: str | None = None
 ) -> list[int]:
-    """Ids of what was given up: of one job, for one destination, or all."""
+    """Ids of what was given up: of one job, for one destination, or all.
+
+    What was held back for its patient is among those of its job only: it is released one by one.
+    """
     which = [DeliveryRow.state == DeliveryState.DEAD]
     if job_id is not None:
         which.append(DeliveryRow.job_id == job_id)
+    else:
+        which.append(~DeliveryRow.reason.startswith(OTHER_PATIENT))
     if destination is not None:
         which.append(DeliveryRow.destination == destination)
     return list(session.scalars(select(DeliveryRow.id).where(*which).order_by(DeliveryRow.id)))
@@ -467,6 +478,7 @@ def delivery_of(row: Row[DeliveryRow, ResultObjectRow, str]) -> Delivery:
         created_at=delivery.created_at,
         sent_at=delivery.sent_at,
         asked_at=delivery.asked_at,
+        released=delivery.released_at is not None,
     )
 
 

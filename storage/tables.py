@@ -337,11 +337,31 @@ class CommitmentRow(Base):
     __table_args__ = (Index("ix_commitments_state", "state", "asked_at"),)
 
 
+class CommitmentRequestRow(Base):
+    """A source asked this node for storage commitment. references: [SOP class, SOP instance] UIDs, as it asked."""
+
+    __tablename__ = "commitment_requests"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    transaction_uid: Mapped[str] = mapped_column(String(64))
+    references: Mapped[list[Any]]
+    requested_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int]
+    due_at: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(PlainText)
+    __table_args__ = (
+        UniqueConstraint("source", "transaction_uid"),
+        Index("ix_commitment_requests_state", "state", "due_at"),
+    )
+
+
 class DeliveryRow(Base):
     """One result object on its way to one destination. target: the machine meant by that name when it was queued.
 
     transaction_uid: of the last :class:`CommitmentRow` that asked about it. asked_at: when one first did since it was
-    sent. proof: what its arrival waits for (:class:`~radnode.storage.outbox.Proof`).
+    sent. proof: what its arrival waits for (:class:`~radnode.storage.outbox.Proof`). released_at: when somebody said
+    that it is to go although its patient is another there.
     """
 
     __tablename__ = "deliveries"
@@ -366,6 +386,7 @@ class DeliveryRow(Base):
     transaction_uid: Mapped[str | None] = mapped_column(String(64), index=True)
     asked_at: Mapped[datetime | None]
     proof: Mapped[str | None] = mapped_column(String(16))
+    released_at: Mapped[datetime | None]
     __table_args__ = (
         UniqueConstraint("result_object_id", "destination"),
         Index("ix_deliveries_state", "state", "destination", "due_at"),

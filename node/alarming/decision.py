@@ -46,6 +46,7 @@ class Tables:
     heard: Mapping[str, datetime] = field(default_factory=dict)
     oldest_job: datetime | None = None
     oldest_header: datetime | None = None
+    held_back: Mapping[str, Some] = field(default_factory=dict)
     dead_deliveries: int = 0
     partially_delivered: int = 0
     standing: frozenset[str] = frozenset()
@@ -194,6 +195,8 @@ def _deliveries(tables: Tables, settings: AlarmSettings, now: datetime) -> Itera
     if tables.dead_deliveries:
         partial = f", {tables.partially_delivered} jobs are partially delivered" if tables.partially_delivered else ""
         yield Alarm(name="deliveries", since=now, text=f"{tables.dead_deliveries} not delivered, given up{partial}")
+    for destination, some in tables.held_back.items():
+        yield Alarm(name=f"patient:{destination}", since=some.since, text=f"{some.number} results: {some.reason}")
     for destination, some in tables.waiting_deliveries.items():
         if now - some.since >= settings.delivery_waits:
             yield Alarm(

@@ -139,6 +139,13 @@ _ALL = (
         remedy="look into its import queue",
     ),
     Kind(
+        name="patient", severity="error", about="destination", quotes=True,
+        says="a destination has a study under another patient than it had when the study was read; its results are "
+             "held back",
+        remedy="compare the study there with `radnode deliveries --failed`; if the result is right: "
+               "`radnode resend NUMBER`; else have the study sent here again",
+    ),
+    Kind(
         name="commitment", severity="warning", about="destination", quotes=True,
         says="a destination takes no storage commitment, or does not commit to results; they are asked about again, "
              "looked for by C-FIND, or given up",

@@ -103,6 +103,7 @@ class AlarmWatch:
             oldest_job=symptoms.oldest_job(session),
             oldest_header=symptoms.oldest_unread_header(session),
             dead_deliveries=len(outbox.dead_deliveries(session)),
+            held_back=symptoms.held_back(session),
             partially_delivered=outbox.partially_delivered(session),
             standing=standing,
         )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from radnode.node.intake.connection import Connection
     from radnode.node.intake.guards import OncePerMinute, Seats
     from radnode.node.intake.negotiation import Agreement, Context
-    from radnode.node.intake.normalized import TakesReports
+    from radnode.node.intake.normalized import CommitmentDesk
     from radnode.node.intake.storing import Incoming, Storage
     from radnode.node.intake.tally import RefusalTally
     from radnode.node.observability import Metrics
@@ -52,7 +52,7 @@ class House:
     """What every association needs of the receiver.
 
     admit: decides on calling and called AE title, address and certificate. strangers: addresses that could not say who
-    they are. reports: who asked for storage commitment.
+    they are. desk: of storage commitment.
     """
 
     admit: Callable[[str, str, str, Certificate | None], Admission]
@@ -63,7 +63,7 @@ class House:
     metrics: Metrics
     quiet: OncePerMinute
     strangers: RefusalTally
-    reports: TakesReports | None = None
+    desk: CommitmentDesk | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -239,7 +239,7 @@ class Acceptor:
         message.command = commands.parse(bytes(message.command_set))
         if context.abstract_syntax == PUSH_MODEL:
             if message.command.field in (commands.N_EVENT_REPORT_RQ, commands.N_ACTION_RQ):
-                message.incoming = Gathering(message.command, context, origin, self._house.reports)
+                message.incoming = Gathering(message.command, context, origin, self._house.desk)
         elif message.command.field == commands.C_STORE_RQ and context.abstract_syntax != negotiation.VERIFICATION:
             message.incoming = self._house.storage.begin(message.command, context, origin)
         if not message.command.has_data_set:

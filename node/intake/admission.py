@@ -56,6 +56,8 @@ def admit(
 ) -> Admission:
     """Titles are compared without padding and case-sensitively (PS3.5 6.2). Several peers may share a title.
 
+    Of several entries for one application the one that sends counts.
+
     accept_unknown: also take what no peer entry describes; an entry with another address is still respected.
     certificate: what was shown in TLS. A peer whose certificate is configured comes with it or not at all, and this
     certificate speaks for nobody else.
@@ -65,7 +67,7 @@ def admit(
     senders = [peer for peer in peers if peer.sends or (peer.receives and peer.commitment)]
     namesakes = [peer for peer in senders if peer.ae_title == calling]
     here = [peer for peer in namesakes if within(host, peer.hosts)]
-    for peer in here:
+    for peer in sorted(here, key=lambda each: not each.sends):
         if speaks_for(certificate, peer, senders):
             return Admitted(source=peer.name, stores=peer.sends)
     if here:

@@ -52,7 +52,7 @@ def decided(answer: torch.Tensor, names: Mapping[int, str]) -> tuple[torch.Tenso
     """Labels, or channels of 0 and 1, with what a reader must know of how they were decided. Raises RunFailed."""
     classes = len(names)
     labels = answer.to(torch.uint8)
-    if bool((labels == answer).all()) and (len(answer) == 1 or int(labels.max()) <= 1):
+    if torch.equal(labels.to(answer.dtype), answer) and (len(answer) == 1 or int(labels.max()) <= 1):
         return labels, ()
     if not np.isfinite(answer.cpu().numpy()).all():
         raise RunFailed("the model's answer holds values that are no numbers (NaN or infinite): its weights or the "

@@ -20,7 +20,7 @@ from monai.bundle.config_parser import ConfigParser
 from monai.engines.utils import IterationEvents
 
 from radnode.pipelines import ladder
-from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.contract import NotProcessed, RunFailed
 from radnode.pipelines.models import description, flat, grids, kinds, presenting, thrift
 from radnode.pipelines.models.adapting import (
     DEVICE,
@@ -94,7 +94,8 @@ class BundlePipeline:
                 return self._read_pictures(images.projections, wanted)
             given = self._evaluate(self._item(images))
         context.stage("reading its answer")
-        return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume)
+        return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume,
+                              moving=images.others.get(self._reads.moving))
 
     def _item(self, images: StudyImages) -> dict[str, Any]:
         """What the bundle's data set would hold: each image under its key, channels of one key stacked."""
@@ -108,6 +109,9 @@ class BundlePipeline:
 
     def _read_pictures(self, images: Sequence[Projection | ColourImage], wanted: kinds.Output) -> Findings:
         """Images one by one, each under the bundle's key, in the way that the bundle reads pictures."""
+        if wanted.kind in (kinds.Kind.DETECTION, kinds.Kind.LANDMARKS) and (self._loader is not None or self._patch):
+            raise NotProcessed(f"bundle {self._folder.name} loads pictures in a way of its own: where on the image its "
+                               f"marks lie ({wanted.kind}) is not known")
         (key,) = self._reads.keys
         channels = int(description.image_inputs(self._said).get(key, {}).get("num_channels") or 1)
         given = []
@@ -119,7 +123,7 @@ class BundlePipeline:
                 given.append(self._evaluate({
                     key: presenting.as_patch(image, self._patch) if self._patch else flat.to_monai(image, channels)}))
         rows_first = self._loader is not None and presenting.rows_first(self._loader, key)
-        found = flat.findings(given, wanted, self._said, images, rows_first=rows_first)
+        found = flat.findings(given, wanted, self._said, self._transforms, images, rows_first=rows_first)
         return replace(found, remarks=(*found.remarks, presenting.AS_PATCHES)) if self._patch else found
 
     def _open(self, device: str) -> None:

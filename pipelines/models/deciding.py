@@ -22,7 +22,7 @@ def largest(values: torch.Tensor) -> torch.Tensor:
 
     values: (channels, *grid).
     """
-    if values.device.type != "cpu" or not values.is_floating_point() or bool(values.isnan().any()):
+    if values.device.type != "cpu" or not values.is_floating_point() or bool(values.sum().isnan()):
         return values.argmax(dim=0, keepdim=True)
     best, label = values[0], torch.zeros(values.shape[1:], dtype=torch.int16)
     for number, channel in enumerate(values[1:], 1):
@@ -35,7 +35,7 @@ def largest(values: torch.Tensor) -> torch.Tensor:
 class Discrete(AsDiscrete):
     """AsDiscrete."""
 
-    def __call__(self, img: Any, argmax: bool | None = None, *args: Any, **options: Any) -> Any:
+    def __call__(self, img: Any, argmax: bool | None = None, *args: Any, **options: Any) -> Any:  # type: ignore[override]
         """The values, decided."""
         plain = self.kwargs.get("dim", 0) == 0 and self.kwargs.get("keepdim", True)
         if not (self.argmax if argmax is None else argmax) or not plain or not isinstance(img, torch.Tensor):

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from radnode.pipelines.contract import Manifest, RunFailed
-from radnode.pipelines.models import json_file, model_file, nnunet_folder, pictures
+from radnode.pipelines.models import json_file, licences, model_file, nnunet_folder, pictures
 from radnode.pipelines.models.inputs import Reads, UnclearInput, reads
 from radnode.pipelines.models.store import StoreError
 
@@ -91,7 +91,7 @@ def _bundle(folder: Path, pin: Pin) -> Manifest:
         sheared=False,
         min_slices=1 if picture else 2,
         intended_use=str(said.get("intended_use") or "Not stated by its authors; research only."),
-        licence=licence(folder),
+        licence=licences.name(folder),
         device_memory_mb=0,
         algorithm_family="Artificial Intelligence",
         model_digest=pin.sha256,
@@ -170,16 +170,6 @@ def _inference(folder: Path) -> dict[str, Any]:
             return {}
         return content if isinstance(content, dict) else {}
     return {}
-
-
-def licence(folder: Path) -> str:
-    """The first line of the bundle's licence; "not stated" without one."""
-    for name in ("LICENSE", "LICENSE.txt", "LICENSE.md"):
-        path = folder / name
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            return next((line.strip()[:64] for line in lines if line.strip()), "not stated")
-    return "not stated"
 
 
 def _network(said: Mapping[str, Any]) -> dict[str, Any]:

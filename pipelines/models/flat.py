@@ -16,15 +16,16 @@ from monai.data.meta_tensor import MetaTensor
 from radnode.pipelines.contract import NotProcessed, RunFailed
 from radnode.pipelines.findings import Findings
 from radnode.pipelines.geometry import ColourImage
-from radnode.pipelines.models import answers, classes, description
+from radnode.pipelines.models import answers, boxes, classes, description, marks
 from radnode.pipelines.models.kinds import Kind
+from radnode.pipelines.models.terms import term
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from radnode.pipelines.findings import Classification, Segment
+    from radnode.pipelines.findings import Classification, Detection, Segment
     from radnode.pipelines.geometry import Projection
     from radnode.pipelines.models.kinds import Output
 
@@ -83,14 +84,16 @@ def to_source(answer: torch.Tensor, image: Picture) -> NDArray[Any]:
 
 
 def findings(
-    given: Sequence[Mapping[str, Any]], wanted: Output, metadata: Mapping[str, Any], images: Sequence[Picture],
-    *, rows_first: bool = False,
+    given: Sequence[Mapping[str, Any]], wanted: Output, metadata: Mapping[str, Any], transforms: Sequence[Any],
+    images: Sequence[Picture], *, rows_first: bool = False,
 ) -> Findings:
-    """What the evaluator gave for each image.
+    """What the evaluator gave for each image. transforms: the bundle's own postprocessing.
 
     rows_first: answers are (..., rows, columns) and have no other place. Raises RunFailed, and NotProcessed for
     answers that nobody reads.
     """
+    if wanted.kind is Kind.DETECTION:
+        return _boxes(given, wanted, metadata, transforms, images)
     if any(each.get(wanted.name) is None for each in given):
         raise RunFailed(f"the bundle gave no answer named {wanted.name!a}, which its metadata announces")
     said = [each[wanted.name] for each in given]
@@ -102,7 +105,44 @@ def findings(
             said = [_turned(each, image) for each, image in zip(said, images, strict=True)]
         drawn, remarks = _segments(said, wanted.said, description.task(metadata, "segmentation"), images)
         return Findings(projections=tuple(images), segments=drawn, remarks=remarks)
-    raise NotProcessed(f"the bundle gives {wanted.kind} of images; of images, segmentations and classes are read")
+    if wanted.kind is Kind.LANDMARKS:
+        return _points(given, wanted, images)
+    raise NotProcessed(f"the bundle gives {wanted.kind} of images; of images, segmentations, boxes, points and classes "
+                       "are read")
+
+
+def _boxes(
+    given: Sequence[Mapping[str, Any]], wanted: Output, metadata: Mapping[str, Any], transforms: Sequence[Any],
+    images: Sequence[Picture],
+) -> Findings:
+    names, written = description.classes_of_boxes(metadata, wanted.said), boxes.convention(transforms)
+    found = [mark for each, image in zip(given, images, strict=True)
+             for mark in marks.of_boxes(_dictionary(each, wanted.name), written, each.get("image"), names, image)]
+    unlikely = sum(mark.certainty is not None and mark.certainty < boxes.LIKELY for mark in found)
+    remarks = (f"{unlikely} of {len(found)} marks have a certainty below 50 %.",) if unlikely else ()
+    return Findings(projections=tuple(images), detections=_numbered(found), remarks=remarks,
+                    looked_for=tuple(dict.fromkeys(term(name).type for name in names.values())))
+
+
+def _points(given: Sequence[Mapping[str, Any]], wanted: Output, images: Sequence[Picture]) -> Findings:
+    found: list[Detection] = []
+    beside: list[str] = []
+    for each, image in zip(given, images, strict=True):
+        on_image, outside = marks.of_points(each[wanted.name], wanted.said, each.get("image"), image)
+        found += on_image
+        beside += outside
+    missing = (f"Outside an image: {', '.join(dict.fromkeys(beside))}.",) if beside else ()
+    searched = tuple(dict.fromkeys([mark.type for mark in found] + [term(name).type for name in beside]))
+    return Findings(projections=tuple(images), detections=_numbered(found), looked_for=searched, remarks=missing)
+
+
+def _dictionary(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    answer = given.get(name)
+    return answer if isinstance(answer, dict) else given
+
+
+def _numbered(found: Sequence[Detection]) -> tuple[Detection, ...]:
+    return tuple(replace(mark, key=f"{mark.key}-{number}") for number, mark in enumerate(found, 1))
 
 
 def _classes(

@@ -9,17 +9,21 @@ than float64, and nearest neighbours where two are equally near, among which the
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from monai.networks.layers.spatial_transforms import AffineTransform
 from monai.transforms.spatial import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
 _STRAIGHT = 1e-9  # of a voxel, over the whole grid: what is left of zeros in a product of matrices
 _TIE = 1e-6  # of a voxel
@@ -30,23 +34,26 @@ class Axis:
     """Which voxels along one axis become one, and their weights. Each: (size of the new grid)."""
 
     size: int
-    first: torch.Tensor
-    of_first: torch.Tensor
-    second: torch.Tensor | None = None
-    of_second: torch.Tensor | None = None
+    first: NDArray[np.intp]
+    of_first: NDArray[np.float64]
+    second: NDArray[np.intp] | None = None
+    of_second: NDArray[np.float64] | None = None
 
     @property
     def grows(self) -> float:
         """New size by old size."""
         return len(self.first) / self.size
 
-    def along(self, values: torch.Tensor, axis: int) -> torch.Tensor:
+    def along(self, values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
         """Resample that axis of a plane."""
-        shape = [-1 if place == axis else 1 for place in range(values.ndim)]
-        found = values.index_select(axis, self.first).mul_(self.of_first.view(shape))
-        if self.second is None or self.of_second is None:
-            return found
-        return found.addcmul_(values.index_select(axis, self.second), self.of_second.view(shape))
+        shape = (-1, 1) if axis == 0 else (1, -1)
+        found = values.take(self.first, axis)
+        found *= self.of_first.reshape(shape)
+        if self.second is not None and self.of_second is not None:
+            more = values.take(self.second, axis)
+            more *= self.of_second.reshape(shape)
+            found += more
+        return found
 
 
 class AxisAligned(AffineTransform):
@@ -59,7 +66,7 @@ class AxisAligned(AffineTransform):
         axes = self._axes(src, theta, spatial_size)
         if axes is None:
             return super().forward(src, theta, spatial_size)
-        return torch.stack([resampled(channel, axes) for channel in src[0]])[None]
+        return torch.from_numpy(resampled(src[0].numpy(), axes))[None]
 
     def _axes(self, src: torch.Tensor, theta: torch.Tensor, spatial_size: Any) -> list[Axis] | None:
         """None for what is not covered."""
@@ -71,70 +78,80 @@ class AxisAligned(AffineTransform):
         sheared = theta[:3, :3] - torch.diag(theta.diagonal()[:3])
         if float((sheared.abs() @ torch.tensor(new, dtype=theta.dtype)).max()) > _STRAIGHT or min(old + new) < 2:
             return None
-        found = [axis_of(theta[axis, axis] * torch.arange(size, dtype=torch.float64) + theta[axis, 3], old[axis],
-                         str(self.mode), str(self.padding_mode)) for axis, size in enumerate(new)]
+        places = [float(theta[axis, axis]) * np.arange(size, dtype=np.float64) + float(theta[axis, 3])
+                  for axis, size in enumerate(new)]
+        found = [axis_of(along, size, str(self.mode), str(self.padding_mode))
+                 for along, size in zip(places, old, strict=True)]
         covered = [each for each in found if each is not None]
         return covered if len(covered) == len(found) else None
 
 
-def axis_of(places: torch.Tensor, size: int, mode: str, padding: str) -> Axis | None:
+def axis_of(places: NDArray[np.float64], size: int, mode: str, padding: str) -> Axis | None:
     """The neighbours of these places among `size` voxels, as torch's `grid_sample` has them; None if not covered."""
     if padding not in ("border", "zeros") or mode not in ("bilinear", "nearest"):
         return None
     if padding == "border":
-        places = places.clamp(0, size - 1)
+        places = places.clip(0, size - 1)
+    below = np.floor(places)
     if mode == "nearest":
-        if bool(((places - places.floor() - 0.5).abs() < _TIE).any()):
+        if (np.abs(places - below - 0.5) < _TIE).any():
             return None
-        return Axis(size, *_tap(places.round(), torch.ones_like(places), size))
-    below = places.floor()
+        return Axis(size, *_tap(np.rint(places), np.ones(len(places)), size))
     return Axis(size, *_tap(below, below + 1 - places, size), *_tap(below + 1, places - below, size))
 
 
-def resampled(values: torch.Tensor, axes: Sequence[Axis]) -> torch.Tensor:
-    """values: float64, three axes. Returns float32."""
-    across, *within = axes
-    steps = sorted(enumerate(within), key=lambda each: each[1].grows)
+def resampled(values: NDArray[np.float64], axes: Sequence[Axis]) -> NDArray[np.float32]:
+    """values: (channels, and three axes)."""
+    found = np.empty((len(values), *[len(each.first) for each in axes]), dtype=np.float32)
+    threads = torch.get_num_threads()
+    parts = np.array_split(np.arange(found.shape[1]), min(threads, found.shape[1]))
 
-    def in_plane(plane: torch.Tensor) -> torch.Tensor:
-        for place, axis in steps:
-            plane = axis.along(plane, place)
-        return plane
+    def compute(channel: int, part: NDArray[np.intp]) -> None:
+        for index, plane in zip(part.tolist(), _planes(values[channel], axes, part), strict=True):
+            found[channel, index] = plane
 
-    found = torch.empty([len(each.first) for each in axes], dtype=torch.float32)
-    for index, plane in enumerate(_planes(values, across, in_plane)):
-        found[index] = plane
+    with ThreadPoolExecutor(threads) as pool:
+        for each in [pool.submit(compute, channel, part) for channel in range(len(values)) for part in parts]:
+            each.result()
     return found
 
 
 def _planes(
-    values: torch.Tensor, across: Axis, in_plane: Callable[[torch.Tensor], torch.Tensor]
-) -> Iterator[torch.Tensor]:
-    """Each plane of the new grid; what makes planes larger comes last."""
-    first_in_plane = across.grows >= 1
-    at = lru_cache(maxsize=2)(lambda index: in_plane(values[index]) if first_in_plane else values[index])
-    firsts, of_first = across.first.tolist(), across.of_first.tolist()
-    seconds = across.second.tolist() if across.second is not None else None
-    of_second = across.of_second.tolist() if across.of_second is not None else []
-    for index, (first, share) in enumerate(zip(firsts, of_first, strict=True)):
-        plane = at(first) * share
-        if seconds is not None and of_second[index]:
-            plane.add_(at(seconds[index]), alpha=of_second[index])
-        yield plane if first_in_plane else in_plane(plane)
+    values: NDArray[np.float64], axes: Sequence[Axis], wanted: NDArray[np.intp]
+) -> Iterator[NDArray[np.float64]]:
+    """Those planes of the new grid. What makes an image larger comes last."""
+    across, *within = axes
+    steps = sorted(enumerate(within), key=lambda each: each[1].grows)
+
+    def in_plane(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+        for place, axis in steps:
+            plane = axis.along(plane, place)
+        return plane
+
+    larger = across.grows >= 1
+    at = lru_cache(maxsize=2)(lambda index: in_plane(values[index]) if larger else values[index])
+    for index in wanted.tolist():
+        plane = at(int(across.first[index])) * across.of_first[index]
+        if across.second is not None and across.of_second is not None:
+            plane += at(int(across.second[index])) * across.of_second[index]
+        yield plane if larger else in_plane(plane)
 
 
-def _tap(index: torch.Tensor, weight: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _tap(
+    index: NDArray[np.float64], weight: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Outside of the image is nothing."""
     inside = (index >= 0) & (index < size)
-    return index.clamp(0, size - 1).long(), weight * inside
+    return index.clip(0, size - 1).astype(np.intp), weight * inside
 
 
 @contextmanager
 def axis_by_axis() -> Iterator[None]:
     """Within, MONAI's transforms and their inverses resample this way. Not for two threads at once."""
-    kept = functional.AffineTransform
-    functional.AffineTransform = AxisAligned
+    module: Any = functional
+    kept = module.AffineTransform
+    module.AffineTransform = AxisAligned
     try:
         yield
     finally:
-        functional.AffineTransform = kept
+        module.AffineTransform = kept

@@ -14,7 +14,7 @@ from radnode.pipelines.results.marking import requests
 from radnode.pipelines.results.plain import base, reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from radnode.pipelines.findings import Composite, Detection
     from radnode.pipelines.geometry import SourceFrame
@@ -164,20 +164,26 @@ def center_of(detection: Detection, writing: Writing) -> tuple[float, float]:
     return float(corners[:, 0].mean()), float(corners[:, 1].mean())
 
 
-def detections_performed(writing: Writing, images: Iterable[Item]) -> Item:
+def detections_performed(writing: Writing, library: Mapping[tuple[str, int | None], Item]) -> Item:
     """What was looked for, and whether that succeeded, each with the images it was looked for on."""
     findings = writing.findings
-    library = list(images)
-    failed = {failure.what for failure in findings.failures}
-    done = [each for each in findings.looked_for if each not in failed]
-    undone = [each for each in findings.looked_for if each in failed]
+    done: list[tuple[Code, list[Item]]] = []
+    undone: list[tuple[Code, list[Item]]] = []
+    for what in findings.looked_for:
+        failed = {failure.on for failure in findings.failures if failure.what == what}
+        without = [image for (uid, _), image in library.items() if failed & {None, uid}]
+        with_answer = [image for image in library.values() if image not in without]
+        if without or None in failed:
+            undone.append((what, without))
+        if with_answer or not (library or failed):
+            done.append((what, with_answer))
     outcome = SUCCEEDED if not undone else PARTIALLY if done else FAILED
     summary = tree.code(CONTAINS, DETECTIONS, outcome)
     for heading, performed in ((SUCCESSFUL_DETECTIONS, done), (FAILED_DETECTIONS, undone)):
         if performed:
             summary.add(tree.container(INFERRED, heading).add(*(
-                tree.code(CONTAINS, DETECTION_PERFORMED, each)
-                .add(*algorithm(writing, PROPERTIES), *(tree.refer(PROPERTIES, image) for image in library))
-                for each in performed
+                tree.code(CONTAINS, DETECTION_PERFORMED, what)
+                .add(*algorithm(writing, PROPERTIES), *(tree.refer(PROPERTIES, image) for image in on))
+                for what, on in performed
             )))
     return summary

@@ -64,7 +64,7 @@ def write(writing: Writing) -> tuple[Dataset, ...]:
         tree.code(cad.CONCEPT_MOD, cad.LANGUAGE, cad.ENGLISH),
         tree.container(cad.CONTAINS, cad.IMAGE_LIBRARY).add(*library.values()),
         summary,
-        cad.detections_performed(writing, library.values()),
+        cad.detections_performed(writing, library),
         tree.code(cad.CONTAINS, cad.ANALYSES, cad.NOT_ATTEMPTED),
     )
     return (cad.document(writing, ChestCADSRStorage, "4100", root, images),)

@@ -30,7 +30,8 @@ _LIBRARY, _SUMMARY, _DETECTIONS, _ANALYSES = "111028", "111017", "111064", "1110
 _FINDING, _FEATURE, _INTENT = "111059", "111015", "111056"
 _TRACKING_UID, _CENTER, _OUTLINE = "112040", "111010", "111041"
 _ALGORITHM_NAME, _ALGORITHM_VERSION = "111001", "111003"
-_PERFORMED, _LATERALITY, _MODIFIER = "111022", "111027", "112024"
+_LATERALITY, _MODIFIER = "111027", "112024"
+_SUCCESSFUL, _FAILED = "111063", "111025"
 _COMPOSITION = "129715009"
 _PERCENTAGES = ("111012", "111011", "111047")
 
@@ -82,13 +83,36 @@ def _common(results: Sequence[Dataset], writing: Writing, template: str) -> Iter
                  for name in (_SUMMARY, _DETECTIONS, _ANALYSES)}
     if summaries[_SUMMARY] != [summary_of(findings).value] or any(len(found) != 1 for found in summaries.values()):
         yield "outcome", "the summaries are not those of the findings"
-    performed = sorted(_code(item)[0] for item in items if _name(item) == _PERFORMED)
-    if performed != sorted(each.value for each in findings.looked_for):
-        yield "outcome", "what was looked for is not what the findings say"
+    if sorted(_performed(result, items)) != sorted(_looked_for(result, findings)):
+        yield "outcome", "what was looked for, or on which image, is not what the findings say"
     yield from _references(result, items)
     yield from _evidence(result)
     yield from _percentages(items)
     yield from _marks(result, items, writing)
+
+
+def _performed(result: Dataset, items: list[Dataset]) -> Iterator[tuple[str, str, bool]]:
+    """(what, SOP Instance UID, whether it succeeded) of each detection and each image."""
+    for heading in items:
+        if _name(heading) in (_SUCCESSFUL, _FAILED):
+            for item in heading.get("ContentSequence", []):
+                found = [_at(result, child.ReferencedContentItemIdentifier)
+                         for child in item.get("ContentSequence", []) if "ReferencedContentItemIdentifier" in child]
+                for image in found or [None]:
+                    yield _code(item)[0], _uid(image), _name(heading) == _SUCCESSFUL
+
+
+def _uid(image: Dataset | None) -> str:
+    named = image.get("ReferencedSOPSequence") if image is not None else None
+    return str(named[0].ReferencedSOPInstanceUID) if named else ""
+
+
+def _looked_for(result: Dataset, findings: Findings) -> Iterator[tuple[str, str, bool]]:
+    """The same, as the findings say it."""
+    for what in findings.looked_for:
+        failed = {each.on for each in findings.failures if each.what == what}
+        for uid in [_uid(image) for image in _library(result)] or [""]:
+            yield what.value, uid, not failed & {None, uid}
 
 
 def _walk(item: Dataset) -> Iterator[Dataset]:

@@ -92,7 +92,7 @@ def write(writing: Writing) -> tuple[Dataset, ...]:
         tree.code(cad.CONCEPT_MOD, cad.LANGUAGE, cad.ENGLISH),
         library_of_images,
         _summary(writing, library),
-        cad.detections_performed(writing, library.values()),
+        cad.detections_performed(writing, library),
         _analyses(writing, library),
     )
     images = [projection.source for projection in findings.projections]

@@ -60,7 +60,8 @@ _RELATIONS = {
 
 def summary_of(findings: Findings) -> Code:
     """CID 6047: whether everything that was to be looked for was, and whether something was found."""
-    if findings.failures and findings.nothing_found and len(findings.failures) >= len(findings.looked_for):
+    whole = [each for each in findings.failures if each.on is None]
+    if whole and findings.nothing_found and len(whole) >= len(findings.looked_for):
         return Code("111245", "DCM", "No algorithms succeeded; without findings")
     if findings.failures:
         found = Code("111244", "DCM", "Not all algorithms succeeded; with findings")

@@ -36,12 +36,15 @@ from radnode.pipelines.sources.headers import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from pydicom import Dataset
 
     from radnode.pipelines.contract import Manifest
     from radnode.pipelines.sources.decoding import PixelFormat
     from radnode.pipelines.sources.headers import SourceInstance
+
+    Header = Mapping[str, Any] | Dataset
 
 PRESENTATION = {
     "MG": DigitalMammographyXRayImageStorageForPresentation, "DX": DigitalXRayImageStorageForPresentation,
@@ -61,7 +64,8 @@ _ALIKE = {"CR": ("CR", "DX"), "DX": ("DX", "CR")}
 PALETTE = "PALETTE COLOR"
 _SAMPLES = {PALETTE: 1, "RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3, "YBR_ICT": 3, "YBR_RCT": 3}
 _SYNTHESISED = ("GENERATED_2D", "TOMO_2D", "TOMOSYNTHESIS")
-_AGREED = ("BodyPartExamined", "PatientAge", "PatientSex", "KVP")
+_AGREED = ("BodyPartExamined", "PatientAge", "PatientSex", "KVP", "Manufacturer", "ManufacturerModelName",
+           "DetectorType")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +126,16 @@ def select_projections(instances: Sequence[SourceInstance], manifest: Manifest) 
 def reason_to_exclude(dataset: Dataset, manifest: Manifest) -> str | None:
     """Why an image is not one that the manifest reads; None if it is."""
     return (
-        (_no_colour_image(dataset, manifest) if manifest.reads == "colour" else _no_radiograph(dataset, manifest))
-        or page_to_exclude(dataset)
-        or _wrong_pixels(dataset)
+        kind_to_exclude(dataset, manifest)
+        or (None if manifest.reads == "colour" else _two_sides(dataset))
+        or pixels_to_exclude(dataset)
     )
+
+
+def kind_to_exclude(dataset: Header, manifest: Manifest) -> str | None:
+    """Why an image is of another kind than the manifest reads; None if it is of that kind."""
+    other = _no_colour_image(dataset, manifest) if manifest.reads == "colour" else _no_radiograph(dataset, manifest)
+    return other or page_to_exclude(dataset)  # type: ignore[arg-type]
 
 
 def samples_of(dataset: Dataset) -> int:
@@ -144,7 +154,7 @@ def _order(instance: SourceInstance) -> tuple[float, float, str]:
     return (series or (0.0,))[0], (number or (0.0,))[0], instance.sop_instance_uid
 
 
-def _no_radiograph(dataset: Dataset, manifest: Manifest) -> str | None:
+def _no_radiograph(dataset: Header, manifest: Manifest) -> str | None:
     sop_class = str(dataset.get("SOPClassUID", ""))
     modalities = _ALIKE.get(manifest.modality, (manifest.modality,))
     raw = manifest.reads == "raw projection"
@@ -161,15 +171,19 @@ def _no_radiograph(dataset: Dataset, manifest: Manifest) -> str | None:
         return f"it is {intended}, which {manifest.name} does not read"
     if dataset.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
         return f"its Photometric Interpretation is {dataset.get('PhotometricInterpretation') or 'missing'}"
-    if len({str(dataset.get(each)) for each in ("ImageLaterality", "Laterality") if dataset.get(each)}) > 1:
-        return "it names two sides (Image Laterality and Laterality)"
     kind = dataset.get("ImageType") or []
     if len(kind) > 1 and kind[1] == "SECONDARY":
         return "it was made from other images after the examination (Image Type SECONDARY)"
-    return type_to_exclude(dataset, _SYNTHESISED, "it is computed from a tomosynthesis")
+    return type_to_exclude(dataset, _SYNTHESISED, "it is computed from a tomosynthesis")  # type: ignore[arg-type]
 
 
-def _no_colour_image(dataset: Dataset, manifest: Manifest) -> str | None:
+def _two_sides(dataset: Dataset) -> str | None:
+    if len({str(dataset.get(each)) for each in ("ImageLaterality", "Laterality") if dataset.get(each)}) > 1:
+        return "it names two sides (Image Laterality and Laterality)"
+    return None
+
+
+def _no_colour_image(dataset: Header, manifest: Manifest) -> str | None:
     sop_class = str(dataset.get("SOPClassUID", ""))
     if sop_class not in COLOUR:
         return f"it is {UID(sop_class).name or 'of no SOP class'}, not a colour image"
@@ -183,7 +197,8 @@ def _no_colour_image(dataset: Dataset, manifest: Manifest) -> str | None:
     return None
 
 
-def _wrong_pixels(dataset: Dataset) -> str | None:
+def pixels_to_exclude(dataset: Dataset) -> str | None:
+    """Why the pixels of an image are none that are read; None if they are."""
     samples = samples_of(dataset)
     if numbers(dataset.get("SamplesPerPixel"), 1) != (float(samples),):
         return "its Samples per Pixel are not those of its Photometric Interpretation"

@@ -146,7 +146,6 @@ def test_a_mistake_is_refused_with_file_line_and_cure(tmp_path: Path, wrong: str
         assert f"{node.config}:" in said
         assert wrong in said
         assert named in said
-    assert not node.data.exists()
 
 
 def test_a_configuration_without_a_mistake_is_told_to_have_none(tmp_path: Path) -> None:

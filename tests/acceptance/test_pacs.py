@@ -182,7 +182,10 @@ def test_a_lost_answer_is_asked_again_with_the_same_object(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
     def plan(attempt: Attempt) -> Fault | None:
-        return {1: Cut(keep=True), 2: Cut()}.get(attempt.number)
+        """Of the segmentation also the second time, before it is kept again."""
+        if attempt.number == 1:
+            return Cut(keep=True)
+        return Cut() if attempt.number == 2 and attempt.sop_class_uid == _SEGMENTATION else None
 
     pacs.plan = plan
     node = start_node(peers=[archive(pacs.port), modality()])

@@ -5,8 +5,9 @@ reading ahead saves, and how busy the device is.
     python tests/bench/study_queue.py --out bench-results --device cuda         # busy share by NVML (nvidia-ml-py)
 
 The model is the one that comes with radnode (`phantom_lungs`, a small 3D UNet), its inferer with a clock. The worker is
-the node's own (`WorkerProcess`); it is told of the next job while one runs, as the node tells it. The same queue runs
-again without being told, in the same worker. Without a GPU, the share of the network is that of its inferer's time.
+the node's own (`WorkerProcess`). After three jobs that load the model and start the process that reads, the queue runs
+twice: without being told what comes next, and told while a job runs, as the node does it. Without a GPU, the share of
+the network is that of its inferer's time.
 """
 
 from __future__ import annotations
@@ -86,14 +87,16 @@ def measure(jobs: int, slices: int, size: int, device: str) -> dict[str, Any]:
         ]  # fmt: skip
         worker = WorkerProcess(device=device, memory_limit_bytes=2**34, time_limit_s=600, models=folder / "store")
         try:
+            first = queue(worker, orders[:3], folder / "clock", device, ahead=True)
+            print("warm", flush=True)
             found = {way: queue(worker, orders, folder / "clock", device, ahead=way == "read ahead")
-                     for way in ("read ahead", "one after the other")}
+                     for way in ("one after the other", "read ahead")}
         finally:
             worker.stop()
-        loads = sum(each["loads"] for each in found.values())
+        loads = first["loads"] + sum(each["loads"] for each in found.values())
         if loads != 1:
             raise SystemExit(f"the model was loaded {loads} times")
-        return {"jobs": jobs, "slices": slices, "size": size, "device": device, **found}
+        return {"jobs": jobs, "loads": loads, "slices": slices, "size": size, "device": device, **found}
 
 
 def queue(
@@ -115,7 +118,7 @@ def queue(
     return {
         "wall s": round(wall, 1), "s a study": round(wall / len(orders), 2),
         "loads": sum("load" in each.seconds for each in reports),
-        "read ahead": sum("take over" in each.seconds for each in reports),
+        "images read ahead": sum("take over" in each.seconds for each in reports),
         "network busy": round(network / wall, 3), "device busy": busy.share, "how": busy.how,
         "medians": {part: round(statistics.median(each.seconds[part] for each in reports if part in each.seconds), 3)
                     for part in sorted(parts)},

@@ -21,6 +21,7 @@ from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
+from radnode.node.delivery.vouching import Voucher
 from radnode.node.observability import Metrics
 from radnode.pipelines.forms import Wanted, send_order
 from radnode.storage import alarms, catalog, jobs, outbox
@@ -89,6 +90,7 @@ class Outbound:
             database=self.database, store=self.store, configuration=self._configuration, reported=self.alarms,
             refused=dict, now=self.clock.now, metrics=self.metrics, on_change=lambda: None,
         )
+        self.patient = Dataset()
         self._folder = folder
         self._jobs = 0
         self.restart()
@@ -117,6 +119,10 @@ class Outbound:
             database=self.database, outages=Outages(), own_ae_title="RADNODE", peers=lambda: self.peers,
             now=self.clock.now, alarms=self.alarms, metrics=self.metrics, on_missing=lambda: None,
             on_refused=lambda: None,
+        )
+        self.voucher = Voucher(
+            database=self.database, own_ae_title="RADNODE", peers=lambda: self.peers, now=self.clock.now,
+            on_requested=lambda: None,
         )
 
     def standing(self) -> dict[str, str]:
@@ -153,9 +159,10 @@ class Outbound:
             )
         return job_id
 
-    def image(self, number: int) -> Path:
-        """The image that the n-th job read."""
+    def image(self, number: int, patient: Dataset | None = None) -> Path:
+        """The image that the n-th job read; of this patient, as the archive calls him."""
         image = Dataset()
+        image.update(patient or Dataset())
         image.SOPClassUID, image.SOPInstanceUID = CT, f"1.2.3.{number}"
         image.StudyInstanceUID, image.SeriesInstanceUID = f"1.2.5.{number}", f"1.2.4.{number}"
         return self._kept(image, f"image-{number}.dcm")
@@ -214,6 +221,7 @@ class Outbound:
 
     def _written(self, number: int, name: str, size_bytes: int, *, refers_to: str) -> NewResultObject:
         result = Dataset()
+        result.update(self.patient)
         form = Wanted.parse(name).form
         result.SOPClassUID, result.SOPInstanceUID = CLASSES[form], uid_of(number, name)
         result.StudyInstanceUID, result.SeriesInstanceUID = f"1.2.5.{number}", f"1.2.9.{number}.{send_order(name)}"
