@@ -57,8 +57,8 @@ something anywhere, but for organs of the left side, which are kept from being f
 one that lies to the right.
 
 MONAI {monai}, torch {torch}, {date}, CPU. Installed besides: {besides}.
-Seconds: preprocessing, network and postprocessing of one study on a busy processor of two cores. Models that make
-images out of noise are out of scope: an image that nobody took is nobody's.
+Seconds: the step `infer` of one study on a busy machine of two cores, no measurement of speed. Models that make images
+out of noise are out of scope: an image that nobody took is nobody's.
 
 Made by `python tests/bench/model_zoo.py CHECKOUT/models --out docs/model-zoo.md`; do not edit.
 

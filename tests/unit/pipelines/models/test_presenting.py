@@ -103,6 +103,20 @@ def test_a_patch_of_a_slide_is_judged_as_its_readers_cut_it_and_no_other_image_i
                 _run(folder, _microscopy(tmp_path))
 
 
+def test_an_answer_of_several_parts_lies_where_it_was(tmp_path: Path) -> None:
+    parts = NETWORK.replace("return answer.mean(dim=(2, 3)) if self.classes else answer",
+                            'return {"found": answer, "beside": answer}')
+    config = inference(3, "segmentation", None, inverted=False)
+    config["postprocessing"]["transforms"] = [
+        {"_target_": "FlattenSubKeysd", "keys": "pred", "sub_keys": ["found", "beside"], "delete_keys": True}]
+    said = _said("segmentation")
+    outputs = said["network_data_format"]["outputs"]
+    outputs["found"] = outputs.pop("pred")
+    folder = bundles.write_bundle(tmp_path / "bundle", config=config, network=parts, state=weights(3), said=said)
+    (segment,) = _run(folder, _microscopy(tmp_path)).segments
+    np.testing.assert_array_equal(segment.mask, flat.marked())
+
+
 @pytest.mark.parametrize(("strict", "made"), [
     (True, {"pretrained": False, "transform_input": True, "init_weights": False}), (False, {"pretrained": True}),
 ])
