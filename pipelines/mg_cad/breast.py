@@ -176,18 +176,16 @@ def _nipple(mask: NDArray[np.bool_], mm: float) -> tuple[float, float]:
 def _muscle(coarse: Plane, mask: NDArray[np.bool_], mm: float) -> NDArray[np.bool_]:
     """The pectoral muscle: the brighter side of the straight line that cuts off the upper corner at the chest wall.
 
-    Of all such lines, the one with the largest step from inside to outside along it. Raises Unreadable if there is none
-    above and a clear one below: then the picture is upside down.
+    Of all such lines, the one with the largest step from inside to outside along it. Raises Unreadable if there is a
+    much clearer one below: then the picture is upside down.
     """
     smooth = ndimage.gaussian_filter(coarse, 1.5 / mm)
     scale = float(np.percentile(smooth[mask], 90) - np.percentile(smooth[mask], 10))
     above, step = _corner(smooth, mask, mm)
-    if step >= 0.2 * scale:
-        return above
     _, below = _corner(smooth[::-1], mask[::-1], mm)
-    if below >= 0.35 * scale:
+    if below >= 0.35 * scale and below >= 1.5 * step:
         raise Unreadable("the pectoral muscle is at the lower border: the picture is upside down against its tags")
-    return np.zeros_like(mask)
+    return above if step >= 0.2 * scale else np.zeros_like(mask)
 
 
 def _corner(smooth: Plane, mask: NDArray[np.bool_], mm: float) -> tuple[NDArray[np.bool_], float]:
