@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.result_samples import CUBIC_MM, LEFT, MANIFEST, VOLUME, lungs, stack, volume_of
 
-from radnode.pipelines.evaluation import files
+from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.evaluation import files, plots
 from radnode.pipelines.evaluation.cases import Case
 from radnode.pipelines.evaluation.report import Figure, Table, Text, report
 from radnode.pipelines.evaluation.running import CaseResult, CaseState, Evaluation
@@ -138,3 +140,9 @@ def test_the_report_shows_every_kind_and_what_was_not_compared(
     assert "Works &amp; &lt;Sons&gt;" in page
     assert "CANARY" not in page
     assert json.loads((tmp_path / "metrics.json").read_text())["counts"]["failed"] == 1
+
+
+def test_without_its_packages_an_evaluation_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(RunFailed, match=r"pip install 'radnode\[evaluate\]'"):
+        plots.needed()
