@@ -56,7 +56,9 @@ result objects that passed the gate and the validators. It says nothing about ho
 something anywhere, but for organs of the left side, which are kept from being found, since the gate holds back a left
 one that lies to the right.
 
-MONAI {monai}, torch {torch}, {date}, CPU. Installed besides: {besides}.
+MONAI {monai}, torch {torch}, {date}, CPU. Installed besides:
+{besides}.
+
 Seconds: the step `infer` of one study on a busy machine of two cores, no measurement of speed. Models that make images
 out of noise are out of scope: an image that nobody took is nobody's.
 
