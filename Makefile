@@ -69,6 +69,8 @@ bench: setup
 	$(BIN)/python tests/bench/ingest.py --out bench-results
 	$(BIN)/python tests/bench/latency.py --out bench-results
 	$(BIN)/python tests/bench/segmentation.py --out bench-results
+	$(BIN)/python tests/bench/against_monai.py --out bench-results
+	$(BIN)/python tests/bench/study_queue.py --out bench-results
 	$(BIN)/python tests/bench/mammography.py --out bench-results
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/ledger_balance.py
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python -m pytest tests/faults/test_attack.py

@@ -14,7 +14,8 @@ _LONGEST = timedelta(days=366)
 _HOURS = re.compile(r"(\d\d:\d\d)-(\d\d:\d\d)")
 
 
-def _duration(value: object) -> object:
+def duration(value: object) -> object:
+    """A written time; ValueError says how one is written."""
     if isinstance(value, timedelta):
         return value
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
@@ -37,7 +38,7 @@ def _hours(value: str) -> str:
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(duration)]
 Hours = Annotated[str, AfterValidator(_hours)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -8,19 +8,21 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from radnode.config import security
 from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
+from radnode.config.durations import duration
 from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer
 from radnode.config.routes import PRIORITIES, SOURCE, ConditionReader, Route, nearest, tests_of
 from radnode.config.settings import TAKEN_OVER, Settings, overridden
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
 
     from pydantic_core import ErrorDetails
 
@@ -302,7 +304,7 @@ class _Reader:
             self._report(path, "not a mapping", "write name, when, run and send")
             return None
         before = len(self._problems)
-        known = ("name", "when", "run", "send", "priority", "enabled")
+        known = ("name", "when", "run", "send", "priority", "within", "enabled")
         for key in section:
             if key not in known:
                 self._report([*path, key], f'unknown key "{key}"', nearest(key, known) or f"use {', '.join(known)}")
@@ -312,6 +314,7 @@ class _Reader:
         priority = section.get("priority", "routine")
         if priority not in PRIORITIES:
             self._report([*path, "priority"], f'unknown priority "{priority}"', f"use {', '.join(PRIORITIES)}")
+        within = self._within(section, path)
         enabled = section.get("enabled", True)
         if not isinstance(enabled, bool):
             self._report([*path, "enabled"], "neither true nor false", "write true or false")
@@ -319,7 +322,17 @@ class _Reader:
         run, send = self._names(section, path, "run"), self._names(section, path, "send")
         if len(self._problems) > before:
             return None
-        return Route(name=str(name).strip(), when=when, run=run, send=send, priority=priority, enabled=enabled)
+        return Route(name=str(name).strip(), when=when, run=run, send=send, priority=priority, within=within,
+                     enabled=enabled)
+
+    def _within(self, section: Mapping[str, object], path: list[str | int]) -> timedelta | None:
+        if section.get("within") is None:
+            return None
+        try:
+            return cast("timedelta", duration(section["within"]))
+        except ValueError as error:
+            self._report([*path, "within"], "not a time", str(error))
+            return None
 
     def _names(self, section: Mapping[str, object], path: list[str | int], key: str) -> tuple[str, ...]:
         value = section.get(key)
@@ -423,4 +436,4 @@ def _digest(settings: Settings, peers: Mapping[str, Peer], routes: Sequence[Rout
         },
         "routes": [asdict(route) for route in routes],
     }
-    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()

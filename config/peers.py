@@ -139,6 +139,8 @@ class Peer(Section):
     receives: bool = False
     hosts: tuple[Network, ...] = ()
     answers_find: bool = False
+    commitment: bool = False
+    check_patient: bool = False
     largest_result: Size = 10**9
     profile: Profile | None = None
     result_forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = ("SEG", "TID1500")
@@ -154,6 +156,13 @@ class Peer(Section):
             raise ValueError("a profile names the result forms already; write one of the two")
         return value
 
+    @field_validator("check_patient")
+    @classmethod
+    def _asks_by_c_find(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("answers_find"):
+            raise ValueError("the patient is asked for by C-FIND; write `answers_find: true`, too")
+        return value
+
     @property
     def forms(self) -> tuple[ResultForm, ...]:
         """The result forms it shows."""
@@ -165,5 +174,5 @@ class Peer(Section):
         return hashlib.sha256(self.model_dump_json(exclude=set(NO_MATTER_OF_RESULTS)).encode()).hexdigest()
 
 
-NO_MATTER_OF_RESULTS = frozenset({"expect", "tls", "client_certificate", "token_file"})
-"""Who is expected when, and how the two sides recognise each other."""
+NO_MATTER_OF_RESULTS = frozenset({"check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"})
+"""What is asked before and after sending, who is expected when, and how the two sides recognise each other."""

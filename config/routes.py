@@ -21,6 +21,7 @@ from radnode.config.patterns import wrong_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
 
 Scalar = str | int | float | bool
 Operator = Literal["is", "in", "matches", "contains", "at_least", "at_most", "exists"]
@@ -58,13 +59,17 @@ Condition = Test | Group
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A named rule. `when`: its top-level conditions, which must all hold."""
+    """A named rule. `when`: its top-level conditions, which must all hold.
+
+    within: the time after which a result is late, counted from when its images were whole.
+    """
 
     name: str
     when: tuple[Condition, ...]
     run: tuple[str, ...]
     send: tuple[str, ...]
     priority: Priority = "routine"
+    within: timedelta | None = None
     enabled: bool = True
 
 

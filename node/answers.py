@@ -14,7 +14,7 @@ from radnode.storage import leases, ledger
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
 from radnode.storage.files import content_address
-from radnode.storage.outbox import DeliveryState
+from radnode.storage.outbox import DeliveryState, Proof
 from radnode.storage.quarantine import Quarantine
 from radnode.storage.tables import (
     DeliveryRow,
@@ -295,6 +295,7 @@ def _job(job: JobRow, series_instance_uid: str) -> dict[str, Any]:
         "crashes": job.crashes,
         "report": job.report,
         "created_at": _time(job.created_at),
+        "due_at": _time(job.due_at),
         "started_at": _time(job.started_at),
         "ended_at": _time(job.ended_at),
     }
@@ -336,7 +337,21 @@ def _delivery(delivery: DeliveryRow, result_object: ResultObjectRow, study_insta
         "sent_at": _time(delivery.sent_at),
         "confirmed_at": _time(delivery.confirmed_at),
         "confirmed_how": delivery.confirmed_how,
+        "proof": _proof(delivery),
     }
+
+
+def _proof(delivery: DeliveryRow) -> str:
+    """How the arrival of a delivery is proven, or what its proof waits for; empty where nothing is waited for."""
+    if delivery.confirmed_at is not None:
+        return f"{delivery.confirmed_how}, {_time(delivery.confirmed_at)}"
+    if delivery.state != DeliveryState.SENT or delivery.proof is None:
+        return ""
+    since = f" since {_time(delivery.asked_at)}" if delivery.proof == Proof.REPORT else ""
+    return f"{_WAITS_FOR[Proof(delivery.proof)]}{since}"
+
+
+_WAITS_FOR = {Proof.REPORT: "asked for storage commitment", Proof.LISTING: "looked for by C-FIND"}
 
 
 def _alarm(alarm: kept.KeptAlarm) -> dict[str, Any]:

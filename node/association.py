@@ -38,11 +38,13 @@ def _answer_at_once(event: evt.Event) -> None:
 
 @contextlib.contextmanager
 def associate(
-    peer: Peer, own_ae_title: str, contexts: Sequence[tuple[str, Sequence[str]]]
+    peer: Peer, own_ae_title: str, contexts: Sequence[tuple[str, Sequence[str]]], *,
+    handlers: Sequence[tuple[Any, Any]] = (), roles: Sequence[Any] = (),
 ) -> Iterator[Association]:
     """An established association, released at the end of the block.
 
-    contexts: (abstract syntax, transfer syntaxes) for each presentation context proposed.
+    contexts: (abstract syntax, transfer syntaxes) for each presentation context proposed. handlers: (event, function),
+    for what the peer may ask on it. roles: items of SCP/SCU role selection.
     Raises :class:`PeerUnreachable` when there is no connection, a rejection or an abort.
     """
     ae = AE(ae_title=own_ae_title)
@@ -52,11 +54,11 @@ def associate(
     ae.network_timeout = 2 * ANSWER_TIMEOUT_S  # pynetdicom ends it in another thread: two that abort at once collide
     for abstract_syntax, transfer_syntaxes in contexts:
         ae.add_requested_context(abstract_syntax, list(transfer_syntaxes))
-    handlers: list[Any] = [(evt.EVT_CONN_OPEN, _answer_at_once)]
     try:
         context = client_context(peer.tls) if peer.tls else None
         association = ae.associate(
-            peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=handlers,
+            peer.host, peer.port, ae_title=peer.ae_title, ext_neg=list(roles),
+            evt_handlers=[(evt.EVT_CONN_OPEN, _answer_at_once), *handlers],
             tls_args=(context, (peer.tls.name if peer.tls else None) or peer.host) if context else None,
         )
     except TlsUnusable as error:

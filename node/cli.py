@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import signal
 import threading
@@ -13,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from radnode.node.cli_evaluate import evaluate
 from radnode.node.cli_models import models_app
 from radnode.node.cli_results import result_app
 
@@ -21,6 +24,7 @@ routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
 app.add_typer(routes_app, name="routes")
 app.add_typer(result_app, name="result")
 app.add_typer(models_app, name="models")
+app.command()(evaluate)
 
 out = Console()
 err = Console(stderr=True)
@@ -28,6 +32,8 @@ err = Console(stderr=True)
 ConfigFile = Annotated[Path, typer.Option("--config", help="The node's configuration file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_CONFIG = Path("radnode.yaml")
+
+atexit.register(gc.freeze)  # else the interpreter looks at all that was imported once more: half a second a command
 
 
 @app.command()
@@ -231,14 +237,15 @@ def deliveries(
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """List result objects on their way, newest first: state, why, since when, when tried next."""
+    """List result objects on their way, newest first: state, why, since when, when tried next, how proven."""
     from radnode.node.answers import Answers
 
     rows = Answers.open(_load(config)).deliveries(failed=failed, destination=destination)
     if as_json:
         _print_json(rows)
         return
-    columns = ("delivery", "job", "form", "destination", "state", "reason", "attempts", "since", "next_attempt_at")
+    columns = ("delivery", "job", "form", "destination", "state", "reason", "attempts", "since", "next_attempt_at",
+               "proof")
     table = Table(*(column.replace("_at", "").replace("_", " ") for column in columns))
     for row in rows:
         table.add_row(*(escape("" if row[column] is None else str(row[column])) for column in columns))

@@ -38,6 +38,8 @@ def list_models(config: ConfigFile = DEFAULT_CONFIG) -> None:
         table.add_row(*map(escape, (name, manifest.version, manifest.modality, manifest.model_digest[:12],
                                     manifest.licence, manifest.intended_use)))
     out.print(table)
+    for name, pin in sorted(found.pins.items()):
+        _show_texts(name, _store(config) / pin.folder)
     for name, reason in sorted(found.refused.items()):
         out.print(f"[red]{escape(name)}[/red]: {escape(reason)}", soft_wrap=True, highlight=False)
 
@@ -49,18 +51,23 @@ def add(
         "radnode or is in the MONAI Model Zoo.")],
     name: Annotated[str, typer.Option("--name", help="What routes call it; else made of the source's name.")] = "",
     sha256: Annotated[str | None, typer.Option("--sha256", help="The digest its authors published.")] = None,
+    modality: Annotated[str, typer.Option(
+        "--modality", help="Of the images that it reads, for a bundle whose metadata names none.")] = "",
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Take a model into the store and pin it by its digest. A bundle is code: add only what you trust."""
     from radnode.pipelines.models import description, fetching, store
 
+    def examine(brought: Path) -> None:
+        if modality:
+            description.say_modality(brought, modality)
+        description.manifest(brought, store.Pin(name=name, folder=brought.name, sha256="", series_number=1))
+
     folder = _store(config)
     try:
         with fetching.brought(source, sha256) as found:
             name = name or store.name_of(found.path)
-            pin = store.add(folder, found.path, name=name, sha256=found.sha256,
-                            examine=lambda brought: description.manifest(brought, store.Pin(
-                                name=name, folder=brought.name, sha256="", series_number=1)))
+            pin = store.add(folder, found.path, name=name, sha256=found.sha256, examine=examine)
         manifest = description.manifest(folder / pin.folder, pin)
     except store.StoreError as error:
         _fail(str(error))
@@ -79,7 +86,7 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
     one cannot be used.
     """
     from radnode.node.doctor import facts_machine
-    from radnode.pipelines.models import store
+    from radnode.pipelines.models import description, store
 
     folder = _store(config)
     try:
@@ -94,7 +101,9 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
             out.print(escape(f"{name}: {' '.join(found.refused[name].split())}"), style="red", soft_wrap=True,
                       highlight=False)
         else:
-            out.print(f"{escape(name)}: {pins[name].sha256[:12]}, as added, opens", highlight=False)
+            out.print(f"{escape(name)}: SHA-256 {pins[name].sha256}, as added, opens", soft_wrap=True, highlight=False)
+            _show_terms(description.manifest(folder / pins[name].folder, pins[name]))
+            _show_texts(name, folder / pins[name].folder)
     if found.refused:
         raise typer.Exit(1)
 
@@ -180,6 +189,14 @@ def remove(name: Name, config: ConfigFile = DEFAULT_CONFIG) -> None:
 def _show_terms(manifest: Manifest) -> None:
     out.print(escape(f"licence: {manifest.licence}; intended use: {manifest.intended_use}"), soft_wrap=True,
               highlight=False)
+
+
+def _show_texts(name: str, folder: Path) -> None:
+    """Where the whole licence is: what is shown elsewhere is its name, or its first line."""
+    from radnode.pipelines.models import licences
+
+    for path, lines in licences.texts(folder).items():
+        out.print(escape(f"{name}: licence text (lines: {lines}): {path}"), soft_wrap=True, highlight=False)
 
 
 def _store(config: Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,8 @@ from radnode.node import completion, routing
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
 from radnode.node.series_geometry import geometry_of
+from radnode.node.watching import Watches
 from radnode.storage import catalog, jobs, ledger, studies
-from radnode.storage.errors import StorageError
 from radnode.storage.jobs import NewJob
 from radnode.storage.ledger import InstanceState
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from radnode.node.completion import Verdict
     from radnode.node.intake.associations import Associations
     from radnode.node.observability import Metrics
-    from radnode.node.routing import RouteExplanation
+    from radnode.node.watching import Watch
     from radnode.pipelines.contract import Manifest
     from radnode.storage.catalog import InstanceHeader, SeriesSnapshot
     from radnode.storage.database import Database
@@ -43,16 +43,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PRIORITIES = {"urgent": 0, "routine": 10, "low": 20}
-
-
-@dataclass(slots=True)
-class _Watch:
-    """What was last seen of an open series; a series is looked at again when this changes or its time has come."""
-
-    seen: tuple[object, ...]
-    arrival: tuple[object, ...]
-    quiet_since_s: float
-    look_again_s: float
 
 
 class SeriesCloser:
@@ -81,30 +71,22 @@ class SeriesCloser:
         self._metrics = metrics
         self._alarms = alarms
         self._on_jobs = on_jobs
-        self._look_again_in = look_again_in
-        self._watches: dict[int, _Watch] = {}
+        self._watches = Watches(monotonic_s=monotonic_s, look_again_in=look_again_in)
 
     def step(self) -> bool:
         """Judge what has news or whose time has come. Always False: for what must wait, a time is set."""
         with self._database.read() as session:
             series = catalog.open_series(session)
-        for gone in self._watches.keys() - {each.series_id for each in series}:
-            del self._watches[gone]
-        for each in series:
-            try:
-                self._look_at(each)
-            except StorageError:
-                raise
-            except Exception:  # one odd series must not keep the others from being judged
-                log.exception("series.not_judged", series_instance_uid=each.series_instance_uid)
-                self._alarms.set(f"series:{each.series_id}", f"series {each.series_instance_uid} cannot be judged")
-        now_s = self._monotonic_s()
-        if due := [watch.look_again_s for watch in self._watches.values() if watch.look_again_s > now_s]:
-            self._look_again_in(min(due) - now_s)
+        self._watches.look_at_each({each.series_id: each for each in series}, self._look_at, self._not_judged)
         return False
 
+    def _not_judged(self, series: SeriesSnapshot, error: Exception) -> None:
+        log.error("series.not_judged", series_instance_uid=series.series_instance_uid, exc_info=error)
+        self._alarms.set(f"series:{series.series_id}", f"series {series.series_instance_uid} cannot be judged")
+
     def _look_at(self, series: SeriesSnapshot) -> None:
-        watch, news = self._watch(series)
+        watch = self._watches.of(series.series_id, (series.revision, series.received))
+        news = watch.news((series.unindexed, series.queried_count, self._open(series)))
         if series.unindexed or not (news or self._monotonic_s() >= watch.look_again_s):
             return
         with self._database.read() as session:
@@ -116,22 +98,10 @@ class SeriesCloser:
             return
         self._act(series, headers, verdict)
 
-    def _watch(self, series: SeriesSnapshot) -> tuple[_Watch, bool]:
-        arrival = (series.revision, series.received)
-        seen = (*arrival, series.unindexed, series.queried_count, self._open(series))
-        watch = self._watches.get(series.series_id)
-        now_s = self._monotonic_s()
-        if watch is None or watch.arrival != arrival:
-            watch = _Watch(seen=seen, arrival=arrival, quiet_since_s=now_s, look_again_s=now_s)
-            self._watches[series.series_id] = watch
-            return watch, True
-        news, watch.seen = watch.seen != seen, seen
-        return watch, news
-
     def _open(self, series: SeriesSnapshot) -> int:
         return self._associations.open_associations(series.series_instance_uid)
 
-    def _judge(self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], watch: _Watch) -> Verdict:
+    def _judge(self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], watch: Watch) -> Verdict:
         configuration = self._configuration()
         settings = configuration.settings
         peer = configuration.peers.get(series.source)
@@ -174,10 +144,11 @@ class SeriesCloser:
                     self._route(session, series, headers, now)
         if not done:
             return
+        self._alarms.clear(f"series:{series.series_id}")
         self._metrics.series_judged.labels(decision).inc()
         say = log.info if decision == "closed" else log.warning
         say("series.judged", decision=decision, series_instance_uid=series.series_instance_uid,
-                 revision=series.revision, instances=len(headers), grounds=[ground.text for ground in verdict.grounds])
+            revision=series.revision, instances=len(headers), grounds=[ground.text for ground in verdict.grounds])
         self._on_jobs()
 
     def _route(
@@ -197,21 +168,21 @@ class SeriesCloser:
             configuration_digest=configuration.digest,
             now=now,
         )
-        for job in self._jobs(series, foreign, explanations):
+        manifests, asked = self._manifests(), routing.asked(configuration.routes, explanations)
+        for pipeline, asking in asked.items():
+            if manifests[pipeline].of_study:
+                continue  # it is asked when the study is whole (radnode.node.study_closing)
+            job = new_job(
+                configuration, manifests[pipeline], asking, foreign, study=(series.study_id, series.study_instance_uid),
+                series_uids=[series.series_instance_uid], series_id=series.series_id, revision=series.revision,
+            )
             if jobs.insert_job(session, job, now) is None:
                 log.info("job.exists", pipeline=job.pipeline, key=job.key)
-        manifests = self._manifests()
-        of_study = any(
-            manifests[pipeline].of_study for route in self._matched(explanations) for pipeline in route.run
-        )
         if foreign:
-            studies.ask(session, series.study_id, first=of_study)
-        unrouted = [
-            header.instance_id
-            for header in foreign
-            if not any(explanation.matched for explanation in explanations)
-        ]
-        ledger.move(session, unrouted, InstanceState.NOT_ROUTED, reason="no route matched", now=now)
+            studies.ask(session, series.study_id, first=any(manifests[pipeline].of_study for pipeline in asked))
+        if not any(explanation.matched for explanation in explanations):
+            unrouted = [header.instance_id for header in foreign]
+            ledger.move(session, unrouted, InstanceState.NOT_ROUTED, reason="no route matched", now=now)
         for header in foreign:
             if (rejected := rejection(header.attributes)) is not None:
                 self._withdraw(session, series, *rejected, now)
@@ -223,30 +194,6 @@ class SeriesCloser:
         reason = f"images it was made of were rejected: {why}"
         withdrawn = jobs.withdraw(session, series.study_id, sop_instance_uids, reason, now)
         log.warning("results.withdrawn", study_instance_uid=series.study_instance_uid, jobs=withdrawn, reason=why)
-
-    def _jobs(
-        self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], explanations: Sequence[RouteExplanation]
-    ) -> list[NewJob]:
-        """One job for each pipeline that a matching route runs; its results go wherever any of these routes sends.
-
-        What reads several series is asked when the study is whole (:mod:`~radnode.node.study_closing`).
-        """
-        configuration, manifests = self._configuration(), self._manifests()
-        routes = self._matched(explanations)
-        uids = [series.series_instance_uid]
-        return [
-            new_job(
-                configuration, manifests[pipeline], [route for route in routes if pipeline in route.run], headers,
-                study=(series.study_id, series.study_instance_uid), series_uids=uids, series_id=series.series_id,
-                revision=series.revision,
-            )
-            for pipeline in dict.fromkeys(name for route in routes for name in route.run)
-            if not manifests[pipeline].of_study
-        ]
-
-    def _matched(self, explanations: Sequence[RouteExplanation]) -> list[Route]:
-        matched = {explanation.route for explanation in explanations if explanation.matched}
-        return [route for route in self._configuration().routes if route.name in matched]
 
 
 def new_job(
@@ -282,6 +229,7 @@ def new_job(
         configuration_digest=configuration.digest,
         input_digest=_digest(inputs),
         instance_ids=[header.instance_id for header in headers],
+        within=min((route.within for route in asking if route.within is not None), default=None),
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from radnode.config.settings import Settings
     from radnode.node.alarms import Alarms
     from radnode.node.intake.admission import Admission
+    from radnode.node.intake.normalized import CommitmentDesk
     from radnode.node.intake.storing import Storage
     from radnode.node.observability import Metrics
     from radnode.node.security.certificates import Certificate
@@ -32,7 +33,8 @@ class Doors:
     """
 
     def __init__(
-        self, *, configuration: Callable[[], Configuration], storage: Storage, alarms: Alarms, metrics: Metrics
+        self, *, configuration: Callable[[], Configuration], storage: Storage, alarms: Alarms, metrics: Metrics,
+        desk: CommitmentDesk,
     ) -> None:
         self.strangers = RefusalTally(time.monotonic)
         self._configuration = configuration
@@ -48,7 +50,7 @@ class Doors:
                 association_idle_s=settings.association_idle_s,
             ),
             admit=self._admit, storage=storage, metrics=metrics, strangers=self.strangers,
-            tls=self._contexts(settings, ssl.CERT_REQUIRED),
+            tls=self._contexts(settings, ssl.CERT_REQUIRED), desk=desk,
         )
         self._web = self._dicomweb(settings, storage, metrics)
 

@@ -118,6 +118,9 @@ class Metrics:
         self.deliveries = self._counter(
             "deliveries", "Delivery attempts by destination and outcome", "destination", "outcome"
         )
+        self.commitments = self._counter(
+            "commitments", "What destinations said of results, asked for storage commitment", "destination", "said"
+        )
         self.deliveries_now = self._gauge(
             "deliveries_now", "Deliveries by destination and state, once a round of the upkeep", "destination", "state"
         )

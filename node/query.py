@@ -11,6 +11,8 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 from radnode.node.association import PeerUnreachable, associate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from radnode.config.peers import Peer
 
 PENDING = (0xFF00, 0xFF01)
@@ -47,6 +49,22 @@ def holds_instance(
     return any(
         answer.get("SOPInstanceUID") == sop_instance_uid for answer in _find(peer, own_ae_title, image)
     )
+
+
+def patient_of_study(
+    peer: Peer, own_ae_title: str, study_instance_uid: str, keywords: Sequence[str]
+) -> Dataset | None:
+    """These attributes of the patient under whom the peer has a study; None where it does not list the study.
+
+    Raises :class:`PeerUnreachable`.
+    """
+    study = Dataset()
+    study.QueryRetrieveLevel = "STUDY"
+    study.StudyInstanceUID = study_instance_uid
+    for keyword in keywords:
+        setattr(study, keyword, None)
+    answers = _find(peer, own_ae_title, study)
+    return next((answer for answer in answers if answer.get("StudyInstanceUID") == study_instance_uid), None)
 
 
 def _identifier(level: str, study_instance_uid: str, series_instance_uid: str) -> Dataset:

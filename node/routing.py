@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from radnode.config.routes import SOURCE, Test
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from radnode.config.routes import Condition, Route
 
@@ -67,6 +67,16 @@ def explain(
     instances: DICOM keyword or private tag -> value, for each instance. context: `source`, the sending peer's name.
     """
     return tuple(_explain(route, [{**each, SOURCE: context.get("source")} for each in instances]) for route in routes)
+
+
+def asked(routes: Sequence[Route], explanations: Iterable[RouteExplanation]) -> dict[str, list[Route]]:
+    """The pipelines that run, each with the matched routes that ask for it, in the order of the routes."""
+    names = {each.route for each in explanations if each.matched}
+    found: dict[str, list[Route]] = {}
+    for route in routes:
+        for pipeline in dict.fromkeys(route.run if route.name in names else ()):
+            found.setdefault(pipeline, []).append(route)
+    return found
 
 
 def as_json(explanations: Sequence[RouteExplanation]) -> list[dict[str, Any]]:

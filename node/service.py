@@ -21,10 +21,12 @@ from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
+from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
+from radnode.node.delivery.vouching import Voucher
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
@@ -32,6 +34,7 @@ from radnode.node.execution.rewriting import Rewriter
 from radnode.node.execution.worker_process import WorkerProcess
 from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
+from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
 from radnode.node.observability import Metrics
 from radnode.node.scheduler import Activity, Clock
@@ -43,7 +46,7 @@ from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
-from radnode.storage import jobs, leases, outbox, rebuilding, receptions, reconciling
+from radnode.storage import commitments, jobs, leases, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -262,6 +265,7 @@ class Node:
         with self.database.begin() as session:
             given_back = jobs.give_back(session, utc_now(), self._life)
             sendings = outbox.give_back(session, utc_now())
+            commitments.give_back(session)
         if given_back or sendings:
             log.warning("node.took_over", jobs=given_back, sendings=sendings)
 
@@ -310,8 +314,9 @@ class Node:
             now=utc_now,
             alarms=self.alarms,
             metrics=self.metrics,
-            on_sent=lambda: self._confirming.pulse(),
+            on_sent=self._result_sent,
         )
+        desk = self._commitment(settings)
         confirmer = Confirmer(
             database=self.database,
             outages=Outages(),  # of C-FIND, which may be out where C-STORE is not
@@ -374,7 +379,7 @@ class Node:
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._rewriting, *self._workers, noting, reloading)
+                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading)
         seldom = (caretaker, *self._alarming)
         self._clock = Clock()
         for activity in often:
@@ -386,7 +391,7 @@ class Node:
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics,
+                metrics=self.metrics, desk=desk,
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
@@ -394,6 +399,21 @@ class Node:
             self._http = HttpServer(
                 create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
             )
+
+    def _commitment(self, settings: Settings) -> CommitmentDesk:
+        """Both parts in storage commitment: that of who asks, and that of who vouches."""
+        committing = Commitments(
+            database=self.database, outages=Outages(), own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
+            alarms=self.alarms, metrics=self.metrics, on_missing=lambda: self._sending.pulse(),
+            on_refused=lambda: self._confirming.pulse(),
+        )
+        voucher = Voucher(
+            database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
+            on_requested=lambda: self._vouching.pulse(),
+        )
+        self._committing = Activity("committing", committing.ask_due, self.alarms)
+        self._vouching = Activity("vouching", voucher.report_due, self.alarms)
+        return CommitmentDesk(reported=committing.reported, requested=voucher.requested)
 
     def _make_storage(self, settings: Settings) -> Storage:
         return Storage(
@@ -415,6 +435,10 @@ class Node:
     def _series_closed(self) -> None:
         self._pulse_workers()
         self._closing_studies.pulse()
+
+    def _result_sent(self) -> None:
+        self._confirming.pulse()
+        self._committing.pulse()
 
     def _pulse_workers(self) -> None:
         for worker in self._workers:

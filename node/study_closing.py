@@ -10,7 +10,6 @@ same choice is the same job, another one is a new revision.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -18,10 +17,10 @@ import structlog
 from radnode.node import routing
 from radnode.node.closing import new_job
 from radnode.node.own_results import is_own_result
+from radnode.node.watching import Watches
 from radnode.pipelines.sources import choice, screening
 from radnode.storage import catalog, jobs, studies
 from radnode.storage.catalog import SeriesState
-from radnode.storage.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.config.routes import Route
     from radnode.node.alarms import Alarms
+    from radnode.node.routing import RouteExplanation
     from radnode.pipelines.contract import Manifest
     from radnode.pipelines.sources.choice import Choice
     from radnode.storage.catalog import InstanceHeader
@@ -37,15 +37,6 @@ if TYPE_CHECKING:
     from radnode.storage.studies import AskedStudy, StudySeries
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Watch:
-    """Since when nothing new has come for a study that is asked."""
-
-    arrivals: tuple[object, ...]
-    quiet_since_s: float
-    look_again_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,48 +80,36 @@ class StudyCloser:
         self._monotonic_s = monotonic_s
         self._alarms = alarms
         self._on_jobs = on_jobs
-        self._look_again_in = look_again_in
-        self._watches: dict[int, _Watch] = {}
+        self._watches = Watches(monotonic_s=monotonic_s, look_again_in=look_again_in)
 
     def step(self) -> bool:
         """Judge what is due. Always False: for what must wait, a time is set."""
         with self._database.read() as session:
             asked = studies.asked(session)
-        for gone in self._watches.keys() - {each.study_id for each in asked}:
-            del self._watches[gone]
-        for study in asked:
-            try:
-                self._look_at(study)
-            except StorageError:
-                raise
-            except Exception:  # one odd study must not keep the others from being judged
-                log.exception("study.not_judged", study_instance_uid=study.study_instance_uid)
-                self._alarms.set(f"study:{study.study_id}", f"study {study.study_instance_uid} cannot be judged")
-        now_s = self._monotonic_s()
-        if due := [watch.look_again_s for watch in self._watches.values() if watch.look_again_s > now_s]:
-            self._look_again_in(min(due) - now_s)
+        self._watches.look_at_each({each.study_id: each for each in asked}, self._look_at, self._not_judged)
         return False
+
+    def _not_judged(self, study: AskedStudy, error: Exception) -> None:
+        log.error("study.not_judged", study_instance_uid=study.study_instance_uid, exc_info=error)
+        self._alarms.set(f"study:{study.study_id}", f"study {study.study_instance_uid} cannot be judged")
 
     def _look_at(self, study: AskedStudy) -> None:
         settings, now_s = self._configuration().settings, self._monotonic_s()
         arrivals = tuple((each.series_id, each.revision, each.received) for each in study.series)
-        watch = self._watches.get(study.study_id)
-        if watch is None or watch.arrivals != arrivals:
-            watch = _Watch(arrivals=arrivals, quiet_since_s=now_s, look_again_s=now_s + settings.quiet_time_s)
-            self._watches[study.study_id] = watch
+        watch = self._watches.of(study.study_id, arrivals, look_in_s=settings.quiet_time_s)
         if now_s < watch.look_again_s or any(each.state is SeriesState.OPEN for each in study.series):
             return
         plans = self._plans(study)
-        patience = timedelta(seconds=settings.quiet_time_s + settings.hold_after_s).total_seconds()
-        if any(plan.refused or plan.lacking for plan in plans) and now_s < watch.quiet_since_s + patience:
-            watch.look_again_s = watch.quiet_since_s + patience
+        patience_s = settings.quiet_time_s + settings.hold_after_s
+        if any(plan.refused or plan.lacking for plan in plans) and now_s < watch.quiet_since_s + patience_s:
+            watch.look_again_s = watch.quiet_since_s + patience_s
             return
         self._act(study, plans)
 
     def _plans(self, study: AskedStudy) -> list[_Plan]:
         configuration, manifests = self._configuration(), self._manifests()
         images: dict[int, list[InstanceHeader]] = {}
-        matched: set[str] = set()
+        explained: list[RouteExplanation] = []
         with self._database.read() as session:
             for each in study.series:
                 headers = catalog.headers(session, each.series_id)
@@ -138,15 +117,10 @@ class StudyCloser:
         for each in study.series:
             if each.state is SeriesState.CLOSED:
                 attributes = [one.attributes for one in images[each.series_id]]
-                explained = routing.explain(configuration.routes, attributes, {"source": each.source})
-                matched |= {one.route for one in explained if one.matched}
-        routes = [route for route in configuration.routes if route.name in matched]
+                explained += routing.explain(configuration.routes, attributes, {"source": each.source})
         return [
-            (_plan if manifests[name].inputs else _plan_of_screening)(
-                manifests[name], [route for route in routes if name in route.run], study, images
-            )
-            for name in dict.fromkeys(name for route in routes for name in route.run)
-            if manifests[name].of_study
+            (_plan if manifests[name].inputs else _plan_of_screening)(manifests[name], asking, study, images)
+            for name, asking in routing.asked(configuration.routes, explained).items() if manifests[name].of_study
         ]
 
     def _act(self, study: AskedStudy, plans: Sequence[_Plan]) -> None:

@@ -81,7 +81,7 @@ def bench(name: str, images: Path, folder: Path, *, models: Path, device: str, r
     order = replace(order_by_hand("bench", images, name, ["SEG", "TID1500"], folder), device=device)
     reports: list[RunReport] = []
     meter.restart("cpu")
-    with _watched(device) as busy:
+    with watched(device) as busy:
         began = time.perf_counter()
         for number in range(repeats):
             report = run(replace(order, job_key=f"bench {number}"), warm, lambda _: None)
@@ -97,7 +97,7 @@ def bench(name: str, images: Path, folder: Path, *, models: Path, device: str, r
 
 
 @contextmanager
-def _watched(device: str) -> Iterator[Busy]:
+def watched(device: str) -> Iterator[Busy]:
     """Within, the device is watched by its driver, if nvidia-ml-py is installed."""
     found = Busy("no GPU") if not device.startswith("cuda") else Busy("NVML, sampled")
     ended = threading.Event()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -374,11 +374,28 @@ class Findings:
 
     def _check_label_maps(self) -> None:
         shared = {id(each.voxels): each.voxels for each in self.segments if each.voxels.dtype != np.bool_}
-        present = {place: np.bincount(labels.ravel()) for place, labels in shared.items()}
-        for each in self.segments:
-            counts = present.get(id(each.voxels))
-            if counts is not None and (each.value < 1 or each.value >= len(counts) or not counts[each.value]):
-                raise ValueError(f"segment {each.key} has no voxel: say in a remark that it was not found")
+        for place, labels in shared.items():
+            of_it = {each.value: each.key for each in self.segments if id(each.voxels) == place}
+            for value in _absent(labels, set(of_it)):
+                raise ValueError(f"segment {of_it[value]} has no voxel: say in a remark that it was not found")
+
+
+def _absent(labels: NDArray[Any], values: set[int]) -> set[int]:
+    """Those of the values, 0 never counting, that no voxel has; slice by slice, until all were seen."""
+    for plane in labels if labels.ndim == 3 else labels[np.newaxis]:
+        if values and plane.any():
+            values = values - set(np.flatnonzero(np.bincount(plane.ravel())[1:]) + 1)
+    return values
+
+
+def values_present(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values lie on each slice of a label map: (slices, rows, columns) or (rows, columns) -> (slices, values).
+
+    A slice for itself fits into a processor's cache.
+    """
+    values = int(labels.max(initial=0)) + 1
+    planes = labels if labels.ndim == 3 else labels[np.newaxis]
+    return np.array([np.bincount(plane.ravel(), minlength=values) > 0 for plane in planes]).reshape(-1, values)
 
 
 def _share(value: float | None, what: str) -> None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 class Content(StrEnum):
     """What an image shows, as :mod:`radnode.pipelines.sources.content` recognises it. T1 and NATIVE: before contrast
-    medium. HIGH_B: diffusion at 800 s/mm2 or more, LOW_B: at 100 or less."""
+    medium. HIGH_B: diffusion at 800 s/mm2 or more, LOW_B: at 100 or less. SUV: PET by body weight; ACTIVITY: in Bq/ml.
+    """
 
     ANY = ""
     T1 = "T1"
@@ -31,6 +32,8 @@ class Content(StrEnum):
     ARTERIAL = "arterial"
     VENOUS = "venous"
     DELAYED = "delayed"
+    SUV = "SUV"
+    ACTIVITY = "activity"
 
 
 PLANES = ("axial", "coronal", "sagittal")

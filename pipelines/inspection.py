@@ -22,6 +22,7 @@ from radnode.pipelines.results.decoding import masks
 from radnode.pipelines.results.flat_overlay import flat_overlay_png
 from radnode.pipelines.results.overlay import Outline, overlay_png
 from radnode.pipelines.results.segmentation import LABEL_MAP_STORAGE
+from radnode.pipelines.results.windows import window_for
 from radnode.pipelines.runner import run
 from radnode.pipelines.sources.images import read_projections
 from radnode.pipelines.sources.projections import select_projections
@@ -30,7 +31,7 @@ from radnode.pipelines.sources.volume import read_images
 from radnode.pipelines.warm import Warm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pydicom import Dataset
 
@@ -73,7 +74,18 @@ def try_pipeline(
 
 def order_by_hand(key: str, images: Path, pipeline: str, forms: Sequence[str], folder: Path) -> WorkOrder:
     """An order over all images of a folder, on the CPU, for results that are never sent."""
-    instances = tuple(_inputs(images))
+    return order_over(key, tuple(_inputs(sorted(images.rglob("*")))), pipeline, forms, folder)
+
+
+def order_of_files(key: str, files: Sequence[Path], pipeline: str) -> WorkOrder:
+    """An order over these images, on the CPU, of which no result is written."""
+    return order_over(key, tuple(_inputs(files)), pipeline, (), Path())
+
+
+def order_over(
+    key: str, instances: tuple[InputInstance, ...], pipeline: str, forms: Sequence[str], folder: Path
+) -> WorkOrder:
+    """An order over these images, on the CPU, for results that are never sent."""
     digest = hashlib.sha256("".join(sorted(each.digest for each in instances)).encode()).hexdigest()
     return WorkOrder(
         job_key=key,
@@ -165,8 +177,8 @@ def _kind(dataset: Dataset) -> str:
     return _NAMES.get(str(dataset.SOPClassUID), UID(dataset.SOPClassUID).name)
 
 
-def _inputs(folder: Path) -> Iterator[InputInstance]:
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+def _inputs(files: Iterable[Path]) -> Iterator[InputInstance]:
+    for path in (path for path in files if path.is_file()):
         try:
             header = pydicom.dcmread(path, specific_tags=["SOPInstanceUID", "SeriesInstanceUID"])
         except pydicom.errors.InvalidDicomError:
@@ -221,18 +233,21 @@ def _said(item: Dataset) -> str:
 
 
 def _overlay(segmentation: Dataset, images: Path, target: Path) -> None:
-    again = pydicom.dcmread(str(segmentation.filename))  # `masks` wants the sequence as it came
+    again = pydicom.dcmread(str(segmentation.filename))  # who draws wants the sequence as it came
     if all("PlanePositionSequence" not in group for group in again.PerFrameFunctionalGroupsSequence):
         colours = {int(item.SegmentNumber): _colour(item) for item in segmentation.SegmentSequence}
-        flat_overlay_png(again, _images(images), colours, target)
+        flat_overlay_png(segmentation, _images(images), colours, target)
         return
-    volume = _volume(images, _of_series(segmentation))
+    headers = _headers(images, _of_series(segmentation))
+    volume, first = _stack(headers), headers[0].dataset
     found = masks(segmentation, volume.affine, volume.voxels.shape)
     outlines = [
         Outline(label=str(item.SegmentLabel), mask=found[int(item.SegmentNumber)], rgb=_colour(item))
         for item in segmentation.SegmentSequence if int(item.SegmentNumber) in found
     ]
-    overlay_png(volume, outlines, target, title=str(segmentation.get("SeriesDescription", "")))
+    window = window_for(str(first.get("Modality", "")), volume, [each.mask for each in outlines],
+                        str(first.get("BodyPartExamined") or ""))
+    overlay_png(volume, outlines, target, title=str(segmentation.get("SeriesDescription", "")), window=window)
 
 
 def _colour(segment: Dataset) -> tuple[int, int, int]:
@@ -264,7 +279,7 @@ def _images(folder: Path) -> tuple[Projection | ColourImage, ...]:
 def _headers(folder: Path, series_instance_uid: str) -> list[SourceInstance]:
     """series_instance_uid: of this series alone, if given."""
     headers = []
-    for each in _inputs(folder):
+    for each in _inputs(sorted(folder.rglob("*"))):
         if series_instance_uid not in ("", each.series_instance_uid):
             continue
         path = Path(each.path)
@@ -276,7 +291,10 @@ def _headers(folder: Path, series_instance_uid: str) -> list[SourceInstance]:
 
 def _volume(folder: Path, series_instance_uid: str = "") -> Volume:
     """The stack in a folder, chosen as for a pipeline that takes any; series_instance_uid: of this series, if given."""
-    headers = _headers(folder, series_instance_uid)
+    return _stack(_headers(folder, series_instance_uid))
+
+
+def _stack(headers: Sequence[SourceInstance]) -> Volume:
     try:
         return read_images(select_stack(headers, _any_stack(headers[0].dataset)), "").volume
     except PipelineError as error:

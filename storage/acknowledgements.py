@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER = "acknowledged"
 _LONGEST_LINE = 4096
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,27 +50,34 @@ class Acknowledgements:
     def __init__(self, root: Path, flush: Callable[[Path], None]) -> None:
         self.folder = root / FOLDER
         self._fsync = flush
-        self._whole: set[Path] = set()
-        self._named: set[Path] = set()
-        self._unflushed = set(self._files()[-2:])  # of a process that died over them; two, at the turn of a month
+        self._prefix = f"{self.folder}{os.sep}"
+        # Names of files: paths are slow to make and to compare, and this is the way of every image.
+        self._whole: set[str] = set()
+        self._named: set[str] = set()
+        # Of a process that died over them; two, at the turn of a month.
+        self._unflushed = {path.name for path in self._files()[-2:]}
         self._writing, self._flushing = threading.Lock(), threading.Lock()
 
     def append(self, entries: Sequence[Reception | Expiry]) -> None:
         """Write; the death of this process takes nothing of it. The month is that of the first entry."""
         if not entries:
             return
-        path = self.folder / f"{_time(entries[0]):%Y-%m}.jsonl"
-        text = "".join(json.dumps(_written(entry), separators=(",", ":")) + "\n" for entry in entries).encode()
+        began = _time(entries[0])
+        name = f"{began.year:04}-{began.month:02}.jsonl"
+        text = "".join(_encoded(_written(entry)) + "\n" for entry in entries).encode()
         with self._writing:
-            if path not in self._whole:
-                self._begin(path)
-            self._whole.discard(path)  # until all of it is there
-            self._unflushed.add(path)
-            with path.open("ab", buffering=0) as file:
+            if name not in self._whole:
+                self._begin(self.folder / name)
+            self._whole.discard(name)  # until all of it is there
+            self._unflushed.add(name)
+            descriptor = os.open(f"{self._prefix}{name}", os.O_WRONLY | os.O_APPEND)
+            try:
                 left = memoryview(text)
                 while left:
-                    left = left[file.write(left) :]
-            self._whole.add(path)
+                    left = left[os.write(descriptor, left) :]
+            finally:
+                os.close(descriptor)
+            self._whole.add(name)
 
     def flush(self) -> None:
         """Whatever was appended before is on stable storage when this returns; meanwhile others may append."""
@@ -77,8 +85,8 @@ class Acknowledgements:
             with self._writing:
                 files, self._unflushed = self._unflushed, set()
             try:
-                for path in sorted(files):
-                    self._fsync(path)
+                for name in sorted(files):
+                    self._fsync(self.folder / name)
                 if files - self._named:  # a process that died over a file may have made it, and not flushed its name
                     self._fsync(self.folder)
                     self._named |= files

@@ -84,7 +84,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job to insert. priority: smaller is sooner."""
+    """A job to insert. priority: smaller is sooner. within: when its result is late, counted from now; None: never."""
 
     key: str
     study_id: int
@@ -98,6 +98,7 @@ class NewJob:
     configuration_digest: str
     input_digest: str
     instance_ids: Sequence[int]
+    within: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,7 @@ class LeasedJob:
 
 def insert_job(session: Session, job: NewJob, now: datetime) -> int | None:
     """Insert a job and take its instances; None when the key is known, and then nothing changes."""
+    turn = job.priority * PRIORITY_STEP
     job_id = session.scalar(
         insert_for(session, JobRow)
         .values(
@@ -142,7 +144,8 @@ def insert_job(session: Session, job: NewJob, now: datetime) -> int | None:
             route_names=list(job.route_names),
             destinations=list(job.destinations),
             priority=job.priority,
-            turn_at=now + job.priority * PRIORITY_STEP,
+            turn_at=now + (turn if job.within is None else min(turn, job.within)),
+            due_at=None if job.within is None else now + job.within,
             configuration_digest=job.configuration_digest,
             input_digest=job.input_digest,
             state=JobState.WAITING,

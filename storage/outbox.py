@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, exists, func, or_, select, update
+from sqlalchemy import and_, case, exists, func, select, update
 from sqlalchemy.orm import aliased
 
 from radnode.storage.catalog import add_event, affected
 from radnode.storage.jobs import JobState
-from radnode.storage.tables import DeliveryRow, JobInputRow, JobRow, ResultObjectRow, SeriesRow, StudyRow
+from radnode.storage.tables import CommitmentRow, DeliveryRow, JobRow, ResultObjectRow, StudyRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.orm import Session
+
+
+OTHER_PATIENT = "held back"
+"""How the reason begins of what is dead because its destination has the study under another patient (I5)."""
 
 
 class DeliveryLost(Exception):
@@ -40,6 +44,16 @@ class DeliveryState(StrEnum):
     REPLACED = "REPLACED"
 
 
+class Proof(StrEnum):
+    """What the arrival of a SENT delivery waits for where its destination takes storage commitment; None: to be asked.
+
+    REPORT: its destination was asked and reports. LISTING: it is looked for by C-FIND, as where there is no commitment.
+    """
+
+    REPORT = "REPORT"
+    LISTING = "LISTING"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One object for one destination, leased (`token`) or to be confirmed."""
@@ -59,6 +73,8 @@ class Delivery:
     attempts: int
     created_at: datetime
     sent_at: datetime | None
+    asked_at: datetime | None
+    released: bool
 
 
 def destinations_due(session: Session, now: datetime) -> list[str]:
@@ -111,6 +127,8 @@ def hasten(session: Session, now: datetime, longest_wait: timedelta) -> None:
         .where(DeliveryRow.state == DeliveryState.SENT, DeliveryRow.confirm_at > too_late)
         .values(confirm_at=now)
     )
+    session.execute(update(DeliveryRow).where(DeliveryRow.asked_at > too_late).values(asked_at=now))
+    session.execute(update(CommitmentRow).where(CommitmentRow.asked_at > too_late).values(asked_at=now))
 
 
 def bury(
@@ -123,10 +141,10 @@ def bury(
         which.append(DeliveryRow.target != aimed_elsewhere_than)
     if created_before is not None:
         which.append(DeliveryRow.created_at <= created_before)
-    rows = session.execute(_deliveries().where(*which).order_by(DeliveryRow.id).limit(limit)).all()
+    rows = session.execute(deliveries().where(*which).order_by(DeliveryRow.id).limit(limit)).all()
     buried = []
     for row in rows:
-        delivery = _delivery(row)
+        delivery = delivery_of(row)
         # What refers to an earlier one of these was buried with it.
         if session.get_one(DeliveryRow, delivery.delivery_id, populate_existing=True).state == DeliveryState.WAITING:
             dead(session, delivery, reason, now, was=DeliveryState.WAITING)
@@ -147,14 +165,14 @@ def encodings_waiting(session: Session, destination: str) -> set[tuple[str, str]
 def lease_due(session: Session, destination: str, now: datetime, duration: timedelta) -> Delivery | None:
     """The next due object; one that was tried less often goes first, so that none that fails holds up the others."""
     next_one = (
-        _deliveries()
+        deliveries()
         .where(DeliveryRow.destination == destination, _due(now))
         .order_by(DeliveryRow.attempts, DeliveryRow.job_id, DeliveryRow.send_order)
         .limit(1)
         .with_for_update(skip_locked=True, of=DeliveryRow)
     )
     while (row := session.execute(next_one).first()) is not None:
-        delivery = _delivery(row)
+        delivery = delivery_of(row)
         if _went_with_what_it_refers_to(session, delivery, row[1].references, now):
             continue
         _move(session, delivery.delivery_id, delivery.token, DeliveryState.WAITING, DeliveryState.SENDING,
@@ -166,8 +184,9 @@ def lease_due(session: Session, destination: str, now: datetime, duration: timed
 def sent(session: Session, delivery: Delivery, status: int, now: datetime) -> None:
     """The destination answered Success or a warning. Raises :class:`DeliveryLost`."""
     _move(session, delivery.delivery_id, delivery.token, DeliveryState.SENDING, DeliveryState.SENT,
-          status=status, sent_at=now, confirm_at=now, reason="", lease_until=None)
-    _event(session, delivery, "result sent", {"status": f"0x{status:04X}"}, now)
+          status=status, sent_at=now, confirm_at=now, reason="", lease_until=None, transaction_uid=None, asked_at=None,
+          proof=None)
+    tell(session, delivery, "result sent", {"status": f"0x{status:04X}"}, now)
 
 
 def retry(session: Session, delivery: Delivery, reason: str, due_at: datetime) -> None:
@@ -182,7 +201,7 @@ def dead(
     """The destination will never take it, nor then what refers to it (R9). Raises :class:`DeliveryLost`."""
     _move(session, delivery.delivery_id, delivery.token, was, DeliveryState.DEAD,
           reason=reason, lease_until=None)
-    _event(session, delivery, "result refused", {"reason": reason}, now)
+    tell(session, delivery, "result refused", {"reason": reason}, now)
     _bury_what_refers_to(session, delivery, now)
 
 
@@ -204,53 +223,7 @@ def confirmed(session: Session, delivery: Delivery, now: datetime, how: str) -> 
         .values(state=DeliveryState.CONFIRMED, confirmed_at=now, confirmed_how=how),
     )
     if changed:
-        _event(session, delivery, "result confirmed", {"how": how}, now)
-
-
-def images_referred_to(session: Session, delivery: Delivery) -> tuple[str, int] | None:
-    """(Series Instance UID, instances) that the job of a delivery read; None when an object of it was found before."""
-    found_before = session.scalar(
-        select(func.count()).where(
-            DeliveryRow.job_id == delivery.job_id, DeliveryRow.destination == delivery.destination,
-            DeliveryRow.state == DeliveryState.CONFIRMED,
-        )
-    )
-    if found_before:
-        return None
-    series_instance_uid, number = session.execute(
-        select(SeriesRow.series_instance_uid, func.count(JobInputRow.instance_id))
-        .join(JobRow, JobRow.series_id == SeriesRow.id)
-        .join(JobInputRow, JobInputRow.job_id == JobRow.id)
-        .where(JobRow.id == delivery.job_id)
-        .group_by(SeriesRow.series_instance_uid)
-    ).one()
-    return series_instance_uid, number
-
-
-def lacks_images(session: Session, delivery: Delivery, listed: int, number: int, now: datetime) -> None:
-    """The destination lists fewer images than the result was made of (R12): for the timeline."""
-    _event(session, delivery, "images missing at destination", {"listed": listed, "referred_to": number}, now)
-
-
-def postpone_confirmation(session: Session, delivery: Delivery, confirm_at: datetime) -> None:
-    """Ask again later."""
-    session.execute(
-        update(DeliveryRow)
-        .where(DeliveryRow.id == delivery.delivery_id, DeliveryRow.state == DeliveryState.SENT)
-        .values(confirm_at=confirm_at)
-    )
-
-
-def postpone_confirmations(session: Session, destination: str, until: datetime) -> None:
-    """Nothing is looked for at this destination before `until`."""
-    session.execute(
-        update(DeliveryRow)
-        .where(
-            DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.SENT,
-            DeliveryRow.confirm_at < until,
-        )
-        .values(confirm_at=until)
-    )
+        tell(session, delivery, "result confirmed", {"how": how}, now)
 
 
 def not_found(session: Session, delivery: Delivery, reason: str, due_at: datetime) -> None:
@@ -262,46 +235,6 @@ def not_found(session: Session, delivery: Delivery, reason: str, due_at: datetim
           reason=reason, due_at=due_at)
 
 
-def unconfirmed(session: Session, now: datetime, destination: str, limit: int) -> list[Delivery]:
-    """What was sent to a destination and is due to be looked for there."""
-    rows = session.execute(
-        _deliveries()
-        .where(
-            DeliveryRow.state == DeliveryState.SENT,
-            DeliveryRow.confirm_at <= now,
-            DeliveryRow.destination == destination,
-        )
-        .order_by(DeliveryRow.confirm_at)
-        .limit(limit)
-    )
-    return [_delivery(row) for row in rows]
-
-
-def unproven(session: Session, sent_before: datetime) -> dict[str, int]:
-    """How many deliveries were answered with Success, long enough ago to be listed, and were not found; by destination.
-
-    The last answer counts; what waits to be sent again after such an answer counts at once.
-    """
-    again = and_(
-        DeliveryRow.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)), DeliveryRow.sent_at.is_not(None)
-    )
-    late = and_(DeliveryRow.state == DeliveryState.SENT, DeliveryRow.sent_at <= sent_before)
-    rows = session.execute(
-        select(DeliveryRow.destination, func.count()).where(or_(again, late)).group_by(DeliveryRow.destination)
-    )
-    return dict(rows.all())
-
-
-def sent_again(session: Session) -> set[str]:
-    """Destinations that were sent something more than once and were not found to list it yet."""
-    return set(
-        session.scalars(
-            select(DeliveryRow.destination).distinct()
-            .where(DeliveryRow.state == DeliveryState.SENT, DeliveryRow.attempts > 1)
-        )
-    )
-
-
 def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list[int]:
     """Send again what is dead, or what was sent and is not there: same object, same UID; returns which will be.
 
@@ -311,25 +244,26 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list
     """
     withheld = _refer_to_the_dead(session, delivery_ids)
     chosen = session.execute(
-        _deliveries().where(
+        deliveries().where(
             DeliveryRow.id.in_(set(delivery_ids) - withheld),
             DeliveryRow.state.in_((DeliveryState.DEAD, DeliveryState.SENT)),
             ~_superseded(),
         )
     ).all()
     said = {row[0].id: row[0].reason for row in chosen}
+    held_back = {(row[0].job_id, row[0].destination) for row in chosen if row[0].reason.startswith(OTHER_PATIENT)}
     resent = []
     for row in chosen:
-        delivery = _delivery(row)
+        delivery = delivery_of(row)
         changed = affected(
             session,
             update(DeliveryRow)
             .where(DeliveryRow.id == delivery.delivery_id, DeliveryRow.state == row[0].state)
             .values(state=DeliveryState.WAITING, due_at=now, created_at=now, attempts=0, reason="", sent_at=None,
-                    target=None),
+                    target=None, released_at=now if (row[0].job_id, row[0].destination) in held_back else None),
         )
         if changed:
-            _event(session, delivery, "result sent again by hand", {"reason": said[delivery.delivery_id]}, now)
+            tell(session, delivery, "result sent again by hand", {"reason": said[delivery.delivery_id]}, now)
             resent.append(delivery.delivery_id)
     return resent
 
@@ -337,10 +271,15 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list
 def dead_deliveries(
     session: Session, *, job_id: int | None = None, destination: str | None = None
 ) -> list[int]:
-    """Ids of what was given up: of one job, for one destination, or all."""
+    """Ids of what was given up: of one job, for one destination, or all.
+
+    What was held back for its patient is among those of its job only: it is released one by one.
+    """
     which = [DeliveryRow.state == DeliveryState.DEAD]
     if job_id is not None:
         which.append(DeliveryRow.job_id == job_id)
+    else:
+        which.append(~DeliveryRow.reason.startswith(OTHER_PATIENT))
     if destination is not None:
         which.append(DeliveryRow.destination == destination)
     return list(session.scalars(select(DeliveryRow.id).where(*which).order_by(DeliveryRow.id)))
@@ -415,7 +354,7 @@ def _bury_what_refers_to(session: Session, dead_delivery: Delivery, now: datetim
     """A report on a segmentation that is not there misleads whoever opens it."""
     job_id = select(DeliveryRow.job_id).where(DeliveryRow.id == dead_delivery.delivery_id).scalar_subquery()
     later = session.execute(
-        _deliveries()
+        deliveries()
         .where(
             DeliveryRow.job_id == job_id,
             DeliveryRow.destination == dead_delivery.destination,
@@ -428,10 +367,10 @@ def _bury_what_refers_to(session: Session, dead_delivery: Delivery, now: datetim
         _, result_object, _ = row
         if not (missing := buried.keys() & set(result_object.references)):
             continue
-        delivery = _delivery(row)
+        delivery = delivery_of(row)
         reason = _refers_to_nothing(buried[min(missing)], delivery.destination)
         _move(session, delivery.delivery_id, delivery.token, DeliveryState.WAITING, DeliveryState.DEAD, reason=reason)
-        _event(session, delivery, "result refused", {"reason": reason}, now)
+        tell(session, delivery, "result refused", {"reason": reason}, now)
         buried[delivery.sop_instance_uid] = delivery.form
 
 
@@ -471,7 +410,7 @@ def _refer_to_the_dead(session: Session, delivery_ids: Sequence[int]) -> set[int
     """Those of the deliveries that refer to a dead object of the same job and destination, which stays dead."""
     jobs = select(DeliveryRow.job_id).where(DeliveryRow.id.in_(delivery_ids))
     rows = session.execute(
-        _deliveries().where(DeliveryRow.job_id.in_(jobs)).order_by(DeliveryRow.send_order)
+        deliveries().where(DeliveryRow.job_id.in_(jobs)).order_by(DeliveryRow.send_order)
     ).all()
     missing: set[tuple[int, str, str]] = set()
     withheld = set()
@@ -504,7 +443,8 @@ def _move(
         raise DeliveryLost(f"delivery {delivery_id} is not {old} under token {expected_token}")
 
 
-def _deliveries() -> Select[DeliveryRow, ResultObjectRow, str]:
+def deliveries() -> Select[DeliveryRow, ResultObjectRow, str]:
+    """Rows from which :func:`delivery_of` makes deliveries."""
     return (
         select(DeliveryRow, ResultObjectRow, StudyRow.study_instance_uid)
         .join(ResultObjectRow, ResultObjectRow.id == DeliveryRow.result_object_id)
@@ -515,10 +455,11 @@ def _deliveries() -> Select[DeliveryRow, ResultObjectRow, str]:
 
 
 def _get(session: Session, delivery_id: int) -> Delivery:
-    return _delivery(session.execute(_deliveries().where(DeliveryRow.id == delivery_id)).one())
+    return delivery_of(session.execute(deliveries().where(DeliveryRow.id == delivery_id)).one())
 
 
-def _delivery(row: Row[DeliveryRow, ResultObjectRow, str]) -> Delivery:
+def delivery_of(row: Row[DeliveryRow, ResultObjectRow, str]) -> Delivery:
+    """A delivery from its row."""
     delivery, result_object, study_instance_uid = row
     return Delivery(
         delivery_id=delivery.id,
@@ -536,10 +477,13 @@ def _delivery(row: Row[DeliveryRow, ResultObjectRow, str]) -> Delivery:
         attempts=delivery.attempts,
         created_at=delivery.created_at,
         sent_at=delivery.sent_at,
+        asked_at=delivery.asked_at,
+        released=delivery.released_at is not None,
     )
 
 
-def _event(session: Session, delivery: Delivery, kind: str, detail: dict[str, Any], now: datetime) -> None:
+def tell(session: Session, delivery: Delivery, kind: str, detail: dict[str, Any], now: datetime) -> None:
+    """Something happened to a delivery: for the timeline of its study."""
     job_id, study_id, series_id = session.execute(
         select(JobRow.id, JobRow.study_id, JobRow.series_id)
         .join(DeliveryRow, DeliveryRow.job_id == JobRow.id)

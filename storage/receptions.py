@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -54,7 +54,6 @@ class Recorded:
     series_id: int
     duplicate: bool = False
     conflict: bool = False
-    reopened: bool = False
 
 
 class _Held(NamedTuple):
@@ -150,8 +149,9 @@ def record(connection: Connection, receptions: Sequence[Reception]) -> list[Reco
         study_id, patient_id = studies[reception.study_instance_uid]
         owner = series[study_id, reception.series_instance_uid]
         answers.append(_record_one(connection, reception, owner, known[reception.sop_instance_uid], patient_id))
-    reopened = {each.series_id for each in series.values() if _grow(connection, each)}
-    return [replace(each, reopened=not each.duplicate and each.series_id in reopened) for each in answers]
+    for each in series.values():
+        _grow(connection, each)
+    return answers
 
 
 def _record_one(
@@ -291,13 +291,13 @@ def _known(connection: Connection, receptions: Sequence[Reception]) -> dict[str,
     return known
 
 
-def _grow(connection: Connection, series: _Series) -> bool:
-    """Count the new instances; open a decided series again. True when that was so."""
+def _grow(connection: Connection, series: _Series) -> None:
+    """Count the new instances; open a decided series again."""
     if not series.fresh and not series.found_again:
-        return False
+        return
     connection.execute(_GROW, {"series_id": series.series_id, "fresh": series.fresh})
     if series.state == "OPEN":
-        return False
+        return
     connection.execute(_OPEN_AGAIN, {"series_id": series.series_id})
     connection.execute(
         _INSERT_EVENT,
@@ -309,4 +309,3 @@ def _grow(connection: Connection, series: _Series) -> bool:
             "detail": {"late_instances": series.fresh + series.found_again, "was": series.state},
         },
     )
-    return True

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from radnode.storage.jobs import JobState
 from radnode.storage.ledger import InstanceState
-from radnode.storage.outbox import DeliveryState
+from radnode.storage.outbox import OTHER_PATIENT, DeliveryState
 from radnode.storage.tables import DeliveryRow, InstanceRow, JobRow, SeriesRow, StudyRow
 
 if TYPE_CHECKING:
@@ -66,6 +66,16 @@ def oldest_job(session: Session) -> datetime | None:
     return session.scalar(select(func.min(JobRow.created_at)).where(JobRow.state == JobState.WAITING))
 
 
+def late_jobs(session: Session, now: datetime) -> dict[str, Some]:
+    """Pipeline -> its jobs without a result although it was wanted by now."""
+    rows = session.execute(
+        select(JobRow.pipeline, func.count(), func.min(JobRow.due_at))
+        .where(JobRow.due_at < now, JobRow.state.in_((JobState.WAITING, JobState.RUNNING)))
+        .group_by(JobRow.pipeline)
+    )
+    return {pipeline: Some(number=number, since=since) for pipeline, number, since in rows if since}
+
+
 def waiting_deliveries(session: Session) -> dict[str, Some]:
     """Destination -> the results that wait for it."""
     rows = session.execute(
@@ -74,6 +84,16 @@ def waiting_deliveries(session: Session) -> dict[str, Some]:
         .group_by(DeliveryRow.destination)
     )
     return {destination: Some(number=number, since=since) for destination, number, since in rows}
+
+
+def held_back(session: Session) -> dict[str, Some]:
+    """Destination -> the results that were held back because it has their study under another patient (I5)."""
+    rows = session.execute(
+        select(DeliveryRow.destination, func.count(), func.min(DeliveryRow.created_at), func.min(DeliveryRow.reason))
+        .where(DeliveryRow.state == DeliveryState.DEAD, DeliveryRow.reason.startswith(OTHER_PATIENT))
+        .group_by(DeliveryRow.destination)
+    )
+    return {name: Some(number=number, since=since, reason=reason) for name, number, since, reason in rows}
 
 
 def unreadable_instances(session: Session, received_since: datetime) -> dict[str, Some]:

@@ -227,7 +227,8 @@ class JobRow(Base):
     findings_digest: the kept file of what was found, so that it can be written in another form.
 
     turn_at: when it was inserted plus a minute for each step of its priority; the earliest is leased first. Urgent jobs
-    overtake by as many minutes as they are ahead in priority, so nothing that waits is overtaken for ever.
+    overtake by as many minutes as they are ahead in priority, so nothing that waits is overtaken for ever. A job that
+    is wanted earlier than that (due_at) has that as its turn: the earliest deadline first.
     """
 
     __tablename__ = "jobs"
@@ -242,6 +243,7 @@ class JobRow(Base):
     destinations: Mapped[list[Any]]
     priority: Mapped[int]
     turn_at: Mapped[datetime]
+    due_at: Mapped[datetime | None] = mapped_column(index=True)
     configuration_digest: Mapped[str] = mapped_column(String(64))
     input_digest: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
@@ -316,8 +318,51 @@ class RewriteRow(Base):
     created_at: Mapped[datetime]
 
 
+class CommitmentRow(Base):
+    """A transaction of storage commitment: a destination was asked about the results of a job.
+
+    status: the answer to the N-ACTION, None before it.
+    """
+
+    __tablename__ = "commitments"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    destination: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    asked_at: Mapped[datetime]
+    status: Mapped[int | None]
+    reported_at: Mapped[datetime | None]
+    reported_by: Mapped[str | None] = mapped_column(PlainText)
+    __table_args__ = (Index("ix_commitments_state", "state", "asked_at"),)
+
+
+class CommitmentRequestRow(Base):
+    """A source asked this node for storage commitment. references: [SOP class, SOP instance] UIDs, as it asked."""
+
+    __tablename__ = "commitment_requests"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    transaction_uid: Mapped[str] = mapped_column(String(64))
+    references: Mapped[list[Any]]
+    requested_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int]
+    due_at: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(PlainText)
+    __table_args__ = (
+        UniqueConstraint("source", "transaction_uid"),
+        Index("ix_commitment_requests_state", "state", "due_at"),
+    )
+
+
 class DeliveryRow(Base):
-    """One result object on its way to one destination. target: the machine meant by that name when it was queued."""
+    """One result object on its way to one destination. target: the machine meant by that name when it was queued.
+
+    transaction_uid: of the last :class:`CommitmentRow` that asked about it. asked_at: when one first did since it was
+    sent. proof: what its arrival waits for (:class:`~radnode.storage.outbox.Proof`). released_at: when somebody said
+    that it is to go although its patient is another there.
+    """
 
     __tablename__ = "deliveries"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -338,6 +383,10 @@ class DeliveryRow(Base):
     confirm_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]
     confirmed_how: Mapped[str | None] = mapped_column(Text)
+    transaction_uid: Mapped[str | None] = mapped_column(String(64), index=True)
+    asked_at: Mapped[datetime | None]
+    proof: Mapped[str | None] = mapped_column(String(16))
+    released_at: Mapped[datetime | None]
     __table_args__ = (
         UniqueConstraint("result_object_id", "destination"),
         Index("ix_deliveries_state", "state", "destination", "due_at"),

@@ -41,10 +41,12 @@ class Tables:
     conflicts: Mapping[str, Some] = field(default_factory=dict)
     unreadable: Mapping[str, Some] = field(default_factory=dict)
     failed_jobs: Mapping[str, Some] = field(default_factory=dict)
+    late_jobs: Mapping[str, Some] = field(default_factory=dict)
     waiting_deliveries: Mapping[str, Some] = field(default_factory=dict)
     heard: Mapping[str, datetime] = field(default_factory=dict)
     oldest_job: datetime | None = None
     oldest_header: datetime | None = None
+    held_back: Mapping[str, Some] = field(default_factory=dict)
     dead_deliveries: int = 0
     partially_delivered: int = 0
     standing: frozenset[str] = frozenset()
@@ -181,6 +183,9 @@ def _series(tables: Tables, settings: AlarmSettings, peers: Mapping[str, Peer], 
 def _jobs(tables: Tables, settings: AlarmSettings, now: datetime) -> Iterator[Alarm]:
     for pipeline, some in tables.failed_jobs.items():
         yield Alarm(name=f"jobs:{pipeline}", since=some.since, text=f"{some.number} jobs of {pipeline} failed for good")
+    for pipeline, some in tables.late_jobs.items():
+        yield Alarm(name=f"late:{pipeline}", since=some.since,
+                    text=f"{some.number} results of {pipeline} are late, wanted by {some.since:%d %b %H:%M} UTC")
     oldest = tables.oldest_job
     if oldest is not None and now - oldest >= settings.job_waits:
         yield Alarm(name="jobs-waiting", since=oldest, text=f"a job waits for a worker since {oldest:%d %b %H:%M} UTC")
@@ -190,6 +195,8 @@ def _deliveries(tables: Tables, settings: AlarmSettings, now: datetime) -> Itera
     if tables.dead_deliveries:
         partial = f", {tables.partially_delivered} jobs are partially delivered" if tables.partially_delivered else ""
         yield Alarm(name="deliveries", since=now, text=f"{tables.dead_deliveries} not delivered, given up{partial}")
+    for destination, some in tables.held_back.items():
+        yield Alarm(name=f"patient:{destination}", since=some.since, text=f"{some.number} results: {some.reason}")
     for destination, some in tables.waiting_deliveries.items():
         if now - some.since >= settings.delivery_waits:
             yield Alarm(

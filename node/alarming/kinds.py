@@ -104,6 +104,11 @@ _ALL = (
         remedy="`radnode jobs` says why",
     ),
     Kind(
+        name="late", severity="warning", about="pipeline",
+        says="results are not there within the time that their route wants them (`within`)",
+        remedy="look at `radnode jobs`; raise the priority of the route, add a worker, or want them later",
+    ),
+    Kind(
         name="jobs-waiting", severity="warning",
         says="a job waits for a worker for longer than `job_waits`",
         remedy="look at `radnode jobs` and at the workers in the log; add a worker if the load is what you expect",
@@ -132,6 +137,19 @@ _ALL = (
         name="unconfirmed", severity="error", about="destination", quotes=True,
         says="a destination answered Success to results that it does not list; they are sent again",
         remedy="look into its import queue",
+    ),
+    Kind(
+        name="patient", severity="error", about="destination", quotes=True,
+        says="a destination has a study under another patient than it had when the study was read; its results are "
+             "held back",
+        remedy="compare the study there with `radnode deliveries --failed`; if the result is right: "
+               "`radnode resend NUMBER`; else have the study sent here again",
+    ),
+    Kind(
+        name="commitment", severity="warning", about="destination", quotes=True,
+        says="a destination takes no storage commitment, or does not commit to results; they are asked about again, "
+             "looked for by C-FIND, or given up",
+        remedy="`radnode deliveries` says why; allow this node storage commitment there, or set `commitment: false`",
     ),
     Kind(
         name="images", severity="warning", about="destination", quotes=True,

@@ -97,11 +97,13 @@ class AlarmWatch:
             conflicts=symptoms.undecided_series(session, SeriesState.CONFLICT, lately),
             unreadable=symptoms.unreadable_instances(session, lately),
             failed_jobs=symptoms.failed_jobs(session, lately),
+            late_jobs=symptoms.late_jobs(session, now),
             waiting_deliveries=symptoms.waiting_deliveries(session),
             heard=symptoms.heard(session, expected),
             oldest_job=symptoms.oldest_job(session),
             oldest_header=symptoms.oldest_unread_header(session),
             dead_deliveries=len(outbox.dead_deliveries(session)),
+            held_back=symptoms.held_back(session),
             partially_delivered=outbox.partially_delivered(session),
             standing=standing,
         )

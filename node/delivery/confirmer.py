@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node.association import PeerUnreachable
-from radnode.node.delivery import backoff
+from radnode.node.delivery.missing import send_again
 from radnode.node.query import count_instances, holds_instance
-from radnode.storage import outbox
-from radnode.storage.outbox import DeliveryState
+from radnode.storage import confirmations, outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,14 +61,15 @@ class Confirmer:
 
     def confirm_sent(self) -> bool:
         """Look for what is due to be looked for. True when more may be due."""
-        answering = [peer for peer in self._peers().values() if peer.answers_find]
-        found = [self._confirm_at(peer) for peer in answering]
-        self._watch({peer.name for peer in answering})
+        peers = self._peers().values()
+        found = [self._confirm_at(peer) for peer in peers if peer.answers_find]
+        self._watch({peer.name for peer in peers if peer.answers_find or peer.commitment},
+                    {peer.name for peer in peers if peer.commitment})
         return any(found)
 
     def _confirm_at(self, peer: Peer) -> bool:
         with self._database.read() as session:
-            sent = outbox.unconfirmed(session, self._now(), peer.name, AT_ONCE)
+            sent = confirmations.unconfirmed(session, self._now(), peer.name, AT_ONCE, uncommitted=peer.commitment)
         for delivery in sent:
             try:
                 held = holds_instance(
@@ -95,13 +95,13 @@ class Confirmer:
         """What could not be asked for one object could not be asked for any."""
         outage = self._outages.unreachable(destination, reason, self._now(), random.random())  # noqa: S311 - jitter
         with self._database.begin() as session:
-            outbox.postpone_confirmations(session, destination, outage.next_attempt_at)
+            confirmations.postpone_confirmations(session, destination, outage.next_attempt_at)
         log.warning("delivery.unconfirmed", destination=destination, reason=reason)
 
     def _look_for_images(self, peer: Peer, delivery: Delivery) -> None:
         """Raises :class:`PeerUnreachable`."""
         with self._database.read() as session:
-            referred_to = outbox.images_referred_to(session, delivery)
+            referred_to = confirmations.images_referred_to(session, delivery)
         if referred_to is None:
             return
         series_instance_uid, number = referred_to
@@ -110,7 +110,7 @@ class Confirmer:
             self._alarms.clear(f"images:{peer.name}")
             return
         with self._database.begin() as session:
-            outbox.lacks_images(session, delivery, listed, number, self._now())
+            confirmations.lacks_images(session, delivery, listed, number, self._now())
         self._alarms.set(
             f"images:{peer.name}",
             f"{peer.name} lists {listed} of the {number} images that the results of study "
@@ -130,28 +130,18 @@ class Confirmer:
         now = self._now()
         if delivery.sent_at is not None and now - delivery.sent_at <= self._confirm_within:
             with self._database.begin() as session:
-                outbox.postpone_confirmation(session, delivery, now + LOOK_AGAIN_AFTER)
-            return
-        reason = f"{delivery.destination} answered Success to it but does not list it"
-        if now - delivery.created_at >= backoff.HORIZON:
-            with self._database.begin() as session:
-                outbox.dead(session, delivery, reason, now, was=DeliveryState.SENT)
-            self._metrics.deliveries.labels(delivery.destination, "dead").inc()
-            log.error("delivery.dead", delivery=delivery.delivery_id, destination=delivery.destination, reason=reason)
+                confirmations.postpone_confirmation(session, delivery, now + LOOK_AGAIN_AFTER)
             return
         with self._database.begin() as session:
-            # The first time at once: the next time it has already been sent twice in vain.
-            wait = backoff.next_wait(delivery.attempts - 1, random.random()) if delivery.attempts > 1 else timedelta()  # noqa: S311 - jitter
-            outbox.not_found(session, delivery, reason, now + wait)
-        self._metrics.deliveries.labels(delivery.destination, "missing").inc()
-        log.error("delivery.missing", delivery=delivery.delivery_id, destination=delivery.destination, reason=reason)
+            reason = f"{delivery.destination} answered Success to it but does not list it"
+            send_again(session, delivery, reason, now, self._metrics)
         self._on_missing()
 
-    def _watch(self, answering: set[str]) -> None:
+    def _watch(self, answering: set[str], committing: set[str]) -> None:
         """An alarm for each destination that answered Success to what it does not list, until all of it is found."""
         with self._database.read() as session:
-            unproven = outbox.unproven(session, self._now() - self._confirm_within)
-            sent_again = outbox.sent_again(session)
+            unproven = confirmations.unproven(session, self._now() - self._confirm_within, committing=committing)
+            sent_again = confirmations.sent_again(session)
         raised = {alarm.name for alarm in self._alarms.raised()}
         for name in answering:
             if number := unproven.get(name):

@@ -17,7 +17,7 @@ import structlog
 
 from radnode.node import statuses
 from radnode.node.association import NoContextAccepted, PeerUnreachable
-from radnode.node.delivery import backoff, dimse
+from radnode.node.delivery import backoff, dimse, patient
 from radnode.storage import outbox
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Sender:
         self._alarms = alarms
         self._metrics = metrics
         self._on_sent = on_sent
+        self._objections: dict[int, str] = {}
 
     def send_due(self) -> bool:
         """Send what is due, destination by destination. True when some of it could be sent and more may be due."""
@@ -122,6 +123,7 @@ class Sender:
         return False
 
     def _send_over(self, association: Storing, peer: Peer, encodings: set[tuple[str, str]]) -> bool:
+        self._objections.clear()
         while association.is_established and (delivery := self._lease(peer.name)) is not None:
             if (delivery.sop_class_uid, delivery.transfer_syntax_uid) not in encodings:
                 self._leave_for_the_next(delivery)
@@ -144,6 +146,8 @@ class Sender:
         if delivery.size_bytes > peer.largest_result:
             reason = f"{delivery.size_bytes} bytes are more than {peer.name} gets in one object (largest_result)"
             self._replace(delivery, peer, None, reason, for_ever=False)
+            return
+        if self._held_back(delivery, peer):
             return
         try:
             answer = association.store(
@@ -172,6 +176,27 @@ class Sender:
             case statuses.Outcome.PERMANENT:
                 self._answered(peer.name)
                 self._refused(delivery, peer, answer.status, answer.comment)
+
+    def _held_back(self, delivery: Delivery, peer: Peer) -> bool:
+        """Whether it does not go now because of its patient; asked once for the results of a job on an association."""
+        if not peer.check_patient or delivery.released:
+            return False
+        if delivery.job_id not in self._objections:
+            path = self._store.path(delivery.digest, "results")
+            try:
+                self._objections[delivery.job_id] = patient.objection(
+                    path, delivery.digest, peer, self._own_ae_title, delivery.study_instance_uid
+                )
+            except PeerUnreachable as unreachable:
+                self._retry(delivery, f"the patient of its study could not be asked for: {unreachable}")
+                return True
+            except OSError as error:
+                self._retry(delivery, f"the kept object cannot be read: {error.strerror}")
+                return True
+        if not (objection := self._objections[delivery.job_id]):
+            return False
+        self._give_up(delivery, objection)
+        return True
 
     def _refused(self, delivery: Delivery, peer: Peer, status: int, comment: str) -> None:
         reason = f"status 0x{status:04X} {comment}".strip()

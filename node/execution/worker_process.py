@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 0.2
 ASK_EVERY_S = 0.4
+ENDS_WITHIN_S = 10.0
+"""A killed process is gone at once, unless it waits in the driver of a device that hangs."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -66,7 +68,7 @@ class WorkerProcess:
         deadline = time.monotonic() + self._time_limit_s
         ask_at: float = time.monotonic() + ASK_EVERY_S
         try:
-            _send(process, order.to_json())
+            self._order(process, order)
             while True:
                 line = self._next_line(process, deadline)
                 if time.monotonic() > ask_at:
@@ -84,6 +86,18 @@ class WorkerProcess:
             self.stop()
             raise
 
+    def _order(self, process: subprocess.Popen[str], order: WorkOrder) -> None:
+        """Send an order; a process that hangs before it reads one of many images is ended like any other."""
+        watchdog = threading.Timer(self._time_limit_s, self.kill, [self._too_late()])
+        watchdog.start()
+        try:
+            _send(process, order.to_json())
+        finally:
+            watchdog.cancel()
+
+    def _too_late(self) -> str:
+        return f"no result within the time limit of {self._time_limit_s:.0f} s"
+
     def kill(self, reason: str) -> None:
         """End the process now, from any thread; the running :meth:`execute` raises :class:`WorkerLost`."""
         process = self._process
@@ -97,7 +111,11 @@ class WorkerProcess:
         if process is None:
             return
         process.kill()
-        process.wait()
+        try:
+            process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            log.error("worker.does_not_end", pid=process.pid, device=self._device)
+            return  # its pipes are still read from, and closing them would wait for it
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
@@ -138,8 +156,11 @@ class WorkerProcess:
         return line
 
     def _enforce_limits(self, process: subprocess.Popen[str], deadline: float) -> None:
+        if time.monotonic() > deadline + ENDS_WITHIN_S:
+            raise WorkerLost(f"{self._killed_because}, and its process cannot be ended: its device hangs; look at the "
+                             "driver's log, the machine may need a restart")
         if time.monotonic() > deadline:
-            self.kill(f"no result within the time limit of {self._time_limit_s:.0f} s")
+            self.kill(self._too_late())
         elif _resident_bytes(process.pid) > self._memory_limit_bytes:
             self.kill(f"more than the memory limit of {self._memory_limit_bytes / 1e9:.1f} GB")
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from radnode.node.commitment_sets import PUSH_MODEL
 from radnode.node.intake import commands, negotiation, pdus
 from radnode.node.intake.admission import Rejected
 from radnode.node.intake.connection import ConnectionLost, Silent
 from radnode.node.intake.negotiation import NotNegotiable
+from radnode.node.intake.normalized import Gathering
 from radnode.node.intake.pdu_stream import PduStream
 from radnode.node.intake.pdus import PduType, Violation
 from radnode.node.intake.storing import Origin
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from radnode.node.intake.connection import Connection
     from radnode.node.intake.guards import OncePerMinute, Seats
     from radnode.node.intake.negotiation import Agreement, Context
+    from radnode.node.intake.normalized import CommitmentDesk
     from radnode.node.intake.storing import Incoming, Storage
     from radnode.node.intake.tally import RefusalTally
     from radnode.node.observability import Metrics
@@ -49,7 +52,7 @@ class House:
     """What every association needs of the receiver.
 
     admit: decides on calling and called AE title, address and certificate. strangers: addresses that could not say who
-    they are.
+    they are. desk: of storage commitment.
     """
 
     admit: Callable[[str, str, str, Certificate | None], Admission]
@@ -60,6 +63,7 @@ class House:
     metrics: Metrics
     quiet: OncePerMinute
     strangers: RefusalTally
+    desk: CommitmentDesk | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +94,7 @@ class _Unfinished:
         self.context_id = 0
         self.command_set = bytearray()
         self.command: Command | None = None
-        self.incoming: Incoming | None = None
+        self.incoming: Incoming | Gathering | None = None
 
 
 class Acceptor:
@@ -138,10 +142,12 @@ class Acceptor:
                 *admission.codes,
                 f"{admission.why}: {titles.calling!a} calls {titles.called!a}",
             )
-        agreement = negotiation.negotiate(request)
+        agreement = negotiation.negotiate(request, stores=admission.stores)
         if not self._house.seats.take(self._connection.host):
             raise NotNegotiable(*NO_SEAT, "as many associations are open as are allowed")
-        self._associate(agreement, Origin(association=self._identifier, source=admission.source))
+        self._associate(agreement, Origin(
+            association=self._identifier, source=admission.source, is_configured=admission.is_configured
+        ))
 
     def _associate(self, agreement: Agreement, origin: Origin) -> None:
         """From the seat taken to the last word, before which the seat is free again: the peer may come back at once."""
@@ -231,7 +237,10 @@ class Acceptor:
     def _begin(self, context: Context, origin: Origin) -> None:
         message = self._message
         message.command = commands.parse(bytes(message.command_set))
-        if message.command.field == commands.C_STORE_RQ and context.abstract_syntax != negotiation.VERIFICATION:
+        if context.abstract_syntax == PUSH_MODEL:
+            if message.command.field in (commands.N_EVENT_REPORT_RQ, commands.N_ACTION_RQ):
+                message.incoming = Gathering(message.command, context, origin, self._house.desk)
+        elif message.command.field == commands.C_STORE_RQ and context.abstract_syntax != negotiation.VERIFICATION:
             message.incoming = self._house.storage.begin(message.command, context, origin)
         if not message.command.has_data_set:
             self._answer(context)
@@ -244,7 +253,8 @@ class Acceptor:
             return
         if message.incoming is not None:
             status = message.incoming.finish()
-            self._tally(status, message.incoming.received)
+            if command.field == commands.C_STORE_RQ:
+                self._tally(status, message.incoming.received)
         elif command.field == commands.C_ECHO_RQ:
             status = Status(SUCCESS, "")
         else:

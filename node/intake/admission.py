@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 class Admitted:
     """`source` is what the ledger calls the sender: the peer's configured name, or an unknown peer's AE
     title.
+
+    is_configured: which of the two. stores: whether it may store; a mere destination comes to report on what it got.
     """
 
     source: str
+    is_configured: bool = True
+    stores: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +56,20 @@ def admit(
 ) -> Admission:
     """Titles are compared without padding and case-sensitively (PS3.5 6.2). Several peers may share a title.
 
+    Of several entries for one application the one that sends counts.
+
     accept_unknown: also take what no peer entry describes; an entry with another address is still respected.
     certificate: what was shown in TLS. A peer whose certificate is configured comes with it or not at all, and this
     certificate speaks for nobody else.
     """
     if called != own_ae_title:
         return Rejected(codes=CALLED_NOT_RECOGNIZED, why="called AE title is not ours")
-    senders = [peer for peer in peers if peer.sends]
+    senders = [peer for peer in peers if peer.sends or (peer.receives and peer.commitment)]
     namesakes = [peer for peer in senders if peer.ae_title == calling]
     here = [peer for peer in namesakes if within(host, peer.hosts)]
-    for peer in here:
+    for peer in sorted(here, key=lambda each: not each.sends):
         if speaks_for(certificate, peer, senders):
-            return Admitted(source=peer.name)
+            return Admitted(source=peer.name, stores=peer.sends)
     if here:
         return Rejected(codes=CALLING_NOT_RECOGNIZED, why=_of_certificate(certificate), of_certificate=True)
     if namesakes:
@@ -72,7 +78,7 @@ def admit(
         return Rejected(codes=CALLING_NOT_RECOGNIZED, why="no peer with this AE title that sends")
     if owners(certificate, senders):
         return Rejected(codes=CALLING_NOT_RECOGNIZED, why=_of_certificate(certificate), of_certificate=True)
-    return Admitted(source=calling)
+    return Admitted(source=calling, is_configured=False)
 
 
 def owners(certificate: Certificate | None, peers: Iterable[Peer]) -> list[Peer]:

@@ -1,7 +1,7 @@
 """DIMSE command sets (PS3.7 6.3.1): a handful of short elements in implicit VR little endian.
 
 Read and written here rather than through a data set library because each object costs two of them, and
-because a command is the first thing a peer makes the node interpret: nothing is decoded but the seven
+because a command is the first thing a peer makes the node interpret: nothing is decoded but the
 elements below.
 """
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 C_STORE_RQ = 0x0001
 C_ECHO_RQ = 0x0030
+N_EVENT_REPORT_RQ = 0x0100
+N_ACTION_RQ = 0x0130
 C_CANCEL_RQ = 0x0FFF
 LONGEST = 16_384
 """Bytes of a command set; the longest real one has 300."""
@@ -26,6 +28,7 @@ LONGEST = 16_384
 _RESPONSE = 0x8000
 _NO_DATA_SET = 0x0101
 _AFFECTED_SOP_CLASS_UID = 0x0002
+_REQUESTED_SOP_CLASS_UID = 0x0003
 _COMMAND_FIELD = 0x0100
 _MESSAGE_ID = 0x0110
 _MESSAGE_ID_RESPONDED_TO = 0x0120
@@ -33,12 +36,17 @@ _DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
 _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE_UID = 0x1000
+_REQUESTED_SOP_INSTANCE_UID = 0x1001
+_EVENT_TYPE_ID = 0x1002
+_ACTION_TYPE_ID = 0x1008
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """A request of a peer. The UIDs are without padding, else as received: empty, or no UIDs at all, they may
     be.
+
+    type_id: of an event or action (PS3.7 10.1.1, 10.1.4), 0 where there is none.
     """
 
     field: int
@@ -46,6 +54,7 @@ class Command:
     has_data_set: bool
     sop_class_uid: bytes
     sop_instance_uid: bytes
+    type_id: int = 0
 
     @property
     def is_request(self) -> bool:
@@ -70,15 +79,18 @@ def parse(encoded: bytes) -> Command:
             field=_number(values[_COMMAND_FIELD]),
             message_id=_number(values.get(_MESSAGE_ID, b"\0\0")),
             has_data_set=_number(values[_DATA_SET_TYPE]) != _NO_DATA_SET,
-            sop_class_uid=unpadded(values.get(_AFFECTED_SOP_CLASS_UID, b"")),
-            sop_instance_uid=unpadded(values.get(_AFFECTED_SOP_INSTANCE_UID, b"")),
+            sop_class_uid=unpadded(values.get(_AFFECTED_SOP_CLASS_UID, values.get(_REQUESTED_SOP_CLASS_UID, b""))),
+            sop_instance_uid=unpadded(
+                values.get(_AFFECTED_SOP_INSTANCE_UID, values.get(_REQUESTED_SOP_INSTANCE_UID, b""))
+            ),
+            type_id=_number(values.get(_EVENT_TYPE_ID, values.get(_ACTION_TYPE_ID, b"\0\0"))),
         )
     except (struct.error, KeyError) as error:
         raise Violation(Violation.INVALID_PARAMETER, f"a command set that cannot be read: {error!r}") from error
 
 
 def response(request: Command, status: Status) -> bytes:
-    """The answer to `request` (PS3.7 9.3.1.2, 9.3.5.2). UIDs that are none are not repeated."""
+    """The answer to `request` (PS3.7 9.3.1.2, 9.3.5.2, 10.3.1.2, 10.3.5.2). UIDs that are none are not repeated."""
     elements = [
         _element(_COMMAND_FIELD, struct.pack("<H", request.field | _RESPONSE)),
         _element(_MESSAGE_ID_RESPONDED_TO, struct.pack("<H", request.message_id)),
@@ -91,6 +103,9 @@ def response(request: Command, status: Status) -> bytes:
         elements.append(_element(_ERROR_COMMENT, status.comment.encode("ascii"), b" "))
     if is_uid(request.sop_instance_uid):
         elements.append(_element(_AFFECTED_SOP_INSTANCE_UID, request.sop_instance_uid, b"\0"))
+    if request.type_id and request.field in (N_EVENT_REPORT_RQ, N_ACTION_RQ):
+        which = _EVENT_TYPE_ID if request.field == N_EVENT_REPORT_RQ else _ACTION_TYPE_ID
+        elements.append(_element(which, struct.pack("<H", request.type_id)))
     body = b"".join(elements)
     return _element(0x0000, struct.pack("<L", len(body))) + body
 

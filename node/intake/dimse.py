@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from radnode.node.intake.admission import Admission
+    from radnode.node.intake.normalized import CommitmentDesk
     from radnode.node.intake.storing import Storage
     from radnode.node.intake.tally import RefusalTally
     from radnode.node.observability import Metrics
@@ -39,6 +40,7 @@ class DicomReceiver:
 
     admit: decides on (calling AE title, called AE title, address, certificate), for each association anew.
     strangers: addresses that could not say who they are. listeners: by the setting that names their port.
+    desk: of storage commitment.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class DicomReceiver:
         metrics: Metrics,
         strangers: RefusalTally,
         tls: ServerContexts | None = None,
+        desk: CommitmentDesk | None = None,
     ) -> None:
         self._house = House(
             admit=admit,
@@ -60,6 +63,7 @@ class DicomReceiver:
             metrics=metrics,
             quiet=OncePerMinute(),
             strangers=strangers,
+            desk=desk,
         )
         ports: dict[str, tuple[int, Callable[[], ssl.SSLContext] | None]] = {"dicom_port": (options.port, None)}
         if tls is not None:

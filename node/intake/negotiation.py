@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pynetdicom import AllStoragePresentationContexts
 
 import radnode
+from radnode.node.commitment_sets import PUSH_MODEL
 from radnode.node.intake.header_walk import unpadded
 from radnode.node.intake.p10 import IMPLEMENTATION_CLASS_UID
 from radnode.node.intake.pdus import MAX_P_DATA, PduType, Violation
@@ -76,6 +77,7 @@ _TRANSFER_SYNTAX_ITEM = 0x40
 _USER_INFORMATION_ITEM = 0x50
 _MAXIMUM_LENGTH_ITEM = 0x51
 _IMPLEMENTATION_CLASS_ITEM = 0x52
+_ROLE_SELECTION_ITEM = 0x54
 _IMPLEMENTATION_VERSION_ITEM = 0x55
 
 # Results of a presentation context, PS3.8 Table 9-18
@@ -84,13 +86,18 @@ _ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
 _TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
 
+_SERVICES = (VERIFICATION.encode(), PUSH_MODEL.encode())
+"""What stores nothing."""
+
+
 def _supported() -> dict[bytes, Sequence[str]]:
     """Abstract syntax, as it is received, to the transfer syntaxes taken for it."""
     storage = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
     taken: dict[bytes, Sequence[str]] = {
         abstract_syntax.encode(): TRANSFER_SYNTAXES for abstract_syntax in (*storage, *RETIRED_STORAGE)
     }
-    taken[VERIFICATION.encode()] = TRANSFER_SYNTAXES[:2]
+    for service in _SERVICES:
+        taken[service] = TRANSFER_SYNTAXES[:2]
     return taken
 
 
@@ -133,11 +140,15 @@ class NotNegotiable(Exception):
 
 @dataclass(slots=True)
 class _Proposal:
-    """What an A-ASSOCIATE-RQ asks for. contexts: (id, abstract syntax, transfer syntaxes). maximum_length 0: any."""
+    """What an A-ASSOCIATE-RQ asks for. contexts: (id, abstract syntax, transfer syntaxes). maximum_length 0: any.
+
+    roles: SOP class to what the requestor would be, two bytes for SCU and SCP (PS3.7 D.3.3.4.1).
+    """
 
     application_context: bytes = b""
     maximum_length: int = 0
     contexts: list[tuple[int, bytes, list[bytes]]] = field(default_factory=list)
+    roles: dict[bytes, bytes] = field(default_factory=dict)
 
 
 def titles(request: memoryview) -> Titles:
@@ -148,8 +159,11 @@ def titles(request: memoryview) -> Titles:
     return Titles(called=called, calling=calling)
 
 
-def negotiate(request: memoryview) -> Agreement:
-    """Agree on contexts. Raises Violation for what is no request, NotNegotiable for one we do not serve."""
+def negotiate(request: memoryview, *, stores: bool = True) -> Agreement:
+    """Agree on contexts. Raises Violation for what is no request, NotNegotiable for one we do not serve.
+
+    stores: False for a peer that may not store; it gets nothing but verification and storage commitment.
+    """
     if not struct.unpack_from(">H", request)[0] & 1:
         raise NotNegotiable(1, 2, 2, "another version of the upper layer protocol")
     proposal = _parse(request)
@@ -159,7 +173,10 @@ def negotiate(request: memoryview) -> Agreement:
         raise NotNegotiable(1, 1, 1, f"the peer takes only PDUs of {proposal.maximum_length} bytes")
     contexts, refused, items = {}, [], []
     for context_id, abstract_syntax, transfer_syntaxes in proposal.contexts:
-        result, chosen = _choose(abstract_syntax, transfer_syntaxes)
+        if stores or abstract_syntax in _SERVICES:
+            result, chosen = _choose(abstract_syntax, transfer_syntaxes)
+        else:
+            result, chosen = _ABSTRACT_SYNTAX_NOT_SUPPORTED, IMPLICIT_VR_LITTLE_ENDIAN
         if result == _ACCEPTED:
             contexts[context_id] = Context(
                 context_id=context_id, abstract_syntax=abstract_syntax.decode("ascii"), transfer_syntax=chosen
@@ -168,13 +185,12 @@ def negotiate(request: memoryview) -> Agreement:
             refused.append(abstract_syntax)
         answered = struct.pack("BxBx", context_id, result) + _item(_TRANSFER_SYNTAX_ITEM, chosen.encode())
         items.append(_item(_ANSWERED_CONTEXT_ITEM, answered))
-    return Agreement(answer=_answer(request, items), contexts=contexts, refused=refused)
+    return Agreement(answer=_answer(request, items, proposal.roles), contexts=contexts, refused=refused)
 
 
 def takes(sop_class_uid: bytes, transfer_syntax_uid: str) -> bool:
     """Whether an association could have agreed on storing this."""
-    is_verification = sop_class_uid == VERIFICATION.encode()
-    return not is_verification and transfer_syntax_uid in _SUPPORTED.get(sop_class_uid, ())
+    return sop_class_uid not in _SERVICES and transfer_syntax_uid in _SUPPORTED.get(sop_class_uid, ())
 
 
 def _choose(abstract_syntax: bytes, offered: Sequence[bytes]) -> tuple[int, str]:
@@ -198,6 +214,9 @@ def _parse(request: memoryview) -> _Proposal:
             for inner, information in _items(value):
                 if inner == _MAXIMUM_LENGTH_ITEM and len(information) == 4:
                     proposal.maximum_length = struct.unpack(">L", information)[0]
+                elif inner == _ROLE_SELECTION_ITEM:
+                    sop_class_uid, roles = _parse_roles(information)
+                    proposal.roles[sop_class_uid] = roles
     ids = [context_id for context_id, _, _ in proposal.contexts]
     if len(set(ids)) < len(ids) or not all(context_id % 2 for context_id in ids):
         raise Violation(Violation.INVALID_PARAMETER, "presentation context ids that are even or repeated")
@@ -214,6 +233,13 @@ def _parse_context(value: memoryview) -> tuple[int, bytes, list[bytes]]:
     return value[0], names[_ABSTRACT_SYNTAX_ITEM][0], names[_TRANSFER_SYNTAX_ITEM]
 
 
+def _parse_roles(value: memoryview) -> tuple[bytes, bytes]:
+    """SOP class and the two roles of an item of SCP/SCU role selection (PS3.7 Table D.3-9)."""
+    if len(value) < 4 or len(value) != (length := struct.unpack_from(">H", value)[0]) + 4:
+        raise Violation(Violation.INVALID_PARAMETER, "an item of role selection of another length than it says")
+    return unpadded(bytes(value[2 : 2 + length])), bytes(value[2 + length :])
+
+
 def _items(body: memoryview) -> Iterator[tuple[int, memoryview]]:
     """(type, value) of each item, also of unknown ones, which are to be passed over (PS3.8 9.3.1)."""
     position = 0
@@ -227,12 +253,19 @@ def _items(body: memoryview) -> Iterator[tuple[int, memoryview]]:
         yield kind, body[position - length : position]
 
 
-def _answer(request: memoryview, contexts: Sequence[bytes]) -> bytes:
-    """A-ASSOCIATE-AC; its fixed part repeats that of the request (PS3.8 Table 9-17)."""
+def _answer(request: memoryview, contexts: Sequence[bytes], roles: Mapping[bytes, bytes]) -> bytes:
+    """A-ASSOCIATE-AC; its fixed part repeats that of the request (PS3.8 Table 9-17).
+
+    A role is answered for storage commitment alone, with what was proposed: the node takes either part in it. Where
+    none is answered the requestor is the SCU (PS3.7 D.3.3.4.2).
+    """
+    commitment = PUSH_MODEL.encode()
+    role = struct.pack(">H", len(commitment)) + commitment + roles.get(commitment, b"")
     information = b"".join(
         (
             _item(_MAXIMUM_LENGTH_ITEM, struct.pack(">L", MAX_P_DATA)),
             _item(_IMPLEMENTATION_CLASS_ITEM, IMPLEMENTATION_CLASS_UID.encode()),
+            _item(_ROLE_SELECTION_ITEM, role) if commitment in roles else b"",
             _item(_IMPLEMENTATION_VERSION_ITEM, f"RADNODE_{radnode.__version__}"[:16].encode()),
         )
     )

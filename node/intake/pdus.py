@@ -39,7 +39,6 @@ class Violation(Exception):
 
     UNRECOGNIZED_PDU = 1
     UNEXPECTED_PDU = 2
-    UNEXPECTED_PARAMETER = 5
     INVALID_PARAMETER = 6
 
     def __init__(self, reason: int, what: str, *, is_tls: bool = False) -> None:

@@ -45,10 +45,14 @@ _NATIVE = frozenset((IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where an object comes from: the association's identifier and the peer as the ledger calls it."""
+    """Where an object comes from: the association's identifier and the peer as the ledger calls it.
+
+    is_configured: `source` is the name of a peer of the configuration, and not what a stranger calls itself.
+    """
 
     association: str
     source: str
+    is_configured: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,16 @@ Nothing of what the model computes is changed. What is changed, and why:
 - `device` is this worker's, also where the configuration says cuda itself; mixed precision (`amp`) is CUDA's alone;
 - labels that were decided before they are brought back to the images' grid are brought back by nearest neighbour:
   halfway between nothing and label 2 lies no label 1; and Invertd's nearest neighbour is the nearest one;
+- resampling between grids whose axes run alike, and the largest of several channels, are computed otherwise, to the
+  same numbers (:mod:`~radnode.pipelines.models.resampling`, :mod:`~radnode.pipelines.models.deciding`);
 - boxes are brought into the patient by :class:`~radnode.pipelines.models.boxes.BoxToPatientd`, which is MONAI's
   transform where images lie straight, and right where they lie askew;
 - a `Lambda` that merges channels decided one by one into numbers of its own (4 for enhancing tumour) is left out:
   `channel_def` names channels, not those numbers;
+- `pretrained` weights are not fetched from anywhere: the bundle's own are loaded over all of them. What such a network
+  does otherwise because it was pretrained, it does (`_PRETRAINED`);
+- a `Spacing` that the configuration switches off, since its authors resampled their images beforehand, is on: images
+  come as they were acquired;
 - arguments that MONAI has withdrawn since are left out (`WITHDRAWN`).
 """
 
@@ -33,20 +39,30 @@ WEIGHTS, START_UP, LAST_FORM = "radnode_weights", "radnode_start_up", "radnode_l
 """Where the adapted configuration keeps what its CheckpointLoaders would load, the other parts of `initialize`, and
 what its savers would do to the answer before they write it.
 """
+PATCH = "radnode_patch"
+"""Where it keeps the size of the patches that its data set would cut out of slides, (rows, columns); else None."""
 
 _REPLACED = {
     "LoadImage": "received.Received", "LoadImaged": "received.Receivedd", "LoadImageD": "received.Receivedd",
     "LoadImageDict": "received.Receivedd", "AffineBoxToWorldCoordinated": "boxes.BoxToPatientd",
     "AffineBoxToWorldCoordinateD": "boxes.BoxToPatientd", "AffineBoxToWorldCoordinateDict": "boxes.BoxToPatientd",
+    "AsDiscrete": "deciding.Discrete", "AsDiscreted": "deciding.Discreted", "AsDiscreteD": "deciding.Discreted",
+    "AsDiscreteDict": "deciding.Discreted",
     "Invertd": "inverting.Inverted", "InvertD": "inverting.Inverted", "InvertDict": "inverting.Inverted",
 }
 _KEPT_OF_LOADERS = {"_target_", "_disabled_", "keys", "allow_missing_keys", "dtype", "ensure_channel_first",
                     "image_only"}
+_DECIDES = ("AsDiscrete", "Discrete")
 _WEIGHTS = "CheckpointLoader"
 _TRUTH = {"label", "labels", "@label", "@label_key", "@labels"}
 _METRICS = ("key_val_metric", "additional_metrics", "metric_cmp_fn")
 # MONAI 1.6: SwinUNETR takes any size whose sides its windows divide, and no longer asks for one.
 WITHDRAWN = {"SwinUNETR": ("img_size",)}
+# torchvision 0.28, inception.py and googlenet.py: what weights="DEFAULT" sets besides the weights.
+_PRETRAINED: dict[str, dict[str, Any]] = {
+    "inception_v3": {"transform_input": True, "init_weights": False},
+    "googlenet": {"transform_input": True, "aux_logits": False, "init_weights": False},
+}
 _CUDA = re.compile(r"torch\.device\((?:[^()]|\([^()]*\))*?cuda(?:[^()]|\([^()]*\))*\)")
 _PLAIN_CUDA = re.compile(r"cuda(:\d+)?")
 
@@ -66,7 +82,9 @@ def adapt(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """
     found = _Found()
     adapted: dict[str, Any] = {key: _walk(value, found) for key, value in config.items()}
+    adapted[PATCH] = None
     if isinstance(adapted.get("dataset"), dict):
+        adapted[PATCH] = adapted["dataset"].get("patch_size") if "WSI" in _class(adapted["dataset"]) else None
         adapted["dataset"] = {"_target_": "Dataset", "data": f"${ITEMS}",
                               "transform": adapted["dataset"].get("transform", "@preprocessing")}
     for key, value in adapted.items():
@@ -74,6 +92,8 @@ def adapt(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
             collated = {"collate_fn": value["collate_fn"]} if "collate_fn" in value else {}
             adapted[key] = {"_target_": "DataLoader", "dataset": value.get("dataset", "@dataset"), "batch_size": 1,
                             "num_workers": 0, **collated}
+    if all(str(each.get("strict", True)) == "True" for each in found.weights):
+        adapted = _untrained(adapted)
     adapted["bundle_root"] = folder
     adapted["device"] = f"${DEVICE}"
     adapted[WEIGHTS] = [
@@ -98,7 +118,7 @@ def reads_plain_images(config: Mapping[str, Any]) -> bool:
 def _walk(value: Any, found: _Found) -> Any:
     if isinstance(value, list):
         kept = [each for each in value if not (isinstance(each, Mapping) and _leave(each, found))]
-        return _by_nearest_neighbour(_unmerged(_over_time([_walk(each, found) for each in kept])))
+        return _by_nearest_neighbour(_unmerged(_over_time(_spaced([_walk(each, found) for each in kept]))))
     if isinstance(value, Mapping):
         return _component(value, found)
     if isinstance(value, str):
@@ -141,10 +161,29 @@ def _by_nearest_neighbour(transforms: list[Any]) -> list[Any]:
     decided = False
     for each in transforms:
         name = _class(each) if isinstance(each, dict) else ""
-        decided |= name.startswith("AsDiscrete")
+        decided |= name.startswith(_DECIDES)
         if decided and name.startswith("Invert"):
             each["nearest_interp"] = True
     return transforms
+
+
+def _spaced(transforms: list[Any]) -> list[Any]:
+    spacings = [each for each in transforms if isinstance(each, dict) and _class(each).startswith("Spacing")]
+    if len(spacings) == 1:
+        spacings[0].pop("_disabled_", None)
+    return transforms
+
+
+def _untrained(value: Any) -> Any:
+    """The configuration with networks that begin without weights."""
+    if isinstance(value, list):
+        return [_untrained(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    walked = {key: _untrained(each) for key, each in value.items()}
+    if walked.get("pretrained") is not True or "_target_" not in walked:
+        return walked
+    return {**_PRETRAINED.get(str(walked.get("model_name")), {}), **walked, "pretrained": False}
 
 
 def _over_time(transforms: list[Any]) -> list[Any]:
@@ -168,14 +207,14 @@ def _unmerged(transforms: list[Any]) -> list[Any]:
     one_by_one, kept = False, []
     for each in transforms:
         name = _class(each) if isinstance(each, dict) else ""
-        one_by_one |= name.startswith("AsDiscrete") and each.get("threshold") is not None
+        one_by_one |= name.startswith(_DECIDES) and each.get("threshold") is not None
         if not (one_by_one and name.startswith("Lambda")):
             kept.append(each)
     return kept
 
 
 def _is_left_out(name: str) -> bool:
-    return name == _WEIGHTS or "Save" in name
+    return name in (_WEIGHTS, "ProbMapProducer") or "Save" in name
 
 
 def _class(value: Mapping[str, Any]) -> str:

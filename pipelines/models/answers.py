@@ -10,16 +10,16 @@ import colorsys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from radnode.pipelines.contract import RunFailed
-from radnode.pipelines.findings import Findings, Segment
+from radnode.pipelines.findings import Findings, Segment, values_present
 from radnode.pipelines.models import description, grids
 from radnode.pipelines.models.terms import term
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import torch
     from numpy.typing import NDArray
 
     from radnode.pipelines.geometry import Volume
@@ -51,6 +51,9 @@ def named(values: NDArray[Any], names: Mapping[int, str]) -> list[Segment]:
 def decided(answer: torch.Tensor, names: Mapping[int, str]) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Labels, or channels of 0 and 1, with what a reader must know of how they were decided. Raises RunFailed."""
     classes = len(names)
+    labels = answer.to(torch.uint8)
+    if torch.equal(labels.to(answer.dtype), answer) and (len(answer) == 1 or int(labels.max()) <= 1):
+        return labels, ()
     if not np.isfinite(answer.cpu().numpy()).all():
         raise RunFailed("the model's answer holds values that are no numbers (NaN or infinite): its weights or the "
                         "images are not what it was made for")
@@ -67,8 +70,9 @@ def decided(answer: torch.Tensor, names: Mapping[int, str]) -> tuple[torch.Tenso
 
 
 def _of_label_map(values: NDArray[np.integer], names: Mapping[int, str]) -> list[Segment]:
-    labels = np.rint(values).astype(np.uint16 if max(names) > 255 else np.uint8)
-    present = [int(value) for value in np.unique(labels) if value]
+    wanted = np.uint16 if max(names) > 255 else np.uint8
+    labels = values if values.dtype == wanted else np.rint(values).astype(wanted)
+    present = [value for value in np.flatnonzero(values_present(labels).any(axis=0)).tolist() if value]
     if unknown := [value for value in present if value not in names]:
         raise RunFailed(f"the model answers with the labels {unknown[:10]}, which the bundle does not announce")
     return [_segment(value, names[value], labels) for value in present if names[value].lower() not in _BACKGROUND]

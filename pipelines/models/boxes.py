@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.geometry import Volume
 
-_CORNERS = "xyzxyz"
+CORNERS = "xyzxyz"
 _TO_LPS = {"RAS": np.array([-1.0, -1.0, 1.0]), "LPS": np.ones(3)}
-_LIKELY = 0.5
+LIKELY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Convention:
     """How a bundle writes its boxes. mode: as in `ConvertBoxMode`. world: RAS or LPS; None: the image's indices."""
 
-    mode: str = _CORNERS
+    mode: str = CORNERS
     world: str | None = None
 
 
@@ -61,7 +61,7 @@ def convention(transforms: Sequence[Any]) -> Convention:
             found = Convention(found.mode, "LPS" if each.affine_lps_to_ras else "RAS")
         elif isinstance(each, (ConvertBoxMode, ConvertBoxModed)):
             converter = each.converter if isinstance(each, ConvertBoxModed) else each
-            found = Convention(str(converter.dst_mode or _CORNERS), found.world)
+            found = Convention(str(converter.dst_mode or CORNERS), found.world)
     return found
 
 
@@ -74,7 +74,7 @@ def detections(
     names: class -> what it is. Raises RunFailed for boxes without a place, a class without a name, numbers that are
     none.
     """
-    boxes, labels, scores = _parts(answer)
+    boxes, labels, scores = parts(answer, 3)
     if unknown := sorted(set(labels.tolist()) - set(names)):
         raise RunFailed(f"the model finds objects of the classes {unknown[:10]}, which the bundle does not name")
     centers, sizes = _in_patient(boxes, written, image)
@@ -86,24 +86,31 @@ def detections(
             laterality=meant.laterality, certainty=float(scores[place]),
             at=InPatient(center_lps=_inside(centers[place], sizes[place], volume),
                          extent_mm=_triple(sizes[place])),
-            rendering=Rendering.REQUIRED if scores[place] >= _LIKELY else Rendering.OPTIONAL,
+            rendering=Rendering.REQUIRED if scores[place] >= LIKELY else Rendering.OPTIONAL,
         ))
-    unlikely = int((scores < _LIKELY).sum())
+    unlikely = int((scores < LIKELY).sum())
     remarks = (f"{unlikely} of {len(found)} marks have a certainty below 50 %.",) if unlikely else ()
     searched = tuple(dict.fromkeys(term(name).type for name in names.values()))
     return Findings(volume=volume, detections=tuple(found), looked_for=searched, remarks=remarks)
 
 
-def _parts(answer: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Boxes, classes and scores, by the words in their names: box, label, label_scores and alike."""
+def parts(
+    answer: Mapping[str, Any], axes: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """Boxes (n, twice the axes), classes and scores, by the words in their names: box, label, label_scores and alike.
+
+    Raises RunFailed for parts that are not there, do not go together, or hold no numbers.
+    """
     named = {}
     for word in ("box", "score", "label"):
         keys = [key for key, value in answer.items() if word in str(key).lower() and hasattr(value, "shape")
                 and (word != "label" or "score" not in str(key).lower())]
         if len(keys) != 1:
             raise RunFailed(f"the model's answer has {len(keys)} parts named {word}; it needs boxes, labels and scores")
-        named[word] = _array(answer[keys[0]])
-    boxes = named["box"].astype(np.float64).reshape(-1, 6) if named["box"].size else np.zeros((0, 6))
+        named[word] = array(answer[keys[0]])
+    if named["box"].size and named["box"].shape[-1] != 2 * axes:
+        raise RunFailed(f"the model's boxes have {named['box'].shape[-1]} numbers each, expected {2 * axes}")
+    boxes = named["box"].astype(np.float64).reshape(-1, 2 * axes)
     labels, scores = named["label"].reshape(-1), named["score"].reshape(-1).astype(np.float64)
     if not len(boxes) == len(labels) == len(scores):
         raise RunFailed(f"the model gives {len(boxes)} boxes, {len(labels)} labels and {len(scores)} scores")
@@ -115,7 +122,8 @@ def _parts(answer: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.i
     return boxes, labels.astype(np.int64), scores
 
 
-def _array(values: Any) -> NDArray[Any]:
+def array(values: Any) -> NDArray[Any]:
+    """As numpy's, from whichever device."""
     return np.asarray(values.detach().cpu().float().numpy() if hasattr(values, "detach") else values)
 
 
@@ -123,8 +131,8 @@ def _in_patient(
     boxes: NDArray[np.float64], written: Convention, image: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centres and side lengths, (n, 3) each, along L, P and S in millimetres."""
-    if written.mode != _CORNERS and len(boxes):
-        boxes = np.asarray(convert_box_mode(boxes, src_mode=written.mode, dst_mode=_CORNERS))
+    if written.mode != CORNERS and len(boxes):
+        boxes = np.asarray(convert_box_mode(boxes, src_mode=written.mode, dst_mode=CORNERS))
     if written.world is not None:
         flip = _TO_LPS[written.world]
     elif isinstance(image, MetaTensor):
@@ -138,7 +146,7 @@ def _in_patient(
 
 def _around(boxes: Any, affine: Any) -> Any:
     """The smallest boxes along the axes of the world that hold boxes of an image; both as (low corner, high corner)."""
-    said, matrix = _array(boxes).astype(np.float64), _array(affine).astype(np.float64)
+    said, matrix = array(boxes).astype(np.float64), array(affine).astype(np.float64)
     middle = (said[:, :3] + said[:, 3:]) / 2 @ matrix[:3, :3].T + matrix[:3, 3]
     half = np.abs(said[:, 3:] - said[:, :3]) / 2 @ np.abs(matrix[:3, :3]).T
     moved = np.hstack([middle - half, middle + half])

@@ -10,6 +10,7 @@ import pydoc
 import re
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,22 @@ from monai.bundle.config_parser import ConfigParser
 from monai.engines.utils import IterationEvents
 
 from radnode.pipelines import ladder
-from radnode.pipelines.contract import RunFailed
-from radnode.pipelines.models import description, flat, grids, kinds, thrift
-from radnode.pipelines.models.adapting import DEVICE, ITEMS, LAST_FORM, START_UP, WEIGHTS, adapt, reads_plain_images
+from radnode.pipelines.contract import NotProcessed, RunFailed
+from radnode.pipelines.models import description, flat, grids, kinds, presenting, thrift
+from radnode.pipelines.models.adapting import (
+    DEVICE,
+    ITEMS,
+    LAST_FORM,
+    PATCH,
+    START_UP,
+    WEIGHTS,
+    adapt,
+    reads_plain_images,
+)
 from radnode.pipelines.models.finite import Watch
 from radnode.pipelines.models.outside import outside
 from radnode.pipelines.models.own_modules import OwnModules
+from radnode.pipelines.models.resampling import axis_by_axis
 from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_only
 
 if TYPE_CHECKING:
@@ -51,6 +62,8 @@ class BundlePipeline:
         self._evaluator: Any = None
         self._output: Any = None
         self._plain = False
+        self._patch: Sequence[int] = ()
+        self._loader: Any = None
         self._transforms: tuple[Any, ...] = ()
         self._last_form: list[Any] = []
         self._device = ""
@@ -78,11 +91,11 @@ class BundlePipeline:
         with self._own.active(), stepped_down, self._times.told(context):
             context.stage("running the bundle")
             if images.projections:
-                given_each = [self._evaluate(self._picture(each)) for each in images.projections]
-                return flat.findings(given_each, wanted, self._said, images.projections)
+                return self._read_pictures(images.projections, wanted)
             given = self._evaluate(self._item(images))
         context.stage("reading its answer")
-        return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume)
+        return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume,
+                              moving=images.others.get(self._reads.moving))
 
     def _item(self, images: StudyImages) -> dict[str, Any]:
         """What the bundle's data set would hold: each image under its key, channels of one key stacked."""
@@ -94,11 +107,24 @@ class BundlePipeline:
         return {key: grids.to_monai(*[volumes[name] for name in names] or [images.volume])
                 for key, names in self._reads.keys.items()}
 
-    def _picture(self, image: Projection | ColourImage) -> dict[str, Any]:
-        """One image under the bundle's key."""
+    def _read_pictures(self, images: Sequence[Projection | ColourImage], wanted: kinds.Output) -> Findings:
+        """Images one by one, each under the bundle's key, in the way that the bundle reads pictures."""
+        if wanted.kind in (kinds.Kind.DETECTION, kinds.Kind.LANDMARKS) and (self._loader is not None or self._patch):
+            raise NotProcessed(f"bundle {self._folder.name} loads pictures in a way of its own: where on the image its "
+                               f"marks lie ({wanted.kind}) is not known")
         (key,) = self._reads.keys
-        said = description.image_inputs(self._said).get(key, {})
-        return {key: flat.to_monai(image, int(said.get("num_channels") or 1))}
+        channels = int(description.image_inputs(self._said).get(key, {}).get("num_channels") or 1)
+        given = []
+        for image in images:
+            if self._loader is not None:
+                with presenting.as_file(image, channels) as path:
+                    given.append(self._evaluate({key: path}))
+            else:
+                given.append(self._evaluate({
+                    key: presenting.as_patch(image, self._patch) if self._patch else flat.to_monai(image, channels)}))
+        rows_first = self._loader is not None and presenting.rows_first(self._loader, key)
+        found = flat.findings(given, wanted, self._said, self._transforms, images, rows_first=rows_first)
+        return replace(found, remarks=(*found.remarks, presenting.AS_PATCHES)) if self._patch else found
 
     def _open(self, device: str) -> None:
         folder = self._folder
@@ -120,6 +146,8 @@ class BundlePipeline:
                     for network in each["into"].values():
                         self._watch.over(network)
                 last_form = parser.get_parsed_content(LAST_FORM)
+                patch = parser.get_parsed_content(PATCH)
+                before = parser.get_parsed_content("preprocessing") if "preprocessing" in adapted else None
                 post = parser.get_parsed_content("postprocessing") if "postprocessing" in adapted else None
         except OSError as error:
             raise RunFailed(f"bundle {folder.name} cannot be opened: {outside(error)}") from error
@@ -131,13 +159,15 @@ class BundlePipeline:
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._keep_output)
         self._times.watch(evaluator)
         self._plain, self._last_form = reads_plain_images(adapted), list(last_form)
+        self._patch = tuple(patch or ())
+        self._loader = presenting.own_loader(getattr(before, "transforms", ()), self._own.has)
         self._transforms = tuple(getattr(post, "transforms", ()))
         self._evaluator = evaluator
 
     def _evaluate(self, item: dict[str, Any]) -> dict[str, Any]:
         self._items[:] = [next(iter(item.values())) if self._plain else item]
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), axis_by_axis():
                 self._evaluator.run()
                 self._watch.check()
                 for last_form in self._last_form:

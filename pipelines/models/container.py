@@ -32,6 +32,7 @@ from monai.data.meta_tensor import MetaTensor
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.models import answers, grids, model_file
+from radnode.pipelines.models.naming import naming
 from radnode.pipelines.models.store import StoreError
 
 if TYPE_CHECKING:
@@ -61,20 +62,17 @@ class ContainerPipeline:
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises RunFailed, naming the model and what is wrong with it."""
-        try:
-            with tempfile.TemporaryDirectory(prefix="radnode-container-") as name:
-                given, answered = Path(name) / "input", Path(name) / "output"
-                given.mkdir()
-                answered.mkdir()
-                answered.chmod(0o777)  # for a user who is nobody, inside a folder that is this account's alone
-                _write(images.volume, given / "image.nii.gz")
-                context.stage("running the container")
-                _start(command(_engine(), self._image, given, answered, device=context.device))
-                labels = _read(answered / "labels.nii.gz")
+        with naming(self._folder), tempfile.TemporaryDirectory(prefix="radnode-container-") as name:
+            given, answered = Path(name) / "input", Path(name) / "output"
+            given.mkdir()
+            answered.mkdir()
+            answered.chmod(0o777)  # for a user who is nobody, inside a folder that is this account's alone
+            _write(images.volume, given / "image.nii.gz")
+            context.stage("running the container")
+            _start(command(_engine(), self._image, given, answered, device=context.device))
+            labels = _read(answered / "labels.nii.gz")
             named = {str(value): label for value, label in self._labels.items()}
             return answers.segments(labels, {"channel_def": named}, images.volume)
-        except RunFailed as error:
-            raise RunFailed(f"model {self._folder.name}: {error}") from error
 
 
 def command(engine: str, image: str, given: Path, answered: Path, *, device: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.models import answers, model_file
+from radnode.pipelines.models.naming import naming
 from radnode.pipelines.models.outside import outside
 from radnode.pipelines.models.preparing import decide, infer, prepare
 from radnode.pipelines.models.runtimes import Network, open_network
@@ -34,10 +35,8 @@ class DescribedPipeline:
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises RunFailed, naming the model and what is wrong with it."""
-        try:
+        with naming(self._folder):
             return self._run(images, context)
-        except RunFailed as error:
-            raise RunFailed(f"model {self._folder.name}: {error}") from error
 
     def _run(self, images: StudyImages, context: RunContext) -> Findings:
         said = self._said
@@ -71,10 +70,8 @@ class DescribedPipeline:
 
     def load(self, device: str) -> None:
         """Load its network on that device, as the first run would. Raises RunFailed."""
-        try:
+        with naming(self._folder):
             self._load(device)
-        except RunFailed as error:
-            raise RunFailed(f"model {self._folder.name}: {error}") from error
 
     def _load(self, device: str) -> None:
         path = self._folder / self._said.model

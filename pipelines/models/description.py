@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from radnode.pipelines.contract import Manifest, RunFailed
-from radnode.pipelines.models import model_file, nnunet_folder, pictures
+from radnode.pipelines.models import json_file, licences, model_file, nnunet_folder, pictures
 from radnode.pipelines.models.inputs import Reads, UnclearInput, reads
 from radnode.pipelines.models.store import StoreError
 
@@ -26,22 +26,33 @@ ENTRY = "radnode.pipelines.models.bundle:BundlePipeline"
 _MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "mammogram": "MG", "mg": "MG", "xray": "DX", "dx": "DX", "pt": "PT"}
 _NAMED_IN = ("channel_def", "label_def", "class_def")
 _INVENTED = {"noise", "latent", "timesteps", "tuples"}
-_LONGEST = 10 * 1024 * 1024
 
 
 def metadata(folder: Path) -> dict[str, Any]:
     """The metadata of a bundle. Raises StoreError."""
-    path = folder / "configs" / "metadata.json"
-    try:
-        if path.stat().st_size > _LONGEST:
-            raise StoreError(f"{path} is larger than {_LONGEST >> 20} MiB")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{folder.name}: configs/metadata.json cannot be read ({type(error).__name__}); "
-                         "is this the folder of a MONAI bundle? Any other model needs a model.yaml") from error
-    if not isinstance(content, dict):
-        raise StoreError(f"{folder.name}: configs/metadata.json holds no names and values")
-    return content
+    cure = "is this the folder of a MONAI bundle? Any other model needs a model.yaml"
+    return json_file.read(folder, "configs/metadata.json", cure=cure)
+
+
+def named(modality: object) -> bool:
+    """Whether that is a modality, and not one of the words that authors write for none."""
+    return str(modality or "").lower() not in ("", "none", "n/a", "regular")
+
+
+def say_modality(folder: Path, modality: str) -> None:
+    """Write what the authors left out into a bundle's metadata: the modality of the images that it reads.
+
+    Raises StoreError for a bundle that names one itself: who trained it knows better.
+    """
+    said = metadata(folder)
+    inputs = image_inputs(said)
+    if not inputs:
+        raise StoreError(f"{folder.name} names no images that it reads; --modality would say nothing")
+    if theirs := {str(each["modality"]) for each in inputs.values() if named(each.get("modality"))}:
+        raise StoreError(f"{folder.name} says itself that it reads {', '.join(sorted(theirs))}; leave out --modality")
+    for each in inputs.values():
+        each["modality"] = modality
+    (folder / "configs" / "metadata.json").write_text(json.dumps(said, indent=4) + "\n", encoding="utf-8")
 
 
 def manifest(folder: Path, pin: Pin) -> Manifest:
@@ -65,8 +76,9 @@ def _bundle(folder: Path, pin: Pin) -> Manifest:
     except ValueError as error:
         raise StoreError(f"{folder.name}: {error}") from None
     if picture is None and modality.lower() not in _MODALITIES:
+        cure = "" if named(modality) else "; if it was trained with images of one of them, add it with --modality"
         raise StoreError(f"{folder.name}: its metadata names the modality {modality!a}; "
-                         f"readable are {', '.join(sorted(set(_MODALITIES.values())))}")
+                         f"readable are {', '.join(sorted(set(_MODALITIES.values())))}{cure}")
     several = images_read(folder, said).inputs
     return Manifest(
         name=pin.name,
@@ -79,7 +91,7 @@ def _bundle(folder: Path, pin: Pin) -> Manifest:
         sheared=False,
         min_slices=1 if picture else 2,
         intended_use=str(said.get("intended_use") or "Not stated by its authors; research only."),
-        licence=licence(folder),
+        licence=licences.name(folder),
         device_memory_mb=0,
         algorithm_family="Artificial Intelligence",
         model_digest=pin.sha256,
@@ -112,12 +124,22 @@ def classes_of_boxes(metadata: Mapping[str, Any], said: Mapping[str, Any]) -> di
     """
     if found := names(said, required=False):
         return found
+    if what := task(metadata, "detection"):
+        return {0: what}
+    raise RunFailed("the bundle does not say what its boxes are (network_data_format, channel_def)")
+
+
+def task(metadata: Mapping[str, Any], kind: str) -> str:
+    """What a bundle finds by the words of its task or name: the lung nodules of "CT lung nodule detection". Else "".
+
+    kind: detection or segmentation.
+    """
     for key in ("task", "name"):
-        words = re.fullmatch(r"(?:(?:CT|MRI?|PET|\w*X-?ray)\s+)?(.+?)(?:\s+(?:CT|MRI?|PET))?\s+detection",
+        words = re.fullmatch(rf"(?:(?:CT|MRI?|PET|\w*X-?ray)\s+)?(.+?)(?:\s+(?:CT|MRI?|PET|image))?\s+{kind}",
                              str(metadata.get(key, "")).strip(), re.IGNORECASE)
         if words:
-            return {0: words.group(1)}
-    raise RunFailed("the bundle does not say what its boxes are (network_data_format, channel_def)")
+            return words.group(1)
+    return ""
 
 
 def image_inputs(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +160,7 @@ def _inference(folder: Path) -> dict[str, Any]:
     """The inference configuration as data; empty where it cannot be read: opening the bundle will say so."""
     for path in (folder / "configs" / f"inference.{kind}" for kind in ("json", "yaml", "yml")):
         try:
-            if path.stat().st_size > _LONGEST:
+            if path.stat().st_size > json_file.LARGEST:
                 return {}
             text = path.read_text(encoding="utf-8")
             content = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
@@ -148,16 +170,6 @@ def _inference(folder: Path) -> dict[str, Any]:
             return {}
         return content if isinstance(content, dict) else {}
     return {}
-
-
-def licence(folder: Path) -> str:
-    """The first line of the bundle's licence; "not stated" without one."""
-    for name in ("LICENSE", "LICENSE.txt", "LICENSE.md"):
-        path = folder / name
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            return next((line.strip()[:64] for line in lines if line.strip()), "not stated")
-    return "not stated"
 
 
 def _network(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,10 @@ class Watch:
 
 
 def _numbers(answer: torch.Tensor) -> torch.Tensor:
-    return torch.isfinite(answer.detach()).all()
+    if not answer.numel() or not answer.is_floating_point():
+        return torch.isfinite(answer.detach()).all()
+    smallest, largest = torch.aminmax(answer.detach())  # both are NaN if one value is
+    return torch.isfinite(smallest) & torch.isfinite(largest)
 
 
 def _tensors(answer: Any) -> Iterator[torch.Tensor]:

@@ -16,15 +16,16 @@ from monai.data.meta_tensor import MetaTensor
 from radnode.pipelines.contract import NotProcessed, RunFailed
 from radnode.pipelines.findings import Findings
 from radnode.pipelines.geometry import ColourImage
-from radnode.pipelines.models import answers, classes, description
+from radnode.pipelines.models import answers, boxes, classes, description, marks
 from radnode.pipelines.models.kinds import Kind
+from radnode.pipelines.models.terms import term
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from radnode.pipelines.findings import Classification, Segment
+    from radnode.pipelines.findings import Classification, Detection, Segment
     from radnode.pipelines.geometry import Projection
     from radnode.pipelines.models.kinds import Output
 
@@ -40,17 +41,21 @@ def to_monai(image: Picture, channels: int) -> MetaTensor:
     A radiograph is what its own window shows; where the bundle reads three channels, they are alike, as in the pictures
     that such models were trained with. Raises NotProcessed for a radiograph without values to show.
     """
-    if isinstance(image, ColourImage):
-        seen: NDArray[Any] = image.rgb
-    elif image.display is None:
-        raise NotProcessed("the bundle reads pictures as they are shown; these images are not for presentation")
-    else:
-        seen = np.repeat(image.display[..., np.newaxis], 3, axis=-1) if channels == 3 else image.display
-    values = torch.from_numpy(np.moveaxis(seen, 0, 1).astype(np.float32))
+    picture = seen(image, channels)
+    values = torch.from_numpy(np.moveaxis(picture, 0, 1).astype(np.float32))
     return MetaTensor(values, affine=torch.eye(4, dtype=torch.float64), spatial_ndim=2, meta={
-        "original_channel_dim": -1 if seen.ndim == 3 else float("nan"), "spatial_shape": np.array(values.shape[:2]),
+        "original_channel_dim": -1 if picture.ndim == 3 else float("nan"), "spatial_shape": np.array(values.shape[:2]),
         "original_affine": np.eye(4), "filename_or_obj": f"{image.source.sop_instance_uid}.png",
     })
+
+
+def seen(image: Picture, channels: int) -> NDArray[np.uint8]:
+    """What is seen, (rows, columns), or (rows, columns, 3). Raises NotProcessed as :func:`to_monai`."""
+    if isinstance(image, ColourImage):
+        return image.rgb
+    if image.display is None:
+        raise NotProcessed("the bundle reads pictures as they are shown; these images are not for presentation")
+    return np.repeat(image.display[..., np.newaxis], 3, axis=-1) if channels == 3 else image.display
 
 
 def to_source(answer: torch.Tensor, image: Picture) -> NDArray[Any]:
@@ -63,7 +68,8 @@ def to_source(answer: torch.Tensor, image: Picture) -> NDArray[Any]:
     if values.ndim != 3:
         raise RunFailed(f"the model's answer has the shape {values.shape}; announced is an image")
     there = np.eye(4)
-    if isinstance(answer, MetaTensor):
+    # Of an answer of several parts, taking the batch apart leaves a row of the matrix: no place.
+    if isinstance(answer, MetaTensor) and answer.affine.ndim == 2:
         there = np.linalg.inv(answer.affine.cpu().numpy().astype(np.float64))
     corner = there[:2, :2] @ (columns - 0.5, rows - 0.5) + there[:2, 3]
     first = there[:2, :2] @ (-0.5, -0.5) + there[:2, 3]
@@ -78,9 +84,16 @@ def to_source(answer: torch.Tensor, image: Picture) -> NDArray[Any]:
 
 
 def findings(
-    given: Sequence[Mapping[str, Any]], wanted: Output, metadata: Mapping[str, Any], images: Sequence[Picture]
+    given: Sequence[Mapping[str, Any]], wanted: Output, metadata: Mapping[str, Any], transforms: Sequence[Any],
+    images: Sequence[Picture], *, rows_first: bool = False,
 ) -> Findings:
-    """What the evaluator gave for each image. Raises RunFailed, and NotProcessed for answers that nobody reads."""
+    """What the evaluator gave for each image. transforms: the bundle's own postprocessing.
+
+    rows_first: answers are (..., rows, columns) and have no other place. Raises RunFailed, and NotProcessed for
+    answers that nobody reads.
+    """
+    if wanted.kind is Kind.DETECTION:
+        return _boxes(given, wanted, metadata, transforms, images)
     if any(each.get(wanted.name) is None for each in given):
         raise RunFailed(f"the bundle gave no answer named {wanted.name!a}, which its metadata announces")
     said = [each[wanted.name] for each in given]
@@ -88,9 +101,48 @@ def findings(
         found, remarks = _classes(said, wanted.said, f"{metadata.get('name')} {metadata.get('task')}", images)
         return Findings(projections=tuple(images), classifications=found, remarks=remarks)
     if wanted.kind is Kind.SEGMENTATION:
-        drawn, remarks = _segments(said, wanted.said, images)
+        if rows_first:
+            said = [_turned(each, image) for each, image in zip(said, images, strict=True)]
+        drawn, remarks = _segments(said, wanted.said, description.task(metadata, "segmentation"), images)
         return Findings(projections=tuple(images), segments=drawn, remarks=remarks)
-    raise NotProcessed(f"the bundle gives {wanted.kind} of images; of images, segmentations and classes are read")
+    if wanted.kind is Kind.LANDMARKS:
+        return _points(given, wanted, images)
+    raise NotProcessed(f"the bundle gives {wanted.kind} of images; of images, segmentations, boxes, points and classes "
+                       "are read")
+
+
+def _boxes(
+    given: Sequence[Mapping[str, Any]], wanted: Output, metadata: Mapping[str, Any], transforms: Sequence[Any],
+    images: Sequence[Picture],
+) -> Findings:
+    names, written = description.classes_of_boxes(metadata, wanted.said), boxes.convention(transforms)
+    found = [mark for each, image in zip(given, images, strict=True)
+             for mark in marks.of_boxes(_dictionary(each, wanted.name), written, each.get("image"), names, image)]
+    unlikely = sum(mark.certainty is not None and mark.certainty < boxes.LIKELY for mark in found)
+    remarks = (f"{unlikely} of {len(found)} marks have a certainty below 50 %.",) if unlikely else ()
+    return Findings(projections=tuple(images), detections=_numbered(found), remarks=remarks,
+                    looked_for=tuple(dict.fromkeys(term(name).type for name in names.values())))
+
+
+def _points(given: Sequence[Mapping[str, Any]], wanted: Output, images: Sequence[Picture]) -> Findings:
+    found: list[Detection] = []
+    beside: list[str] = []
+    for each, image in zip(given, images, strict=True):
+        on_image, outside = marks.of_points(each[wanted.name], wanted.said, each.get("image"), image)
+        found += on_image
+        beside += outside
+    missing = (f"Outside an image: {', '.join(dict.fromkeys(beside))}.",) if beside else ()
+    searched = tuple(dict.fromkeys([mark.type for mark in found] + [term(name).type for name in beside]))
+    return Findings(projections=tuple(images), detections=_numbered(found), looked_for=searched, remarks=missing)
+
+
+def _dictionary(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    answer = given.get(name)
+    return answer if isinstance(answer, dict) else given
+
+
+def _numbered(found: Sequence[Detection]) -> tuple[Detection, ...]:
+    return tuple(replace(mark, key=f"{mark.key}-{number}") for number, mark in enumerate(found, 1))
 
 
 def _classes(
@@ -105,15 +157,36 @@ def _classes(
     return tuple(found), tuple(remarks)
 
 
+def _turned(answer: Any, image: Picture) -> torch.Tensor:
+    """([channels,] rows, columns) -> (channels, columns, rows). Raises RunFailed for another shape than the image's."""
+    given = np.asarray(answer.detach().cpu() if hasattr(answer, "detach") else answer)
+    # torch counts with few operations in unsigned numbers.
+    values = torch.as_tensor(given.astype(np.int64) if given.dtype.kind in "ui" else given)
+    if tuple(values.shape[-2:]) != image.shape or values.ndim not in (2, 3):
+        raise RunFailed(f"the model's answer has the shape {tuple(values.shape)}, the image has {image.shape}")
+    return values.reshape(-1, *image.shape).transpose(1, 2)
+
+
 def _segments(
-    said: Sequence[torch.Tensor], output: Mapping[str, Any], images: Sequence[Picture]
+    said: Sequence[torch.Tensor], output: Mapping[str, Any], about: str, images: Sequence[Picture]
 ) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
-    """One for each class and image that has it; of an image with several frames, over all of them."""
-    names = description.names(output)
+    """One for each class and image that has it; of an image with several frames, over all of them.
+
+    about: what the bundle's task says that it segments; the one class of a bundle that names none, whatever numbers it
+    tells apart.
+    """
+    names = description.names(output, required=not about)
+    unnamed = not names
+    names = names or {0: "background", 1: about}
     planes: dict[str, list[NDArray[Any]]] = {}
     remarks: dict[str, None] = {}
     for answer, image in zip(said, images, strict=True):
         decided, remarked = answers.decided(answer, names)
+        if unnamed:
+            apart = len(torch.unique(decided[decided > 0]))
+            if apart > 1:
+                remarked = (*remarked, f"The model tells {apart} objects apart; they are shown as one region.")
+            decided = (decided > 0).to(torch.uint8)
         remarks |= dict.fromkeys(remarked)
         planes.setdefault(image.source.sop_instance_uid, []).append(to_source(decided, image))
     framed = {image.source.sop_instance_uid for image in images if image.source.frame_number is not None}

@@ -45,7 +45,7 @@ def to_monai(volume: Volume, *more: Volume) -> MetaTensor:
     grid; all become channels, (channels, columns, rows, slices), as LoadImage makes of a list of files.
     """
     affine = torch.from_numpy(ras_affine(volume))
-    images = [torch.from_numpy(each.voxels.transpose(2, 1, 0).copy()) for each in (volume, *more)]
+    images = [torch.from_numpy(_turned(each.voxels)) for each in (volume, *more)]
     # Without `spatial_ndim` MONAI would take the first axis for channels; pads, flips and zooms would then lie wrongly.
     image = MetaTensor(
         torch.stack(images) if more else images[0], affine=affine, spatial_ndim=3,
@@ -73,7 +73,14 @@ def to_source(labels: torch.Tensor, volume: Volume) -> NDArray[np.integer]:
     elif values.shape[1:] != wanted:
         raise RunFailed(f"the model's answer has the shape {tuple(labels.shape)} and no place: neither that of "
                         "the images nor a grid that could be brought back to them")
-    found: NDArray[np.integer] = values.transpose(0, 3, 2, 1)
+    return np.stack([_turned(each) for each in values])
+
+
+def _turned(values: NDArray[Any]) -> NDArray[Any]:
+    """A copy with its three axes the other way round; row by row, several times faster than numpy's own."""
+    found = np.empty(values.shape[::-1], values.dtype)
+    for row in range(values.shape[1]):
+        found[:, row] = values[:, row].T
     return found
 
 
@@ -90,7 +97,8 @@ def _nearest(values: NDArray[Any], there: Affine, shape: tuple[int, ...]) -> NDA
     if _moved(across, last) < _SAME_PLACE:
         steps = (there[row, axis] * np.arange(shape[axis]) + there[row, 3] for row, axis in enumerate(axes))
         (i, at_i), (j, at_j), (k, at_k) = map(_taken, steps, middle, values.shape[1:], reach)
-        found = values[:, i[:, None, None], j[:, None], k] * (at_i[:, None, None] & at_j[:, None] & at_k)
+        found = values.take(i, 1).take(j, 2).take(k, 3)
+        found[:, ~at_i] = found[:, :, ~at_j] = found[:, :, :, ~at_k] = 0
         return found.transpose(0, *(np.argsort(axes) + 1))
     found = np.empty((len(values), *shape), values.dtype)
     plane = np.indices(shape[1:]).reshape(2, -1)

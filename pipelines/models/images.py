@@ -11,6 +11,7 @@ from monai.transforms.spatial.functional import spatial_resample
 
 from radnode.pipelines.contract import NotProcessed, RunFailed
 from radnode.pipelines.findings import Code, DerivedImage, Findings
+from radnode.pipelines.models.displacement import DEFORMED
 from radnode.pipelines.models.grids import ras_affine
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.geometry import Volume
 
-_HOUNSFIELD, _NO_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit"), Code("1", "UCUM", "no units")
-_DEFORMED = Code("125027", "DCM", "Deformed for Registration")
+HOUNSFIELD, NO_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit"), Code("1", "UCUM", "no units")
 _SLICED = ("CT", "MR")
 
 
@@ -50,8 +50,8 @@ def derived(answer: torch.Tensor, said: Mapping[str, Any], about: str, modality:
     warped = "registration" in about.lower()
     hounsfield = modality == "CT" and str(said.get("format", "")).lower() == "hounsfield"
     image = DerivedImage(
-        key="image", label=" ".join(about.split())[:40], values=values, method=_DEFORMED if warped else None,
-        unit=_HOUNSFIELD if hounsfield else _NO_UNIT, derivation=f"{' '.join(about.split())[:200]}.",
+        key="image", label=" ".join(about.split())[:40], values=values, method=DEFORMED if warped else None,
+        unit=HOUNSFIELD if hounsfield else NO_UNIT, derivation=f"{' '.join(about.split())[:200]}.",
     )
     units = () if hounsfield or modality != "CT" else (
         "The numbers of the derived image are the model's own, no Hounsfield units.",)

@@ -5,6 +5,7 @@
     classification  a probability for each class        classes.classification
     landmarks       points, or a heat map for each      points.landmarks
     image           an image made of the images         images.derived
+    displacement    where each point lies in another    displacement.moved
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from monai.transforms.post.dictionary import Invertd
+
 from radnode.pipelines.contract import NotProcessed, RunFailed
-from radnode.pipelines.models import answers, boxes, classes, description, images, points
+from radnode.pipelines.models import answers, boxes, classes, description, displacement, images, points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +34,7 @@ class Kind(StrEnum):
     CLASSIFICATION = "classification"
     LANDMARKS = "landmarks"
     IMAGE = "image"
+    DISPLACEMENT = "displacement"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +47,16 @@ class Output:
 
 
 def output(metadata: Mapping[str, Any], bundle: str, modality: str) -> Output:
-    """The first answer of a kind that is read, of images of that modality.
+    """The first answer of a kind that is read, of images of that modality; of several, a displacement field.
 
     Raises NotProcessed, naming what the bundle gives instead.
     """
     outputs = description.outputs(metadata)
-    for name, said in outputs.items():
+    # Of a field and the image that it moved, the field: the image has the network's numbers, not the scanner's.
+    fields_first = sorted(outputs.items(), key=lambda each: kind_of(each[1]) is not Kind.DISPLACEMENT)
+    for name, said in fields_first:
         if (kind := kind_of(said)) is not None:
-            if kind is Kind.IMAGE:
+            if kind in (Kind.IMAGE, Kind.DISPLACEMENT):
                 images.check_modality(said, modality)
             return Output(name=name, kind=kind, said=said)
     given = ", ".join(f"{each.get('type')}/{each.get('format')}" for each in outputs.values()) or "nothing it names"
@@ -64,6 +70,8 @@ def kind_of(said: Mapping[str, Any]) -> Kind | None:
     """
     kind, form = str(said.get("type", "")).lower(), str(said.get("format", "")).lower()
     shape = said.get("spatial_shape") or []
+    if form.replace(" ", "_") in displacement.FORMATS:
+        return Kind.DISPLACEMENT
     if kind == "object" or form in ("boxes", "detection", "detections"):
         return Kind.DETECTION
     if form in ("points", "landmarks", "heatmap", "heatmaps"):
@@ -79,11 +87,12 @@ def kind_of(said: Mapping[str, Any]) -> Kind | None:
 
 def findings(
     given: Mapping[str, Any], wanted: Output, metadata: Mapping[str, Any], transforms: Sequence[Any], modality: str,
-    volume: Volume,
+    volume: Volume, *, moving: Volume | None = None,
 ) -> Findings:
     """What the evaluator gave for one study of that modality, as findings.
 
-    transforms: the bundle's own postprocessing, which says in what coordinates boxes come. Raises RunFailed.
+    transforms: the bundle's own postprocessing, which says in what coordinates boxes come. moving: of a registration,
+    the image that is moved, on the grid of `volume`. Raises RunFailed.
     """
     answer = given.get(wanted.name)
     if wanted.kind is Kind.DETECTION:
@@ -97,7 +106,22 @@ def findings(
         return classes.classification(answer, wanted.said, about, volume)
     if wanted.kind is Kind.LANDMARKS:
         return points.landmarks(answer, wanted.said, given.get("image"), volume)
+    if wanted.kind is Kind.DISPLACEMENT:
+        return displacement.moved(
+            answer, wanted.said, given.get("image"), moving=_check_field(wanted, transforms, moving), fixed=volume,
+            unit=images.HOUNSFIELD if modality == "CT" else images.NO_UNIT)
     if wanted.kind is Kind.IMAGE:
         about = str(metadata.get("task") or metadata.get("name") or "Image made by a model")
         return images.derived(answer, wanted.said, about, modality, volume)
     return answers.segments(answer, wanted.said, volume)
+
+
+def _check_field(wanted: Output, transforms: Sequence[Any], moving: Volume | None) -> Volume:
+    """The image that is moved, where it is known and the field is as the network gave it. Raises RunFailed."""
+    if moving is None:
+        raise RunFailed("the bundle gives a displacement field and does not say which of its inputs is moved; name "
+                        "them 'fixed …' and 'moving …' in channel_def")
+    if any(isinstance(each, Invertd) and wanted.name in each.keys for each in transforms):
+        raise RunFailed("the bundle brings its displacement field back by Invertd, which moves vectors without turning "
+                        "them; the field is read as the network gave it")
+    return moving

@@ -17,6 +17,7 @@ from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.models import answers, nnunet_folder
 from radnode.pipelines.models.finite import finite
 from radnode.pipelines.models.model_file import Input
+from radnode.pipelines.models.naming import naming
 from radnode.pipelines.models.preparing import prepare
 from radnode.pipelines.models.store import StoreError
 from radnode.pipelines.models.weights import tensors_and_arrays_only
@@ -52,10 +53,8 @@ class NnunetPipeline:
 
     def load(self, device: str) -> None:
         """Load its networks on that device, as the first run would. Raises RunFailed."""
-        try:
+        with naming(self._folder):
             self._opened = _open(self._folder, device)
-        except (RunFailed, StoreError) as error:
-            raise RunFailed(f"model {self._folder.name}: {error}") from error
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises RunFailed, naming the model and what is wrong with it."""
@@ -63,10 +62,8 @@ class NnunetPipeline:
             context.stage("loading")
             self.load(context.device)
         context.stage("running nnU-Net")
-        try:
+        with naming(self._folder):
             return _run(self._opened, images, self._said.input or Input())
-        except RunFailed as error:
-            raise RunFailed(f"model {self._folder.name}: {error}") from error
 
 
 def _run(opened: _Opened | None, images: StudyImages, said: Input) -> Findings:

@@ -6,10 +6,9 @@ plans.json says them. Without it only a folder whose plans turn every image to R
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from radnode.pipelines.models import model_file
+from radnode.pipelines.models import json_file, model_file
 from radnode.pipelines.models.model_file import Input, ModelFile
 from radnode.pipelines.models.store import StoreError
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 PLANS, DATASET, CHECKPOINT = "plans.json", "dataset.json", "checkpoint_final.pth"
 _TURNS_TO_RAS = "NibabelIOWithReorient"
 _MR = ("mr", "mri", "t1", "t1w", "t1c", "t1ce", "t1gd", "t2", "t2w", "flair", "adc", "dwi", "pd")
-_LARGEST = 16 * 1024 * 1024
 
 
 def is_results(folder: Path) -> bool:
@@ -61,14 +59,5 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def content(folder: Path, name: str) -> dict[str, Any]:
     """A JSON file of the folder. Raises StoreError."""
-    path = folder / name
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise StoreError(f"{folder.name}: {name} is larger than {_LARGEST >> 20} MiB")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{folder.name}: {name} cannot be read ({type(error).__name__}); bring the whole results "
-                         "folder of nnU-Net: plans.json, dataset.json, fold_X") from error
-    if not isinstance(found, dict):
-        raise StoreError(f"{folder.name}: {name} holds no names and values")
-    return found
+    cure = "bring the whole results folder of nnU-Net: plans.json, dataset.json, fold_X"
+    return json_file.read(folder, name, cure=cure)

@@ -52,6 +52,10 @@ class OwnModules:
             for name in lent:
                 delattr(np, name)
 
+    def has(self, thing: type) -> bool:
+        """Whether a class is one of the bundle's own."""
+        return thing.__module__.partition(".")[0] in self._names
+
     def _take(self) -> dict[str, ModuleType]:
         found = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in self._names}
         for name in found:

@@ -46,7 +46,7 @@ def landmarks(answer: Any, said: Mapping[str, Any], image: Any, volume: Volume) 
     names = _names(said, values, heat=heat)
     found: list[Detection] = []
     beside: list[str] = []
-    for name, index, certainty in _peaks(values, names) if heat else _points(values, names, volume):
+    for name, index, certainty in peaks(values, names) if heat else _points(values, names, volume):
         point = (affine[:3, :3] @ index + affine[:3, 3]) * _RAS_TO_LPS
         inside = to_index(volume.affine, point[np.newaxis])[0]
         if ((inside < -0.5) | (inside > np.array(volume.voxels.shape) - 0.5)).any():
@@ -64,7 +64,11 @@ def landmarks(answer: Any, said: Mapping[str, Any], image: Any, volume: Volume) 
 
 def _names(said: Mapping[str, Any], values: NDArray[np.float64], *, heat: bool) -> list[str]:
     """Of the landmarks, in their order. Names of axes name no landmark; then they have numbers."""
-    count = values.shape[0] if heat else _count(values, said)
+    return names_of(said, values.shape[0] if heat else _count(values, said))
+
+
+def names_of(said: Mapping[str, Any], count: int) -> list[str]:
+    """What so many landmarks are called. Raises RunFailed where the bundle announces another number of them."""
     named = [name for _, name in sorted(description.names(said, required=False).items())]
     if named and not all("dimension" in name.lower() for name in named):
         if len(named) != count:
@@ -98,9 +102,10 @@ def _points(
                 yield name, np.array([*point, number]), None
 
 
-def _peaks(
+def peaks(
     values: NDArray[np.float64], names: list[str]
 ) -> Iterator[tuple[str, NDArray[np.float64], float | None]]:
+    """(name, index of the highest value, that value if it is a share); none for a map that is faint everywhere."""
     for name, heat in zip(names, values, strict=True):
         peak = float(heat.max())
         scaled = float(heat.min()) >= 0 and peak <= 1

@@ -8,6 +8,7 @@ that: a changed file). Reading the store runs no code of a model.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 PINS = "models.json"
+_ADDING = ".adding-"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 FIRST_SERIES_NUMBER, SERIES_NUMBERS_EACH = 20_000, 20
 MOST_BYTES = 20 * 1024**3
@@ -116,10 +119,13 @@ def add(
     """Take a folder or a zip file into the store and pin it. A folder that already lies in the store stays there.
 
     sha256: of a zip file's bytes, or :func:`digest` of a folder; compared before anything is kept. examine: is given
-    the model's folder before it is kept, and raises StoreError for one that cannot be used. Raises StoreError.
+    the model's folder before it is kept, may write into it, and raises StoreError for one that cannot be used. Raises
+    StoreError.
     """
     try:
-        return _add(store, source, name, sha256, examine)
+        store.mkdir(parents=True, exist_ok=True)
+        with _alone(store):
+            return _add(store, source, name, sha256, examine)
     except shutil.Error as error:  # of several files; each entry is (source, target, why)
         raise StoreError(f"{error.args[0][0][0]} cannot be read ({error.args[0][0][2]}); nothing was added") from error
     except OSError as error:
@@ -134,17 +140,24 @@ def _add(store: Path, source: Path, name: str, sha256: str | None, examine: Call
     known = dict(pins(store))
     if name in known:
         raise StoreError(f"a model {name} is there already; `radnode models remove {name}` first")
-    store.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=store, prefix=".adding-") as temporary:
+    for rest in store.glob(f"{_ADDING}*"):  # of one that was killed: nobody else is at work here
+        shutil.rmtree(rest)
+    with tempfile.TemporaryDirectory(dir=store, prefix=_ADDING) as temporary:
         folder = _brought(source, Path(temporary) / name, sha256)
         examine(folder)
         found = digest(folder)
         inside = source.is_dir() and source.resolve().parent == store.resolve()
+        if inside and digest(source) != found:
+            raise StoreError(f"{source} lies in the store already and is pinned as it is; change its files there, or "
+                             "add it from elsewhere")
         target = source.resolve() if inside else store / name
-        if not inside:
+        if not inside and not _is_rest_of(target, found, known):
             if target.exists():
                 raise StoreError(f"{target} is in the way: pin it with `radnode models add {target}`, or remove it")
+            for path in (*_files(folder), folder):
+                _sync(path)
             folder.rename(target)
+            _sync(store)
     taken = {pin.series_number for pin in known.values()}
     number = next(n for n in range(FIRST_SERIES_NUMBER, 2**31, SERIES_NUMBERS_EACH) if n not in taken)
     pin = Pin(name=name, folder=target.name, sha256=found, series_number=number)
@@ -154,12 +167,42 @@ def _add(store: Path, source: Path, name: str, sha256: str | None, examine: Call
 
 def remove(store: Path, name: str) -> None:
     """Unpin a model and delete its folder. Raises StoreError for an unknown name."""
-    known = dict(pins(store))
-    if name not in known:
-        raise StoreError(f"no model {name}; there are {', '.join(sorted(known)) or 'none'}")
-    pin = known.pop(name)
-    _write(store, known)
-    shutil.rmtree(store / pin.folder, ignore_errors=True)
+    if not store.is_dir():
+        raise StoreError(f"no model {name}; there are none")
+    with _alone(store):
+        known = dict(pins(store))
+        if name not in known:
+            raise StoreError(f"no model {name}; there are {', '.join(sorted(known)) or 'none'}")
+        pin = known.pop(name)
+        _write(store, known)
+        shutil.rmtree(store / pin.folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """Within, no other process changes the store; a process that dies lets go. Raises StoreError if one is at work."""
+    folder = os.open(store, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise StoreError(f"another command adds or removes a model in {store}; nothing was changed; try again when it "
+                         "has ended") from error
+    finally:
+        os.close(folder)
+
+
+def _is_rest_of(target: Path, sha256: str, known: Mapping[str, Pin]) -> bool:
+    """Whether this very model lies there already, from an `add` that ended before it was pinned."""
+    return target.is_dir() and target.name not in {pin.folder for pin in known.values()} and digest(target) == sha256
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _brought(source: Path, target: Path, sha256: str | None) -> Path:
@@ -217,3 +260,4 @@ def _write(store: Path, known: Mapping[str, Pin]) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(store / PINS)
+    _sync(store)

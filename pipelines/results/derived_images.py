@@ -82,7 +82,8 @@ def _instance(writing: Writing, image: DerivedImage, scale: Scale, index: int) -
     result.AcquisitionNumber = ""
     result.PatientPosition, result.Laterality = source.first.get("PatientPosition", ""), ""
     result.BurnedInAnnotation, result.LossyImageCompression = "NO", "00"
-    _of_the_modality(result, modality, source.first)
+    # What was deformed is another series: the sequence of the one it lies on would be said of it wrongly.
+    _of_the_modality(result, modality, Dataset() if image.method is not None else source.first)
     _geometry(result, writing, index)
     item = reference(frame.sop_class_uid, frame.sop_instance_uid, frame.frame_number)
     item.PurposeOfReferenceCodeSequence = [concept(SOURCE)]

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.results.contours import outlines
 from radnode.pipelines.results.decoding import planes, read_frames
-from radnode.pipelines.results.overlay import NOTICE
+from radnode.pipelines.results.overlay import draw_bar, legend
 from radnode.pipelines.results.secondary_capture import as_seen, in_grey_or_colour, opposite, scale_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Colour = tuple[int, int, int]
 
-_INK, _PAPER, _FOOT = (235, 235, 235), (12, 12, 12), 34
+_INK, _PAPER = (235, 235, 235), (12, 12, 12)
 
 
 def flat_overlay_png(
@@ -48,7 +48,13 @@ def flat_overlay_png(
         raise RunFailed("the image that the segmentation lies on is not in the folder")
     across, down = scale_of(image.shape, image.spacing_mm or (1.0, 1.0))
     size = round(image.shape[1] * across), round(image.shape[0] * down)
-    sheet = Image.new("RGB", (size[0], size[1] + _FOOT), _PAPER)
+    labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in segmentation.SegmentSequence}
+    named = {labels[number]: colours[number] for number, _ in drawn[largest]}
+    frame = f"frame {largest[1]}" if largest[1] is not None else ""
+    foot = legend(list(named.items()), " ".join(word for word in (image.laterality, image.view, frame) if word),
+                  size[0])
+    sheet = Image.new("RGB", (size[0], size[1] + foot.height), _PAPER)
+    sheet.paste(foot, (0, size[1]))
     seen = Image.fromarray(in_grey_or_colour(as_seen(image))[0]).convert("RGB")
     sheet.paste(seen.resize(size, Image.Resampling.BILINEAR), (0, 0))
     draw = ImageDraw.Draw(sheet)
@@ -63,10 +69,7 @@ def flat_overlay_png(
         (bottom, (size[0] // 2, size[1] - 8), "mb"), (opposite(bottom), (size[0] // 2, 8), "mt"),
     ):
         draw.text(place, text, fill=_INK, font=font, anchor=anchor, stroke_width=2, stroke_fill=_PAPER)
-    labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in segmentation.SegmentSequence}
-    said = ", ".join(dict.fromkeys(labels[number] for number, _ in drawn[largest]))
-    frame = f", frame {largest[1]}" if largest[1] is not None else ""
-    view = " ".join(word for word in (image.laterality, image.view) if word)
-    draw.text((10, size[1] + 8), f"{view} {said}{frame}".strip(), fill=_INK, font=ImageFont.load_default(14))
-    draw.text((size[0] - 10, size[1] + 8), NOTICE, fill=_INK, font=ImageFont.load_default(14), anchor="ra")
+    if spacing := image.spacing_in_patient_mm or image.spacing_mm:
+        of = "mm" if image.spacing_in_patient_mm else "mm at the detector"
+        draw_bar(draw, (10, size[1] - 12), across / spacing[1], size[0] / 4, of)
     sheet.save(target, format="PNG")

@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.encaps import encapsulate
 from rle.rle import encode_frame
 
-from radnode.pipelines.findings import Code
+from radnode.pipelines.findings import Code, values_present
 from radnode.pipelines.results import explicit_vr as vr
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def slices_of(segments: Sequence[Segment]) -> list[NDArray[np.intp]]:
             found.append(np.flatnonzero(segment.voxels.reshape(len(segment.voxels), -1).any(axis=1)))
             continue
         if id(segment.voxels) not in present:
-            present[id(segment.voxels)] = _labels_present(segment.voxels)
+            present[id(segment.voxels)] = values_present(segment.voxels)
         found.append(np.flatnonzero(present[id(segment.voxels)][:, segment.value]))
     return found
 
@@ -194,12 +194,6 @@ def _tables(
                 table[segment.value] = number
         tables.append((labels, table))
     return tables
-
-
-def _labels_present(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """bool (slices, values)."""
-    values = int(labels.max()) + 1
-    return np.array([np.bincount(plane.ravel(), minlength=values) > 0 for plane in labels])
 
 
 def _bits(planes: Sequence[NDArray[np.bool_]]) -> bytes:

@@ -8,7 +8,7 @@ are refused, both by name: nothing is guessed.
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -249,7 +249,7 @@ def _best(wanted: Input, fits: Sequence[_Fit], judged: Sequence[Judged]) -> Choi
 
 def _with_size(fit: _Fit, largest: float) -> _Fit:
     small = fit.stack.outline is not None and fit.stack.outline.volume_mm3 < largest / 2
-    return _Fit(stack=fit.stack, reasons=fit.reasons, rank=(*fit.rank[:3], small), spacing_mm=fit.spacing_mm)
+    return replace(fit, rank=(*fit.rank[:3], small))
 
 
 def _why_worse(fit: _Fit, best: _Fit) -> str:
@@ -266,8 +266,8 @@ def _apart(choices: Sequence[Choice]) -> list[Choice]:
     for each in choices:
         other = next((one for one in found if one.stack is not None and one.stack is not each.stack
                       and each.stack is not None and _same(one.stack, each.stack)), None)
-        found.append(each if other is None else _refused(
-            each, f"input {each.name} ({each.wanted}) is not clear: {other.reason} is the best for {other.name} too"))
+        found.append(each if other is None else replace(each, stack=None, reason=(
+            f"input {each.name} ({each.wanted}) is not clear: {other.reason} is the best for {other.name} too")))
     return found
 
 
@@ -282,14 +282,10 @@ def _in_time(choices: Sequence[Choice], inputs: Sequence[Input]) -> tuple[Choice
         if one is not None and other is not None and "" not in (_acquired(one), _acquired(other)) and (
             _acquired(one) >= _acquired(other)
         ):
-            found[later] = _refused(found[later], (
+            found[later] = replace(found[later], stack=None, reason=(
                 f"input {inputs[later].name} is not clear: {_called(other)} was not acquired after {_called(one)}, "
                 f"which is taken for {inputs[earlier].name}"))
     return tuple(found)
-
-
-def _refused(choice: Choice, reason: str) -> Choice:
-    return Choice(name=choice.name, wanted=choice.wanted, stack=None, reason=reason, judged=choice.judged)
 
 
 def _same(one: Stack, other: Stack) -> bool:

@@ -117,7 +117,7 @@ def content_of(word: str, modality: str) -> Content | None:
     said = named(word)
     if modality == "CT":
         if len(said.phases) == 1:
-            return {"ARTERIAL": Content.ARTERIAL, "VENOUS": Content.VENOUS, "DELAYED": Content.DELAYED}[said.phases[0]]
+            return Content[said.phases[0]]
         return Content.NATIVE if said.contrast == (False,) and not said.phases else None
     if modality != "MR" or len(said.weightings) != 1:
         return None
@@ -135,12 +135,14 @@ def evidence(header: Header, wanted: Content, modality: str, *, agent_tells: boo
     """
     name = name_of(header)
     said = named(name)
-    if "LOCALISER" in said.others and wanted not in (Content.ADC,):
+    if "LOCALISER" in said.others and wanted is not Content.ADC:
         raise Unfit(f"its name says that it is a localiser or a calibration ({name})")
     if modality == "PT":
         return _of_pet(header)
     if "MADE" in said.others:
         raise Unfit(f"its name says that it was made of other images ({name})")
+    if wanted in (Content.SUV, Content.ACTIVITY):
+        raise Unfit(f"{wanted.value} is nothing that {modality} shows")
     if wanted is Content.ANY:
         return Evidence(certain=True)
     if wanted in (Content.NATIVE, *_DELAYS):
@@ -236,8 +238,7 @@ def _of_weighting(
     if kinds and weighting not in kinds and not (weighting == "FLAIR" and times == "FLAIR" and kinds == {"T2"}):
         raise Unfit(f"its name says {' and '.join(said.weightings)} ({name})")
     if times and times != weighting and not (kinds == {"FLAIR"} == {weighting} and times == "T2"):
-        raise Unfit(f"its times ({_times(header)}) say {times}"
-                                f"{f', its name {weighting}' if kinds else ''}")
+        raise Unfit(f"its times ({_times(header)}) say {times}{f', its name {weighting}' if kinds else ''}")
     if len(kinds) > 1 and times != weighting:
         raise Unfit(f"its name says {' and '.join(said.weightings)}, and its times do not decide ({name})")
     if not kinds and not times:

@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 _SEPARATORS = (
     "AcquisitionNumber",
     "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "StackID",
     "ConvolutionKernel",
     "SliceThickness",
     "AcquisitionDateTime",
     "AcquisitionTime",
 )
+# What makes other images of the same anatomy: which of them a pipeline wants, nobody but its author knows.
+_CONTENTS = ("EffectiveEchoTime", "EchoTime", "DiffusionBValue", "InversionTime", "InversionTimes", "FrameType",
+             "ImageType", "ComplexImageComponent", "NominalCardiacTriggerDelayTime", "TriggerTime")
 
 
 def drop_copies(ordered: Sequence[Slice], excluded: dict[str, str]) -> list[Slice]:
@@ -62,10 +67,17 @@ def one_stack(ordered: Sequence[Slice], excluded: dict[str, str], notes: list[st
         place = float(along_normal(ordered)[ordered.index(groups[0][0])])
         raise NotProcessed(
             f"several different images lie at the same place ({len(groups)} places, the first at "
-            f"{place:.2f} mm along the stack normal) and no attribute tells them apart; send one stack per "
-            "series"
+            f"{place:.2f} mm along the stack normal){_how_they_differ(groups[0])}; send one stack per series"
         )
     return list(ordered)
+
+
+def _how_they_differ(group: Sequence[Slice]) -> str:
+    for keyword in _CONTENTS:
+        values = {each.text(keyword) for each in group}
+        if len(values) > 1:
+            return f" that differ in {keyword} ({', '.join(value or 'absent' for value in sorted(values))})"
+    return " and no attribute tells them apart"
 
 
 def _looks_interleaved(ordered: Sequence[Slice]) -> bool:
@@ -89,8 +101,9 @@ def _choose(
     """The stack with most slices; of equals the one with the lowest value."""
     order = sorted(stacks, key=lambda value: (-len(stacks[value]), len(value), value))
     chosen = order[0]
+    read = {each.instance.sop_instance_uid for each in stacks[chosen]}
     for value in order[1:]:
-        for each in stacks[value]:
+        for each in (each for each in stacks[value] if each.instance.sop_instance_uid not in read):
             excluded[each.instance.sop_instance_uid] = (
                 f"it belongs to another stack of the series ({keyword} {value or 'absent'})"
             )

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydicom.uid import UID, CTImageStorage, MRImageStorage
+from pydicom.uid import UID, CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage
 
-from radnode.pipelines.sources.headers import MULTI_FRAME, numbers
+from radnode.pipelines.sources.headers import ENHANCED, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydicom import Dataset
 
-SOP_CLASSES = {"CT": {CTImageStorage, *MULTI_FRAME}, "MR": {MRImageStorage}}
+SOP_CLASSES = {"CT": {CTImageStorage, *ENHANCED["CT"]}, "MR": {MRImageStorage, *ENHANCED["MR"]},
+               "PT": {PositronEmissionTomographyImageStorage}}
 
 # Image Type (0008,0008) as scanners write it; PS3.3 C.8.2.1.1.1 defines only the first three values.
 _LOCALISERS = ("LOCALIZER", "SCOUT", "TOPOGRAM", "CT_SOM5 TOP", "CT_SOM7 TOP", "CT_SOM8 TOP")

@@ -1,6 +1,6 @@
 """What a header says about where its slices lie, parsed once; single-frame and enhanced multi-frame alike.
 
-Enhanced CT keeps in functional groups (PS3.3 C.7.6.16) what a single-frame image has at its top level.
+Enhanced CT and MR keep in functional groups (PS3.3 C.7.6.16) what a single-frame image has at its top level.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ import pydicom
 from pydicom.datadict import keyword_for_tag
 from pydicom.filereader import read_partial
 from pydicom.tag import Tag
-from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
+from pydicom.uid import (
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+)
 
 from radnode.pipelines.contract import IncompleteInput, NotProcessed
 from radnode.pipelines.sources.tag_order import UntilPixels
@@ -27,7 +32,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-MULTI_FRAME = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
+ENHANCED = {
+    "CT": frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}),
+    "MR": frozenset({EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage}),
+}
+MULTI_FRAME = frozenset().union(*ENHANCED.values())
 
 # PS3.3 C.7.6.2.1.1 wants unit, orthogonal direction cosines; scanners round them.
 _ROUNDED, _REPAIRABLE = 1e-4, 1e-2

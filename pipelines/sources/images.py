@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from radnode.pipelines.contract import Manifest
     from radnode.pipelines.sources.projections import ImageSelection, SelectedImage
 
-# A grey pixel as float32, as uint8 and its validity; a colour pixel.
-_BYTES = {1: 6, 3: 3}
+_GREY_BYTES, _COLOUR_BYTES = 6, 3
+"""Of a pixel: as float32, as uint8 and its validity; red, green and blue."""
 _NO_WINDOW = "Some images have no window; they were shown from their darkest to their brightest pixel."
 # PS3.16 CID 4014: what ViewPosition spells as text.
 _VIEWS = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
@@ -48,10 +48,8 @@ def read_projections(selection: ImageSelection, manifest: Manifest) -> StudyImag
     Raises IncompleteInput, naming the instance, for one that does not decode; NotProcessed for what is too much at
     once, has no usable values, or shows nothing at all.
     """
-    if manifest.reads == "colour":
-        wanted = 3 * sum(_pixels(each) for each in selection.images)
-    else:
-        wanted = _BYTES[1] * sum(_pixels(each) for each in selection.images)
+    each_bytes = _COLOUR_BYTES if manifest.reads == "colour" else _GREY_BYTES
+    wanted = each_bytes * sum(_pixels(each) for each in selection.images)
     if wanted > VOLUME_BUDGET_BYTES:
         frames = sum(len(each.frames) for each in selection.images)
         raise NotProcessed(f"{frames} images or frames with {wanted >> 20} MiB of pixels are more than is read at once "

@@ -197,4 +197,4 @@ def _written(value: Any) -> str:
         return ""
     if hasattr(value, "__iter__") and not isinstance(value, str):
         return "\\".join(str(each) for each in value)
-    return str(value).strip() if isinstance(value, str) else f"{value:g}"
+    return str(value).strip() if isinstance(value, str) else f"{value:.12g}"

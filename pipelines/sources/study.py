@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from radnode.pipelines.contract import IncompleteInput, NotProcessed, StudyImages
+from radnode.pipelines.inputs import Content
 from radnode.pipelines.sources import alignment
 from radnode.pipelines.sources.choice import Series, choose, refusal
 from radnode.pipelines.sources.select import select_stack
+from radnode.pipelines.sources.uptake import check_activity, suvbw_factor
 from radnode.pipelines.sources.volume import read_images
 
 if TYPE_CHECKING:
@@ -71,12 +73,12 @@ def read_study(selection: StudySelection, manifest: Manifest) -> StudyImages:
     or that do not reach over enough of the reference.
     """
     reference, *others = manifest.inputs
-    images = read_images(selection.selections[reference.name], reference.modality)
+    images = _read(reference, selection.selections[reference.name])
     notes = [f"Read as {name}: {said}." for name, said in selection.names.items()]
     notes += images.notes
     found = {}
     for wanted in others:
-        read = read_images(selection.selections[wanted.name], wanted.modality)
+        read = _read(wanted, selection.selections[wanted.name])
         found[wanted.name], said = _onto(images.volume, read.volume, wanted, manifest)
         notes += [f"{wanted.name}: {note}" for note in read.notes] + ([said] if said else [])
     return replace(images, excluded=selection.excluded, notes=tuple(dict.fromkeys(notes)), others=found)
@@ -89,6 +91,21 @@ def _stack(wanted: Input, instances: Sequence[SourceInstance], manifest: Manifes
         raise IncompleteInput(f"input {wanted.name}: {error}") from error
     except NotProcessed as error:
         raise NotProcessed(f"input {wanted.name}: {error}") from error
+
+
+def _read(wanted: Input, selection: Selection) -> StudyImages:
+    """One input, PET in the unit that is wanted of it. Raises NotProcessed where that unit cannot be had."""
+    headers = [each.instance.dataset for each in selection.slices]
+    try:
+        factor, said = suvbw_factor(headers) if wanted.content is Content.SUV else (1.0, "")
+        if wanted.content is Content.ACTIVITY:
+            check_activity(headers)
+    except NotProcessed as error:
+        raise NotProcessed(f"input {wanted.name}: {error}") from error
+    images = read_images(selection, wanted.modality)
+    if factor != 1.0:
+        images = replace(images, volume=replace(images.volume, voxels=images.volume.voxels * np.float32(factor)))
+    return replace(images, notes=(*images.notes, said)) if said else images
 
 
 def _onto(reference: Volume, volume: Volume, wanted: Input, manifest: Manifest) -> tuple[Volume, str]:

@@ -97,6 +97,8 @@ def _modality(each: Slice) -> str:
 def _rescale(each: Slice) -> tuple[float, float]:
     """Slope and intercept to modality units (PS3.3 C.11.1). Hounsfield units are never assumed."""
     uid = each.instance.sop_instance_uid
+    if _modality(each) == "PT" and (each.rescale is None or each.rescale[0] <= 0):
+        raise NotProcessed(f"instance {uid} has no usable Rescale Slope: each image of PET has a scale of its own")
     if _modality(each) != "CT":
         return each.rescale or (1.0, 0.0)
     if each.rescale is None or each.rescale[0] == 0:

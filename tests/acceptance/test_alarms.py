@@ -63,9 +63,9 @@ def test_silence_and_a_dead_mail_server_are_told_within_a_minute_while_images_ar
     assert "silence:CT2: no images from CT2" in said.stdout
     assert "-> look whether the source is on" in said.stdout
 
-    write_chest(tmp_path / "ct", slices=5)
+    write_chest(tmp_path / "ct", slices=10)
     dcmtk.dcmsend(node.port, tmp_path / "ct", called=node.ae_title)
-    node.wait_for_states(NOT_ROUTED=5)
+    node.wait_for_states(NOT_ROUTED=10)
 
     node.write_config(node.config.read_text().replace("every: 2 s", "every: 1 h"))
     eventually(lambda: "silence:CT2" not in _names(node), within=NOTICED, why=node.log)

@@ -9,19 +9,18 @@ import pytest
 from support import dcmtk
 from support.chest import write_chest
 from support.network import free_port
-from support.node import archive, modality
+from support.node import NodeProcess, archive, modality
 from support.orthanc import Target
-from support.pacs import Attempt, Cut, Fault, Refuse
+from support.pacs import Attempt, Cut, Fault, Refuse, StandInPacs
 from support.published import with_uids
 from support.waiting import eventually, stays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from support.node import NodeProcess
+    from support.chest import Series
     from support.orthanc import Orthanc
-    from support.pacs import StandInPacs
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -87,53 +86,61 @@ def test_a_compressed_abdomen_from_orthanc_gets_an_honest_answer(
     assert "FAILED" not in node.states()
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProcess, StandInPacs]]:
+    """A node and its PACS, for sentences about one study each."""
+    folder = tmp_path_factory.mktemp("site") / "node"
+    with StandInPacs() as pacs, NodeProcess(folder, peers=[archive(pacs.port), modality()]) as node:
+        yield node, pacs
+
+
 @pytest.mark.parametrize("sender", [dcmtk.storescu, dcmtk.dcmsend], ids=["storescu", "dcmsend"])
 def test_a_study_from_dcmtk_is_answered_with_one_seg_and_one_report(
-    start_node: Callable[..., NodeProcess],
-    pacs: StandInPacs,
-    tmp_path: Path,
-    sender: Callable[..., object],
+    site: tuple[NodeProcess, StandInPacs], tmp_path: Path, sender: Callable[..., object]
 ) -> None:
-    node = start_node(peers=[archive(pacs.port), modality()])
-    series = write_chest(tmp_path / "ct")
+    node, pacs = site
+    series = write_chest(tmp_path / "ct", name=str(tmp_path))
+    before = node.states().get("PROCESSED", 0)
     assert dcmtk.echoscu(node.port, called=node.ae_title).returncode == 0
 
     sender(node.port, tmp_path / "ct", called=node.ae_title)
 
-    node.wait_for_states(PROCESSED=len(series.files), within=120)
-    eventually(lambda: len(pacs.stored()) == 2, why=lambda: f"two results\n{node.log()}")
-    assert sorted(result.Modality for result in pacs.stored()) == ["SEG", "SR"]
-    assert {result.StudyInstanceUID for result in pacs.stored()} == {series.study_instance_uid}
+    node.wait_for_states(PROCESSED=before + len(series.files), within=120)
+    results = _results(node, pacs, series)
+    assert sorted(result.Modality for result in results) == ["SEG", "SR"]
     assert {attempt.calling_ae for attempt in pacs.attempts} == {node.ae_title}
 
 
 @pytest.mark.catalogue("U6", "U10")
 def test_what_is_sent_again_is_counted_and_triggers_nothing(
-    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+    site: tuple[NodeProcess, StandInPacs], tmp_path: Path
 ) -> None:
-    node = start_node(peers=[archive(pacs.port), modality()])
-    series = write_chest(tmp_path / "ct")
+    node, pacs = site
+    series = write_chest(tmp_path / "ct", name="again")
+    before = node.ledger()
     dcmtk.dcmsend(node.port, tmp_path / "ct", called=node.ae_title)
-    eventually(lambda: len(pacs.stored()) == 2, within=120, why=lambda: f"two results\n{node.log()}")
+    _results(node, pacs, series)
+    attempts = len(pacs.attempts)
 
     dcmtk.dcmsend(node.port, tmp_path / "ct", called=node.ae_title)
 
-    assert node.ledger()["receptions"] == 2 * len(series.files)
-    assert node.ledger()["acknowledged"] == len(series.files)
-    stays(lambda: len(node.jobs()) == 1 and len(pacs.attempts) == 2, during=4)
+    assert node.ledger()["receptions"] == before["receptions"] + 2 * len(series.files)
+    assert node.ledger()["acknowledged"] == before["acknowledged"] + len(series.files)
+    stays(lambda: len(node.jobs_of(series.series_instance_uid)) == 1 and len(pacs.attempts) == attempts, during=4)
 
 
 @pytest.mark.catalogue("A1")
 def test_an_unknown_caller_is_refused_and_nothing_is_kept(
-    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
+    site: tuple[NodeProcess, StandInPacs], tmp_path: Path
 ) -> None:
-    node = start_node(peers=[archive(pacs.port), modality()])
-    write_chest(tmp_path / "ct", slices=2)
+    node, _ = site
+    before = node.ledger()
+    write_chest(tmp_path / "ct", name="stranger", slices=2)
     refused = dcmtk.storescu(
         node.port, tmp_path / "ct", called=node.ae_title, calling="STRANGER", check=False
     )
     assert refused.returncode != 0
-    assert node.ledger()["acknowledged"] == 0
+    assert node.ledger() == before
 
 
 @pytest.mark.catalogue("R1")
@@ -175,7 +182,10 @@ def test_a_lost_answer_is_asked_again_with_the_same_object(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
     def plan(attempt: Attempt) -> Fault | None:
-        return {1: Cut(keep=True), 2: Cut()}.get(attempt.number)
+        """Of the segmentation also the second time, before it is kept again."""
+        if attempt.number == 1:
+            return Cut(keep=True)
+        return Cut() if attempt.number == 2 and attempt.sop_class_uid == _SEGMENTATION else None
 
     pacs.plan = plan
     node = start_node(peers=[archive(pacs.port), modality()])
@@ -232,6 +242,16 @@ def test_a_pacs_that_dies_between_the_two_results_has_both_in_the_end(
 
 
 _EVERY_CT = {"name": "every-ct", "when": {"modality": "CT"}, "run": ["ct-lung"], "send": ["PACS"]}
+
+
+def _results(node: NodeProcess, pacs: StandInPacs, series: Series) -> list[pydicom.Dataset]:
+    """The two of this study, once they are there."""
+
+    def look() -> list[pydicom.Dataset]:
+        found = pacs.stored(StudyInstanceUID=series.study_instance_uid)
+        return found if len(found) == 2 else []
+
+    return eventually(look, within=120, why=lambda: f"two results\n{node.log()}")
 
 
 def _result_uids(node: NodeProcess, study_instance_uid: str) -> set[str]:

@@ -79,7 +79,7 @@ def test_S13_D21_a_study_of_reports_alone_ends_quietly(
 def test_U2_the_same_image_in_another_syntax_is_kept_and_nothing_is_said_about_either(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
-    node = start_node(peers=[archive(pacs.port), modality()], settings={"quiet_time_s": 4})
+    node = start_node(peers=[archive(pacs.port), modality()], settings={"quiet_time_s": 4, "settle_time_s": 4})
     series = write_chest(tmp_path / "ct", slices=10)
     again = pydicom.dcmread(series.files[4])
     again.compress(JPEG2000Lossless, generate_instance_uid=False)

@@ -43,6 +43,20 @@ More is proven elsewhere, each in the test named: voxels and places by dcmqi (`t
 (`test_real_images.py`), thirteen character sets (`test_character_sets.py`).
 """
 
+SERVICES = """## Services
+
+| service (SOP class) | the node is | with which peers |
+| --- | --- | --- |
+| Verification | SCU, SCP | SCP for whoever is admitted; SCU in `radnode doctor` |
+| Storage, all classes of PS3.6 and some retired | SCP | `sends: true` |
+| Storage of result objects | SCU | `receives: true` |
+| Study Root Query/Retrieve, FIND | SCU | `answers_find: true` |
+| Storage Commitment Push Model | SCU | `receives: true` and `commitment: true`; reports on either association |
+| Storage Commitment Push Model | SCP | `sends: true` and `commitment: true`; reports on an association of its own |
+
+SCP/SCU role selection is answered for storage commitment with what was proposed, for other classes not at all.
+"""
+
 # Who shows or stores a form, and the tests that say so.
 VIEWERS: dict[str, dict[str, str]] = {
     "Orthanc stores it, or what replaces it": {
@@ -149,7 +163,7 @@ def main() -> None:
     lines.append("`NOT-PROCESSED` has no findings: see `test_not_processed.py`.")
     if options.junit:
         lines += ["", *viewers(options.junit)]
-    lines.append(FOOT)
+    lines += ["", SERVICES, FOOT]
     target.write_text("\n".join(lines), encoding="utf-8")
     failed = [line for line in lines if "✗" in line or "not written" in line]
     print("\n".join(failed) or f"{target}: everybody accepts everything")

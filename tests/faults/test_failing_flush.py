@@ -27,7 +27,7 @@ def test_X4_after_one_failed_flush_no_success_until_the_volume_passes_the_test_o
     start_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
     node = start_node(peers=[modality()], routes=[])
-    write_chest(tmp_path / "ct", slices=6)
+    write_chest(tmp_path / "ct", slices=8)
     trace = tmp_path / "strace"
     strace = subprocess.Popen(
         [required("strace"), "-f", "-y", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=3", "-o", trace,
@@ -56,4 +56,4 @@ def test_X4_after_one_failed_flush_no_success_until_the_volume_passes_the_test_o
     node.stop()
     node.start()
     dcmtk.dcmsend(node.port, tmp_path / "ct", called=node.ae_title)
-    node.wait_for_states(NOT_ROUTED=6)
+    node.wait_for_states(NOT_ROUTED=8)

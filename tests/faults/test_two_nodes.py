@@ -45,17 +45,6 @@ def beginning(folder: Path, **settings: str) -> Iterator[Program]:
         program.stop()
 
 
-def test_K17_a_second_node_on_the_same_folder_does_not_start(
-    start_node: Callable[..., NodeProcess], tmp_path: Path
-) -> None:
-    first = start_node(peers=[archive(104)])
-    with beginning(tmp_path / "second", data=str(first.data)) as second:
-        eventually(lambda: second.ended is not None, within=60, why=second.tail)
-        assert second.ended == REFUSED
-        assert "another process" in second.tail()
-    assert first.status()["alarms"] == []
-
-
 def test_K17_of_two_nodes_on_one_database_one_works(
     start_node: Callable[..., NodeProcess], tmp_path: Path, url: str
 ) -> None:

@@ -25,13 +25,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 from support.databases import databases_of
 from support.figures import write_down
+from support.orders import order_over
 from support.processes import alive
 from support.rows import NOW, job_over, must_lease, produce, result
 from support.waiting import eventually
 
 from radnode.node.execution.base import WorkerLost
 from radnode.node.execution.worker_process import WorkerProcess
-from radnode.pipelines.contract import WorkOrder
 from radnode.storage import jobs
 from radnode.storage.database import Database
 from radnode.storage.tables import DeliveryRow, JobRow, ResultObjectRow
@@ -251,13 +251,8 @@ def test_K10_a_process_that_computes_and_is_frozen_past_its_time_is_dead_not_asl
     process = worker._process
     assert process is not None
     process.send_signal(signal.SIGSTOP)
-    order = WorkOrder(
-        job_key="0" * 64, pipeline="ct-lung", revision=1, instances=(), input_digest="0" * 64,
-        configuration_digest="0" * 64, forms=(), content_qualification="RESEARCH", output_folder=str(tmp_path),
-        device="cpu", node_version="0",
-    )  # fmt: skip
     with pytest.raises(WorkerLost, match="time limit"):
-        worker.execute(order, lambda _stage: None)
+        worker.execute(order_over((), tmp_path), lambda _stage: None)
     worker.stop()
     eventually(lambda: not alive(process.pid), why="it does not wake up any more")
 

@@ -6,17 +6,13 @@ bytes as the body of a request in order (with a length, in chunks, or compressed
 
 from __future__ import annotations
 
-import atexit
 import gzip
-import shutil
 import socket
-import tempfile
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import structlog
+from support.fuzzing import store_in_memory, unforeseen_in_the_log
 from support.stow import BOUNDARY, RELATED, STUDIES, file, multipart
 
 from radnode.node.dicomweb.server import WebOptions, WebReceiver
@@ -25,11 +21,12 @@ from radnode.node.intake.connection import Connection, Deadlines
 from radnode.node.intake.storing import Storage
 from radnode.node.intake.tally import RefusalTally
 from radnode.node.observability import Metrics
-from radnode.storage.files import FileStore
 from radnode.storage.receptions import Reception, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from radnode.storage.files import FileStore
 
 INSTRUMENTED = ("radnode.node.dicomweb", "radnode.node.intake", "h11")
 LONGEST = 8192
@@ -37,7 +34,6 @@ RAW, BODY, CHUNKED, COMPRESSED, PART, FILE = range(6)
 _LARGEST_OBJECT = 4096
 _WORDS = ("instance.refused", "instance.stored", "instance.file_header_removed", "request.")
 
-_unforeseen: list[dict[str, Any]] = []
 _kept: list[str] = []
 
 
@@ -59,7 +55,7 @@ def seeds() -> Iterator[bytes]:
 
 def one_input(data: bytes) -> None:
     """A whole connection, in this thread: the client has said everything before we listen."""
-    receiver, store, listener = _receiver()
+    receiver, store, listener, unforeseen = _receiver()
     _kept.clear()
     with socket.create_connection(listener.getsockname()) as client:
         accepted, _ = listener.accept()
@@ -72,7 +68,7 @@ def one_input(data: bytes) -> None:
         finally:
             connection.close()
         answered = b"".join(iter(lambda: client.recv(65_536), b""))
-    assert not _unforeseen, _unforeseen
+    assert not unforeseen, unforeseen
     assert not answered or answered.startswith(b"HTTP/1.1 "), answered
     assert not any((store.root / "spool").iterdir()), "nothing stays in the spool"
     said = answered.count(b'"00081190"') + answered.count(b'keyword="RetrieveURL"')
@@ -108,13 +104,8 @@ def _chunked(body: bytes) -> bytes:
 
 
 @cache
-def _receiver() -> tuple[WebReceiver, FileStore, socket.socket]:
-    structlog.configure(processors=[_judged, structlog.processors.JSONRenderer()],
-                        logger_factory=structlog.ReturnLoggerFactory())  # fmt: skip
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="radnode-fuzz-", dir=memory if memory.is_dir() else None))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    store, metrics = FileStore(folder, 0), Metrics()
+def _receiver() -> tuple[WebReceiver, FileStore, socket.socket, list[dict[str, Any]]]:
+    store, metrics = store_in_memory(), Metrics()
     storage = Storage(
         store=store, record=_recorded, associations=Associations(on_change=lambda: None),
         largest_object=_LARGEST_OBJECT, now=lambda: datetime.now(UTC), metrics=metrics, on_recorded=lambda: None,
@@ -125,16 +116,9 @@ def _receiver() -> tuple[WebReceiver, FileStore, socket.socket]:
         metrics=metrics, strangers=RefusalTally(lambda: 0.0),
     )  # fmt: skip
     assert BOUNDARY in RELATED
-    return receiver, store, socket.create_server(("127.0.0.1", 0))
+    return receiver, store, socket.create_server(("127.0.0.1", 0)), unforeseen_in_the_log(_WORDS)
 
 
 def _recorded(receptions: Sequence[Reception]) -> list[Recorded]:
     _kept.extend(each.sop_instance_uid for each in receptions)
     return [Recorded(instance_id=1, series_id=1) for _ in receptions]
-
-
-def _judged(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """An exception that nobody names, or an event that nobody declared."""
-    if event.pop("exc_info", None) or not str(event["event"]).startswith(_WORDS):
-        _unforeseen.append(dict(event))
-    return event

@@ -6,17 +6,13 @@ bytes as they are, the bytes after an accepted association, or each piece of the
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import socket
 import struct
-import tempfile
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import structlog
+from support.fuzzing import store_in_memory, unforeseen_in_the_log
 from support.receiver import association_request, command, data_set, p_data, pdv, store_request
 
 from radnode.node.intake import pdus
@@ -28,11 +24,12 @@ from radnode.node.intake.guards import OncePerMinute, Seats
 from radnode.node.intake.storing import Storage
 from radnode.node.intake.tally import RefusalTally
 from radnode.node.observability import Metrics
-from radnode.storage.files import FileStore
 from radnode.storage.receptions import Reception, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from radnode.storage.files import FileStore
 
 INSTRUMENTED = ("radnode.node.intake",)
 LONGEST = 16_384
@@ -41,8 +38,6 @@ _LARGEST_OBJECT = 8192
 _WORDS = ("instance.refused", "instance.stored", "instance.file_header_removed", "association.", "connection.",
           "context.refused")
 _VERIFICATION = "1.2.840.10008.1.1"
-
-_unforeseen: list[dict[str, Any]] = []
 
 
 def seeds() -> Iterator[bytes]:
@@ -64,7 +59,7 @@ def seeds() -> Iterator[bytes]:
 
 def one_input(data: bytes) -> None:
     """A whole connection, in this thread: the peer has said everything before we listen."""
-    house, store, listener = _house()
+    house, store, listener, unforeseen = _house()
     with socket.create_connection(listener.getsockname()) as peer:
         accepted, _ = listener.accept()
         peer.sendall(_spoken(data))
@@ -74,7 +69,7 @@ def one_input(data: bytes) -> None:
             Acceptor(connection, house).run()
         finally:
             connection.close()
-    assert not _unforeseen, _unforeseen
+    assert not unforeseen, unforeseen
     assert house.seats.take("127.0.0.1"), "the seat is free again"
     house.seats.leave("127.0.0.1")
     assert not any((store.root / "spool").iterdir()), "nothing stays in the spool"
@@ -95,13 +90,8 @@ def _spoken(data: bytes) -> bytes:
 
 
 @cache
-def _house() -> tuple[House, FileStore, socket.socket]:
-    structlog.configure(processors=[_judged, structlog.processors.JSONRenderer()],
-                        logger_factory=structlog.ReturnLoggerFactory())  # fmt: skip
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="radnode-fuzz-", dir=memory if memory.is_dir() else None))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    store = FileStore(folder, 0)
+def _house() -> tuple[House, FileStore, socket.socket, list[dict[str, Any]]]:
+    store = store_in_memory()
     associations, metrics = Associations(on_change=lambda: None), Metrics()
     storage = Storage(
         store=store, record=_recorded, associations=associations, largest_object=_LARGEST_OBJECT,
@@ -112,15 +102,8 @@ def _house() -> tuple[House, FileStore, socket.socket]:
         associations=associations, idle_s=5, metrics=metrics, quiet=OncePerMinute(),
         strangers=RefusalTally(lambda: 0.0),
     )  # fmt: skip
-    return house, store, socket.create_server(("127.0.0.1", 0))
+    return house, store, socket.create_server(("127.0.0.1", 0)), unforeseen_in_the_log(_WORDS)
 
 
 def _recorded(receptions: Sequence[Reception]) -> list[Recorded]:
     return [Recorded(instance_id=1, series_id=1) for _ in receptions]
-
-
-def _judged(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """An exception that the intake does not name, or an event that nobody declared."""
-    if event.pop("exc_info", None) or not str(event["event"]).startswith(_WORDS):
-        _unforeseen.append(dict(event))
-    return event

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-import pydicom
 import pytest
 from support import sample_pipelines
 from support.chest import write_chest
+from support.orders import Workers, order_over
 
 from radnode.node.execution.base import WorkerLost
-from radnode.node.execution.worker_process import WorkerProcess
-from radnode.pipelines.contract import InputInstance, RunState, WorkOrder
-from radnode.pipelines.forms import plan
+from radnode.pipelines.contract import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-GENEROUS_BYTES, FEW_BYTES = 8_000_000_000, 1_500_000_000
+    from radnode.pipelines.contract import WorkOrder
+
+FEW_BYTES = 1_500_000_000
 
 ANSWERED = {
     "prints": ("print('{\"report\": {}}', flush=True); os.write(1, b'{\"stage\": 1}\\n')", RunState.FINDINGS, ""),
@@ -48,41 +47,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def worker(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., WorkerProcess]]:
+def worker(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     monkeypatch.setenv("PYTHONPATH", str(site))
-    made: list[WorkerProcess] = []
-
-    def make(*, memory: int = GENEROUS_BYTES, seconds: float = 300) -> WorkerProcess:
-        made.append(WorkerProcess(device="cpu", memory_limit_bytes=memory, time_limit_s=seconds))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.stop()
+    with Workers() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[InputInstance, ...]:
-    files = write_chest(tmp_path_factory.mktemp("ct"), slices=6, size=16).files
-    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
-    return tuple(
-        InputInstance(sop_instance_uid=header.SOPInstanceUID, series_instance_uid=header.SeriesInstanceUID,
-                      digest=hashlib.sha256(path.read_bytes()).hexdigest(), path=str(path))
-        for path, header in zip(files, headers, strict=True)
-    )
+def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    return write_chest(tmp_path_factory.mktemp("ct"), slices=6, size=16).files
 
 
-def order(pipeline: str, images: tuple[InputInstance, ...], folder: Path) -> WorkOrder:
-    folder.mkdir(exist_ok=True)
-    return WorkOrder(
-        job_key=pipeline, pipeline=pipeline, revision=1, instances=images, input_digest="0" * 64,
-        configuration_digest="0" * 64, forms=plan(("SEG",)), content_qualification="RESEARCH",
-        output_folder=str(folder), device="cpu", node_version="0",
-    )
+def order(pipeline: str, images: tuple[Path, ...], folder: Path) -> WorkOrder:
+    return order_over(images, folder, pipeline=pipeline, key=pipeline, forms=("SEG",))
 
 
 def test_what_a_broken_pipeline_does_is_said_and_the_same_worker_goes_on(
-    worker: Callable[..., WorkerProcess], images: tuple[InputInstance, ...], tmp_path: Path
+    worker: Workers, images: tuple[Path, ...], tmp_path: Path
 ) -> None:
     one = worker()
     answers = {name: one.execute(order(name, images, tmp_path / name), lambda _: None) for name in ANSWERED}
@@ -97,7 +78,7 @@ def test_what_a_broken_pipeline_does_is_said_and_the_same_worker_goes_on(
 
 
 def test_a_pipeline_that_takes_its_worker_with_it_loses_only_its_own_job(
-    worker: Callable[..., WorkerProcess], images: tuple[InputInstance, ...], tmp_path: Path
+    worker: Workers, images: tuple[Path, ...], tmp_path: Path
 ) -> None:
     one = worker()
     for name, (_, said) in LOST.items():
@@ -109,7 +90,7 @@ def test_a_pipeline_that_takes_its_worker_with_it_loses_only_its_own_job(
 
 
 def test_a_pipeline_that_cannot_even_be_loaded_does_not_end_the_worker_that_prepares_it(
-    worker: Callable[..., WorkerProcess], images: tuple[InputInstance, ...], tmp_path: Path
+    worker: Workers, images: tuple[Path, ...], tmp_path: Path
 ) -> None:
     one = worker()
     one.prepare(["unloadable", "sound"])

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from support import bundles, dcmtk, validators
 from support.chest import write_chest
-from support.node import RADNODE, archive, modality
+from support.node import RADNODE, NodeProcess, archive, modality
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.chest import Series
-    from support.node import NodeProcess
     from support.pacs import StandInPacs
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -74,12 +73,10 @@ def test_a_bundle_added_to_a_running_node_gives_its_voxels_as_a_segmentation(
         validators.validate(path, name)
 
 
-def test_a_route_to_a_model_that_is_not_there_is_refused_with_the_models_that_are(
-    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
-) -> None:
-    node = start_node(peers=[archive(pacs.port), modality()], routes=[])
+def test_a_route_to_a_model_that_is_not_there_is_refused_with_the_models_that_are(tmp_path: Path) -> None:
+    node = NodeProcess(tmp_path / "node", routes=[])
     radnode("models", "add", bundles.write_bundle(tmp_path / "threshold"), "--config", node.config)
-    node.configure(peers=[archive(pacs.port), modality()], routes=[{**ROUTE, "run": ["treshold"]}])
+    node.configure(peers=[archive(104)], routes=[{**ROUTE, "run": ["treshold"]}])
     checked = radnode("check", node.config)
     assert checked.returncode != 0
     assert "treshold" in checked.stdout + checked.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import threading
@@ -10,66 +9,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pydicom
 import pytest
 from support.chest import write_chest
+from support.orders import Workers, order_over
 from support.processes import alive
 from support.waiting import eventually
 
 from radnode.node.execution.base import WorkerLost
-from radnode.node.execution.worker_process import WorkerProcess
-from radnode.pipelines.contract import InputInstance, RunState, WorkOrder
-from radnode.pipelines.forms import plan
+from radnode.pipelines.contract import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from radnode.pipelines.contract import RunReport
-
-GENEROUS = 8_000_000_000
-
+    from radnode.node.execution.worker_process import WorkerProcess
+    from radnode.pipelines.contract import RunReport, WorkOrder
 
 @pytest.fixture
-def worker() -> Iterator[Callable[..., WorkerProcess]]:
-    made: list[WorkerProcess] = []
-
-    def make(*, memory: int = GENEROUS, seconds: float = 120) -> WorkerProcess:
-        made.append(WorkerProcess(device="cpu", memory_limit_bytes=memory, time_limit_s=seconds))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.stop()
+def worker() -> Iterator[Workers]:
+    with Workers() as made:
+        yield made
 
 
 @pytest.fixture
 def order(tmp_path: Path) -> WorkOrder:
-    series = write_chest(tmp_path / "ct", slices=24)
-    output = tmp_path / "out"
-    output.mkdir()
-    return WorkOrder(
-        job_key="0" * 64,
-        pipeline="ct-lung",
-        revision=1,
-        instances=tuple(_instance(path) for path in series.files),
-        input_digest="0" * 64,
-        configuration_digest="0" * 64,
-        forms=plan(("SEG", "TID1500")),
-        content_qualification="RESEARCH",
-        output_folder=str(output),
-        device="cpu",
-        node_version="0",
-    )
-
-
-def _instance(path: Path) -> InputInstance:
-    header = pydicom.dcmread(path, stop_before_pixels=True)
-    return InputInstance(
-        sop_instance_uid=header.SOPInstanceUID,
-        series_instance_uid=header.SeriesInstanceUID,
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
-        path=str(path),
-    )
+    return order_over(write_chest(tmp_path / "ct", slices=24).files, tmp_path / "out")
 
 
 def _pid(worker: WorkerProcess) -> int:
@@ -79,7 +42,7 @@ def _pid(worker: WorkerProcess) -> int:
 
 
 def test_a_warm_worker_serves_one_order_after_the_other(
-    worker: Callable[..., WorkerProcess], order: WorkOrder
+    worker: Workers, order: WorkOrder
 ) -> None:
     one = worker()
     one.prepare(["ct-lung"])
@@ -94,7 +57,7 @@ def test_a_warm_worker_serves_one_order_after_the_other(
 
 
 @pytest.mark.catalogue("X8")
-def test_a_worker_over_its_time_is_ended_and_replaced(worker: Callable[..., WorkerProcess], order: WorkOrder) -> None:
+def test_a_worker_over_its_time_is_ended_and_replaced(worker: Workers, order: WorkOrder) -> None:
     hasty = worker(seconds=0.01)
 
     with pytest.raises(WorkerLost, match="time limit"):
@@ -102,7 +65,7 @@ def test_a_worker_over_its_time_is_ended_and_replaced(worker: Callable[..., Work
 
 
 @pytest.mark.catalogue("X7")
-def test_a_worker_over_its_memory_is_ended(worker: Callable[..., WorkerProcess], order: WorkOrder) -> None:
+def test_a_worker_over_its_memory_is_ended(worker: Workers, order: WorkOrder) -> None:
     small = worker(memory=20_000_000)
 
     with pytest.raises(WorkerLost, match="memory limit"):
@@ -111,7 +74,7 @@ def test_a_worker_over_its_memory_is_ended(worker: Callable[..., WorkerProcess],
 
 @pytest.mark.catalogue("X7")
 def test_a_killed_worker_loses_its_order_and_the_next_one_runs(
-    worker: Callable[..., WorkerProcess], order: WorkOrder
+    worker: Workers, order: WorkOrder
 ) -> None:
     one = worker()
     one.prepare(["ct-lung"])
@@ -125,7 +88,7 @@ def test_a_killed_worker_loses_its_order_and_the_next_one_runs(
 
 @pytest.mark.catalogue("X7")
 def test_what_comes_next_is_read_while_a_job_runs_and_a_reader_that_dies_harms_no_job(
-    worker: Callable[..., WorkerProcess], order: WorkOrder
+    worker: Workers, order: WorkOrder
 ) -> None:
     one, following = worker(), replace(order, job_key="1" * 64)
     stages: list[str] = []
@@ -152,7 +115,7 @@ def _readers(worker: WorkerProcess) -> list[int]:
     return [int(pid) for task in children.iterdir() for pid in (task / "children").read_text().split()]
 
 
-def test_a_worker_ends_with_the_thread_that_keeps_it(worker: Callable[..., WorkerProcess], order: WorkOrder) -> None:
+def test_a_worker_ends_with_the_thread_that_keeps_it(worker: Workers, order: WorkOrder) -> None:
     one = worker()
     keeper = threading.Thread(target=one.execute, args=(order, lambda _stage: None))
     keeper.start()

@@ -9,12 +9,11 @@ import torch
 from support import bundles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-BOX_MM = 6.0
-
 # Bright balls: the mean over a cube of five voxels is highest in the middle of one. The anchors are the boxes.
-_DETECTOR = """\
+DETECTOR = """\
 import torch
 from monai.engines import SupervisedEvaluator
 from monai.engines.utils import IterationEvents
@@ -118,7 +117,7 @@ def write_detection(folder: Path, **options: Any) -> Path:
         "value_range": [-10000, 10000]}}
     # A certainty of one half where three quarters of the cube are bright.
     state = {"conv.weight": torch.full((1, 1, 1, 1, 1), 12.0), "conv.bias": torch.tensor([-9.0])}
-    return bundles.write_bundle(folder, config=detection(**options), said=said, network=_DETECTOR, state=state)
+    return bundles.write_bundle(folder, config=detection(**options), said=said, network=DETECTOR, state=state)
 
 
 # The share of bright voxels, against three quarters of it and a constant: which is largest is known.
@@ -196,6 +195,48 @@ def write_landmarks(folder: Path, *, points: bool, axcodes: str = "PIL", back: b
          "nearest_interp": False}] if back else [{"_target_": "ToTensord", "keys": "pred"}]
     state = {"conv.weight": torch.ones(2, 1, 1, 1, 1), "conv.bias": -torch.tensor(list(LANDMARK_HU.values()))}
     return bundles.write_bundle(folder, config=config, said=said, network=_LANDMARKS, state=state)
+
+
+# Moves everything by the distance of the centres of mass: it knows nothing of orientations and millimetres.
+_MOVER = """\
+import torch
+
+class Mover(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv3d(1, 1, 1)
+
+    def forward(self, x):
+        axes = [torch.arange(size, dtype=x.dtype) for size in x.shape[2:]]
+        grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+        bright = torch.relu(self.conv(x[0].unsqueeze(1))[:, 0])
+        moving, fixed = ((grid * each).sum(dim=(1, 2, 3)) / each.sum() for each in bright)
+        field = (moving - fixed).reshape(1, 3, 1, 1, 1).expand(1, 3, *x.shape[2:]) + 0 * x[:, :1]
+        return ALTERED
+"""
+
+
+def write_registration(
+    folder: Path, *, names: Sequence[str] = ("moving T2", "fixed T1"), axcodes: str = "PIL", least: float = 500.0,
+    transforms: Sequence[dict[str, Any]] = (), post: Sequence[dict[str, Any]] = (), altered: str = "field",
+    **output: Any,
+) -> Path:
+    """A bundle that moves what is brighter than `least` onto the same of another image, in the layout of the zoo's
+    mednist_reg: both are channels of one key. altered: what the network gives instead, in Python.
+    """
+    said = bundles.metadata(name="Mover", task="MR registration")
+    said["network_data_format"]["inputs"] = {"image": {
+        "type": "image", "format": "magnitude", "modality": "MR", "num_channels": 2,
+        "channel_def": dict(zip("01", names, strict=True))}}
+    said["network_data_format"]["outputs"] = {
+        "image": {"type": "image", "format": "magnitude", "num_channels": 1},
+        "pred": {"type": "image", "format": "displacement", "num_channels": 3, **output}}
+    config = bundles.inference(axcodes=axcodes, network={"_target_": "scripts.net.Mover"}, transforms=transforms)
+    config["inferer"] = {"_target_": "SimpleInferer"}
+    config["postprocessing"]["transforms"] = [*post, {"_target_": "SaveImaged", "keys": "pred"}]
+    state = {"conv.weight": torch.ones(1, 1, 1, 1, 1), "conv.bias": torch.tensor([-least])}
+    network = _MOVER.replace("ALTERED", altered)
+    return bundles.write_bundle(folder, config=config, said=said, network=network, state=state)
 
 
 # Half as bright, plus a hundred.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from support import bundles
+from support import bundle_kinds, bundles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,3 +81,59 @@ def bundle(folder: Path, channels: int, kind: str = "segmentation", *, modality:
     """Its folder. size: to which it resizes what it reads. options: of :func:`inference`."""
     return bundles.write_bundle(folder, config=inference(channels, kind, size, **options), network=NETWORK,
                                 said=metadata(channels, kind, modality), state=weights(channels))
+
+
+# The mean over a window as large as the mark is 1 in its middle alone; the anchors are the boxes,
+# half a pixel larger on each side: MONAI rounds the halves of odd ones.
+_DETECTOR = (bundle_kinds.DETECTOR.replace("(1, 1, 1), 1, 1, 3", "(1, 1), 1, 1, 2").replace("Conv3d", "Conv2d")
+             .replace("avg_pool3d(x, 5, stride=1, padding=2)", "avg_pool2d(x, (9, 5), stride=1, padding=(4, 2))")
+             .replace("x.shape[0], 6,", "x.shape[0], 4,"))
+# Where it is bright: as a point, or as a heat map.
+_MARKER = """\
+import torch
+
+class Marker(torch.nn.Module):
+    def __init__(self, heat=False):
+        super().__init__()
+        self.conv, self.heat = torch.nn.Conv2d(1, 1, 1), heat
+
+    def forward(self, x):
+        bright = torch.relu(self.conv(x))
+        if self.heat:
+            mean = torch.nn.functional.avg_pool2d(bright, (9, 5), stride=1, padding=(4, 2))
+            return mean / mean.max()
+        columns, rows = torch.nonzero(bright[0, 0] > 0).float().mean(dim=0)
+        return torch.stack([columns, rows]).reshape(1, 2, 1)
+"""
+
+
+def detector(folder: Path, *, mode: str = "xyxy", size: Sequence[int] | None = None, world: bool = False) -> Path:
+    """A bundle that draws a box around the mark of :mod:`support.flat_images`, in the layout of the zoo's detectors.
+
+    mode: how it writes its boxes. world: it brings them into the patient, where these images have no place.
+    """
+    config = bundle_kinds.detection(mode=mode, world=world)
+    config["preprocessing"] = inference(1, "segmentation", size)["preprocessing"]
+    config["anchor_generator"]["base_anchor_shapes"] = [[10, 6]]
+    config["detector"] |= {"spatial_dims": 2, "size_divisible": [1, 1]}
+    for each in config["postprocessing"]["transforms"]:
+        if each["_target_"] == "ConvertBoxModed":
+            each["src_mode"] = "xyxy"
+    said = metadata(1, "segmentation", "Mammogram")
+    said["task"] = "Mass detection"
+    said["network_data_format"]["outputs"] = {"pred": {"type": "object", "format": "dict", "num_channels": 1}}
+    state = {"conv.weight": torch.full((1, 1, 1, 1), 40.0), "conv.bias": torch.tensor([-38.0])}
+    return bundles.write_bundle(folder, config=config, said=said, network=_DETECTOR, state=state)
+
+
+def marker(folder: Path, *, heat: bool, size: Sequence[int] | None = None) -> Path:
+    """A bundle that gives the middle of the mark as a point or as a heat map."""
+    config = inference(1, "segmentation", size)
+    config["network_def"] = {"_target_": "scripts.net.Marker", "heat": heat}
+    config["postprocessing"]["transforms"] = [{"_target_": "ToTensord", "keys": "pred"}]
+    said = metadata(1, "segmentation", "Mammogram")
+    said["network_data_format"]["outputs"] = {"pred": {
+        "type": "image" if heat else "tuples", "format": "heatmap" if heat else "points", "num_channels": 1,
+        "channel_def": {"0": "nipple"}}}
+    state = {"conv.weight": torch.ones(1, 1, 1, 1), "conv.bias": torch.tensor([-0.9])}
+    return bundles.write_bundle(folder, config=config, said=said, network=_MARKER, state=state)

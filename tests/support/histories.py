@@ -16,7 +16,7 @@ from sqlalchemy import delete
 
 from radnode.node.clocks import ClockWatch
 from radnode.node.upkeep import LONGEST_LEASE
-from radnode.storage import catalog, jobs, ledger, outbox, receptions, retention, rewrites
+from radnode.storage import catalog, confirmations, jobs, ledger, outbox, receptions, retention, rewrites
 from radnode.storage.jobs import LeasedJob, NewJob
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import Base
@@ -259,7 +259,7 @@ class World:
         late: what is not there is given up, else sent again.
         """
         with self.database.read() as session:
-            asked = outbox.unconfirmed(session, self.wall, destination, 10)
+            asked = confirmations.unconfirmed(session, self.wall, destination, 10)
         for number, delivery in enumerate(asked):
             if lost and not number:
                 self.held_by[destination].pop(delivery.sop_instance_uid, None)

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 LIVE = (JobState.WAITING, JobState.RUNNING)
 ANSWERED = (JobState.PRODUCED, JobState.NOT_PROCESSED)
-THERE = ("SENT", "CONFIRMED")
 
 
 class Instance(NamedTuple):

@@ -128,6 +128,10 @@ class Orthanc:
         """REST POST, decoded."""
         return json.loads(self._call("POST", path, json.dumps(body).encode()))
 
+    def delete(self, path: str) -> None:
+        """REST DELETE."""
+        self._call("DELETE", path)
+
     def resources(self, study_instance_uid: str) -> list[str]:
         """What Orthanc calls the instances of a study."""
         return [identifier for identifier, _ in self._tagged(study_instance_uid, {})]

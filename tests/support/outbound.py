@@ -16,10 +16,12 @@ from radnode.node.alarming.kinds import kind_of
 from radnode.node.alarming.watch import AlarmWatch
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
+from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
+from radnode.node.delivery.vouching import Voucher
 from radnode.node.observability import Metrics
 from radnode.pipelines.forms import Wanted, send_order
 from radnode.storage import alarms, catalog, jobs, outbox
@@ -88,6 +90,7 @@ class Outbound:
             database=self.database, store=self.store, configuration=self._configuration, reported=self.alarms,
             refused=dict, now=self.clock.now, metrics=self.metrics, on_change=lambda: None,
         )
+        self.patient = Dataset()
         self._folder = folder
         self._jobs = 0
         self.restart()
@@ -111,6 +114,15 @@ class Outbound:
             database=self.database, outages=Outages(), own_ae_title="RADNODE", peers=lambda: self.peers,
             confirm_within=CONFIRM_WITHIN, now=self.clock.now, alarms=self.alarms, metrics=self.metrics,
             on_missing=lambda: None,
+        )
+        self.commitments = Commitments(
+            database=self.database, outages=Outages(), own_ae_title="RADNODE", peers=lambda: self.peers,
+            now=self.clock.now, alarms=self.alarms, metrics=self.metrics, on_missing=lambda: None,
+            on_refused=lambda: None,
+        )
+        self.voucher = Voucher(
+            database=self.database, own_ae_title="RADNODE", peers=lambda: self.peers, now=self.clock.now,
+            on_requested=lambda: None,
         )
 
     def standing(self) -> dict[str, str]:
@@ -147,9 +159,10 @@ class Outbound:
             )
         return job_id
 
-    def image(self, number: int) -> Path:
-        """The image that the n-th job read."""
+    def image(self, number: int, patient: Dataset | None = None) -> Path:
+        """The image that the n-th job read; of this patient, as the archive calls him."""
         image = Dataset()
+        image.update(patient or Dataset())
         image.SOPClassUID, image.SOPInstanceUID = CT, f"1.2.3.{number}"
         image.StudyInstanceUID, image.SeriesInstanceUID = f"1.2.5.{number}", f"1.2.4.{number}"
         return self._kept(image, f"image-{number}.dcm")
@@ -159,6 +172,8 @@ class Outbound:
         due = True
         while due:
             while self.sender.send_due():
+                pass
+            while self.commitments.ask_due():
                 pass
             while self.confirmer.confirm_sent():
                 pass
@@ -206,6 +221,7 @@ class Outbound:
 
     def _written(self, number: int, name: str, size_bytes: int, *, refers_to: str) -> NewResultObject:
         result = Dataset()
+        result.update(self.patient)
         form = Wanted.parse(name).form
         result.SOPClassUID, result.SOPInstanceUID = CLASSES[form], uid_of(number, name)
         result.StudyInstanceUID, result.SeriesInstanceUID = f"1.2.5.{number}", f"1.2.9.{number}.{send_order(name)}"

@@ -22,11 +22,13 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
 from pynetdicom.transport import ThreadedAssociationServer
 
+from support import commitment
 from support.network import free_port
 
 if TYPE_CHECKING:
@@ -107,6 +109,7 @@ class StandInPacs:
         self.ae_title = ae_title
         self.port = port or free_port()
         self.plan: Callable[[Attempt], Fault | None] = lambda _attempt: None
+        self.committer: commitment.Committer | None = None  # None: it takes no storage commitment
         self.attempts: list[Attempt] = []
         self.find_requests: list[pydicom.Dataset] = []
         self.conflicts: list[str] = []  # UIDs that came twice with different content
@@ -131,11 +134,14 @@ class StandInPacs:
             ae.add_supported_context(context.abstract_syntax, _SYNTAXES)
         ae.add_supported_context(Verification)
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-        handlers = [
+        handlers: list[Any] = [
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_FIND, self._find),
             (evt.EVT_CONN_OPEN, _at_once),
         ]
+        if self.committer is not None:
+            ae.add_supported_context(StorageCommitmentPushModel)
+            handlers += commitment.handlers(self.committer)
         self._server = ae.make_server(
             ("127.0.0.1", self.port), evt_handlers=handlers, server_class=ThreadedAssociationServer
         )

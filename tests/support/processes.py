@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -93,18 +94,15 @@ def adopt_orphans() -> None:
 
 
 def children() -> dict[int, str]:
-    """Live direct children of this process: process id to command line."""
+    """Live direct children of this process: process id to command line (proc_pid_task(5))."""
     found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        except OSError:
-            continue  # it ended while we looked
-        if int(parent) == os.getpid() and state != "Z":
-            found[int(entry.name)] = command
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread ended while we looked
+            for pid in listed.read_text().split():
+                with contextlib.suppress(OSError):  # the child did
+                    if alive(int(pid)):
+                        command = Path("/proc", pid, "cmdline").read_bytes()
+                        found[int(pid)] = command.replace(b"\0", b" ").decode(errors="replace").strip()
     return found
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from radnode.node.intake.normalized import CommitmentDesk
     from radnode.node.security.certificates import Certificate
     from radnode.node.security.tls import ServerContexts
     from radnode.storage.receptions import Reception, Recorded
@@ -55,6 +56,7 @@ class Receiver:
         admit: Callable[[str, str, str, Certificate | None], Admission] | None = None,
         record: Callable[[Sequence[Reception]], Sequence[Recorded]] | None = None,
         tls: ServerContexts | None = None,
+        desk: CommitmentDesk | None = None,
         **options: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +90,7 @@ class Receiver:
             metrics=self.metrics,
             strangers=self.strangers,
             tls=tls,
+            desk=desk,
         )
 
     def __enter__(self) -> Receiver:

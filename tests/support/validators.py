@@ -62,6 +62,8 @@ _ALLOWED_PIXELMED = (
     r'\("Source series for segmentation"\)',
     # PS3.16 has had this code in CID 100 since 2023.
     r'Error: Template 1500 .*Code \(43468-8,LN,"XR unspecified body region"\) not found in context group 100',
+    # That group is extensible and has nothing for visible light.
+    r'Error: Template 1500 .*Code \((ES|GM|OP|SM|XC),DCM,"[\w -]+"\) not found in context group 100',
     # TID 1410 repeats the rows of TID 1501, so it tries a group that names TID 1410 as both.
     r'Warning: Template 1501 MeasurementGroup/.*: template ID encoded in first row container 1410 does not match '
     r'expected template ID 1501 - may be ambiguous template invocation',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,6 +93,7 @@ def test_a_good_file_says_what_it_means() -> None:
         ("slice_thickness: {at_most: 3.0}", "'(0018,0050)': 1", "unknown attribute"),
         ("slice_thickness: {at_most: 3.0}", "any: {modality: CT}", "needs a list of conditions"),
         ("run: [ct-lung]", "run: [ct-lung]\n    priority: soon", 'unknown priority "soon"'),
+        ("run: [ct-lung]", "run: [ct-lung]\n    within: soon", 'a time is written like "30 s"'),
         ("run: [ct-lung]", "run: [ct-lung]\n    enabled: 1", "neither true nor false"),
         ("node:\n", "node: 5\nnodes:\n", "a.yaml:1: node: not a mapping"),
         ("disk_reserve: 500 MB", "settle_time_s: 31", "a.yaml:3: node.settle_time_s: longer than quiet_time_s (30)"),
@@ -108,6 +110,13 @@ def test_C7_a_mistake_is_named_with_its_line_and_its_cure(wrong: str, right: str
     found = problems(GOOD.replace(wrong, right))
 
     assert any(expected in problem for problem in found), found
+
+
+def test_the_time_within_which_a_route_wants_its_results_is_part_of_what_the_configuration_means() -> None:
+    plain, wanted = (parse(GOOD.replace("run: [ct-lung]", f"run: [ct-lung]{more}"), "a.yaml")
+                     for more in ("", "\n    within: 30 min"))
+    assert (plain.routes[0].within, wanted.routes[0].within) == (None, timedelta(minutes=30))
+    assert plain.digest != wanted.digest
 
 
 def test_all_mistakes_are_reported_at_once() -> None:

@@ -14,7 +14,7 @@ from radnode.node.delivery import backoff
 from radnode.node.delivery.outages import Outages
 from radnode.node.observability import Metrics
 from radnode.node.upkeep import LONGEST_LEASE, Upkeep
-from radnode.storage import jobs, outbox
+from radnode.storage import confirmations, jobs, outbox
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 from radnode.storage.tables import DeliveryRow, JobRow
@@ -122,7 +122,7 @@ def test_N17_a_clock_that_is_set_back_delays_no_result_and_no_confirmation(bench
     bench.upkeep.step()
     with bench.database.read() as session:
         assert outbox.destinations_due(session, bench.wall) == ["PACS"]
-        assert len(outbox.unconfirmed(session, bench.wall, "VIEWER", 9)) == 1
+        assert len(confirmations.unconfirmed(session, bench.wall, "VIEWER", 9)) == 1
 
 
 def test_N17_a_clock_that_is_set_back_does_not_prolong_an_outage() -> None:

@@ -10,10 +10,12 @@ from sqlalchemy import select
 from support.rows import NOW, receive, reception, states
 
 from radnode.config.loading import parse
+from radnode.node import closing
 from radnode.node.alarms import Alarms
 from radnode.node.closing import SeriesCloser
 from radnode.node.intake.associations import Associations
 from radnode.node.observability import Metrics
+from radnode.node.series_geometry import Geometry, geometry_of
 from radnode.pipelines import registry
 from radnode.storage import catalog, jobs
 from radnode.storage.database import Database
@@ -36,15 +38,22 @@ class Killed(BaseException):
 
 
 class Bench:
-    """One image of a series, its header read. `life` is a process of the node that judges series."""
+    """Series of one image each, one at first. `life` is a process of the node that judges them."""
 
     def __init__(self, folder: Path) -> None:
         self.database = Database(f"sqlite:///{folder / 'radnode.db'}")
         self.database.upgrade()
         self.wall, self.monotonic_s = NOW, 0.0
-        (recorded,) = receive(self.database, reception())
+        self.alarms = Alarms(lambda: self.wall)
+        self.arrive(1)
+
+    def arrive(self, number: int) -> None:
+        """An image in a series of its own, whose header is read at once."""
+        image = reception(number, series=number)
+        (recorded,) = receive(self.database, image)
         with self.database.begin() as session:
-            catalog.store_headers(session, [(recorded.instance_id, {"Modality": "CT", "SOPInstanceUID": "1.2.3.1"})])
+            header = {"Modality": "CT", "SOPInstanceUID": image.sop_instance_uid}
+            catalog.store_headers(session, [(recorded.instance_id, header)])
 
     def life(self) -> SeriesCloser:
         """A process that knows nothing but the tables."""
@@ -52,13 +61,14 @@ class Bench:
             database=self.database, configuration=lambda: CONFIGURATION,
             manifests=lambda: registry.installed().manifests, associations=Associations(on_change=lambda: None),
             now=lambda: self.wall, monotonic_s=lambda: self.monotonic_s, metrics=Metrics(),
-            alarms=Alarms(lambda: self.wall), on_jobs=lambda: None, look_again_in=lambda _seconds: None,
+            alarms=self.alarms, on_jobs=lambda: None, look_again_in=lambda _seconds: None,
         )  # fmt: skip
 
     def found(self) -> tuple[list[str], int]:
         """States of the series, number of jobs."""
         with self.database.read() as session:
-            return list(session.scalars(select(SeriesRow.state))), len(session.scalars(select(JobRow.id)).all())
+            judged = list(session.scalars(select(SeriesRow.state).order_by(SeriesRow.id)))
+            return judged, len(session.scalars(select(JobRow.id)).all())
 
 
 @pytest.fixture
@@ -110,6 +120,29 @@ def test_N17_a_series_is_closed_by_no_jump_of_the_wall_clock(bench: Bench, hours
     bench.monotonic_s += QUIET_S
     life.step()
     assert bench.found() == (["CLOSED"], 1)
+
+
+def test_a_series_that_cannot_be_judged_is_an_alarm_until_it_can_and_holds_up_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.arrive(2)
+    life = bench.life()
+    life.step()
+    bench.monotonic_s += QUIET_S
+    with monkeypatch.context() as odd:
+        odd.setattr(closing, "geometry_of", _only_of_one)
+        life.step()
+    assert bench.found() == (["OPEN", "CLOSED"], 1)
+    assert [alarm.text for alarm in bench.alarms.raised()] == ["series 1.2.4.1 cannot be judged"]
+    life.step()
+    assert bench.found() == (["CLOSED", "CLOSED"], 2)
+    assert bench.alarms.raised() == []
+
+
+def _only_of_one(headers: list[dict[str, str]]) -> Geometry:
+    if headers[0]["SOPInstanceUID"] == "1.2.3.1":
+        raise ZeroDivisionError
+    return geometry_of(headers)
 
 
 def _die(*_: object) -> None:

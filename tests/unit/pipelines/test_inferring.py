@@ -10,10 +10,10 @@ import pytest
 import torch
 from support import bundles
 from support.short_memory import DEVICE, PretendedMeter, pretend_device
+from support.volumes import placed
 
 from radnode.pipelines import registry
 from radnode.pipelines.contract import RunFailed, StudyImages
-from radnode.pipelines.geometry import SourceFrame, Volume
 from radnode.pipelines.inferring import infer
 from radnode.pipelines.models import store
 from radnode.pipelines.progress import Progress
@@ -33,10 +33,7 @@ HALF_TOLERANCE_HU = 8.0
 def images(shape: tuple[int, int, int] = (10, 14, 11)) -> StudyImages:
     """Noise around the threshold of the bundles, in which every voxel counts."""
     voxels = np.random.default_rng(4).uniform(-1000, 400, shape).astype(np.float32)
-    frames = tuple(SourceFrame(sop_class_uid="1.2.840.10008.5.1.4.1.1.2", sop_instance_uid=f"2.25.{number + 1}")
-                   for number in range(shape[0]))
-    volume = Volume(voxels=voxels, affine=np.diag([2.0, 1.0, 1.0, 1.0])[:, [2, 1, 0, 3]], frames=frames,
-                    valid=np.ones(shape, np.bool_), series_instance_uid="2.25.900", frame_of_reference_uid="2.25.901")
+    volume = placed(voxels, np.diag([2.0, 1.0, 1.0, 1.0])[:, [2, 1, 0, 3]])
     return StudyImages(volume=volume, modality="CT", excluded={})
 
 

@@ -88,6 +88,21 @@ def test_the_tables_tell_of_jobs_that_failed_and_of_what_waits(database: Databas
         assert symptoms.oldest_job(session) == NOW + HOUR
 
 
+def test_a_job_without_its_result_when_it_was_wanted_is_late_until_it_has_it(database: Database) -> None:
+    job_over(database, 1, key="wanted", within=HOUR)
+    job_over(database, 2, key="never late")
+    with database.read() as session:
+        assert symptoms.late_jobs(session, NOW + HOUR) == {}
+        late = symptoms.late_jobs(session, NOW + HOUR + MINUTE)
+        assert {name: (some.number, some.since) for name, some in late.items()} == {"ct-lung": (1, NOW + HOUR)}
+    lease = must_lease(database)
+    with database.read() as session:
+        assert symptoms.late_jobs(session, NOW + 2 * HOUR).keys() == {"ct-lung"}, "while it runs, too"
+    produce(database, lease, result("1.9.1"))
+    with database.read() as session:
+        assert symptoms.late_jobs(session, NOW + 2 * HOUR) == {}
+
+
 def test_the_tables_tell_of_headers_that_wait_or_cannot_be_read_and_when_a_source_was_heard(database: Database) -> None:
     (first,) = receive(database, reception(1))
     receive(database, reception(2, at=NOW + MINUTE))

@@ -153,6 +153,18 @@ def test_urgent_comes_before_routine_before_low_and_waiting_counts(database: Dat
     assert [must_lease(database).key for _ in range(4)] == ["old low", "urgent", "routine", "low"]
 
 
+def test_a_job_that_is_wanted_soon_has_its_turn_by_then_and_one_wanted_late_not_later_than_its_priority_gives(
+    database: Database,
+) -> None:
+    (recorded,) = receive(database, reception())
+    (series,) = close_all(database)
+    for key, priority, within in (("low", 20, None), ("soon", 20, 5), ("sooner", 10, 3), ("late", 10, 60),
+                                  ("urgent", 0, 1)):
+        wanted = None if within is None else within * MINUTE
+        insert_job(database, new_job(key, [recorded.instance_id], series=series, priority=priority, within=wanted))
+    assert [must_lease(database).key for _ in range(5)] == ["urgent", "sooner", "soon", "late", "low"]
+
+
 def test_what_waits_is_not_overtaken_for_ever(database: Database) -> None:
     (recorded,) = receive(database, reception())
     (series,) = close_all(database)

@@ -24,7 +24,7 @@ from support.rows import (
     result,
 )
 
-from radnode.storage import outbox
+from radnode.storage import confirmations, outbox
 from radnode.storage.outbox import DeliveryLost, DeliveryState
 from radnode.storage.tables import DeliveryRow, ResultObjectRow
 
@@ -138,11 +138,11 @@ def test_what_was_being_sent_when_the_node_died_is_sent_again(queued: Database) 
 def test_what_arrived_is_looked_for_and_confirmed_once(queued: Database) -> None:
     _sent(queued, must_lease_delivery(queued))
     with queued.begin() as session:
-        assert outbox.unconfirmed(session, NOW, "VIEWER", 10) == []
-        (delivery,) = outbox.unconfirmed(session, NOW, "PACS", 10)
-        outbox.postpone_confirmation(session, delivery, NOW + MINUTE)
-        assert outbox.unconfirmed(session, NOW, "PACS", 10) == []
-        (delivery,) = outbox.unconfirmed(session, NOW + MINUTE, "PACS", 10)
+        assert confirmations.unconfirmed(session, NOW, "VIEWER", 10) == []
+        (delivery,) = confirmations.unconfirmed(session, NOW, "PACS", 10)
+        confirmations.postpone_confirmation(session, delivery, NOW + MINUTE)
+        assert confirmations.unconfirmed(session, NOW, "PACS", 10) == []
+        (delivery,) = confirmations.unconfirmed(session, NOW + MINUTE, "PACS", 10)
         outbox.confirmed(session, delivery, NOW, "C-FIND")
         outbox.confirmed(session, delivery, NOW, "C-FIND")
     assert _states(queued)["1.1"] == "CONFIRMED"

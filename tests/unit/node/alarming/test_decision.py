@@ -86,8 +86,13 @@ RAISED = {
     "held:CT2": (tables(held={"CT2": some(0.5, 2)}), "2 series of CT2 lack images"),
     "conflict:CT2": (tables(conflicts={"CT2": some(0)}), "1.2.5.1: two of one"),
     "jobs:ct-lung": (tables(failed_jobs={"ct-lung": some(2)}), "1 jobs of ct-lung failed"),
+    "late:ct-lung": (tables(late_jobs={"ct-lung": some(1, 2)}), "2 results of ct-lung are late"),
     "jobs-waiting": (tables(oldest_job=NOW - HOUR), "waits for a worker"),
     "deliveries": (tables(dead_deliveries=2, partially_delivered=1), "2 not delivered, given up, 1 jobs are partially"),
+    "patient:PACS": (
+        tables(held_back={"PACS": Some(number=2, since=NOW, reason="held back: another Patient ID")}),
+        "2 results: held back: another Patient ID",
+    ),
     "strangers:CT2": (replace(WELL, strangers={"10.0.0.2": 3}), "CT2 could not show 3 times who it is"),
     f"strangers:{OTHERS}": (replace(WELL, strangers={"10.9.9.9": 2, "10.9.9.8": 1}), "3 times"),
     "certificate-ends:node": (ending(29), "the certificate of node ends on"),

@@ -80,10 +80,21 @@ def test_an_address_of_the_other_family_is_outside() -> None:
 
 
 def test_an_unknown_peer_is_accepted_under_its_own_title_where_that_is_configured() -> None:
-    assert _ask(calling="NEW CT", accept_unknown=True) == Admitted(source="NEW CT")
+    assert _ask(calling="NEW CT", accept_unknown=True) == Admitted(source="NEW CT", is_configured=False)
 
 
 @pytest.mark.catalogue("A3")
 @pytest.mark.parametrize("calling", ["CT\n1", "CT\x1b[2J", "C\xc4T", ""])
 def test_a_title_that_can_not_be_shown_is_never_accepted(calling: str) -> None:
     assert isinstance(_ask(calling=calling, accept_unknown=True), Rejected)
+
+
+def test_a_mere_destination_is_let_in_to_report_on_storage_commitment_and_not_to_store() -> None:
+    assert isinstance(_ask(_peer(sends=False, receives=True)), Rejected)
+    assert _ask(_peer(sends=False, receives=True, commitment=True)) == Admitted(source="PACS", stores=False)
+
+
+def test_of_two_entries_for_one_archive_the_one_that_sends_counts() -> None:
+    there = _peer(name="PACS out", sends=False, receives=True, commitment=True)
+    here = _peer(name="PACS in", sends=True, receives=False)
+    assert _ask(there, here) == _ask(here, there) == Admitted(source="PACS in")

@@ -38,7 +38,6 @@ def _recorded(reception: Reception) -> Recorded:
         series_id=1,
         duplicate=False,
         conflict=False,
-        reopened=False,
     )
 
 

@@ -11,6 +11,7 @@ from pydicom.uid import UID, CTImageStorage
 from pynetdicom.pdu import A_ASSOCIATE_AC
 from support.receiver import VERIFICATION, association_request
 
+from radnode.node.commitment_sets import PUSH_MODEL
 from radnode.node.intake import negotiation
 from radnode.node.intake.negotiation import (
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -132,3 +133,10 @@ def test_any_request_is_agreed_or_refused(at: int, new: bytes) -> None:
     except (Violation, NotNegotiable):
         return
     assert all(UID(context.transfer_syntax) in TRANSFER_SYNTAXES for context in agreement.contexts.values())
+
+
+def test_a_peer_that_may_not_store_gets_verification_and_storage_commitment_alone() -> None:
+    contexts = [(each, [IMPLICIT_VR_LITTLE_ENDIAN]) for each in (CTImageStorage, VERIFICATION, PUSH_MODEL)]
+    agreement = negotiate(memoryview(association_request(contexts=contexts)[6:]), stores=False)
+    assert {each.abstract_syntax for each in agreement.contexts.values()} == {VERIFICATION, PUSH_MODEL}
+    assert agreement.refused == [CTImageStorage.encode()]

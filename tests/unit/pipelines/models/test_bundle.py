@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from support import bundles
+from support.volumes import volume
 
 from radnode.pipelines.contract import NotProcessed, RunContext, RunFailed, StudyImages
-from radnode.pipelines.geometry import SourceFrame, Volume
 from radnode.pipelines.models.bundle import BundlePipeline
 from radnode.pipelines.models.terms import PRIVATE
 
@@ -19,25 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radnode.pipelines.findings import Findings
+    from radnode.pipelines.geometry import Volume
 
 AXCODES = ["".join(letters) for order in itertools.permutations(("LR", "PA", "IS"))
            for letters in itertools.product(*order)]
-
-
-def volume(shape: tuple[int, int, int] = (9, 14, 11), *, oblique: bool = True) -> Volume:
-    """Noise around the threshold, in a patient who lies askew."""
-    voxels = np.random.default_rng(4).uniform(-1000, 400, shape).astype(np.float32)
-    affine = np.diag([3.0, 1.5, 2.0, 1.0])[:, [2, 1, 0, 3]]
-    if oblique:
-        angle = np.deg2rad(20)
-        turn = np.eye(4)
-        turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-        affine = turn @ affine
-    affine[:3, 3] = (-31.0, 12.5, 400.25)
-    frames = tuple(SourceFrame(sop_class_uid="1.2.840.10008.5.1.4.1.1.2", sop_instance_uid=f"2.25.{number + 1}")
-                   for number in range(shape[0]))
-    return Volume(voxels=voxels, affine=affine, frames=frames, valid=np.ones(shape, np.bool_),
-                  series_instance_uid="2.25.900", frame_of_reference_uid="2.25.901")
 
 
 def run(folder: Path, of: Volume | None = None) -> Findings:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from support import described
+from support.volumes import volume
 
 from radnode.pipelines.contract import RunContext, RunFailed, StudyImages
-from radnode.pipelines.geometry import SourceFrame, Volume
 from radnode.pipelines.models.described import DescribedPipeline
 from radnode.pipelines.models.runtimes import open_network
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from radnode.pipelines.findings import Findings
+    from radnode.pipelines.geometry import Volume
 
 THRESHOLD = -300.0
 AXCODES = ["".join(letters) for order in itertools.permutations(("LR", "PA", "IS"))
@@ -56,20 +57,6 @@ class NotANumber(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([x, x, x], dim=1) * float("nan")
-
-
-def volume(shape: tuple[int, int, int] = (9, 14, 11)) -> Volume:
-    """Noise around the threshold, in a patient who lies askew."""
-    voxels = np.random.default_rng(4).uniform(-1000, 400, shape).astype(np.float32)
-    angle = np.deg2rad(20)
-    turn = np.eye(4)
-    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    affine = turn @ np.diag([3.0, 1.5, 2.0, 1.0])[:, [2, 1, 0, 3]]
-    affine[:3, 3] = (-31.0, 12.5, 400.25)
-    frames = tuple(SourceFrame(sop_class_uid="1.2.840.10008.5.1.4.1.1.2", sop_instance_uid=f"2.25.{number + 1}")
-                   for number in range(shape[0]))
-    return Volume(voxels=voxels, affine=affine, frames=frames, valid=np.ones(shape, np.bool_),
-                  series_instance_uid="2.25.900", frame_of_reference_uid="2.25.901")
 
 
 def run(folder: Path, of: Volume | None = None) -> Findings:

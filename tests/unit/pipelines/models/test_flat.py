@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from support import flat_images as flat
 from support.flat_bundles import NETWORK, bundle, inference, metadata, weights
 from support.phantoms import manifest
 
+from radnode.pipelines import inspection
 from radnode.pipelines.contract import NotProcessed, RunContext, RunFailed, StudyImages
-from radnode.pipelines.models import description
+from radnode.pipelines.models import description, store
 from radnode.pipelines.models.bundle import BundlePipeline
 from radnode.pipelines.models.flat import to_monai
 from radnode.pipelines.models.received import Received
@@ -26,7 +28,6 @@ from radnode.pipelines.sources.projections import select_projections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from radnode.pipelines.findings import Findings
 
@@ -131,3 +132,23 @@ def test_colours_of_nothing_known_and_masks_beside_colours_are_refused(
     folder = bundles.write_bundle(tmp_path / "bundle", said=said)
     with pytest.raises(StoreError, match=reason):
         description.manifest(folder, Pin(name="b", folder="bundle", sha256="ab" * 32, series_number=9300))
+
+
+@pytest.mark.parametrize("inverted", [False, True], ids=["MONOCHROME2", "MONOCHROME1"])
+def test_a_picture_shows_what_was_found_on_the_image_as_its_own_window_shows_it(
+    tmp_path: Path, inverted: bool
+) -> None:
+    flat.write_mammograms(tmp_path / "mg", inverted=inverted)
+    store.add(tmp_path / "models", bundle(tmp_path / "marks", 1, modality="Mammogram", size=[64, 72]),
+              name="marks")
+    report = inspection.try_pipeline("marks", tmp_path / "mg", ["SEG"], tmp_path / "out", models=tmp_path / "models",
+                                     device="cpu")
+    assert report.objects, report.reason
+    for produced in report.objects:
+        picture = np.asarray(Image.open(Path(produced.path).with_suffix(".png")))
+        scale = picture.shape[1] / flat.COLUMNS
+        inside = picture[int(4.5 * scale), int(24.5 * scale)]
+        tissue = picture[int(20 * scale), int(24.5 * scale)]
+        assert inside.min() > 245  # 3000 of a window from 1000 to 3000
+        assert tissue.max() < 80
+        assert np.ptp(picture[int(5 * scale), int(20 * scale) - 3 : int(20 * scale) + 4], axis=-1).max() > 50

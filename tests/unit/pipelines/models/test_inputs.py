@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from support import bundles
+from support import bundles, volumes
 
 from radnode.pipelines.contract import RunContext, RunFailed, StudyImages
-from radnode.pipelines.geometry import SourceFrame, Volume
 from radnode.pipelines.inputs import Content
 from radnode.pipelines.models import description
 from radnode.pipelines.models.bundle import BundlePipeline
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from radnode.pipelines.findings import Findings
+    from radnode.pipelines.geometry import Volume
 
 # As in the zoo's own: LoadImaged alone has nothing to invert, and MONAI says so.
 pytestmark = pytest.mark.filterwarnings("ignore:inverse has been called:UserWarning")
@@ -31,10 +31,7 @@ SHAPE = (9, 14, 11)
 def volume(seed: int) -> Volume:
     voxels = np.random.default_rng(seed).uniform(0, 1000, SHAPE).astype(np.float32)
     affine = np.diag([3.0, 1.5, 2.0, 1.0])[:, [2, 1, 0, 3]]
-    frames = tuple(SourceFrame(sop_class_uid="1.2.840.10008.5.1.4.1.1.4", sop_instance_uid=f"2.25.{seed}{number}")
-                   for number in range(SHAPE[0]))
-    return Volume(voxels=voxels, affine=affine, frames=frames, valid=np.ones(SHAPE, np.bool_),
-                  series_instance_uid=f"2.25.9{seed}", frame_of_reference_uid="2.25.901")
+    return volumes.placed(voxels, affine, sop_class_uid=volumes.MR, series_instance_uid=f"2.25.9{seed}")
 
 
 VOLUMES = {"t1c": volume(1), "t1": volume(2), "t2": volume(3), "flair": volume(4)}

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support import bundle_kinds, bundles
+from support import bundle_kinds, bundles, volumes
 
 from radnode.pipelines.contract import NotProcessed, RunContext, RunFailed, StudyImages
 from radnode.pipelines.findings import InPatient
-from radnode.pipelines.geometry import SourceFrame, Volume, to_patient
+from radnode.pipelines.geometry import to_patient
 from radnode.pipelines.models import description
 from radnode.pipelines.models.bundle import BundlePipeline
 from radnode.pipelines.models.store import Pin, StoreError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from radnode.pipelines.findings import Findings
+    from radnode.pipelines.geometry import Volume
 
 BALLS = ((9, 12, 10), (20, 8, 18))
 
@@ -31,16 +32,9 @@ def volume(*, oblique: bool, balls: tuple[tuple[int, int, int], ...] = BALLS) ->
         voxels[tuple(slice(each - 2, each + 3) for each in ball)] = 0
     affine = np.eye(4)
     affine[:3, :3] = np.array([[0, 0, 1.5], [0, 2.0, 0], [3.0, 0, 0]])
-    if oblique:
-        angle = np.deg2rad(20)
-        turn = np.eye(3)
-        turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-        affine[:3, :3] = turn @ affine[:3, :3]
+    affine = volumes.askew(affine) if oblique else affine
     affine[:3, 3] = (-31.0, 12.5, 400.25)
-    frames = tuple(SourceFrame(sop_class_uid="1.2.840.10008.5.1.4.1.1.2", sop_instance_uid=f"2.25.{number + 1}")
-                   for number in range(shape[0]))
-    return Volume(voxels=voxels, affine=affine, frames=frames, valid=np.ones(shape, np.bool_),
-                  series_instance_uid="2.25.900", frame_of_reference_uid="2.25.901")
+    return volumes.placed(voxels, affine)
 
 
 def run(folder: Path, of: Volume) -> Findings:

@@ -3,15 +3,19 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 from support import bundles
+from typer.testing import CliRunner
 
+from radnode.node.cli import app
 from radnode.pipelines import registry
 from radnode.pipelines.contract import RunFailed
-from radnode.pipelines.models import description, store
+from radnode.pipelines.models import description, licences, store
 from radnode.pipelines.models.store import StoreError
 
 if TYPE_CHECKING:
@@ -183,3 +187,69 @@ def test_pins_that_lead_outside_the_store_are_refused(models: Path) -> None:
     (models / store.PINS).write_text(json.dumps([entry]))
     with pytest.raises(StoreError, match="no folder inside"):
         store.pins(models)
+
+
+def test_two_commands_at_once_do_not_change_the_store_together(models: Path, bundle: Path, tmp_path: Path) -> None:
+    other = bundles.write_bundle(tmp_path / "other")
+    refused: list[str] = []
+
+    def meanwhile(_: Path) -> None:
+        for change in (lambda: store.add(models, other, name="other"), lambda: store.remove(models, "spleen-ct")):
+            with pytest.raises(StoreError, match="another command adds or removes a model") as said:
+                change()
+            refused.append(str(said.value))
+
+    store.add(models, bundle, name="spleen-ct", examine=meanwhile)
+    assert len(refused) == 2
+    assert set(store.pins(models)) == {"spleen-ct"}
+    store.add(models, other, name="other")
+    assert set(store.pins(models)) == {"spleen-ct", "other"}
+
+
+@pytest.mark.parametrize("ends_in", ["examine", "_write"], ids=["before its folder is whole", "before it is pinned"])
+def test_an_add_that_was_killed_leaves_nothing_that_is_used_and_is_simply_repeated(
+    models: Path, bundle: Path, ends_in: str
+) -> None:
+    killed = f"""
+import os, pathlib
+from radnode.pipelines.models import store
+def end(*_): os._exit(9)
+{"store._write = end" if ends_in == "_write" else ""}
+store.add(pathlib.Path({str(models)!r}), pathlib.Path({str(bundle)!r}), name="spleen-ct",
+          examine={"end" if ends_in == "examine" else "print"})
+"""
+    assert subprocess.run([sys.executable, "-c", killed], check=False, timeout=60).returncode == 9
+    assert not registry.installed((), models=models).manifests
+    store.add(models, bundle, name="spleen-ct")
+    assert set(registry.installed((), models=models).manifests) == {"spleen-ct"}
+    assert sorted(path.name for path in models.iterdir()) == ["models.json", "spleen-ct"]
+
+
+@pytest.mark.parametrize(("text", "name"), [
+    ("\n   Apache License\n  Version 2.0, January 2004\n http://www.apache.org/licenses/\n", "Apache License 2.0"),
+    ("MIT License\n\nCopyright (c) 2020\n", "MIT License"),
+    ("Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International\n", "CC BY-NC-SA 4.0"),
+    ("Terms of the hospital\nAsk us.\n", "Terms of the hospital"), ("", "not stated"),
+])
+def test_a_licence_is_called_by_its_name_or_by_its_first_line(text: str, name: str) -> None:
+    assert licences.name_of(text) == name
+
+
+def test_list_and_check_say_where_the_whole_licence_is_what_it_is_for_and_the_digest(
+    tmp_path: Path, bundle: Path
+) -> None:
+    (bundle / "LICENSE").write_text("MIT License\n\nCopyright\n")
+    (bundle / "docs").mkdir(exist_ok=True)
+    (bundle / "docs" / "data_license.txt").write_text("CC BY 4.0\n")
+    config = tmp_path / "radnode.yaml"
+    config.write_text(f"node:\n  data: {tmp_path / 'data'}\npeers: {{}}\nroutes: []\n")
+    runner = CliRunner()
+    added = runner.invoke(app, ["models", "add", str(bundle), "--name", "spleen-ct", "--config", str(config)])
+    assert added.exit_code == 0, added.output
+    folder = tmp_path / "data" / "models" / "spleen-ct"
+    for command in ("list", "check"):
+        said = runner.invoke(app, ["models", command, "--config", str(config)], env={"COLUMNS": "200"})
+        assert said.exit_code == 0, said.output
+        for part in ("MIT License", "Tests alone.", store.digest(folder)[:12], f"(lines: 3): {folder / 'LICENSE'}",
+                     f"(lines: 1): {folder / 'docs' / 'data_license.txt'}"):
+            assert part in said.output
