@@ -28,7 +28,7 @@ _NEIGHBOURHOOD_MM = 10.0
 _FEWEST = 3
 _MOST_MARKS = 5
 # Of the logistic function from score to certainty, fitted on phantoms of the seeds for tuning.
-_MIDDLE, _WIDTH = 14.0, 5.0
+_MIDDLE, _WIDTH = 8.0, 4.0
 
 
 class Clusters:

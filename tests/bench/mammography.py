@@ -3,7 +3,7 @@
     python tests/bench/mammography.py --out bench-results
 
 Writes mg-cad.json and the curve, mg-cad-froc.svg. The detectors were set on phantoms of the seeds from 1000; measured
-is on those from 5000, which nothing was set on.
+is on those from 6000, which nothing was set on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from radnode.pipelines.mg_cad.pipeline import OPERATING_POINT, MgCad
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FIRST_SEED, PIXEL_MM = 5000, 0.1
+FIRST_SEED, PIXEL_MM = 6000, 0.1
 LARGE, LARGE_MM = (4096, 3328), 0.07
 _COLOURS = {MASS: "#1f77b4", CLUSTER: "#d62728", "both": "#333333"}
 

@@ -113,7 +113,7 @@ def test_four_pictures_turned_over_are_not_processed() -> None:
 
 @pytest.mark.catalogue("M5")
 def test_an_oblique_view_upside_down_against_its_tags_is_not_read() -> None:
-    image = mammo.projection(phantom(), ("L", "MLO"))
+    image = mammo.projection(screening(SEED, pixel_mm=0.4), ("R", "MLO"))
     with pytest.raises(Unreadable, match="upside down"):
         find_breast(replace(image, pixels=np.ascontiguousarray(image.pixels[::-1])))
 
