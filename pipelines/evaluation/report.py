@@ -251,9 +251,9 @@ def _how() -> Iterator[Block]:
                "and the mean surface distance by MONAI, in millimetres between voxel centres; what is not defined is "
                "counted, never set to 0 or 1. ROC, calibration and counts by scikit-learn. In brackets 95 % intervals: "
                f"Wilson for shares of answers, else percentiles of {RESAMPLES} draws of whole studies, fixed seed; "
-               f"with fewer than {FEWEST} studies there is none. n is what a number rests on. Subgroups are as the "
-               "images say (Manufacturer and model, Patient's Sex, Patient's Age); small ones show nothing but "
-               "themselves.")
+               f"with fewer than {FEWEST} studies there is none. n is the number of cases; for shares of answers, of "
+               "answers. Subgroups are as the images say (Manufacturer and model, Patient's Sex, Patient's Age); small "
+               "ones show nothing but themselves.")
 
 
 def _table(head: tuple[str, ...], rows: Sequence[Row], metrics: tuple[str, ...]) -> Table:

@@ -29,7 +29,7 @@ from radnode.pipelines.inspection import order_of_files
 from radnode.pipelines.ladder import is_device_lost
 from radnode.pipelines.progress import Progress
 from radnode.pipelines.results.overlay import Outline, overlay_png
-from radnode.pipelines.results.windows import Window
+from radnode.pipelines.results.windows import window_for
 from radnode.pipelines.runner import read_inputs
 from radnode.pipelines.warm import Warm
 
@@ -146,7 +146,8 @@ def _run(
         truth = _truth(references, found, unread)
     except ReferenceRefused as error:
         return CaseResult(case=case, state=CaseState.REFERENCE_REFUSED, reason=str(error))
-    return CaseResult(case=case, state=CaseState.COMPARED, scores=score(found, truth), picture=_picture(found, truth))
+    return CaseResult(case=case, state=CaseState.COMPARED, scores=score(found, truth),
+                      picture=_picture(found, truth, case.images[0].modality))
 
 
 def _found(case: Case, warm: Warm, pipeline: str, device: str) -> Findings | CaseResult:
@@ -181,7 +182,7 @@ def _truth(references: Sequence[Reference], findings: Findings, unread: list[Unr
     return merged(read)
 
 
-def _picture(findings: Findings, truth: Truth) -> bytes:
+def _picture(findings: Findings, truth: Truth, modality: str) -> bytes:
     """The worst and the middle case are shown; which ones those are is known at the end."""
     if findings.volume is None or not truth.structures:
         return b""
@@ -197,11 +198,6 @@ def _picture(findings: Findings, truth: Truth) -> bytes:
         return b""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "overlay.png"
-        overlay_png(findings.volume, outlines, path, window=_window(findings))
+        window = window_for(modality, findings.volume, [each.mask for each in outlines])
+        overlay_png(findings.volume, outlines, path, window=window)
         return path.read_bytes()
-
-
-def _window(findings: Findings) -> Window:
-    """The middle 98 % of what is drawn on: the report knows no modality."""
-    low, high = map(float, np.percentile(findings.grid.voxels[::2, ::4, ::4], [1, 99]))
-    return Window(low=low, high=max(high, low + 1.0), name="middle 98 %")
