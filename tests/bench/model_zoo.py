@@ -53,8 +53,9 @@ HEAD = """# Bundles of the MONAI Model Zoo
 Each bundle of the zoo, its own files unchanged, with random weights, on a phantom: {slices} slices of {size} x {size},
 or the pictures that it reads; from DICOM through the bundle's own preprocessing, network, inferer and postprocessing to
 result objects that passed the gate and the validators. It says nothing about how good a model is: random weights find
-something anywhere, but for organs of the left side, which are kept from being found, since the gate holds back a left
-one that lies to the right.
+something anywhere. Four helps make random answers such that the gate, which is there for real ones, lets them through:
+organs of the left side are kept from being found; the last layer of a network of two classes has no mean; of four sets
+of weights the first is taken whose answer is not every voxel; a detector reads a smaller phantom.
 
 MONAI {monai}, torch {torch}, {date}, CPU. Installed besides:
 {besides}.
