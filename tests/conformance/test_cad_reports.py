@@ -218,7 +218,7 @@ def _by_value(report: Dataset) -> None:
 MAMMOGRAPHY_FAULTS: dict[str, tuple[Callable[[Dataset], None], str]] = {
     "no rendering intent": (_without("111059", "111056"), "codes"),
     "a summary outside CID 6047": (_set_code("111017", "111222"), "outcome"),
-    "no image library": (lambda report: report.ContentSequence.pop(1), "reference"),
+    "no image library": (lambda report: report.ContentSequence.pop(1), "outcome"),
     "no summary of analyses": (lambda report: report.ContentSequence.pop(4), "outcome"),
     "no algorithm version": (_without("111059", "111003"), "codes"),
     "no center": (_without("111059", "111010"), "geometry"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 ROUTE = {"name": "screening", "when": {"modality": "MG"}, "run": ["mg-cad"], "send": ["PACS"]}
-SEED = 1
+SEED = 6
 
 
 def walk(item: pydicom.Dataset) -> Iterator[pydicom.Dataset]:
