@@ -84,7 +84,8 @@ GOALS = (
         what="C-ECHO of a known peer, 99th percentile, while hostile peers do all they can", figures="attack",
         goal="≤ 1 s; memory + ≤ 64 MiB; over in ≤ 15 s", command="make bench",
         said=lambda f: f"{f['echo_p99_during_s']:.2f} s ({f['echo_p99_before_s']:.2f} s before); "
-                       f"+ {f['memory_grown_mib']:.0f} MiB; over in {f['recovered_s']:.0f} s; {f['silent_in_tls']} silent in TLS among them",
+                       f"+ {f['memory_grown_mib']:.0f} MiB; over in {f['recovered_s']:.0f} s; "
+                       f"{f['silent_in_tls']} silent in TLS among them",
         reached=lambda f: f["echo_p99_during_s"] <= 1 and f["memory_grown_mib"] <= 64 and f["recovered_s"] <= 15,
     ),
     *(
