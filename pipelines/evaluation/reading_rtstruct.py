@@ -6,8 +6,7 @@ a hole that is joined by a keyhole counts the same. A voxel is inside where its 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
@@ -17,6 +16,7 @@ from radnode.pipelines.evaluation.reading_seg import code_of, frame_of_reference
 from radnode.pipelines.evaluation.truth import ReferenceRefused, Structure, Truth
 from radnode.pipelines.geometry import to_index
 from radnode.pipelines.models.terms import term
+from radnode.pipelines.results import filling
 from radnode.pipelines.results.decoding import GRID_TOLERANCE
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ def filled(contours: Sequence[NDArray[np.float64]], affine: Affine, shape: tuple
     contours: (n, 3) each, LPS millimetres. affine: (4, 4), index to LPS millimetres. Returns bool, `shape`. Raises
     ReferenceRefused for contours beside the slices, outside the images, or on every second slice alone.
     """
-    path_of: Any = importlib.import_module("matplotlib.path").Path
-    mask = np.zeros(shape, dtype=np.bool_)
-    places = []
+    rings: dict[int, list[NDArray[np.float64]]] = {}
     for points in contours:
         index = to_index(affine, points)
         place = int(np.rint(index[0, 0]))
@@ -67,13 +65,11 @@ def filled(contours: Sequence[NDArray[np.float64]], affine: Affine, shape: tuple
         low, high = np.floor(index[:, 1:].min(axis=0)), np.ceil(index[:, 1:].max(axis=0))
         if not 0 <= place < shape[0] or (low < -1).any() or (high > np.array(shape[1:])).any():
             raise ReferenceRefused("its contours reach beyond the images")
-        places.append(place)
-        rows, columns = (np.arange(max(int(low[axis]), 0), min(int(high[axis]) + 1, shape[axis + 1]))
-                         for axis in range(2))
-        grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
-        inside = path_of(np.vstack([index[:, 1:], index[:1, 1:]]), closed=True).contains_points(grid)
-        mask[place, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] ^= inside.reshape(len(rows), len(columns))
-    _refuse_sparse(sorted(set(places)))
+        rings.setdefault(place, []).append(index[:, [2, 1]] + 0.5)
+    _refuse_sparse(sorted(rings))
+    mask = np.zeros(shape, dtype=np.bool_)
+    for place, of_slice in rings.items():
+        mask[place] = filling.filled(of_slice, (shape[1], shape[2]))
     return mask
 
 
