@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +13,7 @@ from radnode.node.alarming.messages import Message
 from radnode.node.alarming.sinks import SinkFailed, post, send_mail
 from radnode.node.alarming.telling import owed, tell_after
 from radnode.node.alarming.watch import DATABASE
-from radnode.node.delivery.backoff import next_wait
+from radnode.node.delivery.backoff import jitter, next_wait
 from radnode.storage import alarms as kept
 from radnode.storage.alarms import KeptAlarm, Telling
 from radnode.storage.errors import DatabaseUnavailable
@@ -152,7 +151,7 @@ class Teller:
 
     def _failed(self, error: SinkFailed) -> None:
         self._failures += 1
-        wait_s = next_wait(self._failures, random.random()).total_seconds()  # noqa: S311 - jitter
+        wait_s = next_wait(self._failures, jitter()).total_seconds()
         self._next_try_s = self._monotonic_s() + wait_s
         self._reported.set(f"sink:{self._sink}", f"{error}; {self._failures} attempts in vain")
         self._metrics.alarms_told.labels(self._sink, "failed").inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 FIRST_WAIT = timedelta(seconds=5)
@@ -17,3 +18,8 @@ def next_wait(attempts: int, jitter: float) -> timedelta:
     """
     doubled = FIRST_WAIT * (1 << min(attempts - 1, 12))
     return min(doubled, LONGEST_WAIT) * (0.75 + 0.25 * jitter)
+
+
+def jitter() -> float:
+    """For :func:`next_wait`."""
+    return random.random()  # noqa: S311 - spreads attempts, guards nothing

@@ -10,7 +10,6 @@ it.
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 from dataclasses import dataclass
@@ -155,13 +154,14 @@ class Commitments:
                 commitments.note_attempt(session, deliveries, self._now())
             self._settle_all(peer, deliveries, _Word(Said.NOT_OFFERED, f"{peer.name} takes no storage commitment"))
         except PeerUnreachable as unreachable:
-            self._outages.unreachable(peer.name, str(unreachable), self._now(), _jitter())
+            self._outages.unreachable(peer.name, str(unreachable), self._now(), backoff.jitter())
             self._postpone(peer)
             log.warning("commitment.not_asked", destination=peer.name, reason=str(unreachable))
 
     def _answered(self, peer: Peer, transaction_uid: str, deliveries: Sequence[Delivery], status: int | None) -> None:
         if status is None:
-            self._outages.unreachable(peer.name, f"{peer.name} did not answer an N-ACTION", self._now(), _jitter())
+            silence = f"{peer.name} did not answer an N-ACTION"
+            self._outages.unreachable(peer.name, silence, self._now(), backoff.jitter())
             reason = f"{peer.name} did not answer when it was asked for storage commitment"
             self._settle_all(peer, self._still_open(transaction_uid), _Word(Said.BUSY, reason))
             return
@@ -295,7 +295,3 @@ def _request(association: Association, transaction: Transaction) -> int | None:
 def _word(reference: Reference, by: str) -> _Word:
     failure = reference.failure
     return _Word(said_by(failure), "" if failure is None else f"{by} does not commit to it: {in_words(failure)}")
-
-
-def _jitter() -> float:
-    return random.random()  # noqa: S311 - spreads attempts, guards nothing

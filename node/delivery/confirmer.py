@@ -5,13 +5,13 @@ And, once a job, whether it holds the images that the results refer to (R12): wi
 
 from __future__ import annotations
 
-import random
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from radnode.node.association import PeerUnreachable
+from radnode.node.delivery import backoff
 from radnode.node.delivery.missing import send_again
 from radnode.node.query import count_instances, holds_instance
 from radnode.storage import confirmations, outbox
@@ -93,7 +93,7 @@ class Confirmer:
 
     def _wait(self, destination: str, reason: str) -> None:
         """What could not be asked for one object could not be asked for any."""
-        outage = self._outages.unreachable(destination, reason, self._now(), random.random())  # noqa: S311 - jitter
+        outage = self._outages.unreachable(destination, reason, self._now(), backoff.jitter())
         with self._database.begin() as session:
             confirmations.postpone_confirmations(session, destination, outage.next_attempt_at)
         log.warning("delivery.unconfirmed", destination=destination, reason=reason)

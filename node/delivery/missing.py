@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ def send_again(session: Session, delivery: Delivery, reason: str, now: datetime,
     if now - delivery.created_at >= backoff.HORIZON:
         give_up(session, delivery, reason, now, metrics)
         return
-    wait = backoff.next_wait(delivery.attempts - 1, random.random()) if delivery.attempts > 1 else timedelta()  # noqa: S311 - jitter
+    wait = backoff.next_wait(delivery.attempts - 1, backoff.jitter()) if delivery.attempts > 1 else timedelta()
     outbox.not_found(session, delivery, reason, now + wait)
     metrics.deliveries.labels(delivery.destination, "missing").inc()
     log.error("delivery.missing", delivery=delivery.delivery_id, destination=delivery.destination, reason=reason)

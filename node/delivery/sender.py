@@ -9,7 +9,6 @@ A destination that does not answer is tried with one object per back-off, see no
 
 from __future__ import annotations
 
-import random
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -118,7 +117,7 @@ class Sender:
                 self._replace(delivery, peer, None, str(refused), for_ever=True)
             return True
         except PeerUnreachable as unreachable:
-            outage = self._outages.unreachable(peer.name, str(unreachable), self._now(), _jitter())
+            outage = self._outages.unreachable(peer.name, str(unreachable), self._now(), backoff.jitter())
             self._tell(outage)
         return False
 
@@ -222,7 +221,7 @@ class Sender:
 
     def _failed(self, delivery: Delivery, reason: str) -> None:
         """It may be this object, it may be the destination: the third failure in a row is the destination's."""
-        outage = self._outages.failed(delivery.destination, reason, self._now(), _jitter())
+        outage = self._outages.failed(delivery.destination, reason, self._now(), backoff.jitter())
         self._retry(delivery, reason)
         if outage is not None:
             self._tell(outage)
@@ -233,7 +232,7 @@ class Sender:
             self._give_up(delivery, _too_old(reason))
             return
         due_at = max(
-            now + backoff.next_wait(delivery.attempts, _jitter()),
+            now + backoff.next_wait(delivery.attempts, backoff.jitter()),
             self._outages.next_attempt_at(delivery.destination, otherwise=now),
         )
         with self._database.begin() as session:
@@ -299,7 +298,3 @@ def _alarm(destination: str) -> str:
 
 def _too_old(reason: str) -> str:
     return f"given up after {backoff.HORIZON.total_seconds() / 3600:.0f} h: {reason}"
-
-
-def _jitter() -> float:
-    return random.random()  # noqa: S311 - spreads attempts, guards nothing

@@ -8,7 +8,6 @@ what the ledger says at that moment: an image that was acknowledged and is still
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 import structlog
@@ -140,7 +139,7 @@ class Voucher:
         if now - request.requested_at >= backoff.HORIZON:
             self._end(request, RequestState.GIVEN_UP, reason)
             return
-        wait = backoff.next_wait(request.attempts + 1, random.random())  # noqa: S311 - spreads attempts
+        wait = backoff.next_wait(request.attempts + 1, backoff.jitter())
         with self._database.begin() as session:
             vouching.postpone(session, request, reason, now + wait)
         log.warning("commitment.not_reported", to=request.source, transaction_uid=request.transaction_uid,
