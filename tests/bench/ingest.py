@@ -8,6 +8,7 @@ decode + save_as   the storage handler of pynetdicom's documentation: nothing is
 Orthanc            the PACS: file flushed, index committed
 
 Each receiver is a fresh process with an empty folder in every round; dcmsend sends the same 0.5 MB images to each.
+None pays for the one before it: the disk is flushed before each begins, and what was received is deleted at the end.
 Writes ingest.json and ingest.png. Figures of one run can be compared with each other, not with those of another day.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import os
 import signal
 import statistics
 import subprocess
@@ -86,7 +87,8 @@ def measure(folder: Path, images: int, rounds: int) -> dict[str, Any]:
     for turn in range(rounds):
         for name in RECEIVERS:
             for associations in (1, 4):
-                rate = send_images(name, folder / f"{turn}-{associations}", sources[:associations], images)
+                received = folder / f"{turn}-{associations}-{RECEIVERS.index(name)}"
+                rate = send_images(name, received, sources[:associations], images)
                 rates[str(associations)].setdefault(name, []).append(rate)
                 print(f"round {turn + 1}, {associations} association(s), {name}: {rate:.0f} images/s", flush=True)
     return {
@@ -104,6 +106,7 @@ def measure(folder: Path, images: int, rounds: int) -> dict[str, Any]:
 def send_images(name: str, folder: Path, sources: Sequence[Path], images: int) -> float:
     """Images per second that a fresh receiver takes from one dcmsend a source."""
     folder.mkdir()
+    os.sync()
     with ReceiverProcess(name, folder) as receiver, ThreadPoolExecutor(len(sources)) as senders:
         began = time.perf_counter()
         for sent in [
@@ -112,13 +115,13 @@ def send_images(name: str, folder: Path, sources: Sequence[Path], images: int) -
         ]:
             sent.result()
         seconds = time.perf_counter() - began
-    shutil.rmtree(folder)
     return len(sources) * images / seconds
 
 
 def send_large(folder: Path) -> dict[str, float]:
     """Peak memory of the receiver, and its rate, while ten objects of 512 MB arrive at once."""
     folder.mkdir()
+    os.sync()
     with ReceiverProcess("radnode", folder) as receiver:
         idle = receiver.memory_mib("VmRSS")
         began = time.perf_counter()
@@ -127,7 +130,6 @@ def send_large(folder: Path) -> dict[str, float]:
         seconds = time.perf_counter() - began
         assert set(statuses) == {0}, statuses
         peak = receiver.memory_mib("VmHWM")
-    shutil.rmtree(folder)
     return {
         "objects": LARGE_AT_ONCE,
         "object_bytes": LARGE,
