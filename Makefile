@@ -63,6 +63,7 @@ catalogue: setup
 	-$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m catalogue --junit-xml=.catalogue.xml
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/catalogue/trace.py .catalogue.xml
 
+goals: export RADNODE_TEST_SERIES ?= 500
 goals: setup
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m goal
 

@@ -174,9 +174,10 @@ GOALS = (
     Goal(
         number=17, what="Generated series with slices missing, doubled, tilted, out of step: read without a statement",
         figures="damaged_series", goal="0 of 500; every inner gap, copy and counted end gap found",
-        command=f"{BENCH}damaged_series.py",
-        said=lambda f: f"{f['silent']} of {f['series']}; found: "
-                       + ", ".join(f"{each['found']} of {each['series']} {kind}" for kind, each in f["kinds"].items()),
+        command="make goals",
+        said=lambda f: f"{f['silent']} of {f['series']}; found and named: "
+                       + ", ".join(f"{each['found']} of {each['series']} {kind}" for kind, each in f["kinds"].items())
+                       + f"; {f['whole_refused']} of {f['whole']} whole ones refused; seed {f['seed']}",
         reached=lambda f: f["series"] >= 500 and not f["silent"] and not f["whole_refused"]
                           and all(each["found"] == each["series"] for each in f["kinds"].values()),
     ),
