@@ -69,7 +69,8 @@ GOALS = (
                        f"{f['series']} series with one SEG and one SR each",
         reached=lambda f: f["lost"] == 0 and f["acknowledged"] >= 50_000 and sum(f["kills"].values()) >= 1000,
     ),
-    _tests(2, "ledger", "The ledger balances after every step, kill and history", "difference 0", 20),
+    _tests(2, "ledger", "The ledger balances at every instant while images arrive, and after a crash at every point",
+           "difference 0", 20),
     Goal(
         number=2, what="Balance of the ledger over a million images", figures="ledger_balance",
         goal="< 100 ms, median", command=f"{BENCH}ledger_balance.py",
@@ -196,7 +197,7 @@ GOALS = (
     _tests(22, "names", "Names of patients in logs, metrics and messages", "0", 4),
     Goal(
         number=22, what="Who may do what at each address of the API (each role at each endpoint)", goal="100 %",
-        missing="not measured: the API has no roles yet",
+        missing="not measured: the API knows no users and roles yet",
     ),
     Goal(
         number=22, what="HTTP 5xx in calls that schemathesis makes up", goal="0 in 10,000",
