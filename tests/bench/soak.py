@@ -46,6 +46,8 @@ IMAGES_PER_SECOND = 20
 SLICES = 100
 SAMPLE_EVERY_S = 5
 IN_TIME_S = 300
+ARCHIVED = 10_000
+"""Instances that the PACS can be asked about: of more than the last five minutes."""
 REST_S = 20
 
 
@@ -63,8 +65,9 @@ class Sample:
 class Soak(threading.Thread):
     """The sender, and what was seen of the node meanwhile."""
 
-    def __init__(self, node: MortalNode, folder: Path) -> None:
+    def __init__(self, node: MortalNode, pacs: StandInPacs, folder: Path) -> None:
         super().__init__(name="modality", daemon=True)
+        self._pacs = pacs
         self.steady = Steady(node.port, IMAGES_PER_SECOND)
         self.studies = 0
         self.samples: list[Sample] = []
@@ -79,11 +82,13 @@ class Soak(threading.Thread):
             self.one_study()
 
     def one_study(self) -> None:
-        """A chest CT that was never seen before."""
+        """A chest CT that was never seen before; the PACS has it, too, as results are about images that it holds."""
         number = self.studies + 1
         series = write_chest(self._folder / "ct", name=f"soak {number}", slices=SLICES)
         contents = [(str(pydicom.dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID), path.read_bytes())
                     for path in series.files]  # fmt: skip
+        self._pacs.keep(series.files)
+        self._pacs.keep_last(ARCHIVED)
         shutil.rmtree(self._folder / "ct")
         self.steady.send((uid, body_of(content)) for uid, content in contents)
         self.studies = number
@@ -117,7 +122,7 @@ def soak(folder: Path, minutes: float, kill_every: float) -> dict[str, Any]:
     with StandInPacs() as pacs, MortalNode(
         folder / "node", peers=[archive(pacs.port, answers_find=True), modality()]
     ) as node:
-        run = Soak(node, folder)
+        run = Soak(node, pacs, folder)
         run.one_study()  # so that the model is warm and every process there
         _drained(node, run)
         before = run.look()

@@ -1,6 +1,6 @@
 """docs/reliability.md, made anew from the figures that the runs wrote down.
 
-    make goals catalogue faults fuzz bench             the runs; each writes a file of figures below bench-results/
+    make goals catalogue faults fuzz bench soak        the runs; each writes a file of figures below bench-results/
     python tests/faults/report.py                      the page
 
 A run writes its figures only when it found nothing wrong, or with what it found. A run whose figures are not there is
