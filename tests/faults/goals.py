@@ -66,7 +66,8 @@ GOALS = (
         number=1, what="SIGKILL at named places and at any moment: acknowledged images lost", figures="kills",
         goal="0 of 50,000 in 1,000 kills", command=f"RADNODE_TEST_KILLS=1000 {FAULTS}test_kill_anytime.py",
         said=lambda f: f"{f['lost']} of {f['acknowledged']:,} in {sum(f['kills'].values()):,} kills, "
-                       f"{f['series']} series with one SEG and one SR each",
+                       f"{f['series']} series with one SEG and one SR each, {f['runs']} runs by other seeds since "
+                       f"{f['since']}",
         reached=lambda f: f["lost"] == 0 and f["acknowledged"] >= 50_000 and sum(f["kills"].values()) >= 1000,
     ),
     _tests(2, "ledger", "The ledger balances at every instant while images arrive, and after a crash at every point",
@@ -130,8 +131,9 @@ GOALS = (
         number=10, what="Histories of ledger, jobs and deliveries with zombies, restarts and clock jumps: rules broken",
         figures="histories", goal="0 in 20,000 histories of 50 steps",
         command=f"RADNODE_TEST_HISTORIES=20000 {FAULTS}test_job_histories.py",
-        said=lambda f: f"0 in {f['histories']:,} histories of {f['steps']} steps ({f['seconds']:.0f} s)",
-        reached=lambda f: f["histories"] >= 20_000 and f["steps"] >= 50,
+        said=lambda f: f"0 in {f['histories']:,} histories, {f['steps']:,} steps, {f['runs']} runs by other seeds "
+                       f"since {f['since']} ({f['seconds']:,} s)",
+        reached=lambda f: f["histories"] >= 20_000 and f["steps"] >= 50 * f["histories"],
     ),
     Goal(
         number=11, what="Results through faults of PACS and network: objects lost or doubled", figures="send_faults",
