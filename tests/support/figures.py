@@ -18,7 +18,7 @@ def write_down(name: str, **figures: object) -> None:
 
 
 def add_up(name: str, **counts: float | Mapping[str, float]) -> None:
-    """The same for one run of many: its counts are added to theirs, with the number of runs and the day of the first."""
+    """The same for one run of many: its counts are added to theirs, with how many runs and since when."""
     before = _written_down(name)
     together = {each: _sum(before.get(each), count) for each, count in counts.items()}
     write_down(name, **together, runs=runs(name) + 1, since=before.get("since", _today()))
