@@ -98,7 +98,8 @@ def load(registry: Registry, name: str) -> Pipeline:
     try:
         factory = getattr(importlib.import_module(module), attribute)
         if (pin := registry.pins.get(name)) is not None and registry.store is not None:
-            pipeline: Pipeline = factory(store.checked(registry.store, pin))
+            folder = store.checked(registry.store, pin)
+            pipeline: Pipeline = factory(folder, compiled=True) if pin.compiled else factory(folder)
         else:
             pipeline = factory()
     except store.StoreError as error:
