@@ -170,7 +170,7 @@ class DevicePipeline(Pipeline, Protocol):
 
 
 @runtime_checkable
-class TellsOfItsNetwork(Protocol):
+class TellsOfItsNetwork(Pipeline, Protocol):
     """A pipeline that can say how its loaded network computes."""
 
     def network(self) -> Mapping[str, str]:
