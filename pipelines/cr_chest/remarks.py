@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from radnode.pipelines.geometry import Projection
 
 METHOD = (
-    "Checks of the picture by a research baseline without trained weights, measured on projected phantoms only: whether "
-    "it is upright, whether a lung field reaches an edge, the side of the heart, and exchanged black and white. "
+    "Checks of the picture by a research baseline without trained weights, measured on projected phantoms only: "
+    "whether it is upright, whether a lung field reaches an edge, the side of the heart, exchanged black and white. "
     "Rotation, cut apices, depth of inspiration, exposure and motion were not checked."
 )
 NOT_LOOKED_FOR = "No model is there: no finding was looked for, and nothing is said about disease."
