@@ -10,7 +10,7 @@ import pydoc
 import re
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from monai.engines.utils import IterationEvents
 
 from radnode.pipelines import ladder
 from radnode.pipelines.contract import NotProcessed, RunFailed
-from radnode.pipelines.models import compiling, description, flat, grids, kinds, layout, presenting, thrift
+from radnode.pipelines.models import compiling, description, flat, grids, kinds, layout, presenting, saliency, thrift
 from radnode.pipelines.models.adapting import (
     DEVICE,
     ITEMS,
@@ -95,6 +95,13 @@ class BundlePipeline:
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises RunFailed, naming the bundle and what is wrong with it."""
+        return self._run(images, context, explain=False)
+
+    def explained(self, images: StudyImages, context: RunContext) -> Findings:
+        """As :meth:`run`; of a classifier of pictures with saliency maps (:class:`saliency.Explaining`)."""
+        return self._run(images, context, explain=True)
+
+    def _run(self, images: StudyImages, context: RunContext, *, explain: bool) -> Findings:
         wanted = kinds.output(self._said, self._folder.name, images.modality)
         if self._evaluator is None or self._device != context.device:
             context.stage("loading")
@@ -103,7 +110,7 @@ class BundlePipeline:
         with self._own.active(), stepped_down, self._times.told(context):
             context.stage("running the bundle")
             if images.projections:
-                return self._read_pictures(images.projections, wanted)
+                return self._read_pictures(images.projections, wanted, explain=explain)
             given = self._evaluate(self._item(images))
         context.stage("reading its answer")
         return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume,
@@ -119,23 +126,32 @@ class BundlePipeline:
         return {key: grids.to_monai(*[volumes[name] for name in names] or [images.volume])
                 for key, names in self._reads.keys.items()}
 
-    def _read_pictures(self, images: Sequence[Projection | ColourImage], wanted: kinds.Output) -> Findings:
+    def _read_pictures(
+        self, images: Sequence[Projection | ColourImage], wanted: kinds.Output, *, explain: bool
+    ) -> Findings:
         """Images one by one, each under the bundle's key, in the way that the bundle reads pictures."""
         if wanted.kind in (kinds.Kind.DETECTION, kinds.Kind.LANDMARKS) and (self._loader is not None or self._patch):
             raise NotProcessed(f"bundle {self._folder.name} loads pictures in a way of its own: where on the image its "
                                f"marks lie ({wanted.kind}) is not known")
         (key,) = self._reads.keys
         channels = int(description.image_inputs(self._said).get(key, {}).get("num_channels") or 1)
-        given = []
+        given, seen = [], []
         for image in images:
-            if self._loader is not None:
-                with presenting.as_file(image, channels) as path:
-                    given.append(self._evaluate({key: path}))
-            else:
-                given.append(self._evaluate({
-                    key: presenting.as_patch(image, self._patch) if self._patch else flat.to_monai(image, channels)}))
+            with saliency.watched(self._evaluator.network) if explain else nullcontext(saliency.Shown()) as shown:
+                if self._loader is not None:
+                    with presenting.as_file(image, channels) as path:
+                        given.append(self._evaluate({key: path}))
+                else:
+                    given.append(self._evaluate({
+                        key: presenting.as_patch(image, self._patch) if self._patch
+                        else flat.to_monai(image, channels)}))
+            seen.append(shown)
         rows_first = self._loader is not None and presenting.rows_first(self._loader, key)
         found = flat.findings(given, wanted, self._said, self._transforms, images, rows_first=rows_first)
+        if explain and wanted.kind is kinds.Kind.CLASSIFICATION:
+            answered = flat.classes_of(given, wanted, self._said, self._transforms)
+            found = saliency.with_maps(found, answered, seen, self._evaluator.network)
+            self._watch.check()
         return replace(found, remarks=(*found.remarks, presenting.AS_PATCHES)) if self._patch else found
 
     def _open(self, device: str) -> None:
