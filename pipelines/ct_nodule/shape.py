@@ -1,0 +1,56 @@
+"""How much a candidate looks like a nodule: a few measures of its shape, and a certainty made of them."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from radnode.pipelines.ct_nodule.blobs import Blob
+    from radnode.pipelines.ct_nodule.outline import Outline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Measures from about 0 to 1.
+
+    roundness: weakest by strongest curvature. compact: radius of the largest ball inside by that of equal volume.
+    free: share of what surrounds it that is aerated lung. long: shortest by longest axis. strength: of the blob, by
+    what a ball of its contrast answers. fit: radius of the outline by that of the blob, at most 2.
+    """
+
+    roundness: float
+    compact: float
+    free: float
+    long: float
+    strength: float
+    fit: float
+
+
+# A ball's weakest curvature at its own scale, by its contrast.
+_OF_A_BALL = 0.25
+_BRIGHTEST_HU = -450.0
+
+
+def shape_of(blob: Blob, outline: Outline) -> Shape:
+    """The measures of a blob and its outline."""
+    places = np.argwhere(outline.mask) * outline.mm
+    spread = np.linalg.eigvalsh(np.cov(places.T)) if len(places) > 3 else np.ones(3)
+    contrast = max(min(outline.core_hu, _BRIGHTEST_HU) - outline.background_hu, 50.0)
+    return Shape(
+        roundness=blob.roundness, compact=outline.inner_radius_mm / max(outline.radius_mm, 1e-6), free=outline.free,
+        long=float(np.sqrt(max(spread[0], 0.0) / max(spread[2], 1e-6))),
+        strength=blob.strength / (_OF_A_BALL * contrast), fit=min(outline.radius_mm / blob.radius_mm, 2.0),
+    )
+
+
+# Logistic regression on the candidates of phantoms with the seeds for tuning (tests/bench/nodules.py --tune).
+_WEIGHTS = (4.0, 6.0, 2.0, 3.0, 4.0, -1.0)
+_CONSTANT = -12.0
+
+
+def certainty(shape: Shape) -> float:
+    """0 to 1: the share of candidates with such measures, on phantoms, that were nodules."""
+    return float(1 / (1 + np.exp(-(float(np.dot(astuple(shape), _WEIGHTS)) + _CONSTANT))))
