@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from radnode.pipelines.geometry import Volume
 
 SPACING_MM = 1.0
-_CLOSING_MM, _CLOSING_GRID_MM = 13.0, 2.0
+_CLOSING_MM, _CLOSING_GRID_MM = 16.0, 2.0
 _AIRLESS_HU = -600.0
 AIR_HU = -1000.0
 

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from radnode.pipelines.contract import Pipeline, RunContext, StudyImages
-    from radnode.pipelines.ct_nodule.blobs import Blob
     from radnode.pipelines.ct_nodule.field import Field
+    from radnode.pipelines.ct_nodule.outline import Outline
+
+_LARGER = 1.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,7 @@ class Blobs:
         found = []
         for field in fields:
             context.stage(f"looking for nodules in the {field.side} lung")
-            found += [_mark(field, blob, shape) for blob, shape in candidates(field, context.device)]
+            found += [_mark(each) for each in candidates(field, context.device)]
         found.sort(key=lambda each: -each.certainty)
         kept: list[Mark] = []
         for each in found:
@@ -68,23 +72,44 @@ class Blobs:
         return kept
 
 
-def candidates(field: Field, device: str) -> list[tuple[Blob, Shape]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A blob with an outline. center_lps, radius_mm: of the outline."""
+
+    center_lps: tuple[float, float, float]
+    radius_mm: float
+    shape: Shape
+
+
+def candidates(field: Field, device: str) -> list[Candidate]:
     """Blobs of a lung that have an outline, and their shapes."""
     found = []
     for blob in blobs(field, device):
-        half = int(np.ceil((2.2 * blob.radius_mm + 5) / SPACING_MM))
-        at = np.rint(blob.index).astype(int)
-        low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, field.hu.shape)
-        cube = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        outline = outlined(field.hu[cube], field.inside[cube], np.array(blob.index) - low, blob.radius_mm, SPACING_MM)
-        if outline is not None:
-            found.append((blob, shape_of(blob, outline)))
+        seen = _outlined(field, np.array(blob.index), blob.radius_mm)
+        if seen is not None and seen[1].radius_mm > _LARGER * blob.radius_mm:
+            # The blob was a part of it: seen from its middle.
+            seen = _outlined(field, seen[0], seen[1].radius_mm) or seen
+        if seen is not None:
+            x, y, z = (float(each) for each in field.grid.points(seen[0][np.newaxis])[0])
+            found.append(Candidate(center_lps=(x, y, z), radius_mm=seen[1].radius_mm, shape=shape_of(blob, seen[1])))
     return found
 
 
-def _mark(field: Field, blob: Blob, shape: Shape) -> Mark:
-    x, y, z = (float(each) for each in field.grid.points(np.array([blob.index]))[0])
-    return Mark(center_lps=(x, y, z), diameter_mm=2 * blob.radius_mm, certainty=certainty(shape))
+def _outlined(
+    field: Field, index: NDArray[np.float64], radius_mm: float
+) -> tuple[NDArray[np.float64], Outline] | None:
+    """(index of its middle, outline) of what lies at a place of a field."""
+    half = int(np.ceil((2.2 * radius_mm + 5) / SPACING_MM))
+    at = np.rint(index).astype(int)
+    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, field.hu.shape)
+    cube = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    outline = outlined(field.hu[cube], field.inside[cube], index - low, radius_mm, SPACING_MM)
+    return None if outline is None else (np.argwhere(outline.mask).mean(0) + low, outline)
+
+
+def _mark(candidate: Candidate) -> Mark:
+    return Mark(center_lps=candidate.center_lps, diameter_mm=2 * candidate.radius_mm,
+                certainty=certainty(candidate.shape))
 
 
 def _apart(one: Mark, other: Mark) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +12,19 @@ if TYPE_CHECKING:
     from radnode.pipelines.ct_nodule.outline import Outline
 
 
+# A ball's weakest curvature at its own scale, by its contrast.
+_OF_A_BALL = 0.25
+_BRIGHTEST_HU = -450.0
+_LARGE_MM = 8.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """Measures from about 0 to 1.
 
     roundness: weakest by strongest curvature. compact: radius of the largest ball inside by that of equal volume.
     free: share of what surrounds it that is aerated lung. long: shortest by longest axis. strength: of the blob, by
-    what a ball of its contrast answers. fit: radius of the outline by that of the blob, at most 2.
+    what a ball of its contrast answers. size: radius by 8 mm, at most 1.
     """
 
     roundness: float
@@ -26,12 +32,13 @@ class Shape:
     free: float
     long: float
     strength: float
-    fit: float
+    size: float
 
-
-# A ball's weakest curvature at its own scale, by its contrast.
-_OF_A_BALL = 0.25
-_BRIGHTEST_HU = -450.0
+    @property
+    def terms(self) -> tuple[float, ...]:
+        """What the logistic function weighs: a large one may be less round, because no vessel is as large."""
+        one = (self.roundness, self.compact, self.free, self.long)
+        return (*one, self.strength, self.size, *(each * self.size for each in one))
 
 
 def shape_of(blob: Blob, outline: Outline) -> Shape:
@@ -42,15 +49,15 @@ def shape_of(blob: Blob, outline: Outline) -> Shape:
     return Shape(
         roundness=blob.roundness, compact=outline.inner_radius_mm / max(outline.radius_mm, 1e-6), free=outline.free,
         long=float(np.sqrt(max(spread[0], 0.0) / max(spread[2], 1e-6))),
-        strength=blob.strength / (_OF_A_BALL * contrast), fit=min(outline.radius_mm / blob.radius_mm, 2.0),
+        strength=blob.strength / (_OF_A_BALL * contrast), size=min(outline.radius_mm / _LARGE_MM, 1.0),
     )
 
 
-# Logistic regression on the candidates of phantoms with the seeds for tuning (tests/bench/nodules.py --tune).
-_WEIGHTS = (4.0, 6.0, 2.0, 3.0, 4.0, -1.0)
+# Logistic regression on the candidates of phantoms with the seeds for tuning: `tests/bench/nodules.py --tune`.
+_WEIGHTS = (4.0, 6.0, 2.0, 3.0, 4.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 _CONSTANT = -12.0
 
 
 def certainty(shape: Shape) -> float:
     """0 to 1: the share of candidates with such measures, on phantoms, that were nodules."""
-    return float(1 / (1 + np.exp(-(float(np.dot(astuple(shape), _WEIGHTS)) + _CONSTANT))))
+    return float(1 / (1 + np.exp(-(float(np.dot(shape.terms, _WEIGHTS)) + _CONSTANT))))
