@@ -54,8 +54,8 @@ def shape_of(blob: Blob, outline: Outline) -> Shape:
 
 
 # Logistic regression on the candidates of phantoms with the seeds for tuning: `tests/bench/nodules.py --tune`.
-_WEIGHTS = (4.0, 6.0, 2.0, 3.0, 4.0, 1.0, 0.0, 0.0, 0.0, 0.0)
-_CONSTANT = -12.0
+_WEIGHTS = (3.0, 6.41, 2.56, 2.16, 4.9, -0.6, 1.54, 11.04, -2.24, 4.95)
+_CONSTANT = -19.02
 
 
 def certainty(shape: Shape) -> float:
