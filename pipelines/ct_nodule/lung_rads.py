@@ -45,7 +45,7 @@ def sentence(name: str, nodule: Nodule) -> str:
     """What a reader of a screening is told about one nodule's size."""
     found = size_category(nodule)
     if found is None:
-        return f"{name}: no Lung-RADS size category, because its kind is not known."
+        return f"{name}: no Lung-RADS size category, because its kind is not known or it may be calcified."
     category, rule = found
     return f"{name}: size category {category} of Lung-RADS v2022 at baseline, by the rule \"{rule}\"."
 
