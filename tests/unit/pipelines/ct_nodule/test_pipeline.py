@@ -1,4 +1,4 @@
-"""What the pipeline says of a chest with known nodules: places, sides, sizes and kinds, and words where it is unsure."""
+"""What the pipeline says of a chest with known nodules: places, sides, sizes, kinds, and words where it is unsure."""
 
 from __future__ import annotations
 
