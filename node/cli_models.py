@@ -173,10 +173,13 @@ def bench(
 @models_app.command()
 def remove(name: Name, config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Take a model out of the store and delete its folder; not while a route names it."""
+    from radnode.pipelines import registry
     from radnode.pipelines.models import store
 
     loaded = _configuration(config)
-    if named := [route.name for route in loaded.routes if name in route.run]:
+    known = registry.installed(models=loaded.settings.model_store).manifests
+    users = {name} | {each.name for each in known.values() if name in registry.slots_of(each).values()}
+    if named := [route.name for route in loaded.routes if users & set(route.run)]:
         _fail(f"{name} is named by the route {', '.join(named)} in {config}; take it out there first, so that no node "
               "uses it any more")
     try:

@@ -86,6 +86,7 @@ class Manifest:
     series_number: its results take this number and the next ones, one a result form.
     inputs: the images of one study that it reads, by name, the reference first; none for one that reads a series.
     registers: whether an image of another frame of reference may be moved onto the reference's, rigidly.
+    slots: what models of the model store may do for it, one each: the model that is added there as NAME-SLOT fills it.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Manifest:
     reads: str = "volume"
     inputs: tuple[Input, ...] = ()
     registers: bool = False
+    slots: tuple[str, ...] = ()
 
     @property
     def of_study(self) -> bool:
@@ -119,6 +121,7 @@ class StudyImages:
     says (`reads`), so that the type of all others stays without a doubt.
     projections: those images: :class:`Projection` or :class:`ColourImage` each, by Instance Number, then frame.
     others: the further inputs by name, on the grid of `volume`; `valid` is False where they do not reach.
+    lacking: optional input -> why it is not among them.
     excluded: SOP Instance UID -> why that instance was left out.
     notes: what was unusual about the input and must travel with the result.
     acquisition: DICOM keyword -> value, how the images were made (kernel, slice thickness, contrast...), as
@@ -132,6 +135,7 @@ class StudyImages:
     acquisition: Mapping[str, str] = field(default_factory=dict)
     projections: tuple[Projection | ColourImage, ...] = ()
     others: Mapping[str, Volume] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +158,17 @@ class Pipeline(Protocol):
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises :class:`PipelineError`."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotModel:
+    """A model of the model store that fills a slot of a pipeline.
+
+    The callable that `entry` of a manifest with `slots` names is given them: slot -> model, without the empty slots.
+    """
+
+    manifest: Manifest
+    pipeline: Pipeline
 
 
 @runtime_checkable

@@ -7,11 +7,12 @@ worker imports it, through :func:`load`.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 import re
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
@@ -23,7 +24,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from radnode.pipelines import inputs
-from radnode.pipelines.contract import ALGORITHM_FAMILIES, READS, Manifest, RunFailed
+from radnode.pipelines.contract import ALGORITHM_FAMILIES, READS, Manifest, RunFailed, SlotModel
 from radnode.pipelines.models import description, store
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from radnode.pipelines.contract import Pipeline
+    from radnode.pipelines.inputs import Input
     from radnode.pipelines.models.store import Pin
 
 GROUP = "radnode.pipelines"
@@ -46,7 +48,7 @@ _PATTERNS = {
     "modality": (r"[A-Z]{2,16}", "a DICOM modality like CT"),
     "model_digest": (r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal digits"),
 }
-_OPTIONAL = ("inputs", "registers", "reads")
+_OPTIONAL = ("inputs", "registers", "reads", "slots")
 _SMALLEST = {"min_slices": 1, "device_memory_mb": 0, "series_number": 1}
 
 
@@ -85,6 +87,8 @@ def installed(points: Iterable[EntryPoint] | None = None, models: Path | None = 
         except ManifestError as error:
             refused[name] = f"{package}: {error}"
     found_pins = _read_store(models, manifests, refused) if models is not None else {}
+    for manifest in [each for each in manifests.values() if each.slots]:
+        _fill_slots(manifest, manifests, refused, found_pins)
     return Registry(manifests=manifests, refused=refused, pins=found_pins, store=models)
 
 
@@ -99,6 +103,9 @@ def load(registry: Registry, name: str) -> Pipeline:
         factory = getattr(importlib.import_module(module), attribute)
         if (pin := registry.pins.get(name)) is not None and registry.store is not None:
             pipeline: Pipeline = factory(store.checked(registry.store, pin))
+        elif manifest.slots:
+            pipeline = factory({slot: SlotModel(manifest=registry.manifests[model], pipeline=load(registry, model))
+                                for slot, model in slots_of(manifest).items() if model in registry.pins})
         else:
             pipeline = factory()
     except store.StoreError as error:
@@ -107,6 +114,11 @@ def load(registry: Registry, name: str) -> Pipeline:
         raise RunFailed(f"pipeline {manifest.name} cannot be loaded from {manifest.entry}: "
                         f"{type(error).__name__}") from error
     return pipeline
+
+
+def slots_of(manifest: Manifest) -> dict[str, str]:
+    """Slot -> the name of the model that fills it, if it is in the model store."""
+    return {slot: f"{manifest.name}-{slot}" for slot in manifest.slots}
 
 
 def parse(text: str) -> Manifest:
@@ -119,10 +131,10 @@ def parse(text: str) -> Manifest:
         raise ManifestError(f"not YAML: {_first_line(error)}") from error
     if not isinstance(content, dict):
         raise ManifestError("not a list of `key: value` lines")
-    content = _with_inputs(content)
+    content = _with_slots(_with_inputs(content))
     _check_keys(content)
     for entry in fields(Manifest):
-        if entry.name in content and entry.name != "inputs":
+        if entry.name in content and entry.name not in ("inputs", "slots"):
             _check_value(entry.name, content[entry.name], _TYPES[str(entry.type)])
     return Manifest(**content)
 
@@ -138,6 +150,42 @@ def _with_inputs(content: Mapping[Any, Any]) -> dict[Any, Any]:
     except ValueError as error:
         raise ManifestError(str(error)) from None
     return {**content, "inputs": found, "modality": found[0].modality, "min_slices": found[0].min_slices}
+
+
+def _with_slots(content: Mapping[Any, Any]) -> dict[Any, Any]:
+    said = content.get("slots", [])
+    if not isinstance(said, list) or not all(
+        isinstance(each, str) and re.fullmatch(r"[a-z][a-z0-9]*", each) for each in said
+    ) or len(set(said)) < len(said):
+        raise ManifestError(f"`slots` is {said!r}, expected a list of different lower-case words")
+    return {**content, "slots": tuple(said)}
+
+
+def _fill_slots(
+    manifest: Manifest, manifests: dict[str, Manifest], refused: dict[str, str], pins: Mapping[str, Pin]
+) -> None:
+    """A pipeline whose slots are filled reads, if the study has it, what their models read besides its own inputs.
+
+    Its digest is one over its own and those of the models. A model that is there and cannot be used refuses the
+    pipeline: results would lack a part, and nobody had asked.
+    """
+    named = slots_of(manifest).items()
+    if broken := [f"its slot {slot}, {model}: {refused[model]}" for slot, model in named if model in refused]:
+        refused[manifest.name] = "; ".join(broken)
+        del manifests[manifest.name]
+    elif filled := {slot: manifests[model] for slot, model in named if model in pins}:
+        said = [manifest.model_digest, *(f"{slot} {model.model_digest}" for slot, model in filled.items())]
+        manifests[manifest.name] = replace(manifest, inputs=_with_inputs_of(filled.values(), manifest.inputs),
+                                           model_digest=hashlib.sha256("\n".join(said).encode()).hexdigest())
+
+
+def _with_inputs_of(models: Iterable[Manifest], own: tuple[Input, ...]) -> tuple[Input, ...]:
+    """What a pipeline that reads a study asks of it for its models too; an image of the same content is asked once."""
+    found = list(own)
+    for each in (each for model in models for each in model.inputs if own):
+        if (each.modality, each.content) not in {(one.modality, one.content) for one in found}:
+            found.append(replace(each, name=each.content.value.lower(), optional=True))
+    return tuple(found)
 
 
 def _read_store(models: Path, manifests: dict[str, Manifest], refused: dict[str, str]) -> Mapping[str, Pin]:

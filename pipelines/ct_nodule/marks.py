@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.ct_nodule.blobs import blobs
 from radnode.pipelines.ct_nodule.field import SPACING_MM
 from radnode.pipelines.ct_nodule.outline import outlined
@@ -15,15 +16,14 @@ from radnode.pipelines.findings import InPatient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from radnode.pipelines.contract import Pipeline, RunContext, StudyImages
+    from radnode.pipelines.contract import RunContext, SlotModel, StudyImages
     from radnode.pipelines.ct_nodule.field import Field
     from radnode.pipelines.ct_nodule.outline import Outline
 
 _LARGER = 1.3
+_UNSIZED_MM = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,30 +117,36 @@ def _apart(one: Mark, other: Mark) -> bool:
     return distance > max(one.diameter_mm, other.diameter_mm) / 2
 
 
-class OfBundle:
-    """A detection bundle of MONAI, or any pipeline whose findings are detections in the patient, as the detector.
+class OfModel:
+    """A model of the store that fills the slot: its boxes are the marks (a MONAI detection bundle, LUNA16 and its like).
 
-    Its marks are taken as they are; outlines, sizes and sides are made here, as of the baseline's.
+    Outlines, sizes and sides are made as for the baseline.
     """
 
-    def __init__(self, pipeline: Pipeline, *, name: str, operating_point: float = 0.5) -> None:
-        self._pipeline = pipeline
-        self.method = f"Marks of the detector {name}; outlines and sizes by half contrast."
-        self.operating_point = operating_point
+    operating_point = 0.5
 
-    @classmethod
-    def in_folder(cls, folder: Path, *, operating_point: float = 0.5) -> OfBundle:
-        """The bundle in a folder."""
-        from radnode.pipelines.models.bundle import BundlePipeline  # noqa: PLC0415 - monai is slow to import
-
-        return cls(BundlePipeline(folder), name=folder.name, operating_point=operating_point)
+    def __init__(self, model: SlotModel) -> None:
+        self._model = model
+        said = model.manifest
+        self.method = (f"Marks of the model {said.name} {said.version} (SHA-256 {said.model_digest[:12]}); outlines and "
+                       "sizes by half contrast. A place without a mark was not shown to be normal.")
 
     def __call__(self, images: StudyImages, fields: Sequence[Field], context: RunContext) -> list[Mark]:
-        """Marks by falling certainty. Raises PipelineError as the bundle does."""
+        """Marks by falling certainty. Raises RunFailed for a model of other images or without marks in the patient, and
+        as the model does.
+        """
         del fields
+        said = self._model.manifest
+        if (said.modality, said.reads, said.of_study) != (images.modality, "volume", False):
+            raise RunFailed(f"the model {said.name} in the slot does not read one series of {images.modality} slices; "
+                            f"`radnode models remove {said.name}`, and add one that does")
+        answer = self._model.pipeline.run(images, context)
+        if answer.segments or answer.classifications or answer.maps or answer.derived is not None:
+            raise RunFailed(f"the model {said.name} in the slot answers with something else than marks; "
+                            f"`radnode models remove {said.name}`, and add one that detects nodules")
         found = [
             Mark(center_lps=each.at.center_lps, certainty=each.certainty or 0.0,
-                 diameter_mm=float(np.median(each.at.extent_mm)) if each.at.extent_mm else 8.0)
-            for each in self._pipeline.run(images, context).detections if isinstance(each.at, InPatient)
+                 diameter_mm=float(np.median(each.at.extent_mm)) if each.at.extent_mm else _UNSIZED_MM)
+            for each in answer.detections if isinstance(each.at, InPatient)
         ]
         return sorted(found, key=lambda each: -each.certainty)

@@ -10,9 +10,10 @@ from radnode.pipelines.contract import NotProcessed
 from radnode.pipelines.ct_lung import remarks as lung_remarks
 from radnode.pipelines.ct_lung.lungs import segment_lungs
 from radnode.pipelines.ct_lung.measures import ATTENUATION, HOUNSFIELD, LEFT, LUNG, MEAN, RIGHT, VOLUME
+from radnode.pipelines.ct_lung.pipeline import refuse_other_units
 from radnode.pipelines.ct_nodule import lung_rads, remarks
 from radnode.pipelines.ct_nodule.field import fields
-from radnode.pipelines.ct_nodule.marks import Blobs
+from radnode.pipelines.ct_nodule.marks import Blobs, OfModel
 from radnode.pipelines.ct_nodule.measures import Kind, measured, on_images
 from radnode.pipelines.findings import (
     Classification,
@@ -25,13 +26,14 @@ from radnode.pipelines.findings import (
     Segment,
 )
 from radnode.pipelines.geometry import to_index
+from radnode.pipelines.slot import WithModel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from radnode.pipelines.contract import RunContext, StudyImages
+    from radnode.pipelines.contract import RunContext, SlotModel, StudyImages
     from radnode.pipelines.ct_nodule.field import Field
     from radnode.pipelines.ct_nodule.marks import Detector, Mark
     from radnode.pipelines.ct_nodule.measures import Nodule
@@ -58,23 +60,26 @@ _SIDES = {"left": LEFT, "right": RIGHT}
 _RGB = ((255, 200, 60), (90, 200, 250), (250, 130, 180), (150, 220, 110), (200, 150, 250), (250, 150, 90))
 
 
-class CtNodule:
+class CtNodule(WithModel):
     """Nodules in both lungs: marks, outlines, diameters, volume, density.
 
-    detector: a trained one takes the baseline's place by being given here, in the package whose manifest names a
-    function that returns such a `CtNodule` (:class:`~radnode.pipelines.ct_nodule.marks.OfBundle`). screening: whether
-    the route is one of baseline screening; then sizes are put in words of Lung-RADS.
+    models: a detector in the slot `marks` takes the baseline's place. screening: whether the route is one of baseline
+    screening; then sizes are put in words of Lung-RADS.
     """
 
-    def __init__(self, detector: Detector | None = None, *, screening: bool = False) -> None:
-        self._detector = detector if detector is not None else Blobs()
+    slot = "marks"
+
+    def __init__(self, models: Mapping[str, SlotModel] | None = None, *, screening: bool = False) -> None:
+        super().__init__(models)
+        self._detector: Detector = Blobs() if self.model is None else OfModel(self.model)
         self._screening = screening
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
-        """Find and measure. Raises NotProcessed for thick slices, and where there are no lungs or their sides are
-        unclear.
+        """Find and measure. Raises NotProcessed for thick slices, values that are no Hounsfield units, and where
+        there are no lungs or their sides are unclear.
         """
         volume = images.volume
+        refuse_other_units(volume)
         _refuse_thick_slices(volume, images.acquisition.get("SliceThickness", ""))
         lungs = segment_lungs(volume, context.device, context.stage)
         if lungs.left is None and lungs.right is None:
@@ -112,9 +117,9 @@ class CtNodule:
         )
 
 
-def baseline_screening() -> CtNodule:
+def baseline_screening(models: Mapping[str, SlotModel] | None = None) -> CtNodule:
     """For a route of baseline screening (`ct-nodule-screening`)."""
-    return CtNodule(screening=True)
+    return CtNodule(models, screening=True)
 
 
 def _refuse_thick_slices(volume: Volume, thickness: str) -> None:

@@ -8,9 +8,10 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 import pytest
-from support import sample_pipelines
+from support import bundles, described, sample_pipelines
 
 from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.models import store
 from radnode.pipelines.registry import GROUP, ManifestError, Registry, installed, load, parse
 
 if TYPE_CHECKING:
@@ -156,6 +157,8 @@ def test_a_manifest_of_several_inputs_has_the_modality_and_the_slices_of_the_fir
         ("plane: axial", "plane: up", "expected one of axial, coronal, sagittal"),
         ("modality: MR, content: ADC", "modality: US, content: ADC", "expected one of CT, MR, PT"),
         ("min_slices: 20", "slices: 20", "has the key `slices`"),
+        ("min_slices: 20", "optional: true", "t1c is the first, on which results lie"),
+        ("coverage: 0.5", "optional: 1", "`optional: 1`, expected true or false"),
         ("coverage: 0.5", "coverage: 50", "`coverage: 50`, expected a number"),
         ("SeriesDescription: dce", "SeriesDescription: '(dce'", "SeriesDescription: missing"),
         ("at_least: 2", "more: 2", "expected a pattern, `at_least` or `at_most`"),
@@ -166,3 +169,62 @@ def test_a_mistake_in_the_inputs_is_named_with_its_cure(old: str, new: str, says
     with pytest.raises(ManifestError) as raised:
         parse(text)
     assert says in str(raised.value)
+
+
+_SLOTTED = sample_pipelines.manifest_text() + "slots: [organs, tumour]\n"
+_ITS_MODELS = "def __init__(self, models):\n    self.models = models\ndef run"
+
+
+@pytest.fixture
+def slotted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed pipeline `sample` with two slots; the folder of a model store in which nothing is yet."""
+    sample_pipelines.install(tmp_path, manifest=_SLOTTED)
+    code = tmp_path / "sample_pipeline" / "code.py"
+    code.write_text(code.read_text().replace("def run", _ITS_MODELS.replace("\n", "\n    ")))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sample_pipeline", raising=False)
+    monkeypatch.delitem(sys.modules, "sample_pipeline.code", raising=False)
+    return tmp_path / "store"
+
+
+def test_a_model_of_the_store_fills_the_slot_that_it_is_named_for_and_changes_the_digest(
+    slotted: Path, tmp_path: Path
+) -> None:
+    empty = installed([_point("sample", "sample_pipeline")], models=slotted)
+    assert load(empty, "sample").models == {}  # type: ignore[attr-defined]
+    pin = store.add(slotted, described.write_model(tmp_path / "tiny"), name="sample-organs")
+
+    filled = installed([_point("sample", "sample_pipeline")], models=slotted)
+
+    models = load(filled, "sample").models  # type: ignore[attr-defined]
+    assert {slot: model.manifest.model_digest for slot, model in models.items()} == {"organs": pin.sha256}
+    assert empty.manifests["sample"].model_digest == "ab" * 32 != filled.manifests["sample"].model_digest
+
+
+def test_a_model_that_cannot_be_used_refuses_the_pipeline_whose_slot_it_fills(slotted: Path, tmp_path: Path) -> None:
+    store.add(slotted, described.write_model(tmp_path / "tiny"), name="sample-organs")
+    changed = slotted / "sample-organs" / "model.pt"
+    changed.write_bytes(changed.read_bytes() + b"!")
+    with pytest.raises(RunFailed, match="sample-organs: its files are not those that were added"):
+        load(installed([_point("sample", "sample_pipeline")], models=slotted), "sample")
+    (slotted / "sample-organs" / "model.yaml").unlink()
+    found = installed([_point("sample", "sample_pipeline")], models=slotted)
+    assert "its slot organs, sample-organs:" in found.refused["sample"]
+    assert "sample" not in found.manifests
+
+
+def test_what_the_model_of_a_slot_reads_besides_is_asked_of_the_study_and_may_be_missing(
+    slotted: Path, tmp_path: Path
+) -> None:
+    text = _SLOTTED.replace(_ONE, "sheared: false\ninputs: [{name: head, modality: MR, content: T1}]\n")
+    (tmp_path / "sample_pipeline" / "pipeline.yaml").write_text(text)
+    store.add(slotted, bundles.write_brats(tmp_path / "brats"), name="sample-tumour")
+    asked = installed([_point("sample", "sample_pipeline")], models=slotted).manifests["sample"].inputs
+    assert [(each.name, each.content, each.optional) for each in asked] == [
+        ("head", "T1", False), ("t1c", "T1c", True), ("t2", "T2", True), ("flair", "FLAIR", True)]
+
+
+@pytest.mark.parametrize("said", ["organs", "[organs, organs]", "[Organs]", "[4]", "{organs: 1}"])
+def test_slots_that_are_no_list_of_words_are_refused(said: str) -> None:
+    with pytest.raises(ManifestError, match="expected a list of different lower-case words"):
+        parse(f"{sample_pipelines.manifest_text()}slots: {said}\n")
