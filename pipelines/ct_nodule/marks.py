@@ -16,6 +16,7 @@ from radnode.pipelines.findings import InPatient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from radnode.pipelines.contract import RunContext, SlotModel, StudyImages
@@ -128,18 +129,18 @@ class OfModel:
     def __init__(self, model: SlotModel) -> None:
         self._model = model
         said = model.manifest
-        self.method = (f"Marks of the model {said.name} {said.version} (SHA-256 {said.model_digest[:12]}); outlines and "
-                       "sizes by half contrast. A place without a mark was not shown to be normal.")
+        self.method = (f"Marks of the model {said.name} {said.version} (SHA-256 {said.model_digest[:12]}); outlines "
+                       "and sizes by half contrast. A place without a mark was not shown to be normal.")
 
     def __call__(self, images: StudyImages, fields: Sequence[Field], context: RunContext) -> list[Mark]:
-        """Marks by falling certainty. Raises RunFailed for a model of other images or without marks in the patient, and
-        as the model does.
+        """Marks by falling certainty. Raises RunFailed for a model of other images or with other answers, and as the
+        model does.
         """
         del fields
         said = self._model.manifest
         if (said.modality, said.reads, said.of_study) != (images.modality, "volume", False):
-            raise RunFailed(f"the model {said.name} in the slot does not read one series of {images.modality} slices; "
-                            f"`radnode models remove {said.name}`, and add one that does")
+            raise RunFailed(f"the model {said.name} in the slot does not read one series of {images.modality} "
+                            f"slices; `radnode models remove {said.name}`, and add one that does")
         answer = self._model.pipeline.run(images, context)
         if answer.segments or answer.classifications or answer.maps or answer.derived is not None:
             raise RunFailed(f"the model {said.name} in the slot answers with something else than marks; "

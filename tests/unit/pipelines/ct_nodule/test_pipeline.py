@@ -131,8 +131,9 @@ class Boxes:
             for number, place in enumerate(places)))
 
 
-def test_a_model_in_the_slot_takes_the_place_of_the_baseline_and_what_it_marks_outside_the_lungs_is_only_counted() -> None:
-    found = CtNodule({"marks": SlotModel(manifest=manifest(name="boxes"), pipeline=Boxes())}).run(support.study(phantom()), support.CONTEXT)
+def test_of_a_model_in_the_slot_marks_in_the_lungs_are_measured_and_those_beside_them_only_counted() -> None:
+    model = SlotModel(manifest=manifest(name="boxes"), pipeline=Boxes())
+    found = CtNodule({"marks": model}).run(support.study(phantom()), support.CONTEXT)
     (segment,), (mark,) = found.segments, found.detections
     assert segment.laterality is not None
     assert segment.laterality.value == RIGHT
@@ -149,8 +150,8 @@ def test_thick_slices_are_not_processed() -> None:
 
 def test_images_without_lungs_are_not_processed_instead_of_free_of_nodules() -> None:
     images = support.study(phantom())
-    below = replace(images.volume, voxels=np.where(images.volume.voxels < -300, 40.0, images.volume.voxels)
-                    .astype(np.float32))
+    airless = np.where(images.volume.voxels < -300, np.float32(40), images.volume.voxels)
+    below = replace(images.volume, voxels=airless)
     with pytest.raises(NotProcessed, match="no air"):
         CtNodule().run(replace(images, volume=below), support.CONTEXT)
 
