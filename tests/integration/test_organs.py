@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pydicom
 import pytest
 from support import bundles, dcmtk, validators
 from support.network import free_port
 from support.node import RADNODE, NodeProcess, archive, modality
 from support.orthanc import Orthanc, Target
+from support.phantoms import dice
 from support.waiting import eventually
 
 from radnode.pipelines.ct_lung.phantom import write_series
@@ -89,7 +89,7 @@ def test_models_in_the_slots_give_volumes_and_a_structure_set_that_names_what_is
     validated(organs, tmp_path / "organs")
     paths = validated(structures, tmp_path / "structures")
     masks = validators.plastimatch(paths["RTSTRUCT"], tmp_path / "ct", tmp_path)
-    np.testing.assert_array_equal(masks["External"], phantom.body)
+    assert dice(masks["External"], phantom.body) > 0.99
     kept = models(node, "remove", "ct-organs-labels")
     assert kept.returncode == 1
     assert "named by the route trunk" in " ".join((kept.stderr + kept.stdout).split())
