@@ -155,7 +155,7 @@ def _bodies(labels: NDArray[np.uint16], number: int, volume: Volume) -> list[Poi
     mask = labels == number
     if not mask.any():
         return []
-    box = ndimage.find_objects(mask)[0]
+    box = ndimage.find_objects(mask.view(np.uint8))[0]
     pieces, count = ndimage.label(mask[box])
     sizes = np.bincount(pieces.ravel(), minlength=3)
     sizes[0] = 0

@@ -35,11 +35,12 @@ class MrBrain(WithModels):
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Segment and measure, on the grid of the T1 series.
 
-        Raises NotProcessed for what is no head or lies as none does, RunFailed for a model that does not fit its slot.
+        Raises NotProcessed for what is no head or lies as none does, and where no model could be asked; RunFailed for a
+        model that does not fit its slot.
         """
         _refuse_other_parts(images)
         if not self.models:
-            return Findings(volume=images.volume, remarks=(remarks.NO_MODEL,))
+            raise NotProcessed(remarks.NO_MODEL)
         volume, said = images.volume, [remarks.METHOD]
         structures: tuple[Segment, ...] = ()
         tumour: tuple[Segment, ...] = ()
@@ -57,6 +58,8 @@ class MrBrain(WithModels):
             else:
                 tumour = tuple(replace(each, key=f"tumour-{each.key}") for each in found.segments)
                 said += _on_tumour(tumour, volume)
+        if len(failures) == len(self.models):
+            raise NotProcessed(" ".join(each.reason for each in failures))
         segments = (*structures, *tumour)
         return Findings(
             volume=volume, segments=segments, failures=tuple(failures),

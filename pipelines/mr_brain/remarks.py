@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from radnode.pipelines.geometry import Volume
 
 METHOD = "Volumes are counted voxels of what the models segmented; the models were not validated at this site."
-NO_MODEL = ("No structures and no tumour were looked for: no model is in the slots of this pipeline (`radnode models "
-            "add ... --name mr-brain-structures` or `mr-brain-tumour`).")
+NO_MODEL = ("no model is in the slots of this pipeline; add one (`radnode models add ... --name mr-brain-structures` "
+            "or `mr-brain-tumour`)")
 
 # Networks for structures are trained on 1 mm; a slice of 3 mm holds two layers of the 2.5 mm thick cortex.
 _COARSE_MM, _ANISOTROPY = 2.5, 2.0

@@ -163,12 +163,14 @@ def test_a_tumour_is_not_looked_for_where_a_sequence_is_missing_and_structures_a
     assert any(each.key == "left-thalamus" for each in found.segments)
 
 
-def test_without_a_model_nothing_is_said_to_have_been_looked_for(head: Volume) -> None:
+def test_where_no_model_can_be_asked_the_study_is_not_processed(head: Volume) -> None:
     images = StudyImages(volume=head, modality="MR", excluded={})
-    found = MrBrain({}).run(images, RunContext(device="cpu", stage=lambda _: None))
-    assert found.nothing_found
-    assert found.looked_for == ()
-    assert "no model is in the slots" in found.remarks[0]
+    context = RunContext(device="cpu", stage=lambda _: None)
+    with pytest.raises(NotProcessed, match="no model is in the slots"):
+        MrBrain({}).run(images, context)
+    model = brain.in_slot(brain.Answers(labels=np.zeros(head.voxels.shape, np.uint8), names=REGIONS), BRATS)
+    with pytest.raises(NotProcessed, match="reads images that this study lacks"):
+        MrBrain({"tumour": model}).run(images, context)
 
 
 def test_the_manifest_names_the_code_that_makes_the_findings() -> None:
