@@ -3,8 +3,8 @@
 A study is judged when none of its series is open. If every input of a pipeline is found, its job is made once nothing
 new has come for the quiet time; if one is missing or not clear, the study gets as long as an incomplete series, and
 then a job over all candidates, which the pipeline refuses: so the radiologist is told as well. A screening mammography
-that lacks a view gets as long, and is then read without it. A series that closes later has the study judged again; the
-same choice is the same job, another one is a new revision.
+that lacks a view, or a study that lacks an optional input, gets as long, and is then read without it. A series that
+closes later has the study judged again; the same choice is the same job, another one is a new revision.
 """
 
 from __future__ import annotations
@@ -183,6 +183,7 @@ def _plan(
     taken.sort(key=lambda each: each.series_instance_uid not in chosen[:1])
     return _Plan(
         manifest=manifest, routes=tuple(routes), choices=choices, series=tuple(taken), refused=refused,
+        lacking="; ".join(choice.lacking(choices).values()),
         headers=tuple(one for each in taken for one in images[each.series_id]),
     )
 

@@ -121,6 +121,7 @@ class StudyImages:
     says (`reads`), so that the type of all others stays without a doubt.
     projections: those images: :class:`Projection` or :class:`ColourImage` each, by Instance Number, then frame.
     others: the further inputs by name, on the grid of `volume`; `valid` is False where they do not reach.
+    lacking: optional input -> why it is not among them.
     excluded: SOP Instance UID -> why that instance was left out.
     notes: what was unusual about the input and must travel with the result.
     acquisition: DICOM keyword -> value, how the images were made (kernel, slice thickness, contrast...), as
@@ -134,6 +135,7 @@ class StudyImages:
     acquisition: Mapping[str, str] = field(default_factory=dict)
     projections: tuple[Projection | ColourImage, ...] = ()
     others: Mapping[str, Volume] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +181,15 @@ class DevicePipeline(Pipeline, Protocol):
 
     def rungs(self, device: str) -> Sequence[Rung]:
         """The ways to run the loaded network, the one the model asks for first."""
+        ...
+
+
+@runtime_checkable
+class TellsOfItsNetwork(Pipeline, Protocol):
+    """A pipeline that can say how its loaded network computes."""
+
+    def network(self) -> Mapping[str, str]:
+        """What -> how, in words for people: `format` in memory, `compiled`. The same numbers in every way."""
         ...
 
 

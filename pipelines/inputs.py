@@ -58,7 +58,7 @@ class Input:
     """One image, by its name. where: conditions that every slice meets. plane: "" for any.
 
     min_slices: fewer are refused. largest_spacing_mm: between voxel centres along any axis; None: any.
-    coverage: the share of the reference's grid that it must cover.
+    coverage: the share of the reference's grid that it must cover. optional: the pipeline runs without it, too.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Input:
     min_slices: int = 2
     largest_spacing_mm: float | None = None
     coverage: float = 0.8
+    optional: bool = False
 
     @property
     def wanted(self) -> str:
@@ -90,6 +91,8 @@ def parse(content: object) -> tuple[Input, ...]:
     names = [each.name for each in found]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two inputs are named {min(twice)}; a name is one input's")
+    if found[0].optional:
+        raise ValueError(f"input {names[0]} is the first, on which results lie: it cannot be optional")
     return found
 
 
@@ -116,13 +119,15 @@ def _input(content: object) -> Input:
         )
     if (plane := said.get("plane", "")) not in ("", *PLANES):
         raise ValueError(f"input {name} has the plane {plane!a}, expected one of {', '.join(PLANES)}")
+    if type(optional := said.get("optional", False)) is not bool:
+        raise ValueError(f"input {name} has `optional: {optional!a}`, expected true or false")
     largest = said.get("largest_spacing_mm")
     return Input(
         name=name, modality=modality, content=wanted, plane=plane,
         where=tuple(_condition(name, str(keyword), each) for keyword, each in where.items()),
         min_slices=int(_number(said, name, "min_slices", 2, 2)),
         largest_spacing_mm=None if largest is None else _number(said, name, "largest_spacing_mm", 0, 0.01),
-        coverage=_number(said, name, "coverage", 0.8, 0, 1),
+        coverage=_number(said, name, "coverage", 0.8, 0, 1), optional=optional,
     )
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from radnode.pipelines.contract import Pipeline
+    from radnode.pipelines.inputs import Input
     from radnode.pipelines.models.store import Pin
 
 GROUP = "radnode.pipelines"
@@ -101,7 +102,8 @@ def load(registry: Registry, name: str) -> Pipeline:
     try:
         factory = getattr(importlib.import_module(module), attribute)
         if (pin := registry.pins.get(name)) is not None and registry.store is not None:
-            pipeline: Pipeline = factory(store.checked(registry.store, pin))
+            folder = store.checked(registry.store, pin)
+            pipeline: Pipeline = factory(folder, compiled=True) if pin.compiled else factory(folder)
         elif manifest.slots:
             pipeline = factory({slot: SlotModel(manifest=registry.manifests[model], pipeline=load(registry, model))
                                 for slot, model in slots_of(manifest).items() if model in registry.pins})
@@ -163,18 +165,28 @@ def _with_slots(content: Mapping[Any, Any]) -> dict[Any, Any]:
 def _fill_slots(
     manifest: Manifest, manifests: dict[str, Manifest], refused: dict[str, str], pins: Mapping[str, Pin]
 ) -> None:
-    """The digest of a pipeline whose slots are filled is one over its own and those of the models.
+    """A pipeline whose slots are filled reads, if the study has it, what their models read besides its own inputs.
 
-    A model that is there and cannot be used refuses the pipeline: results would lack a part, and nobody had asked.
+    Its digest is one over its own and those of the models. A model that is there and cannot be used refuses the
+    pipeline: results would lack a part, and nobody had asked.
     """
     named = slots_of(manifest).items()
     if broken := [f"its slot {slot}, {model}: {refused[model]}" for slot, model in named if model in refused]:
         refused[manifest.name] = "; ".join(broken)
         del manifests[manifest.name]
-    elif filled := [f"{slot} {manifests[model].model_digest}" for slot, model in named if model in pins]:
-        said = [manifest.model_digest, *filled]
-        manifests[manifest.name] = replace(
-            manifest, model_digest=hashlib.sha256("\n".join(said).encode()).hexdigest())
+    elif filled := {slot: manifests[model] for slot, model in named if model in pins}:
+        said = [manifest.model_digest, *(f"{slot} {model.model_digest}" for slot, model in filled.items())]
+        manifests[manifest.name] = replace(manifest, inputs=_with_inputs_of(filled.values(), manifest.inputs),
+                                           model_digest=hashlib.sha256("\n".join(said).encode()).hexdigest())
+
+
+def _with_inputs_of(models: Iterable[Manifest], own: tuple[Input, ...]) -> tuple[Input, ...]:
+    """What a pipeline that reads a study asks of it for its models too; an image of the same content is asked once."""
+    found = list(own)
+    for each in (each for model in models for each in model.inputs if own):
+        if (each.modality, each.content) not in {(one.modality, one.content) for one in found}:
+            found.append(replace(each, name=each.content.value.lower(), optional=True))
+    return tuple(found)
 
 
 def _read_store(models: Path, manifests: dict[str, Manifest], refused: dict[str, str]) -> Mapping[str, Pin]:

@@ -34,7 +34,7 @@ class CtLung:
         sides are unclear.
         """
         volume = images.volume
-        _refuse_other_units(volume)
+        refuse_other_units(volume)
         lungs = segment_lungs(volume, context.device, context.stage)
         masks = {side: mask for side, mask in (("left", lungs.left), ("right", lungs.right)) if mask is not None}
         if not masks:
@@ -65,8 +65,8 @@ def _segment(side: str, mask: np.typing.NDArray[np.bool_]) -> Segment:
     )
 
 
-def _refuse_other_units(volume: Volume) -> None:
-    """A body in Hounsfield units has much of its tissue between fat and muscle."""
+def refuse_other_units(volume: Volume) -> None:
+    """A body in Hounsfield units has much of its tissue between fat and muscle. Raises NotProcessed."""
     sample = volume.voxels[::2, ::4, ::4][volume.valid[::2, ::4, ::4]]
     if sample.size == 0 or float(sample.max()) - float(sample.min()) < 100:
         raise NotProcessed("the images are empty: all their values are nearly the same")

@@ -44,7 +44,7 @@ def on_what_was_found(lungs: Lungs, volume: Volume) -> list[str]:
                 f"No {side} lung was found. This method finds only air-filled lung; it does not say why there is none."
             )
             continue
-        for border in _cut_borders(mask, volume):
+        for border in cut_borders(mask, volume):
             remarks.append(
                 f"{_SIDES[side]} lung: cut off at the {border} border of the images; the numbers are of the part shown."
             )
@@ -128,11 +128,11 @@ def _on_asymmetry(left: LungMeasures, right: LungMeasures, complete: bool) -> li
 
 def is_complete(lungs: Lungs, volume: Volume) -> bool:
     """Whether no lung reaches a border of the images."""
-    return not any(_cut_borders(mask, volume) for mask in (lungs.left, lungs.right) if mask is not None)
+    return not any(cut_borders(mask, volume) for mask in (lungs.left, lungs.right) if mask is not None)
 
 
-def _cut_borders(mask: NDArray[np.bool_], volume: Volume) -> list[str]:
-    """Names, by patient direction, of the images' borders that a lung reaches."""
+def cut_borders(mask: NDArray[np.bool_], volume: Volume) -> list[str]:
+    """Names, by patient direction, of the images' borders that a mask reaches with 1.5 cm2 or more."""
     found = []
     directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     names = (("right", "left"), ("front", "back"), ("lower", "upper"))

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 OPERATING_POINT, SHOWN_AT_ALL = 0.7, 0.4
 """Certainty from which a mark must be shown, and from which it is reported."""
+# Detectors have pixels of 0.05 to 0.1 mm; from twice that on, most calcifications are smaller than a pixel.
+COARSEST_MM = 0.21
 
 # PS3.16 CID 6014 and, for what is in both views, CID 6016; a mass on one image has no other word in CID 6014.
 TYPES = {MASS: Code("129793001", "SCT", "Mammography breast density"),
@@ -72,6 +74,7 @@ class MgCad:
         context.stage("finding the breasts")
         for image in projections:
             try:
+                _refuse_coarse(image)
                 breasts.append(find_breast(image))
             except Unreadable as why:
                 reason = f"{_SIDES[image.laterality][0].capitalize()} {image.view}: {why}."
@@ -110,6 +113,13 @@ class _Name:
     def __init__(self, breast: Breast, mark: Mark, number: int) -> None:
         self.key = f"{breast.side}{breast.view}-{mark.kind}-{number}".lower()
         self.label = f"{number} {_WORDS[mark.kind]}, {_SIDES[breast.side][0]} {breast.view}"
+
+
+def _refuse_coarse(image: Projection) -> None:
+    """Raises Unreadable where no calcification could be seen: "none found" would be no answer."""
+    if image.spacing_mm is not None and max(image.spacing_mm) > COARSEST_MM:
+        raise Unreadable(f"its pixels of {max(image.spacing_mm):.2f} mm are too coarse for calcifications; the images "
+                         "of the modality are needed, not copies of them made smaller")
 
 
 def _rendering(certainty: float) -> Rendering:

@@ -53,13 +53,17 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Choice:
-    """One input: the stack it is, or None and the reason; and all that were judged, the chosen one first."""
+    """One input: the stack it is, or None and the reason; and all that were judged, the chosen one first.
+
+    optional: the pipeline runs without it, too.
+    """
 
     name: str
     wanted: str
     stack: Stack | None
     reason: str
     judged: tuple[Judged, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,17 +109,18 @@ def choose(series: Sequence[Series], inputs: Sequence[Input], *, registers: bool
                     fits.append(_fit(stack, wanted, reference, registers, about[wanted.modality]))
                 except Unfit as unfit:
                     judged.append(_judged(stack.series_instance_uid, stack.headers, stack.stands_for, str(unfit)))
-        found.append(_best(wanted, fits, judged))
+        found.append(replace(_best(wanted, fits, judged), optional=wanted.optional))
     return _in_time(_apart(found), inputs)
 
 
 def refusal(choices: Sequence[Choice]) -> str:
-    """Why these are not all the inputs, naming what was closest; empty if they are."""
-    sentences = []
-    for each in (each for each in choices if each.stack is None):
-        near = "; ".join(f"{one.name or one.series_instance_uid}: {one.against}" for one in each.judged[:5])
-        sentences.append(f"{each.reason} ({near})" if near else each.reason)
-    return ". ".join(sentences)
+    """Why these are not all the inputs that the pipeline needs, naming what was closest; empty if they are."""
+    return ". ".join(_why_not(each) for each in choices if each.stack is None and not each.optional)
+
+
+def lacking(choices: Sequence[Choice]) -> dict[str, str]:
+    """Which of its optional inputs the study lacks: name -> why."""
+    return {each.name: _why_not(each) for each in choices if each.stack is None and each.optional}
 
 
 def as_json(choices: Sequence[Choice]) -> list[dict[str, Any]]:
@@ -138,6 +143,11 @@ def render(choices: Sequence[Mapping[str, Any]]) -> str:
             said = f"not taken: {each['against']}" if each["against"] else f"taken: {'; '.join(each['reasons'])}"
             lines.append(f"      {each['name'] or 'series without a name'}{of} {each['series_instance_uid']}: {said}")
     return "\n".join(lines)
+
+
+def _why_not(choice: Choice) -> str:
+    near = "; ".join(f"{one.name or one.series_instance_uid}: {one.against}" for one in choice.judged[:5])
+    return f"{choice.reason} ({near})" if near else choice.reason
 
 
 def _in_order(series: Sequence[Series]) -> list[Series]:

@@ -10,7 +10,7 @@ import numpy as np
 from radnode.pipelines.contract import IncompleteInput, NotProcessed, StudyImages
 from radnode.pipelines.inputs import Content
 from radnode.pipelines.sources import alignment
-from radnode.pipelines.sources.choice import Series, choose, refusal
+from radnode.pipelines.sources.choice import Series, choose, lacking, refusal
 from radnode.pipelines.sources.select import select_stack
 from radnode.pipelines.sources.uptake import check_activity, suvbw_factor
 from radnode.pipelines.sources.volume import read_images
@@ -30,11 +30,13 @@ _NO_INPUT = "it belongs to no series that was chosen as an input"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySelection:
     """One regular stack for each input, by its name, in the manifest's order. names: input -> what its series is
-    called. excluded: SOP Instance UID -> why that image is in none of them."""
+    called. excluded: SOP Instance UID -> why that image is in none of them. lacking: optional input -> why it is none.
+    """
 
     selections: Mapping[str, Selection]
     names: Mapping[str, str]
     excluded: Mapping[str, str]
+    lacking: Mapping[str, str]
 
 
 def select_study(instances: Sequence[SourceInstance], manifest: Manifest) -> StudySelection:
@@ -54,15 +56,22 @@ def select_study(instances: Sequence[SourceInstance], manifest: Manifest) -> Stu
         raise NotProcessed(sentence)
     by_header = {id(each.dataset): each for each in instances}
     selections: dict[str, Selection] = {}
+    missing = lacking(choices)
     for wanted, choice in zip(manifest.inputs, choices, strict=True):
-        headers = choice.stack.headers if choice.stack is not None else ()
-        selections[wanted.name] = _stack(wanted, [by_header[id(header)] for header in headers], manifest)
+        if choice.stack is None:
+            continue
+        try:
+            headers = choice.stack.headers
+            selections[wanted.name] = _stack(wanted, [by_header[id(header)] for header in headers], manifest)
+        except NotProcessed as error:
+            _forgive(wanted, error, missing)
     read = {each.instance.sop_instance_uid for selection in selections.values() for each in selection.slices}
     excluded = {each.sop_instance_uid: _NO_INPUT for each in instances if each.sop_instance_uid not in read}
     for selection in selections.values():
         excluded.update(selection.excluded)
     return StudySelection(
-        selections=selections, excluded=excluded, names={choice.name: choice.reason for choice in choices}
+        selections=selections, excluded=excluded, lacking=missing,
+        names={choice.name: choice.reason for choice in choices if choice.name in selections},
     )
 
 
@@ -70,18 +79,30 @@ def read_study(selection: StudySelection, manifest: Manifest) -> StudyImages:
     """Decode all inputs and bring them onto the grid of the first; what was done to them is in the notes.
 
     Raises NotProcessed for images that share no coordinates where no registration is permitted, that do not register,
-    or that do not reach over enough of the reference.
+    or that do not reach over enough of the reference. An optional input is left out for it.
     """
     reference, *others = manifest.inputs
     images = _read(reference, selection.selections[reference.name])
     notes = [f"Read as {name}: {said}." for name, said in selection.names.items()]
     notes += images.notes
-    found = {}
-    for wanted in others:
-        read = _read(wanted, selection.selections[wanted.name])
-        found[wanted.name], said = _onto(images.volume, read.volume, wanted, manifest)
-        notes += [f"{wanted.name}: {note}" for note in read.notes] + ([said] if said else [])
-    return replace(images, excluded=selection.excluded, notes=tuple(dict.fromkeys(notes)), others=found)
+    found, missing = {}, dict(selection.lacking)
+    for wanted in (each for each in others if each.name in selection.selections):
+        try:
+            read = _read(wanted, selection.selections[wanted.name])
+            found[wanted.name], said = _onto(images.volume, read.volume, wanted, manifest)
+        except NotProcessed as error:
+            _forgive(wanted, error, missing)
+        else:
+            notes += [f"{wanted.name}: {note}" for note in read.notes] + ([said] if said else [])
+    return replace(images, excluded=selection.excluded, notes=tuple(dict.fromkeys(notes)), others=found,
+                   lacking=missing)
+
+
+def _forgive(wanted: Input, error: NotProcessed, missing: dict[str, str]) -> None:
+    """Take note that an optional input cannot be read. Raises the error again for another."""
+    if not wanted.optional:
+        raise error
+    missing[wanted.name] = str(error)
 
 
 def _stack(wanted: Input, instances: Sequence[SourceInstance], manifest: Manifest) -> Selection:

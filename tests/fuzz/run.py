@@ -68,20 +68,10 @@ def _run(target: str, options: argparse.Namespace) -> bool:
     executions, seconds = int(found[1]), int(found[2])
     print(json.dumps({"target": target, "executions": executions, "seconds": seconds,
                       "executions_per_second": round(executions / max(seconds, 1))}), flush=True)
-    if options.corpus is not None:
-        _count(target, executions, seconds)
+    if options.corpus is not None:  # runs that go on from one corpus are one campaign
+        sys.path[:0] = [str(TESTS)]
+        importlib.import_module("support.figures").add_up(f"fuzz-{target}", executions=executions, seconds=seconds)
     return True
-
-
-def _count(target: str, executions: int, seconds: int) -> None:
-    """Runs that go on from one corpus are one campaign: the figures are their sum."""
-    sys.path[:0] = [str(TESTS)]
-    figures = importlib.import_module("support.figures")
-    before = figures.written_down(f"fuzz-{target}") or {"executions": 0, "seconds": 0, "runs": 0}
-    figures.write_down(
-        f"fuzz-{target}", executions=before["executions"] + executions, seconds=before["seconds"] + seconds,
-        runs=before["runs"] + 1, since=before.get("since", figures.today()),
-    )  # fmt: skip
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 import pytest
-from support import described, sample_pipelines
+from support import bundles, described, sample_pipelines
 
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.models import store
@@ -157,6 +157,8 @@ def test_a_manifest_of_several_inputs_has_the_modality_and_the_slices_of_the_fir
         ("plane: axial", "plane: up", "expected one of axial, coronal, sagittal"),
         ("modality: MR, content: ADC", "modality: US, content: ADC", "expected one of CT, MR, PT"),
         ("min_slices: 20", "slices: 20", "has the key `slices`"),
+        ("min_slices: 20", "optional: true", "t1c is the first, on which results lie"),
+        ("coverage: 0.5", "optional: 1", "`optional: 1`, expected true or false"),
         ("coverage: 0.5", "coverage: 50", "`coverage: 50`, expected a number"),
         ("SeriesDescription: dce", "SeriesDescription: '(dce'", "SeriesDescription: missing"),
         ("at_least: 2", "more: 2", "expected a pattern, `at_least` or `at_most`"),
@@ -209,6 +211,17 @@ def test_a_model_that_cannot_be_used_refuses_the_pipeline_whose_slot_it_fills(sl
     found = installed([_point("sample", "sample_pipeline")], models=slotted)
     assert "its slot organs, sample-organs:" in found.refused["sample"]
     assert "sample" not in found.manifests
+
+
+def test_what_the_model_of_a_slot_reads_besides_is_asked_of_the_study_and_may_be_missing(
+    slotted: Path, tmp_path: Path
+) -> None:
+    text = _SLOTTED.replace(_ONE, "sheared: false\ninputs: [{name: head, modality: MR, content: T1}]\n")
+    (tmp_path / "sample_pipeline" / "pipeline.yaml").write_text(text)
+    store.add(slotted, bundles.write_brats(tmp_path / "brats"), name="sample-tumour")
+    asked = installed([_point("sample", "sample_pipeline")], models=slotted).manifests["sample"].inputs
+    assert [(each.name, each.content, each.optional) for each in asked] == [
+        ("head", "T1", False), ("t1c", "T1c", True), ("t2", "T2", True), ("flair", "FLAIR", True)]
 
 
 @pytest.mark.parametrize("said", ["organs", "[organs, organs]", "[Organs]", "[4]", "{organs: 1}"])

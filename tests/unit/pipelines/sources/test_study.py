@@ -127,3 +127,28 @@ def test_without_simpleitk_the_refusal_says_what_to_install(tmp_path: Path, monk
     files = mr_study.write(tmp_path, T1C_SERIES, Sweep(name="T2", shows="T2", frame="1.2.3", more=T2_SERIES.more))
     with pytest.raises(NotProcessed, match=r"pip install 'radnode\[registration\]'"):
         read(files, (INPUTS[0], INPUTS[2]), registers=True)
+
+
+OPTIONAL = (INPUTS[1], *(replace(each, optional=True) for each in (INPUTS[0], INPUTS[2])))
+
+
+def test_an_optional_input_that_the_study_lacks_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    images = read(mr_study.write(tmp_path, T1_SERIES, T2_SERIES), OPTIONAL)
+    assert list(images.others) == ["t2"]
+    assert "input t1c (MR, T1c) is missing" in images.lacking["t1c"]
+    assert not any(note.startswith("Read as t1c") for note in images.notes)
+
+
+def test_an_optional_input_with_a_gap_or_too_short_or_that_does_not_register_is_left_out_with_the_reason(
+    tmp_path: Path
+) -> None:
+    elsewhere = replace(T2_SERIES, frame=f"{mr_study.FRAME}.1")
+    files = mr_study.write(tmp_path, T1_SERIES, T1C_SERIES, elsewhere)
+    middle = sorted(mr_study.headers(T1C_SERIES), key=lambda each: each.ImagePositionPatient[2])[11].SOPInstanceUID
+    kept = [each for each in files if each.stem != middle]
+    images = read(kept, OPTIONAL)
+    assert not images.others
+    assert "slices are missing inside the stack" in images.lacking["t1c"]
+    assert "permits no registration" in images.lacking["t2"]
+    with pytest.raises(IncompleteInput):
+        read(kept, (OPTIONAL[0], replace(OPTIONAL[1], optional=False)))

@@ -1,0 +1,1 @@
+"""Organs and body composition on CT."""
