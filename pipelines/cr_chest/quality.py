@@ -1,8 +1,8 @@
 """What can be told of a frontal chest radiograph as a picture: upright, whole, its grey and the side of the heart.
 
 Each answer is yes, no, or not told (None). Rotation about the long axis is not told: on phantoms turned by 20 degrees
-the fields stayed within 6 % of each other's width. Nor are cut apices (below the shoulders a field ends without an
-edge), exposure and noise, which processing for display hides.
+the widths of the fields differed by at most 6 % of their sum. Nor are cut apices (below the shoulders a field ends
+without an edge), exposure and noise, which processing for display hides.
 """
 
 from __future__ import annotations

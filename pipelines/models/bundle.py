@@ -150,6 +150,8 @@ class BundlePipeline:
         found = flat.findings(given, wanted, self._said, self._transforms, images, rows_first=rows_first)
         if explain and wanted.kind is kinds.Kind.CLASSIFICATION:
             answered = flat.classes_of(given, wanted, self._said, self._transforms)
+            if self._loader is not None or self._patch:
+                return replace(found, remarks=(*found.remarks, saliency.OF_ITS_OWN))
             found = saliency.with_maps(found, answered, seen, self._evaluator.network)
             self._watch.check()
         return replace(found, remarks=(*found.remarks, presenting.AS_PATCHES)) if self._patch else found

@@ -34,6 +34,7 @@ WHAT_IT_IS = (
     "A saliency map shows which part of the picture spoke for a class, on a scale of its own from 0 to 1, the map's "
     "largest value. It is no outline of a finding, no measurement, and no proof that the model is right."
 )
+OF_ITS_OWN = "No saliency map was made: the bundle loads pictures in a way of its own."
 _PLACE = Code("309825002", "SCT", "Spatial and Relational Concept")
 _SALIENCY, _NO_UNIT = Code("130404", "DCM", "Saliency"), Code("1", "UCUM", "no units")
 _RGB = (255, 120, 0)
@@ -112,9 +113,11 @@ def to_source(cam: torch.Tensor, seen: torch.Tensor, image: Picture) -> NDArray[
     NoMap where it does not say where it lies.
     """
     affine = getattr(seen, "affine", None)
-    if affine is None:
+    matrix = None if affine is None else affine.cpu().numpy().astype(np.float64).reshape(-1, 4, 4)[0]
+    # The unit matrix is also what is left where a transform has lost the place.
+    if matrix is None or (np.array_equal(matrix, np.eye(4)) and tuple(cam.shape) != image.shape[::-1]):
         raise NoMap("the bundle's preprocessing does not say where on the image its result lies")
-    there = np.linalg.inv(affine.cpu().numpy().astype(np.float64).reshape(-1, 4, 4)[0])
+    there = np.linalg.inv(matrix)
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
     at = [there[axis, 0] * columns + there[axis, 1] * rows + there[axis, 3] for axis in (0, 1)]
     limits = [size - 0.5 for size in cam.shape]

@@ -112,13 +112,12 @@ def maps_over_radiographs(findings: Findings) -> tuple[Map, ...]:
 
 def tinted(findings: Findings) -> tuple[Shown, ...]:
     """The images that maps lie on, in the order of the maps."""
-    images = {source.sop_instance_uid: (source, *rest) for source, *rest in _images(findings)} \
-        if findings.volume is None else {}
+    maps = maps_over_radiographs(findings)
     return tuple(
         Shown(image=image, pixels=pixels, towards=towards, spacing=spacing, place=place, rings=(),
               labels=((each.rgb, each.label),), tint=each.values)
-        for each in maps_over_radiographs(findings)
-        for image, pixels, towards, spacing, place in [images[str(each.on)]]
+        for each in maps for image, pixels, towards, spacing, place in _images(findings)
+        if image.sop_instance_uid == each.on
     )
 
 

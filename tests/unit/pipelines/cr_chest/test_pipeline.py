@@ -136,7 +136,8 @@ def test_a_radiograph_comes_back_with_the_findings_of_the_model_in_the_slot_and_
     models = tmp_path / "models"
     store.add(models, disc_bundles.bundle(tmp_path / "bundle"), name="cr-chest-findings")
     header = pydicom.dcmread(path, stop_before_pixels=True)
-    instance = InputInstance(sop_instance_uid=str(header.SOPInstanceUID), digest="ab" * 32, path=str(path),
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    instance = InputInstance(sop_instance_uid=str(header.SOPInstanceUID), digest=digest, path=str(path),
                              series_instance_uid=str(header.SeriesInstanceUID))
     order = samples.order([header], pipeline="cr-chest", instances=(instance,), output_folder=str(tmp_path / "out"),
                           forms=plan(("TID1500", "SC", "CHEST-CAD")))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from monai.data.meta_tensor import MetaTensor
 from monai.visualize.class_activation_maps import GradCAM
 from support import disc_bundles as discs
 from support import flat_images as flat
@@ -85,6 +86,14 @@ def test_a_network_without_a_layer_that_answers_with_a_picture_has_no_map() -> N
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
     with pytest.raises(saliency.NoMap, match="no layer"):
         saliency.grad_cam(network, torch.rand(1, 1, 4, 4), 0)
+
+
+def test_a_picture_that_has_lost_its_place_has_no_map(tmp_path: Path) -> None:
+    (image,) = images(tmp_path, discs.picture((20.0, 20.0))).projections
+    lost = MetaTensor(torch.zeros(1, 1, *discs.SEEN))
+    for seen in (lost, lost.as_tensor()):
+        with pytest.raises(saliency.NoMap, match="where on the image"):
+            saliency.to_source(torch.ones(*discs.SEEN), seen, image)
 
 
 def test_each_finding_is_present_absent_or_undecided_with_its_probability_and_its_code() -> None:
