@@ -119,7 +119,7 @@ def _apart(one: Mark, other: Mark) -> bool:
 
 
 class OfModel:
-    """A model of the store that fills the slot: its boxes are the marks (a MONAI detection bundle, LUNA16 and its like).
+    """A model of the store that fills the slot: its boxes are the marks (a detection bundle, LUNA16 and its like).
 
     Outlines, sizes and sides are made as for the baseline.
     """
@@ -129,8 +129,8 @@ class OfModel:
     def __init__(self, model: SlotModel) -> None:
         self._model = model
         said = model.manifest
-        self.method = (f"Marks of the model {said.name} {said.version} (SHA-256 {said.model_digest[:12]}); outlines "
-                       "and sizes by half contrast. A place without a mark was not shown to be normal.")
+        self.method = (f"Marks of the model {said.name} {said.version} (SHA-256 {said.model_digest[:12]}); "
+                       "outlines and sizes by half contrast. A place without a mark was not shown to be normal.")
 
     def __call__(self, images: StudyImages, fields: Sequence[Field], context: RunContext) -> list[Mark]:
         """Marks by falling certainty. Raises RunFailed for a model of other images or with other answers, and as the

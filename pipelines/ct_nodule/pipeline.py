@@ -48,13 +48,12 @@ ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 LONG, SHORT = Code("103339001", "SCT", "Long axis"), Code("103340004", "SCT", "Short axis")
 DIAMETER = Code("81827009", "SCT", "Diameter")
 MM, MM3 = Code("mm", "UCUM", "millimeter"), Code("mm3", "UCUM", "cubic millimeter")
-# PS3.16 has a code for ground glass (CID 6104) and none for the others.
+# PS3.16 has a code for ground glass (CID 6104) and none for the others; an unknown kind is said in words alone.
 KIND = Code("NODULE-KIND", "99RADNODE", "Kind of nodule by density")
 KINDS = {
     Kind.SOLID: Code("NODULE-SOLID", "99RADNODE", "Solid"),
     Kind.PART_SOLID: Code("NODULE-PART-SOLID", "99RADNODE", "Part-solid"),
     Kind.GROUND_GLASS: Code("112120", "DCM", "Ground glass opacity"),
-    Kind.UNKNOWN: Code("261665006", "SCT", "Unknown"),
 }
 _SIDES = {"left": LEFT, "right": RIGHT}
 _RGB = ((255, 200, 60), (90, 200, 250), (250, 130, 180), (150, 220, 110), (200, 150, 250), (250, 150, 90))
@@ -111,7 +110,7 @@ class CtNodule(WithModel):
             detections=tuple(_detection(*each) for each in named),
             measurements=tuple(number for key, _, _, _, nodule in named for number in _numbers(key, nodule, volume)),
             classifications=tuple(Classification(key=f"{key}-kind", of=key, name=KIND, value=KINDS[nodule.kind])
-                                  for key, _, _, _, nodule in named),
+                                  for key, _, _, _, nodule in named if nodule.kind in KINDS),
             looked_for=(NODULE,),
             remarks=tuple(said),
         )
