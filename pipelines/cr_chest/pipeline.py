@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from radnode.pipelines.contract import DevicePipeline, NotProcessed, RunFailed
+from radnode.pipelines.contract import NotProcessed, RunFailed
 from radnode.pipelines.cr_chest import remarks
 from radnode.pipelines.cr_chest.quality import check
 from radnode.pipelines.findings import Classification, Code, Failure, Findings
 from radnode.pipelines.geometry import Projection
-from radnode.pipelines.ladder import Rung
 from radnode.pipelines.models.saliency import Explaining
+from radnode.pipelines.slot import WithModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -36,22 +35,10 @@ UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 FINDING = Code("121071", "DCM", "Finding")
 
 
-class CrChest:
+class CrChest(WithModel):
     """Checks of each frontal picture; findings of the model that fills the slot `findings`, with saliency maps."""
 
-    def __init__(self, models: Mapping[str, SlotModel] | None = None) -> None:
-        self._model = (models or {}).get(SLOT)
-
-    def load(self, device: str) -> None:
-        """Bring the model's network onto the device; without a model there is none. Raises as the model does."""
-        if self._model is not None and isinstance(self._model.pipeline, DevicePipeline):
-            self._model.pipeline.load(device)
-
-    def rungs(self, device: str) -> Sequence[Rung]:
-        """The ways to run the model; the checks have one."""
-        if self._model is not None and isinstance(self._model.pipeline, DevicePipeline):
-            return self._model.pipeline.rungs(device)
-        return (Rung(),)
+    slot = SLOT
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the pictures. Raises NotProcessed if none is a frontal chest radiograph that is as its tags say."""
@@ -80,10 +67,10 @@ class CrChest:
         readable = [each for each in read if seen[_uid(each)].readable]
         failures += [Failure(what=FINDING, on=_uid(each), reason="Findings were not looked for: "
                              f"{remarks.why_unreadable(seen[_uid(each)])}.") for each in read if each not in readable]
-        if self._model is None:
+        if self.model is None:
             return replace(found, failures=tuple(failures), remarks=(remarks.NOT_LOOKED_FOR, *found.remarks))
         found = replace(found, failures=tuple(failures))
-        return _with_model(found, self._model, replace(images, projections=tuple(readable)), context) \
+        return _with_model(found, self.model, replace(images, projections=tuple(readable)), context) \
             if readable else found
 
 

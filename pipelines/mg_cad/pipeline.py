@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radnode.pipelines.contract import DevicePipeline, NotProcessed
+from radnode.pipelines.contract import NotProcessed
 from radnode.pipelines.findings import (
     Classification,
     Code,
@@ -22,7 +22,6 @@ from radnode.pipelines.findings import (
     Rendering,
 )
 from radnode.pipelines.geometry import Projection
-from radnode.pipelines.ladder import Rung
 from radnode.pipelines.mg_cad import remarks, slots
 from radnode.pipelines.mg_cad.breast import Unreadable, find_breast
 from radnode.pipelines.mg_cad.clusters import Clusters
@@ -30,6 +29,7 @@ from radnode.pipelines.mg_cad.correspondence import pairs
 from radnode.pipelines.mg_cad.density import COMPOSITION, ThresholdDensity, category
 from radnode.pipelines.mg_cad.marks import CLUSTER, MASS
 from radnode.pipelines.mg_cad.masses import Masses
+from radnode.pipelines.slot import WithModels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ _SIDES = {"L": ("left", Code("7771000", "SCT", "Left")), "R": ("right", Code("24
 _WORDS = {MASS: "Mass", CLUSTER: "Calcifications"}
 
 
-class MgCad:
+class MgCad(WithModels):
     """Masses and clusters on each view, those that both views show, and breast density.
 
     models: slot -> the model of the model store in it, which takes the place of a baseline. detectors, density: what
@@ -65,22 +65,9 @@ class MgCad:
         self, models: Mapping[str, SlotModel] | None = None, *, detectors: Sequence[Detector] | None = None,
         density: DensityEstimate | None = None,
     ) -> None:
-        self._models = dict(models or {})
+        super().__init__(models)
         self._detectors = tuple(detectors) if detectors is not None else (Masses(), Clusters())
         self._density = density if density is not None else ThresholdDensity()
-
-    def load(self, device: str) -> None:
-        """Bring the networks of the models onto the device; of the baselines there are none. Raises as they do."""
-        for each in self._on_device:
-            each.load(device)
-
-    def rungs(self, device: str) -> Sequence[Rung]:
-        """The ways to run the model that has most of them; the others take the same, as far as they have them."""
-        return max((each.rungs(device) for each in self._on_device), key=len, default=(Rung(),))
-
-    @property
-    def _on_device(self) -> list[DevicePipeline]:
-        return [each.pipeline for each in self._models.values() if isinstance(each.pipeline, DevicePipeline)]
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the views. Raises NotProcessed if on no image a breast is found that lies as its tags say."""
@@ -100,8 +87,8 @@ class MgCad:
             raise NotProcessed(" ".join(dict.fromkeys(each.reason for each in failures)))
         read = {each.sop_instance_uid for each in breasts}
         shown = replace(images, projections=tuple(each for each in projections if each.source.sop_instance_uid in read))
-        of_models = {kind: slots.marked(self._models[slot], kind, shown, breasts, context)
-                     for slot, kind in slots.KINDS.items() if slot in self._models}
+        of_models = {kind: slots.marked(self.models[slot], kind, shown, breasts, context)
+                     for slot, kind in slots.KINDS.items() if slot in self.models}
         found: dict[int, list[Mark]] = {}
         for breast in breasts:
             context.stage(f"{_SIDES[breast.side][0]} {breast.view}")
@@ -132,7 +119,7 @@ class MgCad:
         self, images: StudyImages, breasts: Sequence[Breast], context: RunContext
     ) -> tuple[Code, str]:
         """The category, and the sentence about it."""
-        if (model := self._models.get(slots.DENSITY)) is not None:
+        if (model := self.models.get(slots.DENSITY)) is not None:
             return slots.composition(model, images, context)
         share = median(self._density(breast) for breast in breasts)
         letter, code = category(share)
@@ -140,7 +127,7 @@ class MgCad:
 
     def _on_method(self) -> list[str]:
         """What made the marks: the baseline unless models took all of its places."""
-        filled = {kind: self._models[slot] for slot, kind in slots.KINDS.items() if slot in self._models}
+        filled = {kind: self.models[slot] for slot, kind in slots.KINDS.items() if slot in self.models}
         baseline = [each for each in self._detectors if each.kind not in filled]
         of_baseline = [remarks.METHOD] if baseline or not filled else []
         return [*of_baseline, *(slots.said(each, kind) for kind, each in filled.items())]
