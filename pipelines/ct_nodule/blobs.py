@@ -1,7 +1,7 @@
 """Places that are brighter than all around them, at several sizes: the weakest curvature of the smoothed image.
 
-A ball curves down in all three directions, a vessel in two, a wall in one (Sato, Medical Image Analysis 2:143, 1998; Li,
-Medical Physics 30:2040, 2003). Scales are normalised (Lindeberg, IJCV 30:79, 1998).
+A ball curves down in all three directions, a vessel in two, a wall in one (Sato, Medical Image Analysis 2:143, 1998;
+Li, Medical Physics 30:2040, 2003). Scales are normalised (Lindeberg, IJCV 30:79, 1998).
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.ct_nodule.field import Field
 
-# A ball of radius r answers most at the scale r / sqrt(3). The finer ones on the field's grid, the others on half of it.
+# A ball of radius r answers most at the scale r / sqrt(3). The finer ones on the field's grid, the others on one half
+# as fine.
 _FINE_MM, _COARSE_MM = (1.2, 1.7), (2.4, 3.4, 4.8, 6.2)
 # Above soft tissue brightness says nothing more about shape; below it, it would drown ground glass.
 _BRIGHTEST_HU = -450.0
 _WEAKEST, _ROUND = 30.0, 0.4
-MOST = 120
+MOST = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Blob:
 
 
 def blobs(field: Field, device: str) -> list[Blob]:
-    """At most :data:`MOST`, by falling strength; of those that lie in each other the strongest."""
+    """At most :data:`MOST`, by falling strength and roundness; of those that lie in each other the first."""
     inside = torch.from_numpy(field.inside).to(device)
     hu = torch.from_numpy(field.hu).to(device).clamp(field.background_hu - 100, _BRIGHTEST_HU)
     hu = torch.where(inside, hu, field.background_hu)[None, None]
@@ -54,7 +55,7 @@ def blobs(field: Field, device: str) -> list[Blob]:
             inside = functional.max_pool3d(inside[None, None].float(), half, ceil_mode=True)[0, 0] > 0
         for scale in scales:
             found += _at_scale(hu, inside, scale, half)
-    found.sort(key=lambda each: -each.strength)
+    found.sort(key=lambda each: -each.strength * each.roundness)
     kept: list[Blob] = []
     for each in found:
         if all(_apart(each, other) for other in kept):

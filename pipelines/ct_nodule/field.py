@@ -1,7 +1,8 @@
 """Where nodules are looked for: each lung, closed over what lies at its surface.
 
 A lung found by its air leaves out a nodule at the pleura. Closing with a ball larger than the nodule brings it back
-(rolling ball: Armato, RadioGraphics 19:1303, 1999); what else it brings, vessels of the hilum above all, shapes tell apart.
+(rolling ball: Armato, RadioGraphics 19:1303, 1999); what else it brings, vessels of the hilum above all, is told apart
+by shape.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from radnode.pipelines.geometry import Volume
 
 SPACING_MM = 1.0
-_CLOSING_MM, _CLOSING_GRID_MM = 13.0, 2.0
+_CLOSING_MM, _CLOSING_GRID_MM = 16.0, 2.0
 _AIRLESS_HU = -600.0
 AIR_HU = -1000.0
 
