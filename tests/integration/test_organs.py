@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 FORMS = ["SEG", "TID1500", "RTSTRUCT"]
+TITLES = ("Organs and body composition", "Organs at risk, pelvis")
 ROUTE = {"name": "trunk", "when": {"modality": "CT"}, "run": ["ct-organs", "rt-oar-pelvis"], "send": ["PACS"]}
 BLADDER = {"0": "background", "1": "urinary_bladder"}
 
@@ -43,9 +44,9 @@ def bladder(folder: Path) -> Path:
     return bundles.write_bundle(folder, said=said)
 
 
-def made_by(results: list[Dataset], pipeline: str) -> dict[str, Dataset]:
-    """Modality -> the result of that pipeline."""
-    return {str(each.Modality): each for each in results if pipeline in str(each.SeriesDescription)}
+def made_by(results: list[Dataset], title: str) -> dict[str, Dataset]:
+    """Modality -> the result of the pipeline with that title."""
+    return {str(each.Modality): each for each in results if title in str(each.SeriesDescription)}
 
 
 def names(structure_set: Dataset) -> list[str]:
@@ -76,7 +77,7 @@ def test_models_in_the_slots_give_volumes_and_a_structure_set_that_names_what_is
     dcmtk.dcmsend(node.port, files, called=node.ae_title)
     eventually(lambda: len(pacs.stored()) == 6, within=400, why=lambda: f"six results\n{node.log()}")
 
-    organs, structures = (made_by(pacs.stored(), name) for name in ("ct-organs", "rt-oar-pelvis"))
+    organs, structures = (made_by(pacs.stored(), title) for title in TITLES)
     assert organs["SEG"].SegmentSequence[0].SegmentLabel == "urinary bladder"
     assert "Segmented by the model ct-organs-labels 0.1.0" in str(organs["SR"])
     structure_set = structures["RTSTRUCT"]
@@ -107,7 +108,7 @@ def test_without_models_an_archive_gets_body_composition_the_outline_and_bone(tm
         study = str(pydicom.dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
         eventually(lambda: len(orthanc.datasets(study)) == 6, within=400, why=lambda: f"six results\n{node.log()}")
         held = orthanc.datasets(study)
-    organs, structures = (made_by(held, name) for name in ("ct-organs", "rt-oar-pelvis"))
+    organs, structures = (made_by(held, title) for title in TITLES)
     assert [str(each.SegmentLabel).split(",")[0] for each in organs["SEG"].SegmentSequence] == [
         "Skeletal muscle", "Subcutaneous fat", "Visceral fat"]
     assert names(structures["RTSTRUCT"]) == ["External", "Bone"]
