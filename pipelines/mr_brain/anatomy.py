@@ -132,10 +132,10 @@ def _with_sides(
                        "plane. Their volumes are of both sides together."]
     found, together = [], []
     for each in whole:
-        if each.value not in asked:
+        index = np.argwhere(labels == each.value) if each.value in asked else np.empty((0, 3))
+        if not len(index):
             found.append(each)
             continue
-        index = np.argwhere(labels == each.value)
         left = plane.left_of(to_patient(volume.affine, index))
         if not _SMALLEST_SHARE <= left.mean() <= 1 - _SMALLEST_SHARE:
             found.append(each)
