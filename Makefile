@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
 TEST_WORKERS ?= 2
 
-.PHONY: help setup demo example test lint conformance catalogue reliability bench faults fuzz lock sbom peers clean
+.PHONY: help setup demo example test lint conformance catalogue goals reliability bench soak faults fuzz lock sbom peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
@@ -18,8 +18,10 @@ help:
 	@echo 'make fuzz    each fuzzer for RADNODE_FUZZ_SECONDS (1800); what it learns stays in .fuzz/'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
-	@echo 'make reliability  what make faults, fuzz and bench measured, against the goals; docs/reliability.md'
-	@echo 'make bench   intake measured; numbers in bench-results/'
+	@echo 'make goals       the tests that show a goal together, counted; bench-results/'
+	@echo 'make reliability  what make goals, catalogue, faults, fuzz, bench and soak measured, against the goals; docs/reliability.md'
+	@echo 'make bench   intake, answers, restart, replay, models measured; numbers in bench-results/'
+	@echo 'make soak    a node under load for RADNODE_TEST_SOAK_MINUTES (480), once without kills and once with'
 	@echo 'make lock    what an installation may consist of, with hashes; deploy/requirements.lock'
 	@echo 'make sbom    the same as a CycloneDX bill of materials; dist/radnode.cdx.json'
 
@@ -60,7 +62,11 @@ conformance: setup
 
 catalogue: setup
 	-$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m catalogue --junit-xml=.catalogue.xml
-	$(BIN)/python tests/catalogue/trace.py .catalogue.xml
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/catalogue/trace.py .catalogue.xml
+
+goals: export RADNODE_TEST_SERIES ?= 500
+goals: setup
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m goal
 
 reliability: setup
 	$(BIN)/python tests/faults/report.py
@@ -73,8 +79,16 @@ bench: setup
 	$(BIN)/python tests/bench/study_queue.py --out bench-results
 	$(BIN)/python tests/bench/mammography.py --out bench-results
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/ledger_balance.py
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/answers.py
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/restart.py
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/replay.py
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python -m pytest tests/faults/test_attack.py
 	$(BIN)/python -m pytest tests/bench -s
+
+soak: export RADNODE_TEST_SOAK_MINUTES ?= 480
+soak: setup
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/soak.py
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/soak.py --kill-every 60
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra postgresql --constraints constraints.txt --generate-hashes --quiet \

@@ -8,7 +8,7 @@ Where the slot is empty, its baseline without weights runs.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from radnode.pipelines.contract import DevicePipeline, RunFailed
 from radnode.pipelines.ladder import Rung
@@ -41,13 +41,21 @@ class WithModels:
         return [each.pipeline for each in self.models.values() if isinstance(each.pipeline, DevicePipeline)]
 
 
-class WithLabels(WithModels):
-    """A pipeline with the one slot `labels`."""
+class WithModel(WithModels):
+    """A pipeline with one slot."""
+
+    slot: ClassVar[str]
 
     @property
     def model(self) -> SlotModel | None:
         """What is in it."""
-        return self.models.get(LABELS)
+        return self.models.get(self.slot)
+
+
+class WithLabels(WithModel):
+    """A pipeline with the slot `labels`."""
+
+    slot = LABELS
 
 
 def segmented(model: SlotModel, images: StudyImages, context: RunContext) -> Findings:

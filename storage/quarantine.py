@@ -40,6 +40,8 @@ class Quarantine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._taking = threading.Lock()
+        self._held: dict[Path, int] | None = None
+        """Sizes, oldest first, as far as this process knows; None until it takes its first."""
 
     def take(self, spooled: Path, refusal: Refusal) -> None:
         """Move a written file aside; the oldest give way when there are too many. Raises OSError."""
@@ -48,12 +50,20 @@ class Quarantine:
             spooled.replace(target)
             said = json.dumps({**asdict(refusal), "at": refusal.at.isoformat()}, ensure_ascii=False)
             target.with_suffix(".json").write_text(said + "\n", encoding="utf-8")
-            total = 0
-            for number, (path, size) in enumerate(self._newest_first()):
-                total += size
-                if number and (number >= MOST_FILES or total > MOST_BYTES):
-                    path.unlink()
-                    path.with_suffix(".json").unlink(missing_ok=True)
+            self._make_room(target)
+
+    def _make_room(self, newest: Path) -> None:
+        """A look into the folder for each refusal would let a hostile peer cost more with every object it sends."""
+        if self._held is None:
+            self._held = dict(reversed(self._newest_first()))
+        self._held.pop(newest, None)
+        self._held[newest] = newest.stat().st_size
+        total = sum(self._held.values())
+        while len(self._held) > 1 and (len(self._held) > MOST_FILES or total > MOST_BYTES):
+            oldest = next(iter(self._held))
+            total -= self._held.pop(oldest)
+            oldest.unlink(missing_ok=True)
+            oldest.with_suffix(".json").unlink(missing_ok=True)
 
     def refusals(self) -> list[Refusal]:
         """What lies here, newest first; of bytes without a note only the time is known."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import catalogue, processes
+from support import catalogue, goals, processes
 from support.network import enter_private_network
 from support.node import NodeProcess
 from support.orthanc import Orthanc
@@ -42,11 +42,17 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the whole node go to one worker, one after the other: two cores do not carry two nodes."""
     catalogue.trace(items)
+    goals.trace(items)
     for item in items:
         if item.path.is_relative_to(REPOSITORY / "tests") and (
             item.path.relative_to(REPOSITORY / "tests").parts[0] in WHOLE_NODE
         ):
             item.add_marker(pytest.mark.xdist_group("whole-node"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What `make goals` counted."""
+    goals.count(terminalreporter)
 
 
 @pytest.fixture(autouse=True)

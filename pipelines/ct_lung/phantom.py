@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 # Float32, one patient coordinate of many points; broadcasts against the other two.
 Coordinate: TypeAlias = "NDArray[np.float32]"
+
+# Called with the clean Hounsfield units, which it changes, their affine, and where the lungs are.
+Lesions: TypeAlias = "Callable[[NDArray[np.float32], Affine, NDArray[np.bool_]], None]"
 
 FIELD_OF_VIEW_MM = 380.0
 LENGTH_MM = 320.0
@@ -80,12 +83,15 @@ def chest_phantom(
     spacing_mm: tuple[float, float] | None = None,
     seed: int = 0,
     axes: NDArray[np.float64] | None = None,
+    noise_hu: float = NOISE_HU,
+    lesions: Lesions | None = None,
 ) -> Phantom:
     """A chest with two lungs, heart, vessels, airways, ribs, spine and table.
 
     spacing_mm: (slice, pixel); by default the whole chest fits. A smaller product of spacing and count cuts
     it. axes: (3, 3), whose columns are the unit directions of slice, row and column in LPS; by default an
-    axial grid with slices upwards, rows backwards and columns to the patient's left.
+    axial grid with slices upwards, rows backwards and columns to the patient's left. noise_hu: of a pixel, a quarter
+    more than what is left of it after the blur. lesions: paints what a healthy chest has not.
     The same arguments give the same voxels.
     """
     slice_mm, pixel_mm = spacing_mm or (LENGTH_MM / slices, FIELD_OF_VIEW_MM / size)
@@ -100,8 +106,10 @@ def chest_phantom(
     emphysema = _paint_emphysema(hu, affine, lungs, rng)
     _paint_trees(hu, affine, lungs, rng)
     emphysema &= hu == EMPHYSEMA
+    if lesions is not None:
+        lesions(hu, affine, lungs)
     return Phantom(
-        hu=_scan(hu, rng),
+        hu=_scan(hu, noise_hu, rng),
         affine=affine,
         left_mask=left,
         right_mask=right,
@@ -274,12 +282,12 @@ def _distance(affine: Affine, shape: tuple[int, ...], tube: _Tube) -> tuple[tupl
     return box, np.asarray(squared, np.float32)
 
 
-def _scan(hu: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int16]:
+def _scan(hu: NDArray[np.float32], noise_hu: float, rng: np.random.Generator) -> NDArray[np.int16]:
     """What a scanner makes of it: a little in-plane blur, noise, and the 12-bit range."""
     scanned = np.empty(hu.shape, np.int16)
     for first in range(0, hu.shape[0], _SLAB):
         slab = np.pad(hu[first : first + _SLAB], ((0, 0), (1, 1), (1, 1)), mode="edge")
-        slab += rng.standard_normal(slab.shape, np.float32) * np.float32(2 * NOISE_HU)
+        slab += rng.standard_normal(slab.shape, np.float32) * np.float32(2 * noise_hu)
         slab = 0.25 * (slab[:, :-2] + slab[:, 2:]) + 0.5 * slab[:, 1:-1]
         slab = 0.25 * (slab[..., :-2] + slab[..., 2:]) + 0.5 * slab[..., 1:-1]
         scanned[first : first + _SLAB] = np.clip(np.rint(slab), -1024, 3071)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from radnode.pipelines.findings import Measurement
 from radnode.pipelines.geometry import to_patient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -49,11 +50,24 @@ class _Sums:
 
     def centre(self, value: int, volume: Volume) -> NDArray[np.float64]:
         """LPS millimetres."""
-        return to_patient(volume.affine, self.index[value][np.newaxis] / self.voxels[value])[0]
+        return np.asarray(to_patient(volume.affine, self.index[value][np.newaxis] / self.voxels[value])[0])
 
 
-def measured(segments: Sequence[Segment], volume: Volume) -> tuple[list[Measurement], list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
     """Measurements of each segment, and the remarks that go with them.
+
+    centres: key -> LPS millimetres. cut: keys of segments that reach the upper or lower border of the images.
+    """
+
+    measurements: tuple[Measurement, ...]
+    remarks: tuple[str, ...]
+    centres: Mapping[str, NDArray[np.float64]]
+    cut: frozenset[str]
+
+
+def measured(segments: Sequence[Segment], volume: Volume) -> Measured:
+    """Count the segments.
 
     Raises RunFailed where the organs of the two sides are exchanged: then nothing of the model's sides is true.
     """
@@ -70,7 +84,12 @@ def measured(segments: Sequence[Segment], volume: Volume) -> tuple[list[Measurem
             mean = float(of.hu[each.value] / of.valid[each.value])
             measurements.append(
                 Measurement(of=each.key, name=ATTENUATION, value=round(mean, 1), unit=HOUNSFIELD, method=MEAN))
-    return measurements, [*_on_cut(segments, counted), *_on_unusual_sides(segments, centres)]
+    return Measured(
+        measurements=tuple(measurements), centres=centres,
+        remarks=(*_on_cut(segments, counted), *_on_unusual_sides(segments, centres)),
+        cut=frozenset(each.key for each in segments for border in _DIRECTIONS[2]
+                      if counted[id(each.voxels)].cut[border][each.value]),
+    )
 
 
 def _cut(labels: NDArray[Any], count: int, volume: Volume) -> dict[str, NDArray[np.bool_]]:

@@ -1,7 +1,10 @@
-"""Clusters of micro-calcifications: small bright spots, several within a circle of 10 mm.
+"""Clusters of micro-calcifications: small bright spots, more of them within a circle of 10 mm than chance puts there.
 
-A Laplacian of Gaussian at three scales (Lindeberg, IJCV 30:79, 1998) answers to spots of 0.2 to 0.7 mm; its answer is
-measured against the answers around it, so that noise and texture set their own threshold.
+Differences of Gaussians at three scales (the Laplacian of Lindeberg, IJCV 30:79, 1998) answer to spots of 0.2 to
+0.7 mm; an answer is measured against those around it, so that noise and texture set their own threshold. Spots as
+strong as those of a group are counted over the whole breast, and the group's score is how unlikely it is that so many
+of them fall into one circle by chance (a scan statistic, Kulldorff, Commun Stat 26:1481, 1997): a noisy image, or a
+breast full of single calcifications, asks for more of them.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError, cKDTree
+from scipy.special import gammainc
 
 from radnode.pipelines.mg_cad.marks import CLUSTER, Mark
 
@@ -19,16 +23,19 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.mg_cad.breast import Breast
 
-_SIGMAS_MM = (0.12, 0.18, 0.26)
-# Answers, in standard deviations of those around, that make a spot.
-_SPOT, _CLEAR = 5.0, 14.0
+# Between each two of them lies a scale; unlike a sampled Laplacian, their difference is 0 on even ground whatever the
+# size of the pixels.
+_SIGMAS_MM = (0.10, 0.145, 0.21, 0.30)
+_SMALLEST_PIXELS = 0.45
+# The weakest answers that count as spots, in standard deviations of those around.
+_SPOT = 3.0
 _ROUND = 0.35
 _MOST_SPOTS = 1500
 _NEIGHBOURHOOD_MM = 10.0
-_FEWEST = 3
+_FEWEST, _MOST_MEMBERS = 3, 40
 _MOST_MARKS = 5
 # Of the logistic function from score to certainty, fitted on phantoms of the seeds for tuning.
-_MIDDLE, _WIDTH = 8.0, 4.0
+_MIDDLE, _WIDTH = 4.8, 0.55
 
 
 class Clusters:
@@ -38,28 +45,31 @@ class Clusters:
 
     def __call__(self, breast: Breast) -> list[Mark]:
         """Marks by falling certainty."""
-        spots, strengths = _spots(breast)
-        return _grouped(spots, strengths)
+        spots = _spots(breast)
+        searched_mm2 = float(breast.searched.sum()) * breast.coarse_mm**2
+        return _grouped(spots, searched_mm2)
 
 
-def _spots(breast: Breast) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n, 2) places (depth, down) in millimetres, and how strong each is, in standard deviations."""
+def _spots(breast: Breast) -> NDArray[np.float64]:
+    """(n, 2) places (depth, down) in millimetres, by falling strength."""
     fine, mm = breast.fine, breast.pixel_mm
     strongest = np.zeros(fine.shape, np.float32)
-    for sigma in (each / mm for each in _SIGMAS_MM if each / mm >= 0.6):
-        answer = -ndimage.gaussian_laplace(fine, sigma, truncate=3.0)
-        strongest = np.maximum(strongest, answer / _spread(answer, mm))
+    sigmas = [each / mm for each in _SIGMAS_MM if each / mm >= _SMALLEST_PIXELS]
+    sharper = ndimage.gaussian_filter(fine, sigmas[0]) if sigmas else fine
+    for sigma in sigmas[1:]:
+        smoother = ndimage.gaussian_filter(fine, sigma)
+        answer = sharper - smoother
+        np.maximum(strongest, answer / _spread(answer, mm), out=strongest)
+        sharper = smoother
     peaks = (strongest == ndimage.maximum_filter(strongest, size=2 * round(0.4 / mm) + 1)) & (strongest > _SPOT)
     rows, columns = np.nonzero(peaks)
     inside = breast.searched[tuple(np.minimum((each * mm / breast.coarse_mm).astype(int), limit - 1)
                                    for each, limit in zip((rows, columns), breast.mask.shape, strict=True))]
     rows, columns = rows[inside], columns[inside]
-    strengths = strongest[rows, columns].astype(np.float64)
-    kept = strengths.argsort()[::-1][:_MOST_SPOTS]
-    rows, columns, strengths = rows[kept], columns[kept], strengths[kept]
+    kept = strongest[rows, columns].argsort(kind="stable")[::-1][:_MOST_SPOTS]
+    rows, columns = rows[kept], columns[kept]
     compact = _roundness(fine, rows, columns, mm) > _ROUND
-    places = (np.stack([columns, rows], axis=1)[compact] + 0.5) * mm
-    return places, strengths[compact]
+    return np.asarray((np.stack([columns, rows], axis=1)[compact] + 0.5) * mm, np.float64)
 
 
 def _spread(answer: NDArray[np.float32], mm: float) -> NDArray[np.float32]:
@@ -92,26 +102,37 @@ def _roundness(
     return np.asarray((half + root) / np.minimum(half - root, -1e-6), np.float64)
 
 
-def _grouped(spots: NDArray[np.float64], strengths: NDArray[np.float64]) -> list[Mark]:
-    """The best neighbourhood first; its spots belong to no other."""
+def _grouped(spots: NDArray[np.float64], searched_mm2: float) -> list[Mark]:
+    """The least likely group first; its spots belong to no other. spots: by falling strength."""
     marks: list[Mark] = []
-    weights = np.minimum(strengths, _CLEAR) - _SPOT + 1
-    free = np.ones(len(spots), np.bool_)
-    while len(marks) < _MOST_MARKS and free.sum() >= _FEWEST:
-        places, weight = spots[free], weights[free]
-        near = cKDTree(places).query_ball_point(places, _NEIGHBOURHOOD_MM / 2)
-        sums = np.array([weight[each].sum() if len(each) >= _FEWEST else 0.0 for each in near])
-        best = int(sums.argmax())
-        if sums[best] <= 0:
+    circle = np.pi * (_NEIGHBOURHOOD_MM / 2) ** 2 / max(searched_mm2, 1.0)
+    # Of the spots at least as strong as each one, how many a circle holds by chance.
+    expected = np.arange(1.0, len(spots) + 1) * circle
+    while len(marks) < _MOST_MARKS and len(spots) >= _FEWEST:
+        score, members = _least_likely(spots, expected)
+        if score <= 0:
             break
-        members = np.nonzero(free)[0][near[best]]
-        center = np.average(spots[members], axis=0, weights=weights[members])
-        score = float(np.sort(weights[members])[::-1][:12].sum())
+        center = spots[members].mean(0)
         certainty = float(1 / (1 + np.exp(-(score - _MIDDLE) / _WIDTH)))
         marks.append(Mark(kind=CLUSTER, center=(float(center[0]), float(center[1])), outline=_around(spots[members]),
                           certainty=certainty, count=len(members)))
-        free &= np.linalg.norm(spots - center, axis=1) > _NEIGHBOURHOOD_MM
+        left = np.linalg.norm(spots - center, axis=1) > _NEIGHBOURHOOD_MM
+        spots, expected = spots[left], expected[left]
     return sorted(marks, key=lambda each: -each.certainty)
+
+
+def _least_likely(spots: NDArray[np.float64], expected: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
+    """-log10 of the chance of so many spots so strong in one circle around one of them, and which spots they are.
+
+    spots: by falling strength. expected: how many as strong as each one a circle holds by chance.
+    """
+    _, near = cKDTree(spots).query(spots, k=_MOST_MEMBERS, distance_upper_bound=_NEIGHBOURHOOD_MM / 2)
+    near.sort(axis=1)  # by falling strength; what is lacking, at the end, is len(spots)
+    counts = np.arange(1, _MOST_MEMBERS + 1)
+    # P(N >= count) of a Poisson distribution, which is certain of what is lacking
+    chance = gammainc(counts, np.append(expected, np.inf)[near])[:, _FEWEST - 1:]
+    center, last = np.unravel_index(chance.argmin(), chance.shape)
+    return float(-np.log10(max(chance[center, last], 1e-300))), near[center, :last + _FEWEST]
 
 
 def _around(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ _APART_MM = 12.0
 # The muscle's edge, found to within some millimetres, is no mass.
 _BESIDE_MUSCLE_MM = 4.0
 # Of the logistic function from score to certainty, fitted on phantoms of the seeds for tuning.
-_MIDDLE, _WIDTH = 1.9, 0.4
+_MIDDLE, _WIDTH = 2.25, 0.32
 
 
 class Masses:

@@ -11,7 +11,7 @@ head and lateral stands above in an MLO view. Texture is noise of a power spectr
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,12 +114,13 @@ class Screening:
 
 def screening(
     seed: int, *, pixel_mm: float = 0.2, shape: tuple[int, int] | None = None, lesions: bool = True,
-    density: float | None = None,
+    density: float | None = None, contrast: float = 1.0,
 ) -> Screening:
     """A woman's four views. The same arguments give the same pixels.
 
     shape: (rows, columns); by default the breast fits. lesions: False for none; else each breast has none, one or two.
-    density: from 0, fat, to 1, dense; by default drawn.
+    density: from 0, fat, to 1, dense; by default drawn. contrast: of every lesion, times what was drawn for it; all
+    else stays as it is, so 0 is the same woman without her lesions, whose places are still told.
     """
     rng = np.random.default_rng(seed)
     density = float(rng.uniform(0, 1)) if density is None else density
@@ -128,6 +129,8 @@ def screening(
     found = {}
     for side in ("R", "L"):
         breast = _breast(rng, depth, half, density, lesions=lesions)
+        fainter = tuple(replace(each, contrast=each.contrast * contrast) for each in breast.lesions)
+        breast = replace(breast, lesions=fainter)
         for view in ("CC", "MLO"):
             found[side, view] = _view(rng, breast, (side, view), (rows, columns), pixel_mm)
     return Screening(views={place: found[place] for place in VIEWS}, pixel_mm=pixel_mm, seed=seed)

@@ -8,7 +8,7 @@ import numpy as np
 
 from radnode.pipelines.geometry import to_index
 from radnode.pipelines.results.filling import filled
-from radnode.pipelines.results.structure_names import structure_names
+from radnode.pipelines.results.structure_names import description, interpreted_type, structure_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +39,8 @@ def faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
     result = results[0]
     if result.get("ApprovalStatus") != "UNAPPROVED":
         yield "verification", "the contours are not marked as unapproved; no person has seen them"
+    if result.get("StructureSetDescription") != description(findings):
+        yield "missing", "the structure set does not say who drew it and what of the protocol is missing"
     yield from _regions(result, findings)
     for number, segment in enumerate(findings.segments, 1):
         contours = [item for item in result.ROIContourSequence if int(item.ReferencedROINumber) == number]
@@ -65,7 +67,7 @@ def _regions(result: Dataset, findings: Findings) -> Iterator[Fault]:
          str(item.RTROIIdentificationCodeSequence[0].CodeValue))
         for item in result.RTROIObservationsSequence
     ]
-    meant = [(number, "ORGAN", each.type.value) for number, each in enumerate(findings.segments, 1)]
+    meant = [(number, interpreted_type(each), each.type.value) for number, each in enumerate(findings.segments, 1)]
     if observed != meant:
         yield "codes", "what the regions are is not what the findings say"
 

@@ -135,7 +135,8 @@ def _algorithm_equipment(provenance: Provenance, source: SourceHeader) -> Contri
         software_versions=[manifest.version, f"sha256 {manifest.model_digest[:48]}"],
         contribution_datetime=local_time(provenance, source.common).replace(tzinfo=None),
         contribution_description=f"{manifest.title}; {len(provenance.order.instances)} instances, "
-                                 f"input digest {provenance.order.input_digest}",
+                                 f"input digest {provenance.order.input_digest}, "
+                                 f"configuration {provenance.order.configuration_digest}",
     )
     # IHE RAD AIR 6.5.3.1: a Device UID for every algorithm, new for every retrained model.
     item.DeviceUID = provenance.device_uid

@@ -19,7 +19,7 @@ from radnode.pipelines.results import segmentation_frames
 from radnode.pipelines.results.contours import keyholed
 from radnode.pipelines.results.marking import concept
 from radnode.pipelines.results.plain import base, reference
-from radnode.pipelines.results.structure_names import structure_names
+from radnode.pipelines.results.structure_names import description, interpreted_type, structure_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def write(writing: Writing) -> tuple[Dataset, ...]:
     result.OperatorsName = ""
     result.StructureSetLabel = f"AI {manifest.name}"[:16]
     result.StructureSetName = writing.provenance.series_description("RTSTRUCT")
-    result.StructureSetDescription = "Drawn by a machine; not verified by a person."
+    result.StructureSetDescription = description(findings)
     result.StructureSetDate, result.StructureSetTime = result.SeriesDate, result.SeriesTime
     result.FrameOfReferenceUID = volume.frame_of_reference_uid
     result.PositionReferenceIndicator = writing.source.common.get("PositionReferenceIndicator", "")
@@ -96,7 +96,7 @@ def _observation(number: int, segment: Segment) -> Dataset:
     if segment.laterality is not None:
         code.SegmentedPropertyTypeModifierCodeSequence = [concept(segment.laterality)]
     item.RTROIIdentificationCodeSequence = [code]
-    item.RTROIInterpretedType = "ORGAN"
+    item.RTROIInterpretedType = interpreted_type(segment)
     item.ROIInterpreter = ""
     return item
 

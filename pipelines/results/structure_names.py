@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from radnode.pipelines.findings import Segment
+    from radnode.pipelines.findings import Findings, Segment
 
 _SIDES = {"7771000": "_L", "24028007": "_R"}
-_BOTH = "51440002"
+_BOTH, _BODY = "51440002", "38266002"
 
 # SNOMED CT code of an organ -> its TG-263 name without the side.
 _NAMES = {
@@ -28,7 +28,7 @@ _NAMES = {
     "78277001": "Lobe_Temporal", "76752008": "Breast", "38266002": "External",
 }
 _PLURALS = {"Lung": "Lungs", "Kidney": "Kidneys", "Parotid": "Parotids", "Eye": "Eyes", "Breast": "Breasts"}
-_LONGEST = 16
+_LONGEST, _LONGEST_TEXT = 16, 1024
 
 
 def structure_names(segments: Iterable[Segment]) -> tuple[str, ...]:
@@ -45,6 +45,17 @@ def structure_names(segments: Iterable[Segment]) -> tuple[str, ...]:
             name = f"{_name(segment)[: _LONGEST - 1 - len(str(number))]}_{number}"
         names.append(name)
     return tuple(names)
+
+
+def interpreted_type(segment: Segment) -> str:
+    """RT ROI Interpreted Type (PS3.3 C.8.8.8.1): dose is computed inside the one EXTERNAL; all else is an ORGAN."""
+    return "EXTERNAL" if (segment.type.scheme, segment.type.value) == ("SCT", _BODY) else "ORGAN"
+
+
+def description(findings: Findings) -> str:
+    """What a planner reads of the set as a whole: who drew it, and what was looked for and is missing."""
+    said = " ".join(("Drawn by a machine; not verified by a person.", *(each.reason for each in findings.failures)))
+    return said if len(said) <= _LONGEST_TEXT else f"{said[: _LONGEST_TEXT - 3]}..."
 
 
 def _name(segment: Segment) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SOP_CLASSES = {"CT": {CTImageStorage, *ENHANCED["CT"]}, "MR": {MRImageStorage, *ENHANCED["MR"]},
-               "PT": {PositronEmissionTomographyImageStorage}}
+               "PT": {PositronEmissionTomographyImageStorage, *ENHANCED["PT"]}}
 
 # Image Type (0008,0008) as scanners write it; PS3.3 C.8.2.1.1.1 defines only the first three values.
 _LOCALISERS = ("LOCALIZER", "SCOUT", "TOPOGRAM", "CT_SOM5 TOP", "CT_SOM7 TOP", "CT_SOM8 TOP")

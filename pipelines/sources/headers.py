@@ -1,6 +1,6 @@
 """What a header says about where its slices lie, parsed once; single-frame and enhanced multi-frame alike.
 
-Enhanced CT and MR keep in functional groups (PS3.3 C.7.6.16) what a single-frame image has at its top level.
+Enhanced CT, MR and PET keep in functional groups (PS3.3 C.7.6.16) what a single-frame image has at its top level.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydicom.tag import Tag
 from pydicom.uid import (
     EnhancedCTImageStorage,
     EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
     LegacyConvertedEnhancedCTImageStorage,
     LegacyConvertedEnhancedMRImageStorage,
 )
@@ -35,8 +36,13 @@ if TYPE_CHECKING:
 ENHANCED = {
     "CT": frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}),
     "MR": frozenset({EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage}),
+    "PT": frozenset({EnhancedPETImageStorage}),
 }
 MULTI_FRAME = frozenset().union(*ENHANCED.values())
+
+# PS3.16 CID 84 and 85 (units of PET for a Real World Value Mapping) -> PS3.3 C.8.9.1.1.3. Activity first: SUV are
+# computed from it.
+_UCUM = {"Bq/ml": "BQML", "{SUVbw}g/ml": "GML"}
 
 # PS3.3 C.7.6.2.1.1 wants unit, orthogonal direction cosines; scanners round them.
 _ROUNDED, _REPAIRABLE = 1e-4, 1e-2
@@ -65,7 +71,8 @@ class Slice:
 
     frame_number: 1-based; None for a single-frame image. position: centre of the first voxel, LPS mm.
     row_direction, column_direction: unit vectors along which the column and the row index grow.
-    spacing_mm: (between rows, between columns). rescale: (slope, intercept), None if the image has none.
+    spacing_mm: (between rows, between columns). rescale: (slope, intercept), None if the image has none;
+    of enhanced PET those of the frame's Real World Value Mapping to Bq/ml, or else to SUVbw.
     repaired: the direction cosines were not of unit length or not orthogonal and have been made so.
     """
 
@@ -157,8 +164,6 @@ def _slice(instance: SourceInstance, frame: int | None) -> Slice:
     if shape is None or min(shape) < 1:
         raise Unplaced("it has no Rows and Columns")
     row, column, repaired = _directions(np.array(cosines))
-    slope = numbers(_attribute(dataset, frame, "RescaleSlope"), 1)
-    intercept = numbers(_attribute(dataset, frame, "RescaleIntercept"), 1)
     return Slice(
         instance=instance,
         frame_number=frame,
@@ -167,9 +172,37 @@ def _slice(instance: SourceInstance, frame: int | None) -> Slice:
         row_direction=row,
         column_direction=column,
         spacing_mm=(spacing[0], spacing[1]),
-        rescale=None if slope is None or intercept is None else (slope[0], intercept[0]),
+        rescale=_rescale(dataset, frame),
         repaired=repaired,
     )
+
+
+def pet_units(dataset: Dataset) -> set[str]:
+    """Of the frames of an enhanced PET image, as Units (0054,1001) would say them; "" for one that says neither."""
+    return {_pet_mapping(dataset, frame)[0] for frame in range(1, 1 + len(dataset.PerFrameFunctionalGroupsSequence))}
+
+
+def _pet_mapping(dataset: Dataset, frame: int) -> tuple[str, Dataset | None]:
+    """BQML or else GML, and the frame's one Real World Value Mapping to it (PS3.3 C.7.6.16.2.11)."""
+    groups = (dataset.PerFrameFunctionalGroupsSequence[frame - 1],
+              *(dataset.get("SharedFunctionalGroupsSequence") or ()))
+    mappings = next((found for each in groups if (found := each.get("RealWorldValueMappingSequence"))), ())
+    for code, units in _UCUM.items():
+        found = [each for each in mappings for unit in each.get("MeasurementUnitsCodeSequence") or ()
+                 if unit.get("CodeValue") == code and unit.get("CodingSchemeDesignator") == "UCUM"]
+        if found:
+            return units, found[0] if len(found) == 1 else None
+    return "", None
+
+
+def _rescale(dataset: Dataset, frame: int | None) -> tuple[float, float] | None:
+    if frame is not None and dataset.get("SOPClassUID") == EnhancedPETImageStorage:
+        _, mapping = _pet_mapping(dataset, frame)
+        found = mapping and (mapping.get("RealWorldValueSlope"), mapping.get("RealWorldValueIntercept"))
+    else:
+        found = _attribute(dataset, frame, "RescaleSlope"), _attribute(dataset, frame, "RescaleIntercept")
+    linear = numbers(found, 2)
+    return None if linear is None else (linear[0], linear[1])
 
 
 def _directions(cosines: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:

@@ -186,6 +186,7 @@ def test_the_page_shows_health_metrics_and_a_study_from_arrival_to_delivery(read
     stays(lambda: "[]" in read.node.alarms(), during=2, why="nothing is wrong")
 
 
+@pytest.mark.goal("names")
 @pytest.mark.catalogue("I10")
 def test_no_patient_name_reaches_the_log(read: Read) -> None:
     said = read.node.log(100_000).upper() + read.node.metrics().upper()

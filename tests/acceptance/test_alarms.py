@@ -42,6 +42,7 @@ def _names(node: NodeProcess) -> list[str]:
     return [alarm["name"] for alarm in node.get("/api/alarms")]
 
 
+@pytest.mark.goal("alarms")
 @pytest.mark.catalogue("X9")
 def test_silence_and_a_dead_mail_server_are_told_within_a_minute_while_images_are_taken(
     start_node: Callable[..., NodeProcess], hook: HookServer, tmp_path: Path
@@ -94,6 +95,7 @@ def test_after_a_kill_the_alarm_stands_since_it_began_and_is_not_told_again(
     assert (after["name"], after["since"]) == (before["name"], before["since"])
 
 
+@pytest.mark.goal("alarms")
 @pytest.mark.catalogue("S9", "C11")
 def test_each_fault_is_an_alarm_of_its_own_within_a_minute_and_a_metric(
     start_node: Callable[..., NodeProcess], tmp_path: Path

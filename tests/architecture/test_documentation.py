@@ -51,3 +51,8 @@ def test_every_link_between_pages_leads_somewhere() -> None:
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_the_page_of_reliability_has_all_26_goals() -> None:
+    rows = (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8").splitlines()
+    assert {int(row.split("|")[1]) for row in rows if re.match(r"\| \d", row)} == set(range(1, 27))

@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.goal("supply")
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOCK = REPOSITORY / "deploy" / "requirements.lock"
 FOLDERS = ("node", "pipelines", "storage", "config")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.goal("supply")
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ("node", "pipelines", "storage", "config")
 
@@ -35,7 +37,10 @@ assert set(found.manifests) >= {"ct-lung", "phantom-lungs"}, found
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+    return _built(tmp_path_factory.mktemp("wheel"))
+
+
+def _built(folder: Path) -> Path:
     built = subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
                            cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120)
     assert built.returncode == 0, built.stdout + built.stderr
@@ -53,6 +58,10 @@ def test_the_wheel_holds_every_file_of_the_four_folders_and_nothing_else(wheel: 
     assert {"radnode/pipelines/examples/phantom_lungs/models/model.safetensors", "radnode/pipelines/models/labels.yaml",
             "radnode/storage/migrations/script.py.mako", "radnode/config/defaults/radnode.yaml",
             "radnode/pipelines/ct_lung/pipeline.yaml"} <= found
+
+
+def test_two_builds_are_one_wheel(wheel: Path, tmp_path: Path) -> None:
+    assert _built(tmp_path).read_bytes() == wheel.read_bytes()
 
 
 def test_an_installed_wheel_works_without_the_repository(wheel: Path, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ Orthanc            the PACS: file flushed, index committed
 
 Each receiver is a fresh process with an empty folder in every round; dcmsend sends the same 0.5 MB images to each.
 None pays for the one before it: the disk is flushed before each begins, and what was received is deleted at the end.
-Writes ingest.json and ingest.png. Figures of one run can be compared with each other, not with those of another day.
+Large objects go to radnode alone: one after the other over one association, and ten at once for its memory.
+Writes ingest.json, ingest-large.json and ingest.png. Figures of one run can be compared with each other, not with
+those of another day.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -34,6 +37,7 @@ sys.path.insert(0, str(TESTS))
 import matplotlib as mpl  # noqa: E402
 from support import dcmtk  # noqa: E402
 from support.chest import write_chest  # noqa: E402
+from support.figures import today  # noqa: E402
 from support.network import enter_private_network, free_port, listening  # noqa: E402
 from support.orthanc import Orthanc  # noqa: E402
 from support.receiver import AE_TITLE, Peer, Receiver, command, data_set, p_data, pdv  # noqa: E402
@@ -53,7 +57,10 @@ if TYPE_CHECKING:
 RECEIVERS = ("radnode", "polling", "decode + save_as", "Orthanc")
 LARGE = 512 * 1024 * 1024
 LARGE_AT_ONCE = 10
+# Bytes of an object -> how many one association carries.
+VOLUMES = {27_000_000: 16, LARGE: 1}
 PIECE = bytes(65_000)
+PIECES_AT_ONCE = 16
 
 
 def main() -> None:
@@ -72,10 +79,13 @@ def main() -> None:
     enter_private_network()
     with tempfile.TemporaryDirectory(prefix="radnode-bench-", dir="/var/tmp") as folder:
         result = measure(Path(folder), arguments.images, arguments.rounds)
+        large = measure_volumes(Path(folder), arguments.rounds)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "ingest.json").write_text(json.dumps(result, indent=2) + "\n")
+    for name, figures in (("ingest", result), ("ingest-large", large)):
+        dated = {"measured_on": today(), **figures}
+        (arguments.out / f"{name}.json").write_text(json.dumps(dated, indent=2) + "\n")
     draw(result, arguments.out / "ingest.png")
-    print(json.dumps(result, indent=2))
+    print(json.dumps({**result, "volumes": large}, indent=2))
 
 
 def measure(folder: Path, images: int, rounds: int) -> dict[str, Any]:
@@ -103,6 +113,34 @@ def measure(folder: Path, images: int, rounds: int) -> dict[str, Any]:
     }
 
 
+def measure_volumes(folder: Path, rounds: int) -> dict[str, Any]:
+    """Megabytes per second of large objects, each kind to a fresh receiver in every round."""
+    rates: dict[str, list[float]] = {}
+    for turn in range(rounds):
+        for size, number in VOLUMES.items():
+            received = folder / f"volume-{turn}-{size}"
+            rate = send_volumes(received, size, number)
+            name = f"{size / 1e6:.0f} MB" if size != LARGE else "512 MB"
+            rates.setdefault(name, []).append(rate)
+            print(f"round {turn + 1}, objects of {name}: {rate:.0f} MB/s", flush=True)
+            shutil.rmtree(received)
+    return {"mb_per_second": {name: round(statistics.median(each), 1) for name, each in rates.items()},
+            "all_rounds": rates}  # fmt: skip
+
+
+def send_volumes(folder: Path, size: int, number: int) -> float:
+    """Megabytes per second over one association."""
+    folder.mkdir()
+    os.sync()
+    with ReceiverProcess("radnode", folder) as receiver, Peer(receiver.port) as peer:
+        peer.socket.settimeout(300)
+        assert peer.associate() == 2
+        began = time.perf_counter()
+        for each in range(number):
+            assert stream(peer, f"1.2.4.{each + 1}", size) == 0
+        return number * size / 1e6 / (time.perf_counter() - began)
+
+
 def send_images(name: str, folder: Path, sources: Sequence[Path], images: int) -> float:
     """Images per second that a fresh receiver takes from one dcmsend a source."""
     folder.mkdir()
@@ -126,7 +164,7 @@ def send_large(folder: Path) -> dict[str, float]:
         idle = receiver.memory_mib("VmRSS")
         began = time.perf_counter()
         with ThreadPoolExecutor(LARGE_AT_ONCE) as senders:
-            statuses = list(senders.map(lambda number: stream(receiver.port, number), range(LARGE_AT_ONCE)))
+            statuses = list(senders.map(lambda number: send_one_large(receiver.port, number), range(LARGE_AT_ONCE)))
         seconds = time.perf_counter() - began
         assert set(statuses) == {0}, statuses
         peak = receiver.memory_mib("VmHWM")
@@ -139,21 +177,27 @@ def send_large(folder: Path) -> dict[str, float]:
     }
 
 
-def stream(port: int, number: int) -> int:
-    """Send one large object of zeros without holding it; the status."""
-    instance = f"1.2.3.{number}"
-    start = data_set(instance=instance.encode() + b"\0" * (len(instance) % 2), pixels=0)
-    start = start[:-4] + LARGE.to_bytes(4, "little")
+def send_one_large(port: int, number: int) -> int:
+    """Over an association of its own; the status."""
     with Peer(port) as peer:
         peer.socket.settimeout(300)
         assert peer.associate() == 2
-        peer.send(p_data(pdv(1, 3, command(1, "1.2.840.10008.5.1.4.1.1.2", instance, has_data_set=True))))
-        peer.send(p_data(pdv(1, 0, start)))
-        piece = p_data(pdv(1, 0, PIECE))
-        for _ in range(LARGE // len(PIECE)):
-            peer.send(piece)
-        peer.send(p_data(pdv(1, 2, bytes(LARGE % len(PIECE)))))
-        return peer.status()
+        return stream(peer, f"1.2.3.{number}", LARGE)
+
+
+def stream(peer: Peer, instance: str, size: int) -> int:
+    """Send an object with so many bytes of zeros without holding it; the status."""
+    start = data_set(instance=instance.encode() + b"\0" * (len(instance) % 2), pixels=0)
+    start = start[:-4] + size.to_bytes(4, "little")
+    peer.send(p_data(pdv(1, 3, command(1, "1.2.840.10008.5.1.4.1.1.2", instance, has_data_set=True))))
+    peer.send(p_data(pdv(1, 0, start)))
+    piece = p_data(pdv(1, 0, PIECE))
+    many = piece * PIECES_AT_ONCE
+    whole, rest = divmod(size, len(PIECE))
+    for _ in range(whole // PIECES_AT_ONCE):
+        peer.send(many)
+    peer.send(piece * (whole % PIECES_AT_ONCE) + p_data(pdv(1, 2, bytes(rest))))
+    return peer.status()
 
 
 class ReceiverProcess:

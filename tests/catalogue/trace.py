@@ -21,6 +21,7 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 
 from support import catalogue  # noqa: E402
+from support.figures import write_down  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,6 +111,9 @@ def faults(tests: Mapping[str, Sequence[str]], outcomes: Mapping[str, str]) -> l
 def main() -> None:
     """Read, write, judge."""
     tests, outcomes = collected(), results([Path(each) for each in sys.argv[1:]])
+    known = catalogue.read()
+    write_down("catalogue", cases=len(known.ids), tested=len({each for ids in tests.values() for each in ids}),
+               tests=len(tests), passed=sum(outcomes.get(name) == "passed" for name in tests))
     PAGE.write_text(page(tests, outcomes), encoding="utf-8")
     print(f"{PAGE.relative_to(TESTS.parent)}: {len(tests)} tests")
     if wrong := faults(tests, outcomes):

@@ -100,6 +100,7 @@ def _written(patient: Patient, form: str, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.goal("orientation")
 def test_no_two_turns_leave_the_mark_alike() -> None:
     """So that a turn which is not undone shows even where the axes are of one length."""
     patient = _patient()
@@ -112,6 +113,7 @@ def test_no_two_turns_leave_the_mark_alike() -> None:
     assert len(turned) == 48
 
 
+@pytest.mark.goal("orientation")
 @pytest.mark.parametrize("form", ["SEG", "LABELMAP"])
 @pytest.mark.parametrize(("axes", "flips"), TURNS)
 def test_a_segment_is_read_at_the_same_place_however_the_grid_is_turned(
@@ -124,6 +126,7 @@ def test_a_segment_is_read_at_the_same_place_however_the_grid_is_turned(
     assert _places(turned.volume.affine, decoded[1]) == patient.places()
 
 
+@pytest.mark.goal("orientation")
 @pytest.mark.peer
 @pytest.mark.parametrize("form", ["SEG", "LABELMAP"])
 @pytest.mark.parametrize(("axes", "flips"), SHARE)
@@ -137,6 +140,7 @@ def test_dcmqi_reads_the_segment_at_the_same_place(
     assert _rounded(points) == patient.places()
 
 
+@pytest.mark.goal("orientation")
 @pytest.mark.parametrize(("axes", "flips"), TURNS)
 def test_a_pipeline_that_works_in_the_canonical_view_marks_the_same_place(
     axes: tuple[int, ...], flips: tuple[bool, ...], tmp_path: Path
@@ -154,6 +158,7 @@ def test_a_pipeline_that_works_in_the_canonical_view_marks_the_same_place(
     assert _places(turned.volume.affine, decoded[1]) == patient.places()
 
 
+@pytest.mark.goal("orientation")
 @pytest.mark.parametrize("form", ["SEG", "LABELMAP"])
 @pytest.mark.parametrize("axis", range(3))
 def test_a_segment_that_is_flipped_on_the_way_is_refused(axis: int, form: str, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ NOTHING_TO_SHOW = {
 }
 
 
+@pytest.mark.goal("validators")
 @pytest.mark.catalogue("R17")
 @pytest.mark.peer
 @pytest.mark.parametrize("form", WRITERS)

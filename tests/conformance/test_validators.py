@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.goal("validators")]
 
 
 def _broken(folder: Path, form: str, change: Callable[[Dataset], None]) -> Path:

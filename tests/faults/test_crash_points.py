@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from radnode.storage.database import Database
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.goal("ledger")]
 
 SUCCESS = 0x0000
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from support.figures import write_down
 from support.receiver import Peer, Receiver, data_set
 from support.small_disk import on_small_disk
 
@@ -23,6 +25,7 @@ def _object(number: int, pixels: int) -> tuple[bytes, str]:
     return data_set(instance=instance.encode(), pixels=pixels), instance
 
 
+@pytest.mark.goal("full_disk")
 @pytest.mark.catalogue("X1", "X2", "U9")
 def test_objects_that_do_not_fit_are_answered_so_and_leave_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
@@ -42,7 +45,12 @@ def test_objects_that_do_not_fit_are_answered_so_and_leave_nothing(tmp_path: Pat
             assert receiver.spooled() == receiver.quarantined() == []
             assert len(receiver.kept()) == len(receiver.recorded) == stored
             filler.unlink()
+            freed = time.monotonic()
             assert peer.store(*_object(11, MIB)) == 0x0000
+            refused = statuses[stored:]
+            write_down("full_disk", refused=len(refused), otherwise=len(refused) - refused.count(OUT_OF_RESOURCES),
+                       partial=len(receiver.kept()) - stored - 1,
+                       accepting_after_s=round(time.monotonic() - freed, 3))
 
     on_small_disk(disk, 8 * MIB, fill)
 

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from support.figures import write_down
+from support import figures
 from support.histories import DESTINATIONS, IN_MEMORY, Configuration, World
 from support.history_rules import RULES, View, a_state_is_reached_only_from_its_neighbours, look
 from support.rows import PIPELINES, reception
@@ -344,10 +344,10 @@ def test_no_history_loses_an_instance_runs_a_job_twice_or_sends_what_is_not_reco
     machine = type("Machine", (Histories,), {"database": in_memory})
     phases = (Phase.generate, Phase.shrink)
     run_state_machine_as_test(
-        seed(int(os.environ.get("RADNODE_TEST_SEED", "20260301")))(machine),
+        seed(int(os.environ.get("RADNODE_TEST_SEED", 20260301 + figures.runs("histories"))))(machine),
         settings=settings(
             max_examples=HISTORIES, stateful_step_count=STEPS, deadline=None, phases=phases, database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
-    write_down("histories", histories=HISTORIES, steps=STEPS, seconds=round(time.monotonic() - began, 1))
+    figures.add_up("histories", histories=HISTORIES, steps=HISTORIES * STEPS, seconds=round(time.monotonic() - began))

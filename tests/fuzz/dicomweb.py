@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from radnode.storage.files import FileStore
 
 INSTRUMENTED = ("radnode.node.dicomweb", "radnode.node.intake", "h11")
-LONGEST = 8192
+LONGEST = 4096
 RAW, BODY, CHUNKED, COMPRESSED, PART, FILE = range(6)
 _LARGEST_OBJECT = 4096
 _WORDS = ("instance.refused", "instance.stored", "instance.file_header_removed", "request.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INSTRUMENTED = ("radnode.node.header_process", "radnode.node.intake", "pydicom")
-LONGEST = 16_384
+LONGEST = 4096
 _MOST_ATTRIBUTES = header_process.MOST_ELEMENTS * 2
 _WORDS = ("the header cannot be read: ", "the header needs more memory")
 _META = 132

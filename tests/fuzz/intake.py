@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from radnode.storage.files import FileStore
 
 INSTRUMENTED = ("radnode.node.intake",)
-LONGEST = 16_384
+LONGEST = 4096
 RAW, AFTER_ASSOCIATION, AS_FRAGMENTS = range(3)
 _LARGEST_OBJECT = 8192
 _WORDS = ("instance.refused", "instance.stored", "instance.file_header_removed", "association.", "connection.",
@@ -75,13 +75,16 @@ def one_input(data: bytes) -> None:
     assert not any((store.root / "spool").iterdir()), "nothing stays in the spool"
 
 
+_associated = cache(association_request)
+
+
 def _spoken(data: bytes) -> bytes:
     how, rest = (data[0] % 3, data[1:]) if data else (RAW, b"")
     if how == RAW:
         return rest
     if how == AFTER_ASSOCIATION:
-        return association_request() + rest
-    spoken, at = [association_request()], 0
+        return _associated() + rest
+    spoken, at = [_associated()], 0
     while at + 4 <= len(rest):
         context, control, length = struct.unpack_from(">BBH", rest, at)
         spoken.append(p_data(pdv(context, control, rest[at + 4 : at + 4 + length])))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Problem
 
 INSTRUMENTED = ("radnode.config", "radnode.node.routing")
-LONGEST = 8192
+LONGEST = 2048
 _IMAGES = (
     {"Modality": "CT", "BodyPartExamined": "CHEST", "SliceThickness": 1.25, "SeriesDescription": "Lung " + "a" * 200,
      "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "InstanceNumber": 1, "(0009,1001)": "x"},

@@ -66,11 +66,11 @@ def _run(target: str, options: argparse.Namespace) -> bool:
         print(done.stdout[-4000:], done.stderr[-8000:], sep="\n", file=sys.stderr)
         return False
     executions, seconds = int(found[1]), int(found[2])
-    measured = {"executions": executions, "seconds": seconds,
-                "executions_per_second": round(executions / max(seconds, 1))}
-    print(json.dumps({"target": target, **measured}), flush=True)
-    sys.path[:0] = [str(TESTS)]
-    importlib.import_module("support.figures").write_down(f"fuzz-{target}", **measured)
+    print(json.dumps({"target": target, "executions": executions, "seconds": seconds,
+                      "executions_per_second": round(executions / max(seconds, 1))}), flush=True)
+    if options.corpus is not None:  # runs that go on from one corpus are one campaign
+        sys.path[:0] = [str(TESTS)]
+        importlib.import_module("support.figures").add_up(f"fuzz-{target}", executions=executions, seconds=seconds)
     return True
 
 
@@ -81,7 +81,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--slowest", type=int, default=10)
     parser.add_argument("--memory", type=int, default=1024)
-    parser.add_argument("--corpus", type=Path, help="keep what was learnt here, and begin with it the next time")
+    parser.add_argument("--corpus", type=Path,
+                        help="keep what was learnt here, begin with it the next time, and count the runs together")
     parser.add_argument("--findings", type=Path, default=Path(".fuzz/findings"))
     parser.add_argument("--seeds-into", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--inside", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)

@@ -202,6 +202,7 @@ def test_an_alarm_that_flickers_is_told_once(node: Node, hook: HookServer) -> No
     assert hook.told()[1:] == [("cleared", "sink:mail")]
 
 
+@pytest.mark.goal("alarms")
 @pytest.mark.catalogue("X9")
 def test_X9_a_sink_that_is_down_is_an_alarm_is_tried_ever_more_seldom_and_holds_up_nobody(
     node: Node, hook: HookServer, mail: MailServer
@@ -285,6 +286,7 @@ def test_a_mailbox_that_is_gone_does_not_repeat_the_mail_to_the_others(node: Nod
     assert "sink:mail" in node.raised()
 
 
+@pytest.mark.goal("alarms")
 def test_an_outage_of_the_database_is_told_while_it_lasts_and_when_it_is_over(
     node: Node, hook: HookServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +332,7 @@ def test_a_database_that_takes_no_rows_does_not_make_the_sink_be_told_again_and_
     assert hook.told().count(("raised", "jobs:ct-lung")) == 1, "it was written down as soon as that was possible"
 
 
+@pytest.mark.goal("alarms")
 @pytest.mark.catalogue("S9")
 def test_S9_two_patients_in_one_study_are_an_alarm_that_names_nobody(node: Node, hook: HookServer) -> None:
     node.configure(f"{{webhook: {{url: '{hook.url}'}}}}")
@@ -343,6 +346,7 @@ def test_S9_two_patients_in_one_study_are_an_alarm_that_names_nobody(node: Node,
     assert "MILLER" not in str(hook.documents) + str(node.answers().alarms())
 
 
+@pytest.mark.goal("alarms")
 @pytest.mark.catalogue("X1")
 def test_X1_a_disk_below_its_reserve_is_an_alarm_until_there_is_room_again(node: Node, hook: HookServer) -> None:
     node.configure(f"{{webhook: {{url: '{hook.url}'}}}}")
@@ -399,6 +403,7 @@ def _leave_a_job(node: Node) -> None:
     node._read_headers()
 
 
+@pytest.mark.goal("alarms")
 @pytest.mark.parametrize(
     ("name", "fault"),
     [

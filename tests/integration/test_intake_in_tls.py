@@ -114,6 +114,7 @@ def test_an_image_sent_by_a_real_peer_in_tls_is_kept_as_it_was_sent(
     assert [each.source for each in receiver.recorded] == ["CT1"]
 
 
+@pytest.mark.goal("tls")
 @pytest.mark.catalogue("N12")
 def test_only_its_own_certificate_lets_a_peer_in(site: Site, receiver: Receiver) -> None:
     one, other = site.authority.client(site.one), site.authority.client(site.other)
@@ -138,6 +139,7 @@ BAD = {
 }
 
 
+@pytest.mark.goal("tls")
 @pytest.mark.catalogue("N12")
 @pytest.mark.parametrize("kind", [*BAD, "of an unknown authority", "none", "revoked"])
 def test_a_bad_certificate_is_refused_and_the_log_says_why(site: Site, tmp_path: Path, kind: str) -> None:
@@ -160,6 +162,7 @@ def test_a_bad_certificate_is_refused_and_the_log_says_why(site: Site, tmp_path:
         assert receiver.kept() == receiver.spooled() == []
 
 
+@pytest.mark.goal("tls")
 @pytest.mark.catalogue("N11")
 def test_plain_dicom_on_the_tls_port_and_tls_on_the_plain_one_are_closed(site: Site, receiver: Receiver) -> None:
     with structlog.testing.capture_logs() as events:
@@ -174,6 +177,7 @@ def test_plain_dicom_on_the_tls_port_and_tls_on_the_plain_one_are_closed(site: S
     assert receiver.recorded == []
 
 
+@pytest.mark.goal("tls")
 @pytest.mark.catalogue("N13")
 @pytest.mark.parametrize(("options", "wanted"), [
     (["-tls1_3"], "TLSv1.3"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.goal("tls")
 @pytest.mark.catalogue("N11", "N12", "C12")
 def test_a_node_in_tls_takes_images_by_both_ways_and_says_who_could_not_come(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "ca")

@@ -42,6 +42,7 @@ def _sent_by(node: Outbound) -> int:
         return session.scalar(select(func.count()).where(DeliveryRow.sent_at.is_not(None))) or 0
 
 
+@pytest.mark.goal("outage")
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["it does not listen", "it is full", "it does not listen and the node restarts"])
 def test_R1_twelve_hours_without_the_pacs_lose_nothing_and_end_within_a_quarter_of_an_hour(

@@ -63,6 +63,7 @@ def test_images_leave_in_tls_for_a_peer_whose_name_and_authority_are_right(
         assert [status for _, status in forward(files, to, "RADNODE")] == [0, 0]
 
 
+@pytest.mark.goal("tls")
 def test_each_thing_that_is_wrong_in_tls_is_said(authority: Authority, tmp_path: Path) -> None:
     files, shown = write_small(tmp_path / "ct", slices=1), authority.pair("node")
     good = authority.pair("pacs", address="127.0.0.1")
@@ -84,6 +85,7 @@ def test_each_thing_that_is_wrong_in_tls_is_said(authority: Authority, tmp_path:
         assert "certificate has expired" in refusal(files, peer(receiver.tls_port, authority, shown))
 
 
+@pytest.mark.goal("tls")
 def test_N13_a_peer_that_offers_an_old_version_only_is_not_sent_anything(authority: Authority, tmp_path: Path) -> None:
     files, own = write_small(tmp_path / "ct", slices=1), authority.pair("pacs", address="127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

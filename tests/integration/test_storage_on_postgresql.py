@@ -134,6 +134,7 @@ def test_a_server_that_is_not_there_is_unavailable(databases: PostgresDatabases)
     database.close()
 
 
+@pytest.mark.goal("ledger")
 @ON_A_SERVER
 def test_the_balance_holds_at_every_instant_while_images_arrive(databases: PostgresDatabases) -> None:
     with databases.migrated() as url:

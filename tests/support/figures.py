@@ -1,17 +1,49 @@
-"""What a run measured, for docs/reliability.md: written below RADNODE_TEST_RESULTS, if that is set."""
+"""What a run measured, for docs/reliability.md: a file of figures below RADNODE_TEST_RESULTS, if that is set."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 
 def write_down(name: str, **figures: object) -> None:
     """Into `name`.json, with the day."""
-    if folder := os.environ.get("RADNODE_TEST_RESULTS"):
-        path = Path(folder) / f"{name}.json"
+    if (path := _path(name)) is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        day = datetime.now(UTC).date().isoformat()
-        path.write_text(json.dumps({"measured_on": day, **figures}, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps({"measured_on": _today(), **figures}, indent=1) + "\n", encoding="utf-8")
+
+
+def add_up(name: str, **counts: float | Mapping[str, float]) -> None:
+    """The same for one run of many: its counts are added to theirs, with how many runs and since when."""
+    before = _written_down(name)
+    together = {each: _sum(before.get(each), count) for each, count in counts.items()}
+    write_down(name, **together, runs=runs(name) + 1, since=before.get("since", _today()))
+
+
+def runs(name: str) -> int:
+    """How many runs were added up: what a run takes to be another one than they, such as its seed."""
+    return int(_written_down(name).get("runs", 0))
+
+
+def _sum(before: Any, count: float | Mapping[str, float]) -> Any:
+    if isinstance(count, Mapping):
+        return {each: (before or {}).get(each, 0) + count.get(each, 0) for each in {**(before or {}), **count}}
+    return (before or 0) + count
+
+
+def _written_down(name: str) -> dict[str, Any]:
+    path = _path(name)
+    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else {}
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _path(name: str) -> Path | None:
+    folder = os.environ.get("RADNODE_TEST_RESULTS")
+    return Path(folder) / f"{name}.json" if folder else None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from hashlib import sha256
 
-from support.receiver import Peer, association_request, data_set, store_request
+from support.receiver import Peer, data_set, store_request
+from support.steady import associated, closed
 
-ASSOCIATE_AC = 2  # PS3.8 9.3.3
 IMAGES_OF_A_SERIES = 50
 
 
@@ -48,7 +47,7 @@ class Flood:
             uid, data = _image(which, number)
             while not self._done.is_set():
                 try:
-                    peer = peer or self._associate()
+                    peer = peer or associated(self._port)
                     peer.send(store_request(data, uid))
                     answered = peer.status() == 0
                 except OSError:  # refused, cut, or out of time: the node is down
@@ -56,27 +55,11 @@ class Flood:
                 if answered:
                     self.acknowledged[uid] = sha256(data).hexdigest()
                     break
-                peer = _closed(peer)
+                closed(peer)
+                peer = None
                 self._done.wait(0.05)
             number += 1
-        _closed(peer)
-
-    def _associate(self) -> Peer:
-        peer = Peer(self._port)
-        try:
-            peer.send(association_request(calling="TESTSCU"))
-            if peer.read()[0] != ASSOCIATE_AC:
-                raise ConnectionRefusedError("the association was refused")
-        except OSError:
-            peer.socket.close()
-            raise
-        return peer
-
-
-def _closed(peer: Peer | None) -> None:
-    if peer is not None:
-        with suppress(OSError):
-            peer.socket.close()
+        closed(peer)
 
 
 def _image(which: int, number: int) -> tuple[str, bytes]:

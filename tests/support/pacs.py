@@ -168,6 +168,13 @@ class StandInPacs:
                 self._stored[dataset.SOPInstanceUID] = content
                 self._headers.pop(dataset.SOPInstanceUID, None)
 
+    def keep_last(self, instances: int) -> None:
+        """Archive the oldest away, so that a long run needs no more memory and time than a short one."""
+        with self._lock:
+            for uid in list(self._stored)[:-instances]:
+                del self._stored[uid]
+                self._headers.pop(uid, None)
+
     def stored(self, **wanted: str) -> list[pydicom.Dataset]:
         """What the archive holds, whole; filter by attribute, as in `stored(Modality="SEG")`."""
         with self._lock:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import select
-from support.rows import NOW, receive, reception, states
+from support.rows import NOW, digest_of, receive, reception, states
 
 from radnode.config.loading import parse
 from radnode.node import closing
@@ -19,6 +20,7 @@ from radnode.node.series_geometry import Geometry, geometry_of
 from radnode.pipelines import registry
 from radnode.storage import catalog, jobs
 from radnode.storage.database import Database
+from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import JobRow, SeriesRow
 
 if TYPE_CHECKING:
@@ -147,3 +149,26 @@ def _only_of_one(headers: list[dict[str, str]]) -> Geometry:
 
 def _die(*_: object) -> None:
     raise Killed
+
+
+@pytest.mark.goal("provenance")
+def test_one_byte_of_one_image_is_another_digest_of_the_inputs_and_another_job() -> None:
+    headers = [
+        catalog.InstanceHeader(
+            instance_id=number, sop_instance_uid=f"1.2.3.{number}", digest=digest_of(f"image {number}"),
+            state=InstanceState.RECEIVED, reason="", attributes={},
+        )
+        for number in range(3)
+    ]  # fmt: skip
+
+    def identity(*chosen: catalog.InstanceHeader) -> tuple[str, str]:
+        job = closing.new_job(
+            CONFIGURATION, registry.installed().manifests["ct-lung"], CONFIGURATION.routes, chosen,
+            study=(1, "1.2.5"), series_uids=["1.2.4"], series_id=1, revision=1,
+        )  # fmt: skip
+        return job.input_digest, job.key
+
+    whole = identity(*headers)
+    changed = identity(replace(headers[0], digest=digest_of("image O")), *headers[1:])
+    assert identity(*reversed(headers)) == whole
+    assert all(one != other for one, other in zip(changed, whole, strict=True))

@@ -162,6 +162,7 @@ def test_however_a_pipeline_ends_the_run_ends_in_a_report(
     assert list(report.seconds) == STEPS[:4]
 
 
+@pytest.mark.goal("names")
 @pytest.mark.catalogue("I10")
 def test_neither_the_report_nor_the_log_quotes_an_unexpected_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -13,6 +13,8 @@ from radnode.storage.tables import InstanceRow, LedgerEvent
 if TYPE_CHECKING:
     from radnode.storage.database import Database
 
+pytestmark = pytest.mark.goal("ledger")
+
 
 @pytest.mark.parametrize("new", InstanceState)
 def test_an_instance_moves_where_the_table_allows_and_nowhere_else(database: Database, new: InstanceState) -> None:

@@ -153,11 +153,13 @@ def test_every_kind_is_decided_here_or_reported_by_a_part_of_the_node() -> None:
     assert decided | _reported() == set(KINDS)
 
 
+@pytest.mark.goal("names")
 def test_what_others_write_is_not_told_unless_it_is_known_to_hold_no_words_of_peers_and_no_uid() -> None:
     ours = {"restart", "clock", "log"}
     assert {name for name in _reported() if not KINDS[name].quotes} == ours
 
 
+@pytest.mark.goal("names")
 def test_what_may_hold_words_of_others_is_told_in_our_own_words() -> None:
     """An Error Comment, an exception or a file name may hold a patient's name (I10)."""
     assert public_words("destination:PACS", "status 0xC000 MILLER^ANNA") == kind_of("destination").says

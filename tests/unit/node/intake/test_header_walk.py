@@ -176,6 +176,7 @@ def test_an_absent_series_is_missing() -> None:
         walked(data[: data.index(element(0x0020000E, "UI", b"1.2.5\0"))])
 
 
+@pytest.mark.goal("names")
 @pytest.mark.catalogue("D4", "I10")
 @pytest.mark.parametrize(
     "value",

@@ -18,15 +18,15 @@ from radnode.pipelines import mg_cad, registry
 from radnode.pipelines.contract import NotProcessed, RunState, StudyImages
 from radnode.pipelines.findings import Rendering
 from radnode.pipelines.mg_cad import pipeline
-from radnode.pipelines.mg_cad.breast import Unreadable, find_breast
+from radnode.pipelines.mg_cad.breast import Breast, Unreadable, find_breast
+from radnode.pipelines.mg_cad.clusters import Clusters
 from radnode.pipelines.mg_cad.density import ThresholdDensity
 from radnode.pipelines.mg_cad.marks import CLUSTER, MASS, Mark
 from radnode.pipelines.mg_cad.phantom import VIEWS, Screening, screening, write_screening
-from radnode.pipelines.mg_cad.pipeline import MgCad
+from radnode.pipelines.mg_cad.pipeline import OPERATING_POINT, MgCad
 
 if TYPE_CHECKING:
     from radnode.pipelines.findings import Findings
-    from radnode.pipelines.mg_cad.breast import Breast
 
 PIXEL_MM = 0.2
 # A mass and a cluster in the right breast, a cluster in the left one.
@@ -51,10 +51,11 @@ def centers(found: Findings, place: tuple[str, str], kind: str) -> list[tuple[fl
 
 
 def with_view(place: tuple[str, str], **changes: object) -> StudyImages:
-    """The four views, one of them changed."""
+    """The two views of a breast, one of them changed."""
     images = mammo.study(phantom())
     return replace(images, projections=tuple(
-        replace(each, **changes) if (each.laterality, each.view) == place else each for each in images.projections
+        replace(each, **changes) if each.view == place[1] else each
+        for each in images.projections if each.laterality == place[0]
     ))
 
 
@@ -100,7 +101,10 @@ def test_a_picture_that_is_turned_over_against_its_tags_gets_no_mark(place: tupl
     assert {each.on for each in found.failures} == {turned.source.sop_instance_uid}
     assert len(found.failures) == 2
     assert all("chest wall at the other side" in each.reason for each in found.failures)
-    assert len([each for each in found.detections if each.rendering is Rendering.REQUIRED]) >= 3
+    other = mammo.projection(phantom(), (place[0], {"CC": "MLO", "MLO": "CC"}[place[1]])).source.sop_instance_uid
+    as_ever = [each.key for each in findings().detections if each.at.sop_instance_uid == other]
+    assert [each.key for each in found.detections] == as_ever
+    assert as_ever
 
 
 @pytest.mark.catalogue("M5")
@@ -166,6 +170,42 @@ def test_a_device_that_nobody_measured_on_is_said() -> None:
 def _remarks(images: StudyImages) -> tuple[str, ...]:
     """Of a run that looks for nothing, so that it is quick."""
     return MgCad(detectors=()).run(images, mammo.CONTEXT).remarks
+
+
+@pytest.mark.parametrize("pixel_mm", [0.05, 0.07, 0.1, 0.2])
+def test_a_cluster_is_found_whatever_the_size_of_the_pixels(pixel_mm: float) -> None:
+    (mark,) = (each for each in Clusters()(_even_breast(pixel_mm, specks=6)) if each.certainty >= OPERATING_POINT)
+    assert np.hypot(mark.center[0] - 20, mark.center[1] - 18) < 1.5
+    assert 5 <= mark.count <= 8
+
+
+@pytest.mark.parametrize("pixel_mm", [0.07, 0.2])
+@pytest.mark.parametrize("specks", [0, 2])
+def test_noise_and_two_single_calcifications_are_no_cluster(pixel_mm: float, specks: int) -> None:
+    assert all(each.certainty < OPERATING_POINT for each in Clusters()(_even_breast(pixel_mm, specks=specks)))
+
+
+def _even_breast(pixel_mm: float, *, specks: int) -> Breast:
+    """40 mm of even tissue with noise; specks of 0.4 mm on a ring of 2 mm around (20, 18)."""
+    size = round(40 / pixel_mm)
+    rng = np.random.default_rng(3)
+    x, y = np.meshgrid(*2 * [(np.arange(size, dtype=np.float32) + 0.5) * pixel_mm])
+    fine = rng.normal(2000, 10 * 0.2 / pixel_mm, (size, size)).astype(np.float32)
+    for angle in np.arange(specks) * 2 * np.pi / 6:
+        away = np.hypot(x - 20 - 2 * np.cos(angle), y - 18 - 2 * np.sin(angle))
+        fine += 150 * np.clip((0.2 - away) / pixel_mm + 0.5, 0, 1)
+    step = round(0.8 / pixel_mm)
+    inside = np.ones((size // step, size // step), np.bool_)
+    return Breast(side="L", view="CC", sop_instance_uid="2.25.1", fine=fine, pixel_mm=pixel_mm,
+                  coarse=np.zeros(inside.shape, np.float32), coarse_mm=step * pixel_mm, mask=inside,
+                  muscle=np.zeros_like(inside), nipple=(40.0, 20.0), origin=(0, 0), width=size, mirrored=False)
+
+
+def test_a_picture_made_smaller_is_not_searched_for_calcifications() -> None:
+    images = mammo.study(phantom())
+    small = tuple(replace(each, spacing_mm=(0.3, 0.3)) for each in images.projections)
+    with pytest.raises(NotProcessed, match=r"Right CC: its pixels of 0\.30 mm are too coarse for calcifications"):
+        MgCad().run(replace(images, projections=small), mammo.CONTEXT)
 
 
 def test_density_grows_with_what_is_dense() -> None:

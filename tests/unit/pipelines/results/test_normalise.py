@@ -128,6 +128,7 @@ def test_missing_type_2_attributes_become_empty() -> None:
     assert (common.PatientName, common.StudyID, common.AccessionNumber) == ("", "", "")
 
 
+@pytest.mark.goal("names")
 @pytest.mark.catalogue("D19", "I10")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("keyword", "vr", "value"), [

@@ -296,6 +296,7 @@ def _examined(case: Case) -> tuple[Screening, dict[str, Dataset]]:
     return examine(list(headers.values()), replace(MANIFEST, reads=case.reads)), headers
 
 
+@pytest.mark.goal("mammograms")
 @pytest.mark.parametrize("case", _params())
 def test_of_each_view_one_clear_image_is_read_and_every_other_has_its_reason(case: Case) -> None:
     found, headers = _examined(case)

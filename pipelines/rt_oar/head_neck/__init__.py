@@ -1,0 +1,1 @@
+"""The protocol head and neck: what `rt_oar` draws there."""

@@ -1,0 +1,1 @@
+"""The protocol pelvis: what `rt_oar` draws there."""

@@ -1,0 +1,1 @@
+"""The protocol thorax: what `rt_oar` draws there."""
