@@ -27,7 +27,7 @@ CEREBRUM = {"68523003": "Cerebral White Matter", "40146001": "Cerebral cortex"}
 CEREBELLUM = {"33060004": "Cerebellar White Matter", "25991003": "Cerebellar Cortex"}
 PAIRED = {"42695009": "Thalamus", "11000004": "Caudate Nucleus", "89278009": "Putamen", "14738005": "Globus Pallidus",
           "5366008": "Hippocampus", "4958002": "Amygdala", "427667007": "Nucleus Accumbens"}
-"""Two bodies that do not touch, one in each hemisphere."""
+"""One in each hemisphere; only the thalami may touch (interthalamic adhesion)."""
 
 LEAST_BRAIN_ML = 300.0
 """Less is no brain: a newborn's has about 350 ml."""
@@ -37,7 +37,6 @@ _BELOW_MM, _BEHIND_MM = 15.0, 10.0
 _SMALLEST_SHARE = 0.25
 _OFF_PLANE_MM, _ASKEW = 5.0, np.cos(np.deg2rad(20.0))
 _FEWEST_PAIRS = 3
-_APART_MM = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +132,16 @@ def _with_sides(
                        "plane. Their volumes are of both sides together."]
     found, together = [], []
     for each in whole:
-        if each.value not in pairs or not _on_both_sides(pairs[each.value], plane):
+        index = np.argwhere(labels == each.value) if each.value in asked else np.empty((0, 3))
+        if not len(index):
             found.append(each)
-            together += [each.label] * (each.value in asked)
             continue
-        index = np.argwhere(labels == each.value)
-        right = index[~plane.left_of(to_patient(volume.affine, index))]
+        left = plane.left_of(to_patient(volume.affine, index))
+        if not _SMALLEST_SHARE <= left.mean() <= 1 - _SMALLEST_SHARE:
+            found.append(each)
+            together.append(each.label)
+            continue
+        right = index[~left]
         other = len(numbers) + each.value
         labels[tuple(right.T)] = other
         found += [replace(each, key=f"left-{each.key}", label=f"Left {each.label}"[:64], laterality=LEFT),
@@ -146,7 +149,7 @@ def _with_sides(
                           value=other, rgb=(each.rgb[2], each.rgb[0], each.rgb[1]))]
     said = ["The model names no sides; left and right of paired structures were told apart by the plane between them."]
     if together:
-        said.append(f"Of both sides together, because they are not two bodies: {', '.join(together)}.")
+        said.append(f"Of both sides together, because they do not lie on both sides of it: {', '.join(together)}.")
     return found, said
 
 
@@ -179,11 +182,6 @@ def middle_plane(pairs: Sequence[Sequence[Points]]) -> Plane | None:
     if agree.sum() < max(_FEWEST_PAIRS, len(pairs) / 2 + 0.5) or normal[0] < np.cos(np.deg2rad(45)):
         return None
     return Plane(normal=normal, offset_mm=float(offsets[agree].mean()))
-
-
-def _on_both_sides(bodies: Sequence[Points], plane: Plane) -> bool:
-    distances = sorted(float(each @ plane.normal) - plane.offset_mm for each in bodies)
-    return distances[0] < -_APART_MM and distances[1] > _APART_MM
 
 
 def _refuse_exchanged(labels: NDArray[np.uint16], numbers: Mapping[int, Segment], volume: Volume) -> None:
