@@ -66,7 +66,7 @@ def project(
     shown = np.log(PHOTONS / counted)[::-1]
     low, high = np.percentile(shown, 5), np.percentile(shown, 99.5)
     pixels = np.clip((shown - low) / (high - low) * 3800 + 100, 0, 4095)
-    left, right = ((each > 0.5).any(axis=1)[::-1] for each in lungs)
+    left, right = (np.asarray((each > 0.5).any(axis=1))[::-1] for each in lungs)
     return Radiograph(pixels=pixels.astype(np.uint16), left=left, right=right, pixel_mm=spacing_mm[1])
 
 

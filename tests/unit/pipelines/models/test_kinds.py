@@ -73,8 +73,7 @@ def test_a_detector_marks_what_it_finds_at_its_place_in_the_patient(
 
 @pytest.mark.parametrize(
     ("post", "certainty"),
-    [("softmax", np.exp(3) / (1 + np.exp(3) + np.exp(1))), ("sigmoid", 1 / (1 + np.exp(-3))), ("argmax", None),
-     ("index", None), ("none", None)],
+    [("softmax", np.exp(3) / (1 + np.exp(3) + np.exp(1))), ("argmax", None), ("index", None), ("none", None)],
 )
 def test_a_classifier_answers_in_codes_with_the_probability_it_gives(
     tmp_path: Path, post: str, certainty: float | None
@@ -84,6 +83,13 @@ def test_a_classifier_answers_in_codes_with_the_probability_it_gives(
     assert (answer.name.meaning, answer.value.meaning, answer.of) == ("Finding", "Nodule", "study")
     assert answer.certainty == (None if certainty is None else pytest.approx(certainty, abs=1e-5))
     assert bool(found.remarks) == (post == "none")
+
+
+def test_a_classifier_with_a_sigmoid_answers_each_class_for_itself(tmp_path: Path) -> None:
+    found = run(bundle_kinds.write_classification(tmp_path / "bright", post="sigmoid"), volume(oblique=False))
+    assert {each.name.meaning: each.value.meaning for each in found.classifications} == {
+        "normal": "Undetermined", "Nodule": "Present", "pneumonia": "Present"}
+    assert found.classifications[1].certainty == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-5)
 
 
 def test_the_four_letters_of_breast_density_are_the_standards_compositions(tmp_path: Path) -> None:
