@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from radnode.config.loading import Configuration
     from radnode.pipelines.contract import Manifest
 
@@ -53,6 +55,8 @@ def add(
     sha256: Annotated[str | None, typer.Option("--sha256", help="The digest its authors published.")] = None,
     modality: Annotated[str, typer.Option(
         "--modality", help="Of the images that it reads, for a bundle whose metadata names none.")] = "",
+    compiled: Annotated[bool, typer.Option(
+        "--compile", help="Compile its network when a worker loads it, where that can be (torch.compile).")] = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Take a model into the store and pin it by its digest. A bundle is code: add only what you trust."""
@@ -61,13 +65,14 @@ def add(
     def examine(brought: Path) -> None:
         if modality:
             description.say_modality(brought, modality)
-        description.manifest(brought, store.Pin(name=name, folder=brought.name, sha256="", series_number=1))
+        pin = store.Pin(name=name, folder=brought.name, sha256="", series_number=1, compiled=compiled)
+        description.manifest(brought, pin)
 
     folder = _store(config)
     try:
         with fetching.brought(source, sha256) as found:
             name = name or store.name_of(found.path)
-            pin = store.add(folder, found.path, name=name, sha256=found.sha256, examine=examine)
+            pin = store.add(folder, found.path, name=name, sha256=found.sha256, compiled=compiled, examine=examine)
         manifest = description.manifest(folder / pin.folder, pin)
     except store.StoreError as error:
         _fail(str(error))
@@ -93,7 +98,7 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
         pins = store.pins(folder)
     except store.StoreError as error:
         _fail(str(error))
-    found = facts_machine.pipelines(folder)
+    found = facts_machine.pipelines(folder, compiles=any(pin.compiled for pin in pins.values()))
     if found is None:
         _fail("the process that opens the models ended or hung; try one after the other with `radnode models try`")
     for name in sorted({*pins, *found.refused}):
@@ -102,6 +107,8 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> None:
                       highlight=False)
         else:
             out.print(f"{escape(name)}: SHA-256 {pins[name].sha256}, as added, opens", soft_wrap=True, highlight=False)
+            if network := found.networks.get(name):
+                out.print(escape(f"network: {_listed(network)}"), soft_wrap=True, highlight=False)
             _show_terms(description.manifest(folder / pins[name].folder, pins[name]))
             _show_texts(name, folder / pins[name].folder)
     if found.refused:
@@ -167,6 +174,8 @@ def bench(
     taken = f"{found.memory['model_mb']} MB for the model, {found.memory['run_mb']} MB more for a run on {device}"
     said = f"loaded {found.loads()} x; {taken}; {found.peak_mb} MB of the machine at most; {busy}"
     out.print(said, soft_wrap=True, highlight=False)
+    if network := found.memory.get("network"):
+        out.print(escape(f"network: {_listed(network)}"), soft_wrap=True, highlight=False)
     out.print(f"{output / 'bench.json'}, {output / 'bench.png'}", soft_wrap=True, highlight=False)
 
 
@@ -187,6 +196,10 @@ def remove(name: Name, config: ConfigFile = DEFAULT_CONFIG) -> None:
     except store.StoreError as error:
         _fail(str(error))
     out.print(f"{escape(name)} is removed", highlight=False)
+
+
+def _listed(network: Mapping[str, str]) -> str:
+    return "; ".join(f"{what} {how}" for what, how in network.items())
 
 
 def _show_terms(manifest: Manifest) -> None:

@@ -140,6 +140,8 @@ def plot(found: Bench, target: Path) -> None:
     axes.set_xlabel("seconds")
     busy = found.busy_how if found.busy is None else f"device busy {found.busy:.0%} of the time"
     said = f"{found.model} on {found.device}, {found.images} images; loaded {found.loads()} x; {busy}"
+    if network := found.memory.get("network"):
+        said += "\nnetwork: " + "; ".join(f"{what} {how}" for what, how in network.items())
     axes.set_title(said, loc="left", pad=34)
     axes.legend(ncols=len(PARTS), loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)

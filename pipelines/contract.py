@@ -184,6 +184,15 @@ class DevicePipeline(Pipeline, Protocol):
         ...
 
 
+@runtime_checkable
+class TellsOfItsNetwork(Pipeline, Protocol):
+    """A pipeline that can say how its loaded network computes."""
+
+    def network(self) -> Mapping[str, str]:
+        """What -> how, in words for people: `format` in memory, `compiled`. The same numbers in every way."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputInstance:
     """One instance of a job's frozen input: its UIDs, the digest of its bytes and where they lie."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from radnode.pipelines import ladder
-from radnode.pipelines.contract import DevicePipeline, RunContext, RunFailed
+from radnode.pipelines.contract import DevicePipeline, RunContext, RunFailed, TellsOfItsNetwork
 from radnode.pipelines.ladder import Rung
 
 if TYPE_CHECKING:
@@ -139,6 +139,9 @@ class _Run:
             "device": self.device, "model_mb": _megabytes(footprint.loaded), "run_mb": _megabytes(self.took),
             "usable_mb": _megabytes(usable),
         }
+        pipeline = self.warm.loaded(self.name)
+        if isinstance(pipeline, TellsOfItsNetwork) and (network := pipeline.network()):
+            said["network"] = dict(network)
         if self.dropped:
             said["made_room"] = list(dict.fromkeys(self.dropped))
         if self.tried:

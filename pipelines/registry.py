@@ -102,7 +102,8 @@ def load(registry: Registry, name: str) -> Pipeline:
     try:
         factory = getattr(importlib.import_module(module), attribute)
         if (pin := registry.pins.get(name)) is not None and registry.store is not None:
-            pipeline: Pipeline = factory(store.checked(registry.store, pin))
+            folder = store.checked(registry.store, pin)
+            pipeline: Pipeline = factory(folder, compiled=True) if pin.compiled else factory(folder)
         elif manifest.slots:
             pipeline = factory({slot: SlotModel(manifest=registry.manifests[model], pipeline=load(registry, model))
                                 for slot, model in slots_of(manifest).items() if model in registry.pins})

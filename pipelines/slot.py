@@ -1,6 +1,6 @@
-"""A label map from a slot: what a pipeline has in common that a model of the store segments for.
+"""Segments from a slot: what pipelines have in common that models of the store segment for.
 
-The manifest names the slot (`slots: [labels]`); the model that was added to the store as NAME-labels fills it
+The manifest names the slots (`slots: [labels]`); the model that was added to the store as NAME-labels fills that one
 (:mod:`radnode.pipelines.registry`). The pipeline keeps all around the model: what is read, checked, measured and said.
 Where the slot is empty, its baseline without weights runs.
 """
@@ -22,24 +22,34 @@ if TYPE_CHECKING:
 LABELS = "labels"
 
 
-class WithModel:
-    """A pipeline with one slot: its model is loaded, and steps down when memory is short, as if alone."""
+class WithModels:
+    """A pipeline with slots: their models are loaded, and step down when memory is short, as if alone."""
+
+    def __init__(self, models: Mapping[str, SlotModel] | None = None) -> None:
+        self.models = dict(models or {})
+
+    def load(self, device: str) -> None:
+        """Bring the models' networks onto the device; of a baseline there is none. Raises as a model does."""
+        for each in self._on_device():
+            each.load(device)
+
+    def rungs(self, device: str) -> Sequence[Rung]:
+        """The ways to run the model that has the most; a baseline has one."""
+        return max((each.rungs(device) for each in self._on_device()), key=len, default=(Rung(),))
+
+    def _on_device(self) -> list[DevicePipeline]:
+        return [each.pipeline for each in self.models.values() if isinstance(each.pipeline, DevicePipeline)]
+
+
+class WithModel(WithModels):
+    """A pipeline with one slot."""
 
     slot: ClassVar[str]
 
-    def __init__(self, models: Mapping[str, SlotModel] | None = None) -> None:
-        self.model = (models or {}).get(self.slot)
-
-    def load(self, device: str) -> None:
-        """Bring the model's network onto the device; of a baseline there is none. Raises as the model does."""
-        if self.model is not None and isinstance(self.model.pipeline, DevicePipeline):
-            self.model.pipeline.load(device)
-
-    def rungs(self, device: str) -> Sequence[Rung]:
-        """The ways to run the model; a baseline has one."""
-        if self.model is not None and isinstance(self.model.pipeline, DevicePipeline):
-            return self.model.pipeline.rungs(device)
-        return (Rung(),)
+    @property
+    def model(self) -> SlotModel | None:
+        """What is in it."""
+        return self.models.get(self.slot)
 
 
 class WithLabels(WithModel):
@@ -51,11 +61,14 @@ class WithLabels(WithModel):
 def segmented(model: SlotModel, images: StudyImages, context: RunContext) -> Findings:
     """The model's segments of the volume, with a remark that names it.
 
-    Raises RunFailed for a model of other images, and for an answer that is no segmentation.
+    images: of a model that reads several, those that it reads, by its own names. Raises RunFailed for a model of other
+    images, and for an answer that is no segmentation.
     """
     said = model.manifest
-    if (said.modality, said.reads, said.of_study) != (images.modality, "volume", False):
-        raise RunFailed(f"the model {said.name} in the slot does not read one series of {images.modality} slices; "
+    if (said.modality, said.reads) != (images.modality, "volume") or max(len(said.inputs), 1) != 1 + len(images.others):
+        count = 1 + len(images.others)
+        wanted = "one series" if count == 1 else f"{count} series"
+        raise RunFailed(f"the model {said.name} in the slot does not read {wanted} of {images.modality} slices; "
                         f"`radnode models remove {said.name}`, and add one that does")
     found = model.pipeline.run(images, context)
     if found.detections or found.classifications or found.maps or found.derived is not None:

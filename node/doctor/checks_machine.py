@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from radnode.node.alarming.decision import ENDS_SOON
@@ -29,11 +29,13 @@ class Pipelines:
     """What a worker on this machine says. refused: name -> why it cannot be used.
 
     pinned: models of the model store whose files are those that were added. cuda: the names of the devices.
+    networks: name -> how its network computes on the processor.
     """
 
     refused: Mapping[str, str]
     pinned: tuple[str, ...]
     cuda: tuple[str, ...]
+    networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def port(name: str, host: str, number: int, holder: Holder, refusal: str = "") -> Finding:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _NOT_SYNCHRONISED = 0x0040  # STA_UNSYNC, linux/timex.h
 _LISTEN = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 _LOADING_TAKES_AT_MOST_S = 300.0
+_COMPILING_TAKES_AT_MOST_S = 3600.0
 
 
 def nearest_existing(folder: Path) -> Path:
@@ -131,15 +132,21 @@ def synchronised() -> bool | None:
     return not status & _NOT_SYNCHRONISED
 
 
-def pipelines(models: Path) -> Pipelines | None:
-    """What a process with a worker's libraries finds: pipelines that do not load, and CUDA devices."""
+def pipelines(models: Path, *, compiles: bool = False) -> Pipelines | None:
+    """What a process with a worker's libraries finds: pipelines that do not load, and CUDA devices.
+
+    compiles: the networks that are to be compiled are.
+    """
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter, a module of ours
-            [sys.executable, "-m", "radnode.pipelines.checkup", str(models.absolute())],
-            capture_output=True, text=True, timeout=_LOADING_TAKES_AT_MOST_S, check=True,
+            [sys.executable, "-m", "radnode.pipelines.checkup", str(models.absolute()),
+             *(["compile"] if compiles else [])],
+            capture_output=True, text=True, check=True,
+            timeout=_COMPILING_TAKES_AT_MOST_S if compiles else _LOADING_TAKES_AT_MOST_S,
         )
         answer = json.loads(done.stdout.splitlines()[-1])
-        return Pipelines(refused=answer["refused"], pinned=tuple(answer["pinned"]), cuda=tuple(answer["cuda"]))
+        return Pipelines(refused=answer["refused"], pinned=tuple(answer["pinned"]), cuda=tuple(answer["cuda"]),
+                         networks=answer["networks"])
     except (OSError, subprocess.SubprocessError, ValueError, LookupError):
         return None
 

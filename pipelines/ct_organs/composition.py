@@ -31,6 +31,7 @@ METHOD = (
     "trained weights. Bowel or vessels against the muscles may be counted as muscle; fat within the muscles is counted "
     "as neither. Contrast medium raises the density of muscle."
 )
+LARGEST_PIXEL_MM = 4.0
 _TRIED_MM = 20.0
 # An axial slice is tilted against the patient's axis by less than this.
 _AXIAL = np.cos(np.deg2rad(15))
@@ -55,6 +56,9 @@ def compose(
     organs: where a model saw organs, on the volume's grid. A slice beside a disc gives way to the nearest one beside a
     vertebra, up to 2 cm away.
     """
+    if max(volume.spacing_mm[1:]) > LARGEST_PIXEL_MM:
+        return [], [], [f"Body composition was not measured: pixels are larger than {LARGEST_PIXEL_MM} mm, and the "
+                        "skin is not told from muscle."]
     places = _places(volume, level.z)
     found = None
     for place in places:

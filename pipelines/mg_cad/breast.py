@@ -71,6 +71,13 @@ class Breast:
             points[:, 0] = self.width - points[:, 0]
         return points
 
+    def of_image(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The other way: (n, 2) (column, row) of the image as it is stored to millimetres from the corner of `fine`."""
+        turned = np.array(points, np.float64)
+        if self.mirrored:
+            turned[:, 0] = self.width - turned[:, 0]
+        return np.asarray((turned - self.origin) * self.pixel_mm)
+
 
 def find_breast(image: Projection) -> Breast:
     """Find the breast on an image. Raises Unreadable."""

@@ -107,7 +107,7 @@ def _grouped(spots: NDArray[np.float64], searched_mm2: float) -> list[Mark]:
     marks: list[Mark] = []
     circle = np.pi * (_NEIGHBOURHOOD_MM / 2) ** 2 / max(searched_mm2, 1.0)
     # Of the spots at least as strong as each one, how many a circle holds by chance.
-    expected = np.arange(1, len(spots) + 1) * circle
+    expected = np.arange(1.0, len(spots) + 1) * circle
     while len(marks) < _MOST_MARKS and len(spots) >= _FEWEST:
         score, members = _least_likely(spots, expected)
         if score <= 0:

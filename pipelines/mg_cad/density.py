@@ -16,6 +16,7 @@ from radnode.pipelines.findings import Code
 if TYPE_CHECKING:
     from radnode.pipelines.mg_cad.breast import Breast
 
+COMPOSITION = Code("129715009", "SCT", "Breast composition")
 # PS3.16 CID 6000, with the upper limit of each.
 CATEGORIES = (
     ("a", 0.25, Code("129716005", "SCT", "Almost entirely fat")),

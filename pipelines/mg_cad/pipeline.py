@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radnode.pipelines.contract import NotProcessed
+from radnode.pipelines.contract import DevicePipeline, NotProcessed
 from radnode.pipelines.findings import (
     Classification,
     Code,
@@ -21,18 +22,19 @@ from radnode.pipelines.findings import (
     Rendering,
 )
 from radnode.pipelines.geometry import Projection
-from radnode.pipelines.mg_cad import remarks
+from radnode.pipelines.ladder import Rung
+from radnode.pipelines.mg_cad import remarks, slots
 from radnode.pipelines.mg_cad.breast import Unreadable, find_breast
 from radnode.pipelines.mg_cad.clusters import Clusters
 from radnode.pipelines.mg_cad.correspondence import pairs
-from radnode.pipelines.mg_cad.density import ThresholdDensity, category
+from radnode.pipelines.mg_cad.density import COMPOSITION, ThresholdDensity, category
 from radnode.pipelines.mg_cad.marks import CLUSTER, MASS
 from radnode.pipelines.mg_cad.masses import Masses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from radnode.pipelines.contract import RunContext, StudyImages
+    from radnode.pipelines.contract import RunContext, SlotModel, StudyImages
     from radnode.pipelines.mg_cad.breast import Breast
     from radnode.pipelines.mg_cad.marks import DensityEstimate, Detector, Mark
 
@@ -45,7 +47,6 @@ COARSEST_MM = 0.21
 TYPES = {MASS: Code("129793001", "SCT", "Mammography breast density"),
          CLUSTER: Code("129769006", "SCT", "Calcification Cluster")}
 COMPOSITES = {MASS: Code("129788004", "SCT", "Mammographic breast mass"), CLUSTER: TYPES[CLUSTER]}
-COMPOSITION = Code("129715009", "SCT", "Breast composition")
 _DISTRIBUTION = Code("111008", "DCM", "Calcification Distribution")
 _GROUPED = Code("129766004", "SCT", "Grouped calcification distribution")
 _NUMBER, _UNITY = Code("111038", "DCM", "Number of calcifications"), Code("1", "UCUM", "no units")
@@ -56,15 +57,30 @@ _WORDS = {MASS: "Mass", CLUSTER: "Calcifications"}
 class MgCad:
     """Masses and clusters on each view, those that both views show, and breast density.
 
-    detectors, density: a trained model takes the place of a baseline by being given here, in the package whose
-    manifest names a function that returns such an `MgCad`.
+    models: slot -> the model of the model store in it, which takes the place of a baseline. detectors, density: what
+    does without the store, in a package whose manifest names a function that returns such an `MgCad`.
     """
 
     def __init__(
-        self, detectors: Sequence[Detector] | None = None, density: DensityEstimate | None = None
+        self, models: Mapping[str, SlotModel] | None = None, *, detectors: Sequence[Detector] | None = None,
+        density: DensityEstimate | None = None,
     ) -> None:
+        self._models = dict(models or {})
         self._detectors = tuple(detectors) if detectors is not None else (Masses(), Clusters())
         self._density = density if density is not None else ThresholdDensity()
+
+    def load(self, device: str) -> None:
+        """Bring the networks of the models onto the device; of the baselines there are none. Raises as they do."""
+        for each in self._on_device:
+            each.load(device)
+
+    def rungs(self, device: str) -> Sequence[Rung]:
+        """The ways to run the model that has most of them; the others take the same, as far as they have them."""
+        return max((each.rungs(device) for each in self._on_device), key=len, default=(Rung(),))
+
+    @property
+    def _on_device(self) -> list[DevicePipeline]:
+        return [each.pipeline for each in self._models.values() if isinstance(each.pipeline, DevicePipeline)]
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the views. Raises NotProcessed if on no image a breast is found that lies as its tags say."""
@@ -82,29 +98,52 @@ class MgCad:
                              for each in self._detectors]
         if not breasts:
             raise NotProcessed(" ".join(dict.fromkeys(each.reason for each in failures)))
+        read = {each.sop_instance_uid for each in breasts}
+        shown = replace(images, projections=tuple(each for each in projections if each.source.sop_instance_uid in read))
+        of_models = {kind: slots.marked(self._models[slot], kind, shown, breasts, context)
+                     for slot, kind in slots.KINDS.items() if slot in self._models}
         found: dict[int, list[Mark]] = {}
         for breast in breasts:
             context.stage(f"{_SIDES[breast.side][0]} {breast.view}")
-            found[id(breast)] = [mark for detector in self._detectors for mark in detector(breast)
-                                 if mark.certainty >= SHOWN_AT_ALL]
+            found[id(breast)] = [
+                mark for detector in self._detectors
+                for mark in (of_models[detector.kind].get(breast.sop_instance_uid, [])
+                             if detector.kind in of_models else detector(breast))
+                if mark.certainty >= SHOWN_AT_ALL]
         names = {id(mark): _Name(breast, mark, number)
                  for breast in breasts for number, mark in enumerate(found[id(breast)], 1)}
-        share = median(self._density(breast) for breast in breasts)
-        letter, code = category(share)
+        code, on_density = self._composition(shown, breasts, context)
         return Findings(
             projections=tuple(projections),
             detections=tuple(_detection(breast, mark, names[id(mark)])
                              for breast in breasts for mark in found[id(breast)]),
             composites=tuple(_composites(breasts, found, names)),
             measurements=tuple(Measurement(of=names[id(mark)].key, name=_NUMBER, value=mark.count, unit=_UNITY)
-                               for each in found.values() for mark in each if mark.kind == CLUSTER),
+                               for each in found.values() for mark in each if mark.kind == CLUSTER and mark.count),
             classifications=(Classification(key="density", name=COMPOSITION, value=code),),
             looked_for=tuple(TYPES[each.kind] for each in self._detectors),
             failures=tuple(failures),
-            remarks=(remarks.METHOD, remarks.operating_point(OPERATING_POINT), remarks.on_density(letter, share),
+            remarks=(*self._on_method(), remarks.operating_point(OPERATING_POINT), on_density,
                      *remarks.on_the_device(images.acquisition),
                      *remarks.on_orientation(sum(each.orientation is None for each in projections))),
         )
+
+    def _composition(
+        self, images: StudyImages, breasts: Sequence[Breast], context: RunContext
+    ) -> tuple[Code, str]:
+        """The category, and the sentence about it."""
+        if (model := self._models.get(slots.DENSITY)) is not None:
+            return slots.composition(model, images, context)
+        share = median(self._density(breast) for breast in breasts)
+        letter, code = category(share)
+        return code, remarks.on_density(letter, share)
+
+    def _on_method(self) -> list[str]:
+        """What made the marks: the baseline unless models took all of its places."""
+        filled = {kind: self._models[slot] for slot, kind in slots.KINDS.items() if slot in self._models}
+        baseline = [each for each in self._detectors if each.kind not in filled]
+        of_baseline = [remarks.METHOD] if baseline or not filled else []
+        return [*of_baseline, *(slots.said(each, kind) for kind, each in filled.items())]
 
 
 class _Name:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import pydoc
 import re
+import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from monai.engines.utils import IterationEvents
 
 from radnode.pipelines import ladder
 from radnode.pipelines.contract import NotProcessed, RunFailed
-from radnode.pipelines.models import description, flat, grids, kinds, presenting, thrift
+from radnode.pipelines.models import compiling, description, flat, grids, kinds, layout, presenting, saliency, thrift
 from radnode.pipelines.models.adapting import (
     DEVICE,
     ITEMS,
@@ -39,7 +40,7 @@ from radnode.pipelines.models.resampling import axis_by_axis
 from radnode.pipelines.models.weights import load_weights, tensors_and_arrays_only
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from radnode.pipelines.contract import RunContext, StudyImages
     from radnode.pipelines.findings import Findings
@@ -50,10 +51,14 @@ _CONFIGURATIONS = ("inference.json", "inference.yaml", "inference.yml")
 
 
 class BundlePipeline:
-    """One bundle. Its configuration is read and its weights are loaded by :meth:`load`, or at the first run."""
+    """One bundle. Its configuration is read and its weights are loaded by :meth:`load`, or at the first run.
 
-    def __init__(self, folder: Path) -> None:
+    compiled: its network is compiled on the first device that it is loaded on (:mod:`.compiling`), if it can be.
+    """
+
+    def __init__(self, folder: Path, *, compiled: bool = False) -> None:
         self._folder = folder
+        self._compiled_on: str | None = None if compiled else ""
         self._said = description.metadata(folder)
         self._reads = description.images_read(folder, self._said)
         self._own = OwnModules(folder)
@@ -68,6 +73,7 @@ class BundlePipeline:
         self._last_form: list[Any] = []
         self._device = ""
         self._times = _Times()
+        self._network: dict[str, str] = {}
 
     def load(self, device: str) -> None:
         """Bring its network onto the device. Raises RunFailed, naming what is wrong with the bundle."""
@@ -76,6 +82,12 @@ class BundlePipeline:
             with self._own.active():
                 self._open(device)
 
+    def network(self) -> Mapping[str, str]:
+        """How the loaded network computes: its `format` in memory; of one that is to be `compiled`, since when, or why
+        not.
+        """
+        return self._network
+
     def rungs(self, device: str) -> Sequence[Rung]:
         """The ways to run it: in its own precision, all its windows at once, first."""
         inferer = getattr(self._evaluator, "inferer", None)
@@ -83,6 +95,13 @@ class BundlePipeline:
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:
         """Read the images. Raises RunFailed, naming the bundle and what is wrong with it."""
+        return self._run(images, context, explain=False)
+
+    def explained(self, images: StudyImages, context: RunContext) -> Findings:
+        """As :meth:`run`; of a classifier of pictures with saliency maps (:class:`saliency.Explaining`)."""
+        return self._run(images, context, explain=True)
+
+    def _run(self, images: StudyImages, context: RunContext, *, explain: bool) -> Findings:
         wanted = kinds.output(self._said, self._folder.name, images.modality)
         if self._evaluator is None or self._device != context.device:
             context.stage("loading")
@@ -91,7 +110,7 @@ class BundlePipeline:
         with self._own.active(), stepped_down, self._times.told(context):
             context.stage("running the bundle")
             if images.projections:
-                return self._read_pictures(images.projections, wanted)
+                return self._read_pictures(images.projections, wanted, explain=explain)
             given = self._evaluate(self._item(images))
         context.stage("reading its answer")
         return kinds.findings(given, wanted, self._said, self._transforms, images.modality, images.volume,
@@ -107,23 +126,34 @@ class BundlePipeline:
         return {key: grids.to_monai(*[volumes[name] for name in names] or [images.volume])
                 for key, names in self._reads.keys.items()}
 
-    def _read_pictures(self, images: Sequence[Projection | ColourImage], wanted: kinds.Output) -> Findings:
+    def _read_pictures(
+        self, images: Sequence[Projection | ColourImage], wanted: kinds.Output, *, explain: bool
+    ) -> Findings:
         """Images one by one, each under the bundle's key, in the way that the bundle reads pictures."""
         if wanted.kind in (kinds.Kind.DETECTION, kinds.Kind.LANDMARKS) and (self._loader is not None or self._patch):
             raise NotProcessed(f"bundle {self._folder.name} loads pictures in a way of its own: where on the image its "
                                f"marks lie ({wanted.kind}) is not known")
         (key,) = self._reads.keys
         channels = int(description.image_inputs(self._said).get(key, {}).get("num_channels") or 1)
-        given = []
+        given, seen = [], []
         for image in images:
-            if self._loader is not None:
-                with presenting.as_file(image, channels) as path:
-                    given.append(self._evaluate({key: path}))
-            else:
-                given.append(self._evaluate({
-                    key: presenting.as_patch(image, self._patch) if self._patch else flat.to_monai(image, channels)}))
+            with saliency.watched(self._evaluator.network) if explain else nullcontext(saliency.Shown()) as shown:
+                if self._loader is not None:
+                    with presenting.as_file(image, channels) as path:
+                        given.append(self._evaluate({key: path}))
+                else:
+                    given.append(self._evaluate({
+                        key: presenting.as_patch(image, self._patch) if self._patch
+                        else flat.to_monai(image, channels)}))
+            seen.append(shown)
         rows_first = self._loader is not None and presenting.rows_first(self._loader, key)
         found = flat.findings(given, wanted, self._said, self._transforms, images, rows_first=rows_first)
+        if explain and wanted.kind is kinds.Kind.CLASSIFICATION:
+            answered = flat.classes_of(given, wanted, self._said, self._transforms)
+            if self._loader is not None or self._patch:
+                return replace(found, remarks=(*found.remarks, saliency.OF_ITS_OWN))
+            found = saliency.with_maps(found, answered, seen, self._evaluator.network)
+            self._watch.check()
         return replace(found, remarks=(*found.remarks, presenting.AS_PATCHES)) if self._patch else found
 
     def _open(self, device: str) -> None:
@@ -133,6 +163,7 @@ class BundlePipeline:
         if path is None:
             raise RunFailed(f"bundle {folder.name} has no configs/inference.json or inference.yaml")
         self._device = device
+        compiling.switch_off()
         parser = ConfigParser(globals={ITEMS: self._items, DEVICE: torch.device(device)})
         adapted = adapt(ConfigParser.load_config_file(path), str(folder))
         parser.read_config(adapted)
@@ -162,7 +193,45 @@ class BundlePipeline:
         self._patch = tuple(patch or ())
         self._loader = presenting.own_loader(getattr(before, "transforms", ()), self._own.has)
         self._transforms = tuple(getattr(post, "transforms", ()))
+        self._make_fast(evaluator, device)
         self._evaluator = evaluator
+
+    def _make_fast(self, evaluator: Any, device: str) -> None:
+        """Compile its network if it is to be; lay the others out, a compiler does that itself."""
+        half = dict(evaluator.amp_kwargs) if evaluator.amp else None
+        self._network = {}
+        if self._compiled_on is None:
+            self._compiled_on = device
+        if self._compiled_on == device and self._compile(evaluator, device, half):
+            return
+        networks = getattr(evaluator, "networks", None) or [getattr(evaluator, "network", None)]
+        formats = {layout.arrange(each, device, half=half is not None)
+                   for each in networks if isinstance(each, torch.nn.Module)}
+        self._network["format"] = " and ".join(sorted(formats))
+
+    def _compile(self, evaluator: Any, device: str, half: dict[str, Any] | None) -> bool:
+        try:
+            shape = self._full_batch(evaluator)
+            network = compiling.Compiled(evaluator.network, shape, device=device, store=self._folder.parent, half=half)
+        except compiling.NotCompiled as error:
+            self._network["compiled"] = f"no: {error}"
+            print(f"{self._folder.name} is not compiled and runs as it is: {error}", file=sys.stderr)  # noqa: T201
+            return False
+        self._watch.over(network)
+        evaluator.network = network
+        self._network |= {"compiled": f"in {network.took_s:.1f} s", "format": "the compiler's"}
+        return True
+
+    def _full_batch(self, evaluator: Any) -> tuple[int, ...]:
+        """(windows, channels, *sizes) in which its inferer shows windows to its one network. Raises NotCompiled."""
+        if not isinstance(getattr(evaluator, "network", None), torch.nn.Module):
+            raise compiling.NotCompiled("it has several networks, or one of its own kind")
+        inferer = getattr(evaluator, "inferer", None)
+        windows, sizes = thrift.windows(inferer), thrift.sizes(inferer)
+        if windows is None or not sizes:
+            raise compiling.NotCompiled("it has no sliding window of a fixed size")
+        said = description.image_inputs(self._said).values()
+        return windows, sum(int(each.get("num_channels") or 1) for each in said), *sizes
 
     def _evaluate(self, item: dict[str, Any]) -> dict[str, Any]:
         self._items[:] = [next(iter(item.values())) if self._plain else item]

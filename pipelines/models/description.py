@@ -57,7 +57,11 @@ def say_modality(folder: Path, modality: str) -> None:
 
 def manifest(folder: Path, pin: Pin) -> Manifest:
     """What the node knows of a model, by what lies in its folder. Raises StoreError, naming what is missing."""
-    if (folder / model_file.FILE).is_file():
+    described = (folder / model_file.FILE).is_file()
+    if pin.compiled and (described or nnunet_folder.is_results(folder)):
+        raise StoreError(f"{pin.name} is no MONAI bundle, and only the network of one is compiled; add it without "
+                         "--compile")
+    if described:
         return model_file.manifest(folder, pin)
     if nnunet_folder.is_results(folder):
         return model_file.manifest_of(nnunet_folder.read(folder), pin)

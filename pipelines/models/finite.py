@@ -28,7 +28,7 @@ class Watch:
 
     def over(self, network: torch.nn.Module) -> None:
         """Look at every answer of this network from now on."""
-        network.register_forward_hook(lambda _, __, answer: self._sound.extend(map(_numbers, _tensors(answer))))
+        network.register_forward_hook(lambda _, __, answer: self._sound.extend(map(_numbers, tensors(answer))))
 
     def check(self) -> None:
         """Raises RunFailed if an answer since the last check held no numbers."""
@@ -44,9 +44,10 @@ def _numbers(answer: torch.Tensor) -> torch.Tensor:
     return torch.isfinite(smallest) & torch.isfinite(largest)
 
 
-def _tensors(answer: Any) -> Iterator[torch.Tensor]:
+def tensors(answer: Any) -> Iterator[torch.Tensor]:
+    """Those that a network answers with, however it groups them."""
     if isinstance(answer, torch.Tensor):
         yield answer.as_subclass(torch.Tensor)
     elif isinstance(answer, dict | list | tuple):
         for each in answer.values() if isinstance(answer, dict) else answer:
-            yield from _tensors(each)
+            yield from tensors(each)

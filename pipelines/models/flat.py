@@ -98,8 +98,11 @@ def findings(
         raise RunFailed(f"the bundle gave no answer named {wanted.name!a}, which its metadata announces")
     said = [each[wanted.name] for each in given]
     if wanted.kind is Kind.CLASSIFICATION:
-        found, remarks = _classes(said, wanted.said, f"{metadata.get('name')} {metadata.get('task')}", images)
-        return Findings(projections=tuple(images), classifications=found, remarks=remarks)
+        answered = classes_of(given, wanted, metadata, transforms)
+        return Findings(
+            projections=tuple(images), remarks=tuple(dict.fromkeys(each for one in answered for each in one.remarks)),
+            classifications=tuple(_about(image, each, number) for number, (one, image) in
+                                  enumerate(zip(answered, images, strict=True), 1) for each in one.answers))
     if wanted.kind is Kind.SEGMENTATION:
         if rows_first:
             said = [_turned(each, image) for each, image in zip(said, images, strict=True)]
@@ -145,16 +148,23 @@ def _numbered(found: Sequence[Detection]) -> tuple[Detection, ...]:
     return tuple(replace(mark, key=f"{mark.key}-{number}") for number, mark in enumerate(found, 1))
 
 
-def _classes(
-    said: Sequence[Any], output: Mapping[str, Any], about: str, images: Sequence[Picture]
-) -> tuple[tuple[Classification, ...], tuple[str, ...]]:
-    found, remarks = [], dict[str, None]()
-    for number, (answer, image) in enumerate(zip(said, images, strict=True), 1):
-        answered, remarked = classes.answered(answer, output, about)
-        remarks |= dict.fromkeys(remarked)
-        found.append(replace(answered, key=f"{answered.key}-{number}", of=image.source.sop_instance_uid,
-                             frame_number=image.source.frame_number))
-    return tuple(found), tuple(remarks)
+def classes_of(
+    given: Sequence[Mapping[str, Any]], wanted: Output, metadata: Mapping[str, Any], transforms: Sequence[Any]
+) -> list[classes.Answered]:
+    """What the evaluator's answers say of each image. Raises as :func:`findings`."""
+    apart = classes.each_apart(wanted.said, transforms)
+    about = f"{metadata.get('name')} {metadata.get('task')}"
+    return [classes.answered(each[wanted.name], wanted.said, about, apart=apart) for each in given]
+
+
+def key_of(key: str, number: int) -> str:
+    """The key of an answer about the image of that number, from 1."""
+    return f"{key}-{number}"
+
+
+def _about(image: Picture, answer: Classification, number: int) -> Classification:
+    return replace(answer, key=key_of(answer.key, number), of=image.source.sop_instance_uid,
+                   frame_number=image.source.frame_number)
 
 
 def _turned(answer: Any, image: Picture) -> torch.Tensor:

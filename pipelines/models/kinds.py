@@ -103,7 +103,8 @@ def findings(
         raise RunFailed(f"the bundle gave no answer named {wanted.name!a}, which its metadata announces")
     if wanted.kind is Kind.CLASSIFICATION:
         about = f"{metadata.get('name')} {metadata.get('task')}"
-        return classes.classification(answer, wanted.said, about, volume)
+        return classes.classification(
+            answer, wanted.said, about, volume, apart=classes.each_apart(wanted.said, transforms))
     if wanted.kind is Kind.LANDMARKS:
         return points.landmarks(answer, wanted.said, given.get("image"), volume)
     if wanted.kind is Kind.DISPLACEMENT:

@@ -45,13 +45,14 @@ class StoreError(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
     """One model that may run. folder: inside the store. sha256: :func:`digest` of it. series_number: its results take
-    this number and the next ones.
+    this number and the next ones. compiled: its network is, where that can be (:mod:`.compiling`).
     """
 
     name: str
     folder: str
     sha256: str
     series_number: int
+    compiled: bool = False
 
 
 def pins(store: Path) -> Mapping[str, Pin]:
@@ -67,6 +68,8 @@ def pins(store: Path) -> Mapping[str, Pin]:
     for pin in found:
         if not NAME.fullmatch(pin.name) or Path(pin.folder).name != pin.folder or pin.folder in ("", ".", ".."):
             raise StoreError(f"{path} names no folder inside the store for {pin.name!a}")
+        if not isinstance(pin.compiled, bool):
+            raise StoreError(f"{path} says `compiled` of {pin.name} as {pin.compiled!r}, expected true or false")
     return {pin.name: pin for pin in found}
 
 
@@ -114,18 +117,19 @@ def add(
     *,
     name: str,
     sha256: str | None = None,
+    compiled: bool = False,
     examine: Callable[[Path], object] = lambda _: None,
 ) -> Pin:
     """Take a folder or a zip file into the store and pin it. A folder that already lies in the store stays there.
 
-    sha256: of a zip file's bytes, or :func:`digest` of a folder; compared before anything is kept. examine: is given
-    the model's folder before it is kept, may write into it, and raises StoreError for one that cannot be used. Raises
-    StoreError.
+    sha256: of a zip file's bytes, or :func:`digest` of a folder; compared before anything is kept. compiled: as
+    :class:`Pin` has it. examine: is given the model's folder before it is kept, may write into it, and raises
+    StoreError for one that cannot be used. Raises StoreError.
     """
     try:
         store.mkdir(parents=True, exist_ok=True)
         with _alone(store):
-            return _add(store, source, name, sha256, examine)
+            return _add(store, source, name, sha256, examine, compiled=compiled)
     except shutil.Error as error:  # of several files; each entry is (source, target, why)
         raise StoreError(f"{error.args[0][0][0]} cannot be read ({error.args[0][0][2]}); nothing was added") from error
     except OSError as error:
@@ -134,7 +138,9 @@ def add(
         raise StoreError(f"{error.filename or store}: {said}; {cure}") from error
 
 
-def _add(store: Path, source: Path, name: str, sha256: str | None, examine: Callable[[Path], object]) -> Pin:
+def _add(
+    store: Path, source: Path, name: str, sha256: str | None, examine: Callable[[Path], object], *, compiled: bool
+) -> Pin:
     if not NAME.fullmatch(name):
         raise StoreError(f"{name!a} is no name for a model; use lower-case words joined by hyphens, like spleen-ct")
     known = dict(pins(store))
@@ -160,7 +166,7 @@ def _add(store: Path, source: Path, name: str, sha256: str | None, examine: Call
             _sync(store)
     taken = {pin.series_number for pin in known.values()}
     number = next(n for n in range(FIRST_SERIES_NUMBER, 2**31, SERIES_NUMBERS_EACH) if n not in taken)
-    pin = Pin(name=name, folder=target.name, sha256=found, series_number=number)
+    pin = Pin(name=name, folder=target.name, sha256=found, series_number=number, compiled=compiled)
     _write(store, {**known, name: pin})
     return pin
 

@@ -29,6 +29,7 @@ BOTH = Code("51440002", "SCT", "Right and left")
 PRIVATE = "99RADNODE"
 FINDING = Code("121071", "DCM", "Finding")
 PRESENT, ABSENT = Code("52101004", "SCT", "Present"), Code("272519000", "SCT", "Absent")
+UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 COMPOSITION = Code("129715009", "SCT", "Breast composition")
 # The four letters of BI-RADS (5th edition) in the words of CID 6000.
 _COMPOSITIONS = {
@@ -40,6 +41,9 @@ _COMPOSITIONS = {
 # The lists that a name is looked up in, in this order: what a segment may be called, then parts of organs by subject
 # (brain, prostate, chest, bones and muscles).
 _STRUCTURES, _ABNORMAL = (7192, 7151, 7140, 6300, 6102, 8134, 8135), (7159, 7194)
+# What is found on images of the chest, with the lists of pleural and cardiac findings.
+_FINDINGS = (6102, 6104, 6105, 8134, 12248, 3700)
+_CHEST = re.compile(r"chest|thora|lung|pulmon", re.IGNORECASE)
 _SIDES = {"left": LEFT, "right": RIGHT, "l": LEFT, "r": RIGHT, "lt": LEFT, "rt": RIGHT}
 _LABELS = Path(__file__).with_name("labels.yaml")
 
@@ -80,6 +84,17 @@ def term(name: str) -> Term:
     if found := _structure(listed or _counted(bare)):
         return Term(label=label, category=ANATOMY, type=found, laterality=side)
     return Term(label=label, category=ANATOMY, type=Code(_private(words), PRIVATE, label[:64]), laterality=side)
+
+
+def finding(name: str, about: str) -> Code:
+    """The concept of a finding that an image may have, by its author's name; as :func:`term` where no list has it.
+
+    about: what the authors say of their model: an effusion is one of the pleura only where they speak of the chest.
+    """
+    if not _CHEST.search(about):
+        return term(name).type
+    bare = _words(name)
+    return _meanings(_FINDINGS).get(_words(_labels()["findings"].get(bare, bare))) or term(name).type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,13 @@ def windows(inferer: Any) -> int | None:
     return int(inferer.sw_batch_size) if isinstance(inferer, SlidingWindowInferer) else None
 
 
+def sizes(inferer: Any) -> tuple[int, ...]:
+    """Of a window, in voxels; empty where they depend on the image."""
+    said = getattr(inferer, "roi_size", ())
+    found = tuple(said) if isinstance(said, list | tuple) else ()
+    return tuple(map(int, found)) if all(each and each > 0 for each in found) else ()
+
+
 @contextmanager
 def stepped_down(evaluator: Any, way: Rung | None, device: str) -> Iterator[None]:
     """Within, the evaluator runs this way. None: as its bundle has it.

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from radnode.pipelines.results import placing
-from radnode.pipelines.results.secondary_capture import MARK, letters, scale_of
+from radnode.pipelines.results.secondary_capture import MARK, letters, maps_over_radiographs, scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-    from radnode.pipelines.findings import Findings
+    from radnode.pipelines.findings import Findings, Map
     from radnode.pipelines.results.writing import Writing
 
 Fault = tuple[str, str]
@@ -24,28 +24,34 @@ Fault = tuple[str, str]
 # Of the border of a mask so much must have a line beside it, and of a line so much a border: lines cross and cover
 # each other, and the letters lie over them.
 _AGREEMENT = 0.9
+# Difference between a pixel's colours from which it is tinted; share of a map's largest value below which it is not.
+_COLOURED, _NOTHING = 24, 0.02
 
 
 def faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
     """(check, what is wrong) for everything that is."""
     findings = writing.findings
-    expected = _expected(findings)
-    if len(results) != 1 + len(expected):
-        yield "missing", f"{len(results)} pictures, expected a page and {len(expected)} images"
+    expected, maps = _expected(findings), maps_over_radiographs(findings)
+    if len(results) != 1 + len(expected) + len(maps):
+        yield "missing", f"{len(results)} pictures, expected a page and {len(expected) + len(maps)} images"
         return
     for number, result in enumerate(results, 1):
         if result.get("BurnedInAnnotation") != "YES" or list(result.ImageType)[:2] != ["DERIVED", "SECONDARY"]:
             yield "markings", "a picture does not say that it is derived and has burned-in text"
         if int(result.InstanceNumber) != number or "PixelSpacing" in result:
             yield "markings", "a picture is out of order, or invites to measure in it"
-    for result, (key, masks) in zip(results[1:], expected.items(), strict=True):
+    keys = [*expected, *((str(each.on), None) for each in maps)]
+    for result, key in zip(results[1:], keys, strict=True):
         source = result.get("SourceImageSequence") or []
         named = [(str(each.ReferencedSOPInstanceUID), each.get("ReferencedFrameNumber")) for each in source]
         if named != [key]:
             yield "reference", "a picture does not name the image it shows"
             return
         yield from _orientation(result, writing, key[0])
+    for result, (key, masks) in zip(results[1:], expected.items(), strict=False):
         yield from _lines(result, findings, key, masks)
+    for result, each in zip(results[1 + len(expected):], maps, strict=True):
+        yield from _tint(result, findings, each)
 
 
 def _expected(
@@ -90,8 +96,7 @@ def _lines(
     key: tuple[str, int | None],
     masks: Sequence[tuple[tuple[int, int, int], NDArray[np.bool_]]],
 ) -> Iterator[Fault]:
-    pixels = np.frombuffer(result.PixelData, dtype=np.uint8)[: int(result.Rows) * int(result.Columns) * 3]
-    picture = pixels.reshape(int(result.Rows), int(result.Columns), 3)
+    picture = _picture(result)
     colours = {colour for colour, _ in masks} | {MARK}
     lined = np.zeros(picture.shape[:2], dtype=np.bool_)
     for colour in colours:
@@ -111,6 +116,25 @@ def _lines(
         if share < _AGREEMENT or (at.size and at.mean() < _AGREEMENT):
             yield "voxels", "the lines of a picture do not lie around the findings"
             return
+
+
+def _tint(result: Dataset, findings: Findings, shown: Map) -> Iterator[Fault]:
+    """Where a map is large the picture has a colour, where it is nothing the picture is grey."""
+    spacing = findings.projection(str(shown.on)).spacing_mm or (1.0, 1.0)
+    across, down = scale_of((shown.values.shape[0], shown.values.shape[1]), spacing)
+    rows, columns = (((np.arange(size) + 0.5) * scale).astype(int)
+                     for size, scale in zip(shown.values.shape, (down, across), strict=True))
+    coloured = np.ptp(_picture(result)[rows[:, np.newaxis], columns], axis=-1) > _COLOURED
+    share = shown.values / max(float(shown.values.max()), 1e-12)
+    if ((share > 0.5).any() and coloured[share > 0.5].mean() < _AGREEMENT) or (
+        (share < _NOTHING).any() and coloured[share < _NOTHING].mean() > 1 - _AGREEMENT
+    ):
+        yield "voxels", "the tint of a picture does not lie where its map is large"
+
+
+def _picture(result: Dataset) -> NDArray[np.uint8]:
+    pixels = np.frombuffer(result.PixelData, dtype=np.uint8)[: int(result.Rows) * int(result.Columns) * 3]
+    return pixels.reshape(int(result.Rows), int(result.Columns), 3)
 
 
 def _index(places: NDArray[np.float64], limit: int) -> NDArray[np.int64]:

@@ -1,8 +1,8 @@
 """Pictures with burned-in outlines, for whoever can show nothing else: a Secondary Capture series (PS3.3 A.8.1).
 
-First a page in words, then every image that has a finding, in the order of the source. Outlines are never filled, so
-that the anatomy stays visible. The letters at the edges say where the picture's sides lie in the patient. A picture has
-no pixel spacing: it is scaled, and nobody should measure in it.
+First a page in words, then every image that has a finding, in the order of the source, then every radiograph that a map
+lies on, tinted by it. Outlines are never filled, so that the anatomy stays visible. The letters at the edges say where
+the picture's sides lie in the patient. A picture has no pixel spacing: it is scaled, and nobody should measure in it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from radnode.pipelines.geometry import ColourImage
+from radnode.pipelines.geometry import ColourImage, Projection
 from radnode.pipelines.results import placing
 from radnode.pipelines.results.contours import outlines
 from radnode.pipelines.results.plain import base, reference
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-    from radnode.pipelines.findings import Findings
-    from radnode.pipelines.geometry import Projection, SourceFrame
+    from radnode.pipelines.findings import Findings, Map
+    from radnode.pipelines.geometry import SourceFrame
     from radnode.pipelines.results.writing import Writing
 
     Seen = NDArray[np.float32] | NDArray[np.uint8]
@@ -35,7 +35,7 @@ Colour = tuple[int, int, int]
 
 # The longer side of the image in a picture, at least.
 SIDE = 768
-FOOT = 56
+FOOT, MAP_FOOT = 56, 36
 MARK: Colour = (255, 230, 0)
 _INK, _PAPER = (235, 235, 235), (12, 12, 12)
 _NOTICE = "RESEARCH - not for diagnosis"
@@ -44,6 +44,9 @@ _PAGE_WIDTH, _LINE = 900, 20
 # (centre, width) in Hounsfield units; other modalities are shown from their 1st to their 99th percentile.
 _LUNG_WINDOW, _SOFT_TISSUE_WINDOW = (-500.0, 1500.0), (40.0, 400.0)
 _LUNG = "39607008"
+_TINT = 0.55
+"""Of the colour where a map is largest; the anatomy stays visible."""
+_NO_OUTLINE = "Shows what spoke for the class. No outline of a finding."
 # A direction names a second axis when it leans to it by more than this share.
 _LEANS = 0.35
 
@@ -54,6 +57,7 @@ class Shown:
 
     pixels: as :func:`as_seen` gives them. rings: (colour, closed outline or point in pixel coordinates). towards: the
     patient directions at the right and at the bottom edge, "" if unknown. spacing: between rows, between columns.
+    tint: a map of `pixels`, whose colour is that of the only label.
     """
 
     image: SourceFrame
@@ -63,13 +67,15 @@ class Shown:
     towards: tuple[str, str]
     spacing: tuple[float, float]
     place: str
+    tint: NDArray[np.float32] | None = None
 
 
 def write(writing: Writing) -> tuple[Dataset, ...]:
-    """A page in words, then one picture for each image with a finding."""
+    """A page in words, then one picture for each image with a finding, and for each map over a radiograph."""
     pages = [_instance(writing, _page(writing), 1, None)]
     window = _window(writing)
-    for number, shown in enumerate(images_with_findings(writing.findings), 2):
+    findings = writing.findings
+    for number, shown in enumerate((*images_with_findings(findings), *tinted(findings)), 2):
         picture = _picture(shown, window, writing.provenance.order.content_qualification)
         pages.append(_instance(writing, picture, number, shown))
     return tuple(pages)
@@ -95,6 +101,23 @@ def images_with_findings(findings: Findings) -> tuple[Shown, ...]:
         Shown(image=image, pixels=pixels, towards=towards, spacing=spacing, place=place, rings=tuple(rings[image]),
               labels=tuple(labels[image]))
         for image, pixels, towards, spacing, place in _images(findings) if image in rings
+    )
+
+
+def maps_over_radiographs(findings: Findings) -> tuple[Map, ...]:
+    """The maps that a picture is made of; a parametric map shows those of volumes."""
+    flat = {each.source.sop_instance_uid for each in findings.projections if isinstance(each, Projection)}
+    return tuple(each for each in findings.maps if each.on in flat and each.values.ndim == 2)
+
+
+def tinted(findings: Findings) -> tuple[Shown, ...]:
+    """The images that maps lie on, in the order of the maps."""
+    maps = maps_over_radiographs(findings)
+    return tuple(
+        Shown(image=image, pixels=pixels, towards=towards, spacing=spacing, place=place, rings=(),
+              labels=((each.rgb, each.label),), tint=each.values)
+        for each in maps for image, pixels, towards, spacing, place in _images(findings)
+        if image.sop_instance_uid == each.on
     )
 
 
@@ -186,9 +209,15 @@ def _picture(shown: Shown, window: tuple[float, float] | None, qualification: st
     grey, said = in_grey_or_colour(shown.pixels, window)
     across, down = scale_of((grey.shape[0], grey.shape[1]), shown.spacing)
     size = round(grey.shape[1] * across), round(grey.shape[0] * down)
-    sheet = Image.new("RGB", (size[0], size[1] + FOOT), _PAPER)
+    sheet = Image.new("RGB", (size[0], size[1] + FOOT + (MAP_FOOT if shown.tint is not None else 0)), _PAPER)
     sheet.paste(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR).convert("RGB"), (0, 0))
     draw = ImageDraw.Draw(sheet)
+    if shown.tint is not None:
+        ((colour, _),) = shown.labels
+        largest = max(float(shown.tint.max()), 1e-12)
+        share = Image.fromarray((255 * _TINT * np.clip(shown.tint / largest, 0, 1)).astype(np.uint8))
+        sheet.paste(colour, (0, 0), share.resize(size, Image.Resampling.BILINEAR))
+        _scale(draw, size, colour, largest)
     for colour, ring in shown.rings:
         points = [(x * across, y * down) for x, y in ring.tolist()]
         if len(points) == 1:
@@ -200,6 +229,17 @@ def _picture(shown: Shown, window: tuple[float, float] | None, qualification: st
     _edges(draw, size, shown.towards)
     _foot(draw, size, shown, said, qualification)
     return sheet
+
+
+def _scale(draw: ImageDraw.ImageDraw, size: tuple[int, int], colour: Colour, largest: float) -> None:
+    """What the tint means, below the foot."""
+    font, y, wide = ImageFont.load_default(14), size[1] + FOOT + 4, 120
+    for x in range(wide):
+        share = _TINT * x / wide
+        level = tuple(round(128 * (1 - share) + each * share) for each in colour)
+        draw.line([(30 + x, y), (30 + x, y + 16)], fill=level)
+    draw.text((10, y), "0", fill=_INK, font=font)
+    draw.text((38 + wide, y), f"{largest:.3g}, the largest of this map. {_NO_OUTLINE}", fill=_INK, font=font)
 
 
 def _edges(draw: ImageDraw.ImageDraw, size: tuple[int, int], towards: tuple[str, str]) -> None:
@@ -261,7 +301,8 @@ def _instance(writing: Writing, picture: Image.Image, number: int, shown: Shown 
     result.Laterality = ""
     result.LossyImageCompression = "00"
     result.PatientOrientation = list(shown.towards) if shown and all(shown.towards) else ""
-    result.DerivationDescription = "Outlines of findings burned in; scaled, not for measuring"
+    burned = "Outlines of findings" if shown is None or shown.tint is None else "A map"
+    result.DerivationDescription = f"{burned} burned in; scaled, not for measuring"
     if shown is not None:
         image = shown.image
         result.SourceImageSequence = [reference(image.sop_class_uid, image.sop_instance_uid, image.frame_number)]

@@ -33,6 +33,7 @@ _ACQUISITION = (
     "PatientPosition",
     "BodyPartExamined",
     "PatientAge",
+    "RecognizableVisualFeatures",
 )
 
 

@@ -35,10 +35,10 @@ JOURNAL = """INSERT INTO ledger_events (instance_id, at, kind, reason)
     SELECT id, received_at, :kind, '' FROM instances"""
 
 
-def fill(database: Database, instances: int) -> None:
-    """One study of so many instances, each acknowledged, taken into a job and ended."""
+def fill(database: Database, instances: int, now: datetime = NOW) -> None:
+    """One study of so many instances, each acknowledged, taken into a job and ended; all of it at one moment."""
     with database.begin() as session:
-        values = {"now": NOW.replace(tzinfo=None).isoformat(" "), "count": instances}
+        values = {"now": now.replace(tzinfo=None).isoformat(" "), "count": instances}
         for statement in (STUDY, SERIES, INSTANCES):
             session.execute(text(statement), values)
         for kind in ("acknowledged", "IN_JOB", "PROCESSED"):

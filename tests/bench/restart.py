@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -46,7 +47,7 @@ def stored(node: MortalNode, instances: int) -> None:
     (node.data / "instances").mkdir(parents=True)
     with node.database() as database:
         database.upgrade()
-        fill(database, instances)
+        fill(database, instances, datetime.now(UTC))
         contents = {number: number.to_bytes(8, "big") * (FILE_BYTES // 8) for number in range(1, instances + 1)}
         digests = {number: hashlib.sha256(content).hexdigest() for number, content in contents.items()}
         with database.begin() as session:
@@ -117,6 +118,7 @@ def measure(folder: Path, instances: int) -> dict[str, Any]:
                     send(node, series.files)
                 seen.append(restart(node))
             files = sum(1 for _ in (node.data / "instances").glob("??/*.dcm"))
+            assert files >= instances, "some expired"
             assert node.ledger()["holds"]
     return {
         "instances": instances, "files": files, "file_bytes": FILE_BYTES, "restarts": len(seen),

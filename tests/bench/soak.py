@@ -114,7 +114,7 @@ class Soak(threading.Thread):
         """SIGKILL, and a new life."""
         self._node.kill()
         self.kills += 1
-        self._node.start()
+        self._node.start(within=300)
 
 
 def soak(folder: Path, minutes: float, kill_every: float) -> dict[str, Any]:

@@ -1,54 +1,117 @@
-"""Organs by a model in a pipeline's slot: images into a running node, DICOM out again."""
+"""Organs and structures for planning: a drawn abdomen into a running node, with and without a model in the slot."""
 
 from __future__ import annotations
 
 import subprocess
 from typing import TYPE_CHECKING
 
+import pydicom
 import pytest
 from support import bundles, dcmtk, validators
-from support.chest import write_chest
-from support.node import RADNODE, archive, modality
+from support.network import free_port
+from support.node import RADNODE, NodeProcess, archive, modality
+from support.orthanc import Orthanc, Target
+from support.phantoms import dice
 from support.waiting import eventually
+
+from radnode.pipelines.ct_lung.phantom import write_series
+from radnode.pipelines.ct_organs.phantom import abdomen_phantom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from support.node import NodeProcess
+    from pydicom import Dataset
     from support.pacs import StandInPacs
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-ROUTE = {"name": "trunk", "when": {"modality": "CT"}, "run": ["ct-organs"], "send": ["PACS"]}
+FORMS = ["SEG", "TID1500", "RTSTRUCT"]
+ROUTE = {"name": "trunk", "when": {"modality": "CT"}, "run": ["ct-organs", "rt-oar-pelvis"], "send": ["PACS"]}
+BLADDER = {"0": "background", "1": "urinary_bladder"}
 
 
 def models(node: NodeProcess, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([RADNODE, "models", *map(str, words), "--config", str(node.config)], capture_output=True,
-                          text=True, timeout=120, check=False)
+                          text=True, timeout=300, check=False)
 
 
-def test_a_model_in_the_slot_of_ct_organs_gives_segments_and_their_volumes_and_stays_while_a_route_needs_it(
+def bladder(folder: Path) -> Path:
+    """A model to which all that is denser than fat and air is bladder."""
+    said = bundles.metadata()
+    said["network_data_format"]["outputs"]["pred"]["channel_def"] = BLADDER
+    return bundles.write_bundle(folder, said=said)
+
+
+def made_by(results: list[Dataset], pipeline: str) -> dict[str, Dataset]:
+    """Modality -> the result of that pipeline."""
+    return {str(each.Modality): each for each in results if pipeline in str(each.SeriesDescription)}
+
+
+def names(structure_set: Dataset) -> list[str]:
+    return [str(each.ROIName) for each in structure_set.StructureSetROISequence]
+
+
+def validated(results: dict[str, Dataset], folder: Path) -> dict[str, Path]:
+    paths = {}
+    folder.mkdir()
+    for name, result in results.items():
+        paths[name] = folder / f"{name}.dcm"
+        result.save_as(paths[name], enforce_file_format=True)
+        validators.dciodvfy(paths[name])
+    return paths
+
+
+def test_models_in_the_slots_give_volumes_and_a_structure_set_that_names_what_is_missing(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
-    node = start_node(peers=[archive(pacs.port), modality()], routes=[ROUTE])
-    added = models(node, "add", bundles.write_bundle(tmp_path / "threshold"), "--name", "ct-organs-labels")
-    assert added.returncode == 0, added.stderr
-    eventually(lambda: "models.loaded" in node.log(), within=20, why=node.log)
-    series = write_chest(tmp_path / "ct", slices=12)
+    node = start_node(peers=[archive(pacs.port, result_forms=FORMS), modality()], routes=[ROUTE])
+    for name in ("ct-organs-labels", "rt-oar-pelvis-labels"):
+        added = models(node, "add", bladder(tmp_path / name), "--name", name)
+        assert added.returncode == 0, added.stderr
+    eventually(lambda: node.log().count("models.loaded") == 2, within=60, why=node.log)
+    phantom = abdomen_phantom(slices=12, size=64, spacing_mm=(5.0, 6.0))
+    files = write_series(phantom.scan, tmp_path / "ct")
 
-    dcmtk.dcmsend(node.port, series.files, called=node.ae_title)
-    eventually(lambda: len(pacs.stored()) == 2, within=120, why=lambda: f"two results\n{node.log()}")
+    dcmtk.dcmsend(node.port, files, called=node.ae_title)
+    eventually(lambda: len(pacs.stored()) == 6, within=400, why=lambda: f"six results\n{node.log()}")
 
-    results = {str(each.Modality): each for each in pacs.stored()}
-    assert [segment.SegmentLabel for segment in results["SEG"].SegmentSequence] == ["spleen"]
-    said = str(results["SR"])
-    assert "Segmented by the model ct-organs-labels 0.1.0" in said
-    assert "Volume" in said
-    for name, result in results.items():
-        path = tmp_path / f"{name}.dcm"
-        result.save_as(path, enforce_file_format=True)
-        validators.validate(path, name)
+    organs, structures = (made_by(pacs.stored(), name) for name in ("ct-organs", "rt-oar-pelvis"))
+    assert organs["SEG"].SegmentSequence[0].SegmentLabel == "urinary bladder"
+    assert "Segmented by the model ct-organs-labels 0.1.0" in str(organs["SR"])
+    structure_set = structures["RTSTRUCT"]
+    assert names(structure_set) == ["External", "Bladder"]
+    assert [each.RTROIInterpretedType for each in structure_set.RTROIObservationsSequence] == ["EXTERNAL", "ORGAN"]
+    for missing in ("Rectum", "Femur_Head_L", "Femur_Head_R"):
+        said = f"{missing} is required by the protocol pelvis and is missing."
+        assert said in structure_set.StructureSetDescription
+        assert said in str(structures["SR"])
+    validated(organs, tmp_path / "organs")
+    paths = validated(structures, tmp_path / "structures")
+    masks = validators.plastimatch(paths["RTSTRUCT"], tmp_path / "ct", tmp_path)
+    assert dice(masks["External"], phantom.body) > 0.99
     kept = models(node, "remove", "ct-organs-labels")
     assert kept.returncode == 1
-    assert "named by the route trunk" in kept.stderr + kept.stdout
+    assert "named by the route trunk" in " ".join((kept.stderr + kept.stdout).split())
+
+
+def test_without_models_an_archive_gets_body_composition_the_outline_and_bone(tmp_path: Path) -> None:
+    target = Target(ae_title="RADNODE", port=free_port())
+    phantom = abdomen_phantom(slices=20, size=96, spacing_mm=(5.0, 4.0), top_mm=50.0)
+    files = write_series(phantom.scan, tmp_path / "ct")
+    with Orthanc(tmp_path / "orthanc", node=target, forward="foreign", unknown_classes=False) as orthanc, NodeProcess(
+        tmp_path / "node", port=target.port, routes=[ROUTE],
+        peers=[archive(orthanc.port, ae_title="ORTHANC", result_forms=FORMS), modality()],
+    ) as node:
+        dcmtk.dcmsend(node.port, files, called=node.ae_title)
+        study = str(pydicom.dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
+        eventually(lambda: len(orthanc.datasets(study)) == 6, within=400, why=lambda: f"six results\n{node.log()}")
+        held = orthanc.datasets(study)
+    organs, structures = (made_by(held, name) for name in ("ct-organs", "rt-oar-pelvis"))
+    assert [str(each.SegmentLabel).split(",")[0] for each in organs["SEG"].SegmentSequence] == [
+        "Skeletal muscle", "Subcutaneous fat", "Visceral fat"]
+    assert names(structures["RTSTRUCT"]) == ["External", "Bone"]
+    validated(organs, tmp_path / "organs")
+    paths = validated(structures, tmp_path / "structures")
+    masks = validators.plastimatch(paths["RTSTRUCT"], tmp_path / "ct", tmp_path)
+    assert not (masks["Bone"] & ~phantom.bone).any()

@@ -48,6 +48,7 @@ def test_a_model_is_measured_with_a_table_a_file_and_a_plot_that_agree(tmp_path:
             [median, fastest, slowest], abs=0.0011)
         assert found["medians"][part] == pytest.approx(median, abs=0.0011)
     assert "loaded 1 x" in done.output
+    assert f"network: format {found['memory']['network']['format']}" in done.output
     with Image.open(tmp_path / "bench" / "bench.png") as plot:
         assert plot.format == "PNG"
         drawn = np.unique(np.asarray(plot.convert("RGB")).reshape(-1, 3), axis=0)

@@ -159,6 +159,13 @@ def test_muscle_is_not_measured_where_no_fat_shows_the_inner_side_of_the_wall() 
     assert any("fat shows the inner side of the abdominal wall on" in remark for remark in found.remarks)
 
 
+def test_pixels_too_large_to_tell_the_skin_from_muscle_give_no_areas() -> None:
+    coarse = volume_of(abdomen_phantom(slices=12, size=64, spacing_mm=(5.0, 6.0)).scan)
+    found = run(coarse)
+    assert found.nothing_found
+    assert any("pixels are larger than 4.0 mm" in remark for remark in found.remarks)
+
+
 def test_slices_that_are_not_axial_are_not_measured() -> None:
     whole = volume()
     coronal = replace(

@@ -1,0 +1,1 @@
+"""Findings on frontal chest radiographs by a model of the store, and checks of the picture without weights."""
