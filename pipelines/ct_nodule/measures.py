@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import contourpy
 import numpy as np
@@ -113,8 +113,8 @@ def _axes(hu: NDArray[np.float32], outline: Outline, grid: Grid) -> tuple[NDArra
     shown = np.where(near, hu, np.minimum(hu, outline.background_hu))
     best: tuple[float, int, NDArray[np.float64], NDArray[np.float64]] | None = None
     for up in np.flatnonzero(outline.mask.any(axis=(1, 2))):
-        lines = contourpy.contour_generator(z=shown[up]).lines(outline.threshold_hu)
-        points = np.vstack(lines) if lines else np.zeros((0, 2))
+        lines: Any = contourpy.contour_generator(z=shown[up]).lines(outline.threshold_hu)
+        points: NDArray[np.float64] = np.vstack(lines) if lines else np.zeros((0, 2))
         if len(points) < 3:
             continue
         apart = cdist(points, points)
@@ -124,10 +124,10 @@ def _axes(hu: NDArray[np.float32], outline: Outline, grid: Grid) -> tuple[NDArra
     if best is None:  # one grain of a voxel
         at = np.argwhere(outline.mask).mean(0)
         return grid.points(np.stack([at, at])), grid.mm, grid.mm
-    length, up, ends, points = best
+    length, at_slice, ends, points = best
     along = (ends[1] - ends[0]) / length
     across = points @ np.array([-along[1], along[0]])
-    index = np.column_stack([[up, up], ends[:, 1], ends[:, 0]])
+    index = np.column_stack([[at_slice, at_slice], ends[:, 1], ends[:, 0]])
     return grid.points(index), length * grid.mm, float(np.ptp(across)) * grid.mm
 
 

@@ -132,7 +132,7 @@ def _with_sides(
                        "plane. Their volumes are of both sides together."]
     found, together = [], []
     for each in whole:
-        index = np.argwhere(labels == each.value) if each.value in asked else np.empty((0, 3))
+        index = np.argwhere((labels == each.value) & (each.value in asked)).astype(np.float64)
         if not len(index):
             found.append(each)
             continue

@@ -127,7 +127,7 @@ def test_shading_coarse_voxels_and_unknown_contrast_are_said(head: Volume) -> No
     assert "measure 4 x 4 x 4 mm" in said
     assert "Nothing says whether contrast medium had been given" in said
     assert "bias field" not in said
-    slope = np.linspace(0.7, 1.3, head.voxels.shape[1], dtype=np.float32)[np.newaxis, :, np.newaxis]
+    slope = np.linspace(0.4, 1.6, head.voxels.shape[1], dtype=np.float32)[np.newaxis, :, np.newaxis]
     assert "bias field" in " ".join(run(replace(head, voxels=head.voxels * slope)).remarks)
     known = run(head, notes=("Read as t1: t1 without contrast (28 slices).",))
     assert "contrast medium" not in " ".join(known.remarks)
