@@ -132,11 +132,11 @@ def _with_sides(
                        "plane. Their volumes are of both sides together."]
     found, together = [], []
     for each in whole:
-        index = np.argwhere((labels == each.value) & (each.value in asked)).astype(np.float64)
+        index = np.argwhere((labels == each.value) & (each.value in asked))
         if not len(index):
             found.append(each)
             continue
-        left = plane.left_of(to_patient(volume.affine, index))
+        left = plane.left_of(to_patient(volume.affine, index.astype(np.float64)))
         if not _SMALLEST_SHARE <= left.mean() <= 1 - _SMALLEST_SHARE:
             found.append(each)
             together.append(each.label)

@@ -74,5 +74,5 @@ def test_orthanc_holds_the_report_on_a_radiograph_when_the_slot_is_empty(tmp_pat
         eventually(lambda: {each.Modality for each in orthanc.datasets(study)} >= {"SR", "OT"}, within=120,
                    why=node.log)
         (report,) = [each for each in orthanc.datasets(study) if each.Modality == "SR"]
-    assert "no finding was looked for" in str(report)
-    assert "Nothing found" not in str(report)
+    assert "no finding was looked for" in report.to_json()
+    assert "Nothing found" not in report.to_json()

@@ -79,14 +79,14 @@ def test_models_in_the_slots_give_volumes_and_a_structure_set_that_names_what_is
 
     organs, structures = (made_by(pacs.stored(), title) for title in TITLES)
     assert organs["SEG"].SegmentSequence[0].SegmentLabel == "urinary bladder"
-    assert "Segmented by the model ct-organs-labels 0.1.0" in str(organs["SR"])
+    assert "Segmented by the model ct-organs-labels 0.1.0" in organs["SR"].to_json()
     structure_set = structures["RTSTRUCT"]
     assert names(structure_set) == ["External", "Bladder"]
     assert [each.RTROIInterpretedType for each in structure_set.RTROIObservationsSequence] == ["EXTERNAL", "ORGAN"]
     for missing in ("Rectum", "Femur_Head_L", "Femur_Head_R"):
         said = f"{missing} is required by the protocol pelvis and is missing."
         assert said in structure_set.StructureSetDescription
-        assert said in str(structures["SR"])
+        assert said in structures["SR"].to_json()
     validated(organs, tmp_path / "organs")
     paths = validated(structures, tmp_path / "structures")
     masks = validators.plastimatch(paths["RTSTRUCT"], tmp_path / "ct", tmp_path)
