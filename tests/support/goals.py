@@ -1,6 +1,7 @@
 """Goals that a group of tests shows together: which tests (marker `goal`), and how many of them passed.
 
-`make goals` runs them all; its end writes one file of figures for each name (support.figures).
+`make goals` runs them all, `make test` among the others; the end of either writes one file of figures for each name
+(support.figures), if it is told where.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def trace(items: Sequence[pytest.Item]) -> None:
 def count(terminal: pytest.TerminalReporter) -> None:
     """Write down passed, failed and skipped for each goal; of a run of all marked tests only, or it would say less."""
     chosen = terminal.config.option
-    if chosen.markexpr != "goal" or chosen.keyword:
+    if chosen.markexpr not in ("goal", "") or chosen.keyword or chosen.file_or_dir:
         return
     counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for outcome, reports in terminal.stats.items():
