@@ -139,6 +139,7 @@ def _measured(
     labels = np.zeros(volume.voxels.shape, np.uint8)
     found: list[tuple[Mark, Field, Nodule]] = []
     outside = unclear = more = 0
+    too_large: list[str] = []
     for mark in marks:
         field = next((each for each in searched if each.holds(mark.center_lps)), None)
         if field is None:
@@ -151,9 +152,12 @@ def _measured(
         if nodule is None:
             unclear += 1
             continue
+        if nodule.mean_mm > LARGEST_MM:
+            too_large.append(field.side)
+            continue
         box, mask = on_images(nodule, volume)
         new = mask & (labels[box] == 0)
-        if not SMALLEST_MM <= nodule.mean_mm <= LARGEST_MM or new.sum() < 0.7 * mask.sum():
+        if nodule.mean_mm < SMALLEST_MM or new.sum() < 0.7 * mask.sum():
             continue
         found.append((mark, field, nodule))
         labels[box][new] = len(found)
@@ -162,6 +166,8 @@ def _measured(
         said.append(f"{outside} marks of the detector lie outside of the lungs that were found, and are not shown.")
     if unclear:
         said.append(f"{unclear} marks of the detector have no outline, and are not shown.")
+    said += [f"A mark in the {side} lung has an outline of more than {LARGEST_MM:g} mm: a mass is not measured and not "
+             "shown." for side in dict.fromkeys(too_large)]
     if more:
         said.append(f"{more} further marks are not shown: {MOST} are the most that are reported.")
     return found, labels, said

@@ -19,6 +19,7 @@ from support.phantoms import manifest
 from radnode.pipelines import ct_lung, ct_nodule, registry, runner
 from radnode.pipelines.contract import NotProcessed, RunState, SlotModel
 from radnode.pipelines.ct_lung.phantom import write_series
+from radnode.pipelines.ct_nodule import pipeline
 from radnode.pipelines.ct_nodule.phantom import Kind, NodulePhantom, ball, nodule_phantom
 from radnode.pipelines.ct_nodule.pipeline import CtNodule
 from radnode.pipelines.findings import Code, Detection, Findings, InPatient
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 SOLID, GLASS = ball((-80.0, 10.0, 20.0), 12.0), ball((85.0, -20.0, 40.0), 14.0, kind=Kind.GROUND_GLASS)
 LEFT, RIGHT = "7771000", "24028007"
+pytestmark = pytest.mark.xdist_group("a chest with nodules")  # one job for all
 
 
 @lru_cache(maxsize=1)
@@ -144,6 +146,15 @@ def test_of_a_model_in_the_slot_marks_in_the_lungs_are_measured_and_those_beside
     assert "1 marks of the detector lie outside of the lungs" in " ".join(found.remarks)
     assert "Marks of the model boxes" in found.remarks[0]
     assert not any("Lung-RADS" in each for each in found.remarks)
+
+
+def test_a_mark_on_what_is_too_large_to_be_a_nodule_is_said_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "LARGEST_MM", 8.0)
+    model = SlotModel(manifest=manifest(name="boxes"), pipeline=Boxes())
+    found = CtNodule({"marks": model}).run(support.study(phantom()), support.CONTEXT)
+    assert not found.segments
+    assert not found.detections
+    assert any("right lung has an outline of more than 8 mm: a mass is not measured" in each for each in found.remarks)
 
 
 def test_thick_slices_are_not_processed() -> None:
