@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 LONGEST_WAIT_S = 30.0
-"""For one header; an ordinary one takes a millisecond. It is for a process that hangs: the processor's time is counted by
+"""For one header; an ordinary one takes a millisecond. It is for a process that hangs: processor time is counted by
 the process itself, so that no image is quarantined because its node was busy."""
 ATTEMPTS = 2
 """A second try alone, in a fresh process: the first may have died of its predecessor."""
