@@ -88,7 +88,7 @@ def test_a_classifier_answers_in_codes_with_the_probability_it_gives(
 def test_a_classifier_with_a_sigmoid_answers_each_class_for_itself(tmp_path: Path) -> None:
     found = run(bundle_kinds.write_classification(tmp_path / "bright", post="sigmoid"), volume(oblique=False))
     assert {each.name.meaning: each.value.meaning for each in found.classifications} == {
-        "normal": "Undetermined", "Nodule": "Present", "pneumonia": "Present"}
+        "Normal": "Undetermined", "Nodule": "Present", "pneumonia": "Present"}
     assert found.classifications[1].certainty == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-5)
 
 
