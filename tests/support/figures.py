@@ -14,14 +14,14 @@ def write_down(name: str, **figures: object) -> None:
     """Into `name`.json, with the day."""
     if (path := _path(name)) is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"measured_on": _today(), **figures}, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps({"measured_on": today(), **figures}, indent=1) + "\n", encoding="utf-8")
 
 
 def add_up(name: str, **counts: float | Mapping[str, float]) -> None:
     """The same for one run of many: its counts are added to theirs, with how many runs and since when."""
     before = _written_down(name)
     together = {each: _sum(before.get(each), count) for each, count in counts.items()}
-    write_down(name, **together, runs=runs(name) + 1, since=before.get("since", _today()))
+    write_down(name, **together, runs=runs(name) + 1, since=before.get("since", today()))
 
 
 def runs(name: str) -> int:
@@ -40,7 +40,8 @@ def _written_down(name: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else {}
 
 
-def _today() -> str:
+def today() -> str:
+    """In UTC, as 2026-03-01."""
     return datetime.now(UTC).date().isoformat()
 
 
