@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from radnode.pipelines.acquisition import number, on_posture, printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -80,14 +82,7 @@ def on_the_numbers(measures: Mapping[str, LungMeasures], complete: bool) -> list
 
 def on_the_images(acquisition: Mapping[str, str], slice_mm: float) -> list[str]:
     """Why the emphysema index of these images must be read with care, and the sides in a rare posture."""
-    posture = acquisition.get("PatientPosition", "")
-    remarks = []
-    if posture and posture not in ("HFS", "FFS"):
-        remarks.append(
-            f"The patient was registered in position {_printable(posture)}. If that was not the true one, left and "
-            "right are exchanged."
-        )
-    return remarks + _on_emphysema_index(acquisition, slice_mm)
+    return on_posture(acquisition) + _on_emphysema_index(acquisition, slice_mm)
 
 
 def _on_emphysema_index(acquisition: Mapping[str, str], slice_mm: float) -> list[str]:
@@ -96,8 +91,8 @@ def _on_emphysema_index(acquisition: Mapping[str, str], slice_mm: float) -> list
     if not kernel:
         reasons.append("the reconstruction kernel is not known")
     elif _is_sharp(kernel):
-        reasons.append(f"the sharp kernel {_printable(kernel)} overestimates it")
-    thickness = max(_number(acquisition.get("SliceThickness")), slice_mm)
+        reasons.append(f"the sharp kernel {printable(kernel)} overestimates it")
+    thickness = max(number(acquisition.get("SliceThickness")), slice_mm)
     if thickness > _THICK_MM:
         reasons.append(f"slices of {thickness:.1f} mm blur it (about 1 mm is wanted)")
     if acquisition.get("ContrastBolusAgent"):
@@ -164,15 +159,3 @@ def _is_sharp(kernel: str) -> bool:
     name = kernel.split("\\", maxsplit=1)[0].strip()
     numbered = _NUMBERED.fullmatch(name)
     return int(numbered[1]) >= _SHARP_FROM if numbered else bool(_SHARP.fullmatch(name.upper()))
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or 0)
-    except ValueError:
-        return 0.0
-
-
-def _printable(text: str) -> str:
-    """Header text in a result: short and plain."""
-    return re.sub(r"[^\w .+-]", " ", text)[:24].strip()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from radnode.pipelines.acquisition import on_posture
 from radnode.pipelines.ct_nodule.measures import Kind
 
 if TYPE_CHECKING:
@@ -42,14 +42,7 @@ def on_the_images(acquisition: Mapping[str, str], slice_mm: float) -> list[str]:
     if slice_mm > 1.5:
         said.append(f"Slices are {slice_mm:.1f} mm apart: nodules below 6 mm may be missed, volumes are rough, and "
                     "kinds are told of larger nodules alone.")
-    posture = acquisition.get("PatientPosition", "")
-    if posture and posture not in ("HFS", "FFS"):
-        said.append(f"The patient was registered in position {_printable(posture)}. If that was not the true one, left "
-                    "and right are exchanged.")
+    said += on_posture(acquisition)
     if acquisition.get("ContrastBolusAgent"):
         said.append("Contrast medium was given: vessels may be brighter than nodules, and densities are those with it.")
     return said
-
-
-def _printable(text: str) -> str:
-    return re.sub(r"[^\w .+-]", " ", text)[:24].strip()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radnode.pipelines.acquisition import number
 from radnode.pipelines.geometry import orientation_of
 from radnode.pipelines.sources.content import named
 
@@ -79,7 +80,7 @@ def _on_the_grid(volume: Volume, acquisition: Mapping[str, str]) -> list[str]:
         of = " x ".join(f"{each:.2g}" for each in spacing)
         found.append(f"The voxels of the T1 series measure {of} mm; volumes of small structures are uncertain "
                      "(about 1 mm in each direction is wanted).")
-    thickness = _number(acquisition.get("SliceThickness"))
+    thickness = number(acquisition.get("SliceThickness"))
     if thickness and spacing[0] > thickness * _GAP:
         found.append(f"Between the slices there are gaps of {spacing[0] - thickness:.1f} mm that were not imaged.")
     directions = np.abs(volume.affine[:3, :3] / np.array(spacing))
@@ -108,10 +109,3 @@ def _on_contrast(images: StudyImages) -> list[str]:
     called = next((note for note in images.notes if note.startswith("Read as t1:")), "")
     return [] if named(called).contrast == (False,) else [
         "Nothing says whether contrast medium had been given before the T1 series; it was read as one before it."]
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or 0)
-    except ValueError:
-        return 0.0

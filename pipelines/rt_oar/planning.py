@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radnode.pipelines.acquisition import number
 from radnode.pipelines.contract import NotProcessed
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def refuse_other_slices(volume: Volume, acquisition: Mapping[str, str]) -> None:
     normal = volume.affine[:3, 0] / np.linalg.norm(volume.affine[:3, 0])
     if abs(float(normal[2])) < _AXIAL:
         raise NotProcessed("the slices are not axial: a treatment is planned on axial slices of the planning CT")
-    thickness = max(_number(acquisition.get("SliceThickness")), volume.spacing_mm[0])
+    thickness = max(number(acquisition.get("SliceThickness")), volume.spacing_mm[0])
     if thickness > THICKEST_MM + 0.01:
         raise NotProcessed(f"slices of {thickness:.1f} mm: a planning CT has slices of {THICKEST_MM:.0f} mm or less; "
                            "send the thin reconstruction")
@@ -57,10 +58,3 @@ def remarks(acquisition: Mapping[str, str]) -> list[str]:
     if posture not in ("", "HFS", "FFS"):
         said.append("The patient was not registered as supine: if that is not true, left and right are exchanged.")
     return said
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or 0)
-    except ValueError:
-        return 0.0
