@@ -62,6 +62,7 @@ class HttpStream:
         self._slowest_s = slowest_s
         self._protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_HEAD)
         self._buffer = memoryview(bytearray(_PIECE))
+        self._head_alone = False
 
     def request(self, within_s: float) -> Request:
         """The next request, which has so long to come and to end its head.
@@ -82,6 +83,7 @@ class HttpStream:
             fields[key] = f"{fields[key]},{text}" if key in fields else text
         if "transfer-encoding" in fields and "content-length" in fields:  # RFC 9112 6.1: smuggling
             raise NotHttp("both Transfer-Encoding and Content-Length")
+        self._head_alone = event.method == b"HEAD"
         return Request(
             method=event.method.decode("ascii"), target=event.target.decode("latin-1"), fields=fields
         )
@@ -118,7 +120,8 @@ class HttpStream:
         headers = [("Content-Length", str(len(content))), *fields, *([] if keep else [("Connection", "close")])]
         if self._protocol.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._send(h11.Response(status_code=status, headers=headers))
-            self._send(h11.Data(data=content))
+            if not self._head_alone:  # RFC 9110 9.3.2
+                self._send(h11.Data(data=content))
             self._send(h11.EndOfMessage())
         if keep and self._protocol.our_state is h11.DONE:
             self._protocol.start_next_cycle()

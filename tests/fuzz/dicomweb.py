@@ -43,6 +43,7 @@ def seeds() -> Iterator[bytes]:
     yield bytes([RAW]) + _head(f"Content-Length: {len(body)}") + body
     yield bytes([RAW]) + _head("Transfer-Encoding: chunked", "Expect: 100-continue") + _chunked(body)
     yield bytes([RAW]) + _head("Content-Length: 0", "Accept: application/dicom+xml").replace(b"POST", b"GET")
+    yield bytes([RAW]) + _head("Content-Length: 0").replace(b"POST", b"HEAD")
     yield bytes([RAW]) + _head("Content-Length: 3").replace(b"Bearer", b"Basic") + b"abc"
     for how in (BODY, CHUNKED, COMPRESSED):
         yield bytes([how]) + body

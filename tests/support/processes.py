@@ -106,7 +106,7 @@ def children() -> dict[int, str]:
     return found
 
 
-def left_behind(before: Mapping[int, str], within: float = 5) -> dict[int, str]:
+def left_behind(before: Mapping[int, str], within: float = 30) -> dict[int, str]:
     """Children that were not there before and do not end by themselves in time: killed and returned."""
     deadline = time.monotonic() + within
     while new := {

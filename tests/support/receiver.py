@@ -193,10 +193,12 @@ class Peer:
         return self.status()
 
     def status(self) -> int:
-        """Read one answer; its status. ConnectionResetError when the connection ended instead."""
+        """Read one answer; its status. ConnectionError when the connection ended, or an A-ABORT came, instead."""
         kind, body = self.read()
         if kind == 0:
             raise ConnectionResetError("the connection ended without an answer")
+        if kind == 7:  # A-ABORT
+            raise ConnectionAbortedError("an A-ABORT instead of an answer")
         assert kind == 4, f"PDU of type {kind} instead of an answer: {body!r}"
         at = body.index(struct.pack("<HHL", 0, 0x0900, 2))
         status: int = struct.unpack_from("<H", body, at + 8)[0]
