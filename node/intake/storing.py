@@ -169,8 +169,8 @@ class Incoming:
         identity = walk(spooled.descriptor, spooled.start, spooled.size, implicit_vr=implicit_vr)
         self._compare(identity)
         self._storage.associations.carried(self._origin.association, identity.series_instance_uid)
+        self._storage.store.keep(spooled.path, spooled.digest)  # open until then: the kernel forgets no error of it
         spooled.close()
-        self._storage.store.keep(spooled.path, spooled.digest)
         recorded = self._storage.committer.commit(self._reception(identity, spooled))
         self._report(identity, recorded, spooled.size)
 
