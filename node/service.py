@@ -38,6 +38,7 @@ from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
 from radnode.node.observability import Metrics
 from radnode.node.retrieving.composing import Retrieving
+from radnode.node.retrieving.prior_wishes import useless
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
 from radnode.node.study_closing import StudyCloser
@@ -99,7 +100,7 @@ def _identity(folder: Path) -> str:
 def check_configuration(configuration: Configuration) -> Sequence[Problem]:
     """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font."""
     known = registry.installed(models=configuration.settings.model_store)
-    problems = check_references(configuration, known.manifests.keys())
+    problems = [*check_references(configuration, known.manifests.keys()), *useless(configuration, known.manifests)]
     if why_not := cannot_write(configuration.settings.report_language):
         problems.append(Problem(
             file=configuration.name, line=configuration.lines.get(("node", "report_language"), 1),
@@ -380,7 +381,7 @@ class Node:
         )
         self._retrieving = Retrieving(
             database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
-            alarms=self.alarms, on_open=lambda: self._closing.pulse(),
+            alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
         )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)

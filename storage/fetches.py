@@ -99,6 +99,8 @@ def want(session: Session, wish: Wish, now: datetime, *, again: bool) -> tuple[i
     if row.state in UNDER_WAY:
         if again:
             row.due_at, row.pull = now, wish.pull
+        if wish.patient_id is not None:
+            row.patient_id, row.issuer = wish.patient_id, wish.issuer
         return row.id, True
     if not (again or grown or wider):
         return row.id, False

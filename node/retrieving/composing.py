@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from radnode.node.retrieving.fetching import Fetcher
 from radnode.node.retrieving.keeping import Keeper
+from radnode.node.retrieving.prior_finding import PriorFinder
 from radnode.node.retrieving.pulling import Puller
 from radnode.node.scheduler import Activity
 
@@ -34,6 +35,7 @@ class Retrieving:
         now: Callable[[], datetime],
         alarms: Alarms,
         on_open: Callable[[], None],
+        on_jobs: Callable[[], None],
     ) -> None:
         def local_now() -> datetime:
             return now().astimezone(configuration().alarms.zone)
@@ -49,8 +51,11 @@ class Retrieving:
         self._fetching = [
             Activity(f"fetching {number}", each.step, alarms) for number, each in enumerate(self._fetchers, 1)
         ]
+        finder = PriorFinder(database=database, configuration=configuration, now=now, on_wanted=self._wanted,
+                             on_settled=on_jobs)
+        self._finding = Activity("finding priors", finder.step, alarms)
         self._keeping = Activity("keeping fetches", keeper.step, alarms)
-        self.activities = (*self._fetching, self._keeping, Activity("pulling", puller.step, alarms))
+        self.activities = (*self._fetching, self._keeping, self._finding, Activity("pulling", puller.step, alarms))
 
     def stop(self) -> None:
         """End transfers that are under way; they begin again at the next start."""
@@ -63,3 +68,4 @@ class Retrieving:
 
     def _ended(self) -> None:
         self._keeping.pulse()
+        self._finding.pulse()

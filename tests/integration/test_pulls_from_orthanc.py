@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import chest
+from support.network import free_port
 from support.node import PeerEntry
 from support.orthanc import Target
 from support.waiting import eventually
@@ -15,11 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.chest import Series
-    from support.network import free_port
     from support.node import NodeProcess
     from support.orthanc import Orthanc
-
-from support.network import free_port  # noqa: F811
 
 pytestmark = pytest.mark.peer
 
