@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from radnode.node.retrieving.fetching import Fetcher
+from radnode.node.retrieving.folders import FolderWatch
 from radnode.node.retrieving.keeping import Keeper
 from radnode.node.retrieving.prior_finding import PriorFinder
 from radnode.node.retrieving.pulling import Puller
@@ -55,10 +56,15 @@ class Retrieving:
                              on_settled=on_jobs)
         self._finding = Activity("finding priors", finder.step, alarms)
         self._keeping = Activity("keeping fetches", keeper.step, alarms)
-        self.activities = (*self._fetching, self._keeping, self._finding, Activity("pulling", puller.step, alarms))
+        self._watch = FolderWatch(storage=storage, configuration=configuration, alarms=alarms)
+        self.activities = (
+            *self._fetching, self._keeping, self._finding, Activity("pulling", puller.step, alarms),
+            Activity("watching folders", self._watch.step, alarms),
+        )
 
     def stop(self) -> None:
         """End transfers that are under way; they begin again at the next start."""
+        self._watch.stop()
         for fetcher in self._fetchers:
             fetcher.stop()
 

@@ -10,7 +10,6 @@ from support import chest, dcmtk, sample_pipelines
 from support.network import free_port
 from support.node import PeerEntry, modality
 from support.orthanc import Target
-from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
