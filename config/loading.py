@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import security
+from radnode.config import pulls, security
 from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.durations import duration
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-SECTIONS = ("node", "peers", "routes", "alarms")
+SECTIONS = ("node", "peers", "routes", "alarms", *pulls.SECTIONS)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,6 +65,7 @@ class Configuration:
     routes: tuple[Route, ...]
     digest: str
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
+    retrieving: pulls.Retrieving = field(default_factory=pulls.Retrieving)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
@@ -130,7 +131,8 @@ def check_references(configuration: Configuration, pipelines: Collection[str]) -
 def named_files(configuration: Configuration) -> list[tuple[tuple[str, ...], Path]]:
     """Every file that the configuration names beside the data, and where."""
     of_alarms = [(("alarms", *where), path) for where, path in files(configuration.alarms)]
-    return [*security.files(configuration.settings, configuration.peers), *of_alarms]
+    of_archives = pulls.files(configuration.retrieving)
+    return [*security.files(configuration.settings, configuration.peers), *of_alarms, *of_archives]
 
 
 def check_files(configuration: Configuration) -> list[Problem]:
@@ -175,6 +177,7 @@ def _unknown_sources(configuration: Configuration, number: int, route: Route) ->
     if configuration.settings.accept_unknown_peers:
         return
     senders = [name for name, peer in configuration.peers.items() if peer.sends]
+    senders += sorted(configuration.retrieving.sources)
     known = {name.strip().casefold() for name in senders}
     for test in tests_of(route.when):
         if test.attribute == SOURCE and test.operator in ("is", "in"):
@@ -215,11 +218,14 @@ class _Reader:
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
         alarms = self._alarms(_given(document, "alarms", {}))
+        retrieving = pulls.read(document, pulls.Reading(self._report, self._model), self._base)
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in security.contradictions(settings, peers):
                 self._report(where, message, cure)
         self._cross_check_peers(peers)
+        for at, message, cure in pulls.contradictions(retrieving, peers, routes):
+            self._report(at, message, cure)
         if self._problems or settings is None or alarms is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
@@ -228,6 +234,7 @@ class _Reader:
             routes=tuple(routes),
             digest=_digest(settings, peers, routes),
             alarms=alarms,
+            retrieving=retrieving,
             path=self._path,
             name=self._name,
             lines=self._lines,
@@ -304,7 +311,7 @@ class _Reader:
             self._report(path, "not a mapping", "write name, when, run and send")
             return None
         before = len(self._problems)
-        known = ("name", "when", "run", "send", "priority", "within", "enabled")
+        known = ("name", "when", "run", "send", "priority", "within", "enabled", "priors")
         for key in section:
             if key not in known:
                 self._report([*path, key], f'unknown key "{key}"', nearest(key, known) or f"use {', '.join(known)}")
@@ -320,10 +327,11 @@ class _Reader:
             self._report([*path, "enabled"], "neither true nor false", "write true or false")
         when = ConditionReader(self._report).read(section.get("when"), [*path, "when"])
         run, send = self._names(section, path, "run"), self._names(section, path, "send")
+        priors = pulls.priors(section.get("priors"), pulls.Reading(self._report, self._model), [*path, "priors"])
         if len(self._problems) > before:
             return None
         return Route(name=str(name).strip(), when=when, run=run, send=send, priority=priority, within=within,
-                     enabled=enabled)
+                     enabled=enabled, priors=priors)
 
     def _within(self, section: Mapping[str, object], path: list[str | int]) -> timedelta | None:
         if section.get("within") is None:

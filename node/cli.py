@@ -17,6 +17,7 @@ from rich.table import Table
 
 from radnode.node.cli_evaluate import evaluate
 from radnode.node.cli_models import models_app
+from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
@@ -25,6 +26,8 @@ app.add_typer(routes_app, name="routes")
 app.add_typer(result_app, name="result")
 app.add_typer(models_app, name="models")
 app.command()(evaluate)
+app.command()(fetch)
+app.command()(pulls)
 
 out = Console()
 err = Console(stderr=True)

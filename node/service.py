@@ -37,16 +37,19 @@ from radnode.node.intake.associations import Associations
 from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
 from radnode.node.observability import Metrics
+from radnode.node.retrieving.composing import Retrieving
+from radnode.node.retrieving.prior_wishes import useless
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
+from radnode.node.web.pulls import with_pulls
 from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
-from radnode.storage import commitments, jobs, leases, outbox, rebuilding, receptions, reconciling
+from radnode.storage import commitments, fetches, jobs, leases, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -97,7 +100,7 @@ def _identity(folder: Path) -> str:
 def check_configuration(configuration: Configuration) -> Sequence[Problem]:
     """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font."""
     known = registry.installed(models=configuration.settings.model_store)
-    problems = check_references(configuration, known.manifests.keys())
+    problems = [*check_references(configuration, known.manifests.keys()), *useless(configuration, known.manifests)]
     if why_not := cannot_write(configuration.settings.report_language):
         problems.append(Problem(
             file=configuration.name, line=configuration.lines.get(("node", "report_language"), 1),
@@ -161,6 +164,7 @@ class Node:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
         self._doors.close()
         self._clock.stop()
+        self._retrieving.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
         for activity in self._activities:
@@ -266,6 +270,7 @@ class Node:
             given_back = jobs.give_back(session, utc_now(), self._life)
             sendings = outbox.give_back(session, utc_now())
             commitments.give_back(session)
+            fetches.give_back(session)
         if given_back or sendings:
             log.warning("node.took_over", jobs=given_back, sendings=sendings)
 
@@ -374,12 +379,17 @@ class Node:
             refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
             metrics=self.metrics,
         )
+        self._retrieving = Retrieving(
+            database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
+            alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
+        )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading)
+                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
+                 *self._retrieving.activities)
         seldom = (caretaker, *self._alarming)
         self._clock = Clock()
         for activity in often:
@@ -397,7 +407,8 @@ class Node:
             raise StartRefused(f"node.tls: {error}") from error
         with _listening("http_port", settings.http_port):
             self._http = HttpServer(
-                create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
+                with_pulls(create_app(self.answers, self.metrics), self.database, lambda: self._configuration),
+                host=settings.http_host, port=settings.http_port,
             )
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
