@@ -42,6 +42,7 @@ from radnode.node.security.tls import TlsUnusable
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
+from radnode.node.web.composing import WebAccess
 from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
@@ -152,6 +153,7 @@ class Node:
         for setting, port, open_door in self._doors.closed():
             with _listening(setting, port):
                 open_door()
+        self._access.begin(self.http_port)
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
@@ -374,13 +376,16 @@ class Node:
             refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
             metrics=self.metrics,
         )
+        self._access = WebAccess(
+            database=self.database, configuration=lambda: self._configuration, alarms=self.alarms, now=utc_now
+        )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
                  self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading)
-        seldom = (caretaker, *self._alarming)
+        seldom = (caretaker, *self._alarming, Activity("sessions", self._access.forget_ended, self.alarms))
         self._clock = Clock()
         for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)
@@ -395,10 +400,10 @@ class Node:
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
+        app = self._access.protect(create_app(self.answers, self.metrics))
         with _listening("http_port", settings.http_port):
-            self._http = HttpServer(
-                create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
-            )
+            self._http = HttpServer(app, host=settings.http_host, port=settings.http_port, tls=self._access.contexts(),
+                                    behind_proxy=configuration.access.url is not None)
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""
