@@ -169,6 +169,7 @@ class Node:
             activity.stop()
         self._http.stop()
         self._reader.close()
+        self._access.end()
         with self.database.begin() as session:
             leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
@@ -377,7 +378,8 @@ class Node:
             metrics=self.metrics,
         )
         self._access = WebAccess(
-            database=self.database, configuration=lambda: self._configuration, alarms=self.alarms, now=utc_now
+            database=self.database, configuration=lambda: self._configuration, alarms=self.alarms, now=utc_now,
+            associations=self.associations,
         )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
@@ -385,7 +387,7 @@ class Node:
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
                  self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading)
-        seldom = (caretaker, *self._alarming, Activity("sessions", self._access.forget_ended, self.alarms))
+        seldom = (caretaker, *self._alarming, *self._access.activities)
         self._clock = Clock()
         for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)

@@ -11,6 +11,7 @@ packages=(
     plastimatch                 # the reader of radiotherapy structure sets
     poppler-utils               # an independent reader of PDF
     fonts-wqy-microhei          # Chinese, Japanese and Korean letters for the one-page report
+    rsyslog rsyslog-openssl     # the syslog server that audit messages go to
     strace iproute2             # system-call faults; a private network for tests
     chromium                    # the browser that OHIF is looked at in
 )

@@ -10,7 +10,10 @@ import structlog
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
+from radnode.node.audit.following import Follower
+from radnode.node.audit.forwarding import Forwarder
 from radnode.node.audit.trail import Trail, auditor
+from radnode.node.scheduler import Activity
 from radnode.node.security import roster
 from radnode.node.security.tls import ServerContexts
 from radnode.node.web.access import undeclared
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from radnode.config.access import AccessSettings
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
+    from radnode.node.intake.associations import Associations
     from radnode.storage.database import Database
 
 log = structlog.get_logger(__name__)
@@ -48,14 +52,26 @@ class WebAccess:
 
     def __init__(
         self, *, database: Database, configuration: Callable[[], Configuration], alarms: Alarms,
-        now: Callable[[], datetime],
+        associations: Associations, now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._configuration = configuration
         self._alarms = alarms
         self._now = now
-        self.trail = Trail(database)
+        self.trail = Trail(database, on_written=lambda: self._sending.pulse())
         self.auditor = auditor(configuration().settings)
+        self._forwarder = Forwarder(
+            database=database, settings=lambda: configuration().audit, alarms=alarms, now=now
+        )
+        follower = Follower(
+            database=database, auditor=self.auditor, configuration=configuration, is_open=associations.is_open, now=now,
+            on_written=lambda: self._sending.pulse(),
+        )
+        self._sending = Activity("audit sending", self._forwarder.step, alarms)
+        self.activities = (
+            Activity("sessions", self._forget_ended, alarms), Activity("auditing", follower.step, alarms),
+            self._sending,
+        )
 
     def protect(self, app: FastAPI) -> FastAPI:
         """The same application with a login, and nothing in it that anybody may have. Raises :class:`NotGuarded`."""
@@ -103,9 +119,9 @@ class WebAccess:
     def end(self) -> None:
         """The node stops."""
         self.trail.write(self.auditor.activity(self._now(), "Application Stop"))
+        self._forwarder.close()
 
-    def forget_ended(self) -> bool:
-        """For the clock: sessions that are over."""
+    def _forget_ended(self) -> bool:
         settings = self._settings()
         with self._database.begin() as session:
             accounts.forget_logins(session, self._now(), settings.session_idle, settings.session_longest)

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from radnode.config.loading import parse
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
+from radnode.node.intake.associations import Associations
 from radnode.node.observability import Metrics
 from radnode.node.security import roster
 from radnode.node.web.api import create_app
@@ -82,7 +83,7 @@ def site(folder: Path, text: str = "") -> Iterator[Site]:
     answers = Answers(database, alarms, list, list, Quarantine(folder / "quarantine"))
     made: list[Site] = []
     access = WebAccess(database=database, configuration=lambda: made[0].configuration if made else configuration,
-                       alarms=alarms, now=lambda: made[0].now)
+                       alarms=alarms, associations=Associations(lambda: None), now=lambda: made[0].now)
     made.append(Site(access.protect(create_app(answers, Metrics())), access, database, configuration))
     yield made[0]
     database.close()
