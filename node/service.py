@@ -43,7 +43,6 @@ from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
-from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
@@ -377,10 +376,9 @@ class Node:
             refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
             metrics=self.metrics,
         )
-        self._access = WebAccess(
-            database=self.database, configuration=lambda: self._configuration, alarms=self.alarms, now=utc_now,
-            associations=self.associations,
-        )
+        self._access = WebAccess(database=self.database, configuration=lambda: self._configuration, alarms=self.alarms,
+                                 associations=self.associations, now=utc_now,
+                                 strangers=lambda: self._doors.strangers.lately())
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
@@ -402,10 +400,8 @@ class Node:
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
-        app = self._access.protect(create_app(self.answers, self.metrics))
         with _listening("http_port", settings.http_port):
-            self._http = HttpServer(app, host=settings.http_host, port=settings.http_port, tls=self._access.contexts(),
-                                    behind_proxy=configuration.access.url is not None)
+            self._http = self._access.server(create_app(self.answers, self.metrics))
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from radnode.node.audit.messages import SUCCESS, Participant, StudyObject
+from radnode.node.audit.messages import MINOR, SUCCESS, Participant, StudyObject
 from radnode.storage import audit
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import EventRow, InstanceRow, LedgerEvent, SeriesRow, StudyRow
@@ -41,16 +41,22 @@ SENDING = {"result sent": "", "result refused": "the destination does not take i
 
 
 class Follower:
-    """configuration: that in force. is_open: whether an association is still open. on_written: there are messages."""
+    """configuration: that in force. is_open: whether an association is still open. on_written: there are messages.
+
+    strangers: address -> how often within the last hour somebody there could not show who he is.
+    """
 
     def __init__(
         self, *, database: Database, auditor: Auditor, configuration: Callable[[], Configuration],
-        is_open: Callable[[str], bool], now: Callable[[], datetime], on_written: Callable[[], None],
+        is_open: Callable[[str], bool], strangers: Callable[[], Mapping[str, int]], now: Callable[[], datetime],
+        on_written: Callable[[], None],
     ) -> None:
         self._database = database
         self._auditor = auditor
         self._configuration = configuration
         self._is_open = is_open
+        self._strangers = strangers
+        self._alerted: dict[str, int] = {}
         self._now = now
         self._on_written = on_written
 
@@ -60,7 +66,7 @@ class Follower:
             newest = {name: session.scalar(select(func.max(table.id))) or 0 for name, table in FOLLOWED.items()}
             marks = {name: audit.mark(session, name) for name in FOLLOWED}
             known = audit.mark(session, "configuration")
-        told = self._configured(known)
+        told = self._configured(known) + self._could_not_show_who_they_are()
         fresh = {name: str(newest[name]) for name, mark in marks.items() if mark is None}
         behind = [name for name, mark in marks.items() if mark is not None and int(mark) < newest[name]]
         if not fresh and not behind:
@@ -88,6 +94,24 @@ class Follower:
             audit.set_mark(session, "configuration", present)
             audit.append(session, [self._auditor.alert(self._now(), who, "Software Configuration", what, SUCCESS)])
         return 1
+
+    def _could_not_show_who_they_are(self) -> int:
+        """At the doors of DICOM and STOW-RS: once for each address, and again when there are more a round later."""
+        lately = dict(self._strangers())
+        more = {address: number for address, number in lately.items() if number > self._alerted.get(address, 0)}
+        self._alerted = lately
+        if not more:
+            return 0
+        messages = [
+            self._auditor.alert(
+                self._now(), Participant(user_id="unknown", is_requestor=True, address=address), "Node Authentication",
+                f"could not show who it is, {number} times within the last hour", MINOR,
+            )
+            for address, number in more.items()
+        ]
+        with self._database.begin() as session:
+            audit.append(session, messages)
+        return len(messages)
 
     def _instances(self, session: Session, mark: int) -> int:
         """Images that came: a message for each association and study."""

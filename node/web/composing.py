@@ -24,12 +24,13 @@ from radnode.node.web.identities import Identities
 from radnode.node.web.login import Desk
 from radnode.node.web.oidc import Providers
 from radnode.node.web.roster import roster_router, self_router
+from radnode.node.web.server import HttpServer
 from radnode.node.web.witness import WebWitness
 from radnode.storage import accounts
 from radnode.storage.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from fastapi import FastAPI, Request, Response
@@ -52,7 +53,7 @@ class WebAccess:
 
     def __init__(
         self, *, database: Database, configuration: Callable[[], Configuration], alarms: Alarms,
-        associations: Associations, now: Callable[[], datetime],
+        associations: Associations, strangers: Callable[[], Mapping[str, int]], now: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._configuration = configuration
@@ -64,8 +65,8 @@ class WebAccess:
             database=database, settings=lambda: configuration().audit, alarms=alarms, now=now
         )
         follower = Follower(
-            database=database, auditor=self.auditor, configuration=configuration, is_open=associations.is_open, now=now,
-            on_written=lambda: self._sending.pulse(),
+            database=database, auditor=self.auditor, configuration=configuration, is_open=associations.is_open,
+            strangers=strangers, now=now, on_written=lambda: self._sending.pulse(),
         )
         self._sending = Activity("audit sending", self._forwarder.step, alarms)
         self.activities = (
@@ -94,13 +95,15 @@ class WebAccess:
             raise NotGuarded(f"no permission is named for {', '.join(open_to_all)}")
         return app
 
-    def contexts(self) -> ServerContexts | None:
-        """TLS of the HTTP port. Raises TlsUnusable."""
+    def server(self, app: FastAPI) -> HttpServer:
+        """Serves the application behind the gate. Raises OSError, TlsUnusable, :class:`NotGuarded`."""
         settings = self._configuration().settings
-        if not settings.http_tls or settings.tls is None:
-            return None
-        tls = settings.tls.model_copy(update={"ca": None, "crl": None})
-        return ServerContexts(tls, asks=ssl.CERT_NONE, on_unusable=self._tls_unusable)
+        tls = None
+        if settings.http_tls and settings.tls is not None:
+            files = settings.tls.model_copy(update={"ca": None, "crl": None})
+            tls = ServerContexts(files, asks=ssl.CERT_NONE, on_unusable=self._tls_unusable)
+        return HttpServer(self.protect(app), host=settings.http_host, port=settings.http_port, tls=tls,
+                          behind_proxy=self._settings().url is not None)
 
     def begin(self, http_port: int) -> None:
         """The tables are there: note the start, and let the first administrator in if nobody could come."""

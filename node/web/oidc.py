@@ -133,7 +133,7 @@ class _Provider:
 
     def _fetched(self, url: str) -> dict[str, Any]:
         with self.client() as client:
-            answer = client.get(url, withhold_token=True)
+            answer = client.request("GET", url, withhold_token=True)
             answer.raise_for_status()
             if len(answer.content) > LARGEST_ANSWER:
                 raise OidcFailed("the provider says too much")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from support import audit_schema, rows
 from support.certificates import Authority
 from support.rsyslog import Rsyslog
@@ -23,6 +23,7 @@ from radnode.node.audit.messages import MINOR, Participant, StudyObject
 from radnode.node.audit.trail import auditor
 from radnode.storage import audit, outbox
 from radnode.storage.database import Database
+from radnode.storage.tables import LedgerEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,9 +59,12 @@ def _all(database: Database) -> list[KeptMessage]:
         return audit.newest(session, 10_000)[::-1]
 
 
-def _follower(database: Database, now: datetime, open_now: set[str]) -> Follower:
+def _follower(
+    database: Database, now: datetime, open_now: set[str], strangers: dict[str, int] | None = None
+) -> Follower:
     return Follower(database=database, auditor=AUDITOR, configuration=lambda: CONFIGURATION,
-                    is_open=open_now.__contains__, now=lambda: now, on_written=lambda: None)
+                    is_open=open_now.__contains__, strangers=lambda: strangers or {}, now=lambda: now,
+                    on_written=lambda: None)
 
 
 def test_images_that_came_are_told_of_once_for_each_association_and_patient(database: Database) -> None:
@@ -83,6 +87,20 @@ def test_images_that_came_are_told_of_once_for_each_association_and_patient(data
     _follower(database, rows.NOW + timedelta(minutes=9), set()).step()
     assert sum(each.event == "DICOM Instances Transferred" for each in _all(database)) == 3, "a restart doubles nothing"
     assert [fault for each in _all(database) for fault in audit_schema.faults(each.message)] == []
+
+
+def test_who_cannot_show_who_he_is_and_a_changed_configuration_are_told_of(database: Database) -> None:
+    strangers = {"10.6.6.6": 2}
+    follower = _follower(database, NOW, set(), strangers)
+    for _ in range(3):
+        follower.step()
+    strangers["10.6.6.6"] = 5
+    follower.step()
+    told = [each.message for each in _all(database)]
+    assert ["Software Configuration" in each for each in told] == [True, False, False]
+    assert ["10.6.6.6" in each for each in told] == [False, True, True]
+    assert "5 times" in told[-1]
+    assert [fault for each in told for fault in audit_schema.faults(each)] == []
 
 
 def test_more_images_than_are_looked_at_at_once_are_all_counted(database: Database) -> None:
@@ -111,9 +129,7 @@ def test_results_that_went_or_were_refused_and_images_that_were_deleted_are_told
             else:
                 outbox.dead(session, delivery, "SOP class not supported", rows.NOW)
     with database.begin() as session:
-        columns = "(instance_id, at, kind, reason)"
-        session.execute(text(f"INSERT INTO ledger_events {columns} VALUES (1, :at, 'EXPIRED', '')"),
-                        {"at": "2026-03-01 12:00:00.000000"})
+        session.execute(insert(LedgerEvent).values(instance_id=1, at=rows.NOW, kind="EXPIRED"))
     while follower.step():
         pass
     said = [(each.event, each.outcome) for each in _all(database)]

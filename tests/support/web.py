@@ -83,7 +83,8 @@ def site(folder: Path, text: str = "") -> Iterator[Site]:
     answers = Answers(database, alarms, list, list, Quarantine(folder / "quarantine"))
     made: list[Site] = []
     access = WebAccess(database=database, configuration=lambda: made[0].configuration if made else configuration,
-                       alarms=alarms, associations=Associations(lambda: None), now=lambda: made[0].now)
+                       alarms=alarms, associations=Associations(lambda: None), strangers=dict,
+                       now=lambda: made[0].now)
     made.append(Site(access.protect(create_app(answers, Metrics())), access, database, configuration))
     yield made[0]
     database.close()
