@@ -35,7 +35,9 @@ SETTLED = timedelta(seconds=5)
 LONGEST_OPEN = timedelta(minutes=5)
 """An association that is still open is told of after so long, with what it has brought until then."""
 AT_ONCE = 2000
-FOLLOWED = {"instances": InstanceRow, "events": EventRow, "ledger": LedgerEvent}
+FOLLOWED: dict[str, type[InstanceRow | EventRow | LedgerEvent]] = {
+    "instances": InstanceRow, "events": EventRow, "ledger": LedgerEvent,
+}
 SENDING = {"result sent": "", "result refused": "the destination does not take it"}
 """Kind of the timeline -> what went wrong."""
 
