@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import security
+from radnode.config import messaging, security
 from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.durations import duration
+from radnode.config.messaging import MessagingSettings
 from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer
 from radnode.config.routes import PRIORITIES, SOURCE, ConditionReader, Route, nearest, tests_of
 from radnode.config.settings import TAKEN_OVER, Settings, overridden
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-SECTIONS = ("node", "peers", "routes", "alarms")
+    from radnode.config.messaging import FhirDestination, Hl7Destination
+
+SECTIONS = ("node", "peers", "routes", "alarms", "messaging")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,9 +68,15 @@ class Configuration:
     routes: tuple[Route, ...]
     digest: str
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
+    messaging: MessagingSettings = field(default_factory=MessagingSettings)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def destinations(self) -> Mapping[str, Peer | Hl7Destination | FhirDestination]:
+        """Whom routes may send to, by name: peers, and who gets messages."""
+        return {**self.peers, **self.messaging.destinations}
 
 
 def load(path: Path) -> Configuration:
@@ -107,11 +116,15 @@ def stamp(path: Path | None) -> tuple[int, int, int] | None:
 
 def needs_restart(old: Configuration, new: Configuration) -> list[str]:
     """Names of changed settings that a running node does not take over."""
-    return [
+    changed = [
         name
         for name in Settings.model_fields
         if name not in TAKEN_OVER and getattr(old.settings, name) != getattr(new.settings, name)
     ]
+    return [*changed, *(
+        f"messaging.{name}" for name in messaging.AT_START
+        if getattr(old.messaging, name) != getattr(new.messaging, name)
+    )]
 
 
 def check_references(configuration: Configuration, pipelines: Collection[str]) -> list[Problem]:
@@ -130,7 +143,8 @@ def check_references(configuration: Configuration, pipelines: Collection[str]) -
 def named_files(configuration: Configuration) -> list[tuple[tuple[str, ...], Path]]:
     """Every file that the configuration names beside the data, and where."""
     of_alarms = [(("alarms", *where), path) for where, path in files(configuration.alarms)]
-    return [*security.files(configuration.settings, configuration.peers), *of_alarms]
+    of_messaging = [(("messaging", *where), path) for where, path in messaging.files(configuration.messaging)]
+    return [*security.files(configuration.settings, configuration.peers), *of_alarms, *of_messaging]
 
 
 def check_files(configuration: Configuration) -> list[Problem]:
@@ -161,9 +175,10 @@ def _unknown_pipelines(
 
 def _unknown_destinations(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:
     for name in route.send:
-        peer = configuration.peers.get(name)
+        destinations = configuration.destinations
+        peer = destinations.get(name)
         if peer is None:
-            cure = nearest(name, configuration.peers) or f"peers are {', '.join(configuration.peers) or 'none'}"
+            cure = nearest(name, destinations) or f"peers are {', '.join(destinations) or 'none'}"
             yield _problem(configuration, number, "send", f'no peer is named "{name}"', cure)
         elif not peer.receives:
             cure = f"set `receives: true` at peers.{name}"
@@ -215,12 +230,16 @@ class _Reader:
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
         alarms = self._alarms(_given(document, "alarms", {}))
+        messages = self._messaging(_given(document, "messaging", {}))
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in security.contradictions(settings, peers):
                 self._report(where, message, cure)
+        if settings is not None and messages is not None:
+            for where, message, cure in messaging.contradictions(messages, settings, peers):
+                self._report(["messaging", *where], message, cure)
         self._cross_check_peers(peers)
-        if self._problems or settings is None or alarms is None:
+        if self._problems or settings is None or alarms is None or messages is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
             settings=settings,
@@ -228,6 +247,7 @@ class _Reader:
             routes=tuple(routes),
             digest=_digest(settings, peers, routes),
             alarms=alarms,
+            messaging=messages,
             path=self._path,
             name=self._name,
             lines=self._lines,
@@ -261,6 +281,13 @@ class _Reader:
         for where, message, cure in contradictions(settings):
             self._report(["alarms", *where], message, cure)
         return settings.beside(self._base)
+
+    def _messaging(self, section: object) -> MessagingSettings | None:
+        if not isinstance(section, dict):
+            self._report(["messaging"], "not a mapping", "write for example `listen:` below it")
+            return None
+        settings = self._model(MessagingSettings, messaging.named(section), ["messaging"])
+        return None if settings is None else messaging.beside(settings, self._base)
 
     @property
     def _base(self) -> Path:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
     from radnode.config.settings import Settings
+    from radnode.node.delivery.carrying import Destination
     from radnode.pipelines.contract import Manifest
     from radnode.storage.receptions import Reception, Recorded
 
@@ -275,7 +276,8 @@ class Node:
             database=self.database,
             store=self.store,
             executor=self._executor,
-            peers=self._peers,
+            peers=self._destinations,
+            issuers=configuration.messaging.issuers.stated(),
             manifests=self._manifests,
             wanted=self._wanted_pipelines,
             work_folder=settings.data / "work",
@@ -310,7 +312,7 @@ class Node:
             fallback=fallback,
             outages=self._outages,
             own_ae_title=settings.ae_title,
-            peers=self._peers,
+            peers=self._destinations,
             now=utc_now,
             alarms=self.alarms,
             metrics=self.metrics,
@@ -450,6 +452,9 @@ class Node:
 
     def _peers(self) -> Mapping[str, Peer]:
         return self._configuration.peers
+
+    def _destinations(self) -> Mapping[str, Destination]:
+        return self._configuration.destinations
 
     def _manifests(self) -> Mapping[str, Manifest]:
         return self._installed.manifests

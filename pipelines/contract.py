@@ -223,6 +223,8 @@ class WorkOrder:
     findings: the file of what an earlier run of this job found; it is only written again. Empty to run the pipeline.
     model_digest: of the manifest that the job was made with; another model is not run. Empty: any.
     language: of what is written for people alone, the PDF. predecessors: what the reports take the place of.
+    issuers: whose identifiers those of the images are in messages, where the images do not say it
+    (:mod:`radnode.pipelines.messages.identities`).
     """
 
     job_key: str
@@ -240,6 +242,7 @@ class WorkOrder:
     model_digest: str = ""
     language: Language = "en"
     predecessors: tuple[Predecessor, ...] = ()
+    issuers: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line of JSON."""
