@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node import completion, routing
+from radnode.node.messaging import contexts
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
 from radnode.node.series_geometry import geometry_of
@@ -159,7 +160,8 @@ class SeriesCloser:
         ledger.move(session, own, InstanceState.OWN_RESULT, reason="made by radnode", now=now)
         configuration = self._configuration()
         explanations = routing.explain(
-            configuration.routes, [header.attributes for header in foreign], {"source": series.source}
+            configuration.routes, [header.attributes for header in foreign],
+            {"source": series.source, **contexts.conditions(session, series.study_id, now)},
         )
         catalog.store_routing(
             session,

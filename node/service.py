@@ -36,6 +36,7 @@ from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
 from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
+from radnode.node.messaging.composition import Messaging
 from radnode.node.observability import Metrics
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
@@ -150,7 +151,7 @@ class Node:
         for activity in self._activities:
             activity.start()
         self._clock.start()
-        for setting, port, open_door in self._doors.closed():
+        for setting, port, open_door in (*self._doors.closed(), *self._messaging.closed()):
             with _listening(setting, port):
                 open_door()
         self._http.start()
@@ -161,6 +162,7 @@ class Node:
     def stop(self) -> None:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
         self._doors.close()
+        self._messaging.close()
         self._clock.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
@@ -376,13 +378,24 @@ class Node:
             refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
             metrics=self.metrics,
         )
+        try:
+            self._doors = Doors(
+                configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
+                metrics=self.metrics, desk=desk,
+            )
+            self._messaging = Messaging(
+                database=self.database, configuration=lambda: self._configuration, now=utc_now, alarms=self.alarms,
+                strangers=self._doors.strangers,
+            )
+        except TlsUnusable as error:
+            raise StartRefused(f"node.tls: {error}") from error
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
                  self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading)
-        seldom = (caretaker, *self._alarming)
+        seldom = (caretaker, *self._alarming, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)
@@ -390,13 +403,6 @@ class Node:
         for activity in seldom:
             self._clock.every(UPKEEP_EVERY_S, activity)
         self._activities = (*often, heartbeat, *seldom)
-        try:
-            self._doors = Doors(
-                configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=desk,
-            )
-        except TlsUnusable as error:
-            raise StartRefused(f"node.tls: {error}") from error
         with _listening("http_port", settings.http_port):
             self._http = HttpServer(
                 create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
