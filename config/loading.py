@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import access, pulls, security
+from radnode.config import access, messaging, pulls, security
 from radnode.config.access import AccessSettings, AuditSettings
 from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.durations import duration
+from radnode.config.messaging import MessagingSettings
 from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer, Section
 from radnode.config.routes import PRIORITIES, SOURCE, ConditionReader, Route, nearest, tests_of
 from radnode.config.settings import TAKEN_OVER, Settings, overridden
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", *pulls.SECTIONS)
+    from radnode.config.messaging import FhirDestination, Hl7Destination
+
+SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", "messaging", *pulls.SECTIONS)
 
 Model = TypeVar("Model", bound=BaseModel)
 PlainSection = TypeVar("PlainSection", bound=Section)
@@ -70,9 +73,15 @@ class Configuration:
     retrieving: pulls.Retrieving = field(default_factory=pulls.Retrieving)
     access: AccessSettings = field(default_factory=AccessSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    messaging: MessagingSettings = field(default_factory=MessagingSettings)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def destinations(self) -> Mapping[str, Peer | Hl7Destination | FhirDestination]:
+        """Whom routes may send to, by name: peers, and who gets messages."""
+        return {**self.peers, **self.messaging.destinations}
 
 
 def load(path: Path) -> Configuration:
@@ -112,11 +121,15 @@ def stamp(path: Path | None) -> tuple[int, int, int] | None:
 
 def needs_restart(old: Configuration, new: Configuration) -> list[str]:
     """Names of changed settings that a running node does not take over."""
-    return [
+    changed = [
         name
         for name in Settings.model_fields
         if name not in TAKEN_OVER and getattr(old.settings, name) != getattr(new.settings, name)
     ]
+    return [*changed, *(
+        f"messaging.{name}" for name in messaging.AT_START
+        if getattr(old.messaging, name) != getattr(new.messaging, name)
+    )]
 
 
 def check_references(configuration: Configuration, pipelines: Collection[str]) -> list[Problem]:
@@ -137,7 +150,9 @@ def named_files(configuration: Configuration) -> list[tuple[tuple[str, ...], Pat
     of_alarms = [(("alarms", *where), path) for where, path in files(configuration.alarms)]
     of_archives = pulls.files(configuration.retrieving)
     of_access = access.files(configuration.access, configuration.audit)
-    return [*security.files(configuration.settings, configuration.peers), *of_alarms, *of_archives, *of_access]
+    of_messaging = [(("messaging", *where), path) for where, path in messaging.files(configuration.messaging)]
+    return [*security.files(configuration.settings, configuration.peers), *of_alarms, *of_archives, *of_access,
+            *of_messaging]
 
 
 def check_files(configuration: Configuration) -> list[Problem]:
@@ -168,9 +183,10 @@ def _unknown_pipelines(
 
 def _unknown_destinations(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:
     for name in route.send:
-        peer = configuration.peers.get(name)
+        destinations = configuration.destinations
+        peer = destinations.get(name)
         if peer is None:
-            cure = nearest(name, configuration.peers) or f"peers are {', '.join(configuration.peers) or 'none'}"
+            cure = nearest(name, destinations) or f"peers are {', '.join(destinations) or 'none'}"
             yield _problem(configuration, number, "send", f'no peer is named "{name}"', cure)
         elif not peer.receives:
             cure = f"set `receives: true` at peers.{name}"
@@ -229,14 +245,20 @@ class _Reader:
         if settings is not None and who is not None and audit is not None:
             for where, message, cure in access.contradictions(who, audit, settings):
                 self._report(where, message, cure)
+        messages = self._messaging(_given(document, "messaging", {}))
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in security.contradictions(settings, peers):
                 self._report(where, message, cure)
+        if settings is not None and messages is not None:
+            for where, message, cure in messaging.contradictions(messages, settings, peers):
+                self._report(["messaging", *where], message, cure)
         self._cross_check_peers(peers)
         for at, message, cure in pulls.contradictions(retrieving, peers, routes):
             self._report(at, message, cure)
-        if self._problems or settings is None or alarms is None or who is None or audit is None:
+        if (
+            self._problems or settings is None or alarms is None or who is None or audit is None or messages is None
+        ):
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
             settings=settings,
@@ -247,6 +269,7 @@ class _Reader:
             retrieving=retrieving,
             access=who,
             audit=audit,
+            messaging=messages,
             path=self._path,
             name=self._name,
             lines=self._lines,
@@ -289,6 +312,12 @@ class _Reader:
             return None
         settings = self._model(model, section, [name])
         return None if settings is None else settings.beside(self._base)
+    def _messaging(self, section: object) -> MessagingSettings | None:
+        if not isinstance(section, dict):
+            self._report(["messaging"], "not a mapping", "write for example `listen:` below it")
+            return None
+        settings = self._model(MessagingSettings, messaging.named(section), ["messaging"])
+        return None if settings is None else messaging.beside(settings, self._base)
 
     @property
     def _base(self) -> Path:

@@ -47,7 +47,7 @@ def _bytes(value: object) -> object:
     return value
 
 
-def _client_certificate(value: str) -> str:
+def shown_certificate(value: str) -> str:
     """A name in lower case, or "sha256:" and 64 hexadecimal digits."""
     lowered = value.strip().lower()
     if lowered.startswith("sha256:"):
@@ -146,7 +146,7 @@ class Peer(Section):
     result_forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = ("SEG", "TID1500")
     expect: Expectation | None = None
     tls: Annotated[ClientTls | None, BeforeValidator(empty_or_section)] = None
-    client_certificate: Annotated[str, AfterValidator(_client_certificate)] | None = None
+    client_certificate: Annotated[str, AfterValidator(shown_certificate)] | None = None
     token_file: Path | None = None
 
     @field_validator("result_forms")

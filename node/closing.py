@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node import completion, routing
+from radnode.node.messaging import contexts
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
 from radnode.node.retrieving.prior_wishes import want_priors
@@ -164,7 +165,8 @@ class SeriesCloser:
             self._leave_prior(session, series, [header.instance_id for header in foreign], now)
             return
         explanations = routing.explain(
-            configuration.routes, [header.attributes for header in foreign], {"source": series.source}
+            configuration.routes, [header.attributes for header in foreign],
+            {"source": series.source, **contexts.conditions(session, series.study_id, now)},
         )
         catalog.store_routing(
             session,

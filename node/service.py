@@ -36,6 +36,7 @@ from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
 from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
+from radnode.node.messaging.composition import Messaging
 from radnode.node.observability import Metrics
 from radnode.node.retrieving.composing import Retrieving
 from radnode.node.retrieving.prior_wishes import useless
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
     from radnode.config.settings import Settings
+    from radnode.node.delivery.carrying import Destination
     from radnode.pipelines.contract import Manifest
     from radnode.storage.receptions import Reception, Recorded
 
@@ -152,7 +154,7 @@ class Node:
         for activity in self._activities:
             activity.start()
         self._clock.start()
-        for setting, port, open_door in self._doors.closed():
+        for setting, port, open_door in (*self._doors.closed(), *self._messaging.closed()):
             with _listening(setting, port):
                 open_door()
         self._access.begin(self.http_port)
@@ -164,6 +166,7 @@ class Node:
     def stop(self) -> None:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
         self._doors.close()
+        self._messaging.close()
         self._clock.stop()
         self._retrieving.stop()
         self._dispatcher.stop()
@@ -282,7 +285,8 @@ class Node:
             database=self.database,
             store=self.store,
             executor=self._executor,
-            peers=self._peers,
+            peers=self._destinations,
+            issuers=configuration.messaging.issuers.stated(),
             manifests=self._manifests,
             wanted=self._wanted_pipelines,
             work_folder=settings.data / "work",
@@ -317,7 +321,7 @@ class Node:
             fallback=fallback,
             outages=self._outages,
             own_ae_title=settings.ae_title,
-            peers=self._peers,
+            peers=self._destinations,
             now=utc_now,
             alarms=self.alarms,
             metrics=self.metrics,
@@ -381,6 +385,17 @@ class Node:
             refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
             metrics=self.metrics,
         )
+        try:
+            self._doors = Doors(
+                configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
+                metrics=self.metrics, desk=desk,
+            )
+            self._messaging = Messaging(
+                database=self.database, configuration=lambda: self._configuration, now=utc_now, alarms=self.alarms,
+                strangers=self._doors.strangers,
+            )
+        except TlsUnusable as error:
+            raise StartRefused(f"node.tls: {error}") from error
         self._retrieving = Retrieving(
             database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
             alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
@@ -395,7 +410,7 @@ class Node:
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
                  self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
                  *self._retrieving.activities)
-        seldom = (caretaker, *self._alarming, *self._access.activities)
+        seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)
@@ -403,13 +418,6 @@ class Node:
         for activity in seldom:
             self._clock.every(UPKEEP_EVERY_S, activity)
         self._activities = (*often, heartbeat, *seldom)
-        try:
-            self._doors = Doors(
-                configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=desk,
-            )
-        except TlsUnusable as error:
-            raise StartRefused(f"node.tls: {error}") from error
         with _listening("http_port", settings.http_port):
             self._http = self._access.server(
                 with_pulls(create_app(self.answers, self.metrics), self.database, lambda: self._configuration)
@@ -465,6 +473,9 @@ class Node:
 
     def _peers(self) -> Mapping[str, Peer]:
         return self._configuration.peers
+
+    def _destinations(self) -> Mapping[str, Destination]:
+        return self._configuration.destinations
 
     def _manifests(self) -> Mapping[str, Manifest]:
         return self._installed.manifests

@@ -89,6 +89,12 @@ _ALL = (
         remedy="correct the study in the archive; `radnode routes explain` says what contradicts",
     ),
     Kind(
+        name="order", severity="warning", about="sender",
+        says="studies of the last day have an order under their Accession Number that is another patient's; nothing is "
+             "taken from it",
+        remedy="`radnode routes explain` says which; correct or cancel the order, or the images, where they come from",
+    ),
+    Kind(
         name="series", severity="error", about="number in the log", quotes=True,
         says="a series cannot be judged",
         remedy="look at `series.not_judged` in the log and report it",

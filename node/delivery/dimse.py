@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 from collections import deque
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import evt
 
 from radnode.node.association import associate
+from radnode.node.delivery.answer import Answer, intact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -31,20 +30,8 @@ _message_ids = itertools.cycle(range(1, 65536))
 """PS3.7 E.1: 16 bits; no two requests in a row share one, also not on two associations."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What the destination said to one C-STORE. status None: it did not answer."""
-
-    status: int | None
-    comment: str = ""
-
-
 class NotAccepted(Exception):
     """The destination accepted no presentation context for the SOP class: it does not store such objects."""
-
-
-class Damaged(Exception):
-    """The file is not the one that was recorded: it is never sent."""
 
 
 class Storing:
@@ -73,9 +60,7 @@ class Storing:
             for context in self._association.accepted_contexts
         ):
             raise NotAccepted(f"no presentation context accepted for {UID(sop_class_uid).name}")
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise Damaged
+        content = intact(path, digest)
         message_id = next(_message_ids)
         try:
             answer = self._association.send_c_store(pydicom.dcmread(BytesIO(content)), msg_id=message_id)

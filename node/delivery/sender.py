@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from radnode.config.peers import Peer
 from radnode.node import statuses
 from radnode.node.association import NoContextAccepted, PeerUnreachable
-from radnode.node.delivery import backoff, dimse, patient
+from radnode.node.delivery import backoff, carrying, patient
+from radnode.node.delivery.answer import Damaged
+from radnode.node.delivery.dimse import NotAccepted
 from radnode.storage import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from radnode.config.peers import Peer
     from radnode.node.alarms import Alarms
-    from radnode.node.delivery.dimse import Storing
+    from radnode.node.delivery.answer import Answer
+    from radnode.node.delivery.carrying import Carrier, Destination
     from radnode.node.delivery.fallback import Fallback
     from radnode.node.delivery.outages import Outage, Outages
     from radnode.node.observability import Metrics
@@ -51,7 +54,7 @@ class Sender:
         fallback: Fallback,
         outages: Outages,
         own_ae_title: str,
-        peers: Callable[[], Mapping[str, Peer]],
+        peers: Callable[[], Mapping[str, Destination]],
         now: Callable[[], datetime],
         alarms: Alarms,
         metrics: Metrics,
@@ -78,7 +81,7 @@ class Sender:
         answered = [self._send_to(peer) for name in destinations if (peer := self._destination(name)) is not None]
         return any(answered)
 
-    def _destination(self, name: str) -> Peer | None:
+    def _destination(self, name: str) -> Destination | None:
         peer = self._peers().get(name)
         return peer if peer is not None and peer.receives else None
 
@@ -99,7 +102,7 @@ class Sender:
             self._bury(name, f"queued for another machine than {name} is now ({target}); if that is right, resend",
                        aimed_elsewhere_than=target)
 
-    def _send_to(self, peer: Peer) -> bool:
+    def _send_to(self, peer: Destination) -> bool:
         if not self._outages.may_try(peer.name, self._now()):
             # It became ready during the outage and waits with the others.
             for outage in self._outages.current():
@@ -109,7 +112,7 @@ class Sender:
         with self._database.read() as session:
             encodings = outbox.encodings_waiting(session, peer.name)
         try:
-            with dimse.open_association(peer, self._own_ae_title, encodings) as association:
+            with carrying.reach(peer, self._own_ae_title, encodings) as association:
                 return self._send_over(association, peer, encodings)
         except NoContextAccepted as refused:
             self._answered(peer.name)
@@ -121,7 +124,7 @@ class Sender:
             self._tell(outage)
         return False
 
-    def _send_over(self, association: Storing, peer: Peer, encodings: set[tuple[str, str]]) -> bool:
+    def _send_over(self, association: Carrier, peer: Destination, encodings: set[tuple[str, str]]) -> bool:
         self._objections.clear()
         while association.is_established and (delivery := self._lease(peer.name)) is not None:
             if (delivery.sop_class_uid, delivery.transfer_syntax_uid) not in encodings:
@@ -141,7 +144,7 @@ class Sender:
         with self._database.begin() as session:
             outbox.retry(session, delivery, "waits for the next association", self._now())
 
-    def _send_one(self, association: Storing, delivery: Delivery, peer: Peer) -> None:
+    def _send_one(self, association: Carrier, delivery: Delivery, peer: Destination) -> None:
         if delivery.size_bytes > peer.largest_result:
             reason = f"{delivery.size_bytes} bytes are more than {peer.name} gets in one object (largest_result)"
             self._replace(delivery, peer, None, reason, for_ever=False)
@@ -153,32 +156,32 @@ class Sender:
                 self._store.path(delivery.digest, "results"), delivery.digest, delivery.sop_class_uid,
                 delivery.transfer_syntax_uid,
             )
-        except dimse.NotAccepted as refused:
+        except NotAccepted as refused:
             self._answered(peer.name)
             self._replace(delivery, peer, None, str(refused), for_ever=True)
             return
-        except dimse.Damaged:
+        except Damaged:
             self._give_up(delivery, "the kept object is damaged on disk, and another is not sent in its place")
             return
         except OSError as error:
             self._retry(delivery, f"the kept object cannot be read: {error.strerror}")
             return
         if answer.status is None:
-            self._failed(delivery, "no answer to C-STORE")
+            self._failed(delivery, answer.said)
             return
         match statuses.judge_c_store(answer.status):
             case statuses.Outcome.STORED | statuses.Outcome.STORED_WITH_WARNING:
                 self._answered(peer.name)
                 self._sent(delivery, answer.status)
             case statuses.Outcome.TRANSIENT:
-                self._failed(delivery, f"status 0x{answer.status:04X} {answer.comment}".strip())
+                self._failed(delivery, answer.said)
             case statuses.Outcome.PERMANENT:
                 self._answered(peer.name)
-                self._refused(delivery, peer, answer.status, answer.comment)
+                self._refused(delivery, peer, answer.status, answer)
 
-    def _held_back(self, delivery: Delivery, peer: Peer) -> bool:
+    def _held_back(self, delivery: Delivery, peer: Destination) -> bool:
         """Whether it does not go now because of its patient; asked once for the results of a job on an association."""
-        if not peer.check_patient or delivery.released:
+        if not isinstance(peer, Peer) or not peer.check_patient or delivery.released:
             return False
         if delivery.job_id not in self._objections:
             path = self._store.path(delivery.digest, "results")
@@ -197,14 +200,16 @@ class Sender:
         self._give_up(delivery, objection)
         return True
 
-    def _refused(self, delivery: Delivery, peer: Peer, status: int, comment: str) -> None:
-        reason = f"status 0x{status:04X} {comment}".strip()
+    def _refused(self, delivery: Delivery, peer: Destination, status: int, answer: Answer) -> None:
+        reason = answer.said
         if statuses.refuses_the_object(status):
             self._replace(delivery, peer, status, reason, for_ever=statuses.refuses_the_class(status))
         else:
             self._give_up(delivery, f"{delivery.destination} refused: {reason}")
 
-    def _replace(self, delivery: Delivery, peer: Peer, status: int | None, reason: str, *, for_ever: bool) -> None:
+    def _replace(
+        self, delivery: Delivery, peer: Destination, status: int | None, reason: str, *, for_ever: bool
+    ) -> None:
         if why_not := self._fallback.replace(delivery, peer, status, reason, for_ever=for_ever):
             self._give_up(delivery, f"{delivery.destination} refused: {reason}; {why_not}")
         else:
@@ -287,9 +292,9 @@ class Sender:
         log.error("delivery.dead", delivery=delivery_id, destination=destination, reason=reason)
 
 
-def aimed_at(peer: Peer) -> str:
+def aimed_at(peer: Destination) -> str:
     """The machine that a destination's name means now."""
-    return f"{peer.ae_title}@{peer.host}:{peer.port}"
+    return f"{peer.ae_title}@{peer.host}:{peer.port}" if isinstance(peer, Peer) else peer.target
 
 
 def _alarm(destination: str) -> str:
