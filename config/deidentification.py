@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from radnode.config.sections import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from radnode.config.peers import Peer
 
 Retained = Literal["device", "patient-characteristics", "modified-dates", "safe-private", "uids"]
 Cleaned = Literal["descriptors", "structured-content", "pixels"]
@@ -62,3 +67,38 @@ class Deidentification(Section):
         if bool(self.masks) != ("pixels" in self.clean):
             raise ValueError("`clean: [pixels]` and `masks` go together: masks are what cleans pixels")
         return self
+
+
+def contradictions(data: Path, peers: Mapping[str, Peer]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Where, what each key alone allows but not all of them together, and what would be right."""
+    for name, peer in peers.items():
+        lane = peer.deidentify
+        if lane is None:
+            continue
+        where = ("peers", name, "deidentify")
+        if not peer.receives:
+            yield where, "nothing is sent there", "write `receives: true`, too"
+        if lane.secret_file.resolve().is_relative_to(data.resolve()):
+            yield (*where, "secret_file"), "it lies in the data folder, beside what it opens", "put it elsewhere"
+        for key in ("answers_find", "commitment", "check_patient"):
+            if getattr(peer, key):
+                yield (("peers", name, key), "it would be asked about names that it must not know",
+                       f"write `{key}: false`")
+        yield from _of_what_returns(peer, lane, where, peers)
+
+
+def _of_what_returns(
+    peer: Peer, lane: Deidentification, where: tuple[str, ...], peers: Mapping[str, Peer]
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    if peer.sends and not lane.returns_to:
+        yield where, "it sends, and nobody gets what comes back", "write `returns_to: [PACS1]`, or `sends: false`"
+    if lane.returns_to and not peer.sends:
+        yield (*where, "returns_to"), "nothing comes from it", "write `sends: true`, too"
+    if lane.returns_to and "uids" in lane.retain:
+        yield ((*where, "retain"), "with the UIDs of the originals, what comes back would be taken for theirs",
+               "leave out `uids`, or `returns_to`")
+    for name in lane.returns_to:
+        target = peers.get(name)
+        if target is None or not target.receives or target.deidentify is not None:
+            yield ((*where, "returns_to"), f'no peer "{name}" receives inside the hospital',
+                   f"peers are {', '.join(peers)}; it has `receives: true` and no `deidentify`")

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from datetime import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -144,8 +144,12 @@ class Peer(Section):
     @property
     def digest(self) -> str:
         """Changes with any change of the peer's configuration that concerns results."""
-        return hashlib.sha256(self.model_dump_json(exclude=set(NO_MATTER_OF_RESULTS)).encode()).hexdigest()
+        return hashlib.sha256(self.model_dump_json(exclude=NO_MATTER_OF_RESULTS).encode()).hexdigest()
 
 
-NO_MATTER_OF_RESULTS = frozenset({"check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"})
-"""What is asked before and after sending, who is expected when, and how the two sides recognise each other."""
+NO_MATTER_OF_RESULTS: dict[str, Any] = {
+    **dict.fromkeys(("check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"), True),
+    "deidentify": {"secret_file": True},
+}
+"""What is asked before and after sending, who is expected when, how the two sides recognise each other; a file's place.
+"""

@@ -61,7 +61,8 @@ Condition = Test | Group
 class Route:
     """A named rule. `when`: its top-level conditions, which must all hold.
 
-    within: the time after which a result is late, counted from when its images were whole.
+    within: the time after which a result is late, counted from when its images were whole. forward: who gets the images
+    themselves.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Route:
     priority: Priority = "routine"
     within: timedelta | None = None
     enabled: bool = True
+    forward: tuple[str, ...] = ()
 
 
 def snake_case(keyword: str) -> str:

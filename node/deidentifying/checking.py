@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import keyword_for_tag
 from pydicom.multival import MultiValue
-from pydicom.uid import UID_dictionary
 from pydicom.valuerep import PersonName
 
 from radnode.node.deidentifying.wording import KNOWN

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydicom.uid import UID, UID_dictionary
+from pydicom._uid_dict import UID_dictionary
+from pydicom.uid import UID
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -23,6 +24,10 @@ _UNREADABLE = {
     "1.2.840.10008.5.1.4.1.1.104.4": "a model of a body, which is not cleaned",
     "1.2.840.10008.5.1.4.1.1.104.5": "a model of a body, which is not cleaned",
 }
+
+
+class Held(Exception):
+    """It does not go where it should; the message says why, without a value of it."""
 
 
 def why_held(dataset: Dataset, profile: Profile, *, masked: bool) -> str:

@@ -11,11 +11,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pydicom
+from pydicom._uid_dict import UID_dictionary
 from pydicom.multival import MultiValue
-from pydicom.uid import UID_dictionary
 
 from radnode.node.deidentifying.cleaning import OF_THE_PATIENT, OF_THE_STUDY
-from radnode.node.deidentifying.outward import Held, written
+from radnode.node.deidentifying.holding import Held
+from radnode.node.deidentifying.outward import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from radnode.node.deidentifying.checking import identity_of, leftovers
 from radnode.node.deidentifying.cleaning import NotIdentifiable, Record, deidentify
-from radnode.node.deidentifying.holding import why_held
+from radnode.node.deidentifying.holding import Held, why_held
 from radnode.node.deidentifying.masking import mask_of, paint
 from radnode.node.deidentifying.profile import Action, action
 from radnode.node.intake.p10 import IMPLEMENTATION_CLASS_UID
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
     from radnode.node.deidentifying.profile import Profile
     from radnode.node.deidentifying.pseudonyms import Pseudonyms
-
-
-class Held(Exception):
-    """It does not leave; the message says why, without a value of it."""
 
 
 def outward(

@@ -19,8 +19,9 @@ from typing import Any
 
 import pydicom
 
+from radnode.node.deidentifying.holding import Held
 from radnode.node.deidentifying.inward import WayBack, inward, named_in
-from radnode.node.deidentifying.outward import Held, outward
+from radnode.node.deidentifying.outward import outward
 from radnode.node.deidentifying.profile import Profile
 from radnode.node.deidentifying.pseudonyms import Pseudonyms
 
