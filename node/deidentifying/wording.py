@@ -30,17 +30,25 @@ measurements measurement findings result results radnode screening follow up bas
 secondary mm cm sec s ms kv ma mas of the and for by to from at on no not one two three
 """
 KNOWN = frozenset(_WORDS.split())
-_NUMBER = re.compile(r"\d{1,3}(?:\.\d{1,3})?(?:mm|cm|s|kv)?|\+|-|/", re.IGNORECASE)
-_WORD = re.compile(r"[\w.']+|\+|-|/")
+_NUMBER = re.compile(r"\d{1,3}(?:\.\d{1,3})?(?:mm|cm|s|kv)?", re.IGNORECASE)
+_JOINTS = re.compile(r"[-+/_,;:()&.]+")
 
 
 def cleaned(text: str, more: Collection[str] = frozenset()) -> str:
-    """The words of a text that may stay, and short numbers, in their order; empty if there is none.
+    """The words of a text that may stay, in their order, and short numbers that follow one; empty if there is none.
 
-    more: words in lower case that an administrator knows to be nobody's.
+    A number after a number may be a part of a day or of an identifier, and goes. more: words in lower case that an
+    administrator knows to be nobody's.
     """
-    kept = [
-        word for word in _WORD.findall(text)
-        if word.strip(".'").lower() in KNOWN or word.lower() in more or _NUMBER.fullmatch(word)
-    ]
-    return " ".join(kept) if any(character.isalnum() for word in kept for character in word) else ""
+    kept: list[str] = []
+    after_word = False
+    for token in text.split():
+        parts = [part for part in _JOINTS.split(token) if part]
+        if parts and all(part.lower() in KNOWN or part.lower() in more for part in parts):
+            kept.append(token.strip("-+,;:&."))
+            after_word = True
+        else:
+            if after_word and _NUMBER.fullmatch(token):
+                kept.append(token)
+            after_word = False
+    return " ".join(kept)

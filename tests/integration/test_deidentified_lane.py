@@ -85,7 +85,7 @@ def _result(image: Dataset, text: str) -> Dataset:
     """A text report on one image, as somebody outside makes it: with the names that it has there."""
     report = Dataset()
     for keyword in ("PatientName", "PatientID", "StudyInstanceUID", "StudyDate", "StudyTime", "AccessionNumber"):
-        report[keyword] = image[keyword]
+        setattr(report, keyword, image[keyword].value)
     report.SOPClassUID, report.SOPInstanceUID = BasicTextSRStorage, generate_uid()
     report.SeriesInstanceUID = generate_uid()
     report.Modality, report.SeriesNumber, report.InstanceNumber = "SR", 1, 1
