@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from radnode.node.cli_conformance import conformance
 from radnode.node.cli_deidentify import deidentify, reidentify, transfers
 from radnode.node.cli_evaluate import evaluate
 from radnode.node.cli_models import models_app
@@ -25,7 +26,7 @@ routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
 app.add_typer(routes_app, name="routes")
 app.add_typer(result_app, name="result")
 app.add_typer(models_app, name="models")
-for command in (evaluate, deidentify, reidentify, transfers):
+for command in (evaluate, conformance, deidentify, reidentify, transfers):
     app.command()(command)
 
 out = Console()

@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import keyword_for_tag
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
+from radnode.node.deidentifying.standard_uids import is_standard
 from radnode.node.deidentifying.wording import KNOWN
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _add(found: Identity, element: DataElement, value: object) -> None:
     elif element.VR in ("DA", "DT"):
         day = text.replace(".", "", 2)[:8]
         found.days |= {day} if len(day) == 8 and day.isdigit() else set()
-    elif element.VR == "UI" and text not in UID_dictionary:
+    elif element.VR == "UI" and not is_standard(text):
         found.uids.add(text)
 
 

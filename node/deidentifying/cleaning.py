@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as Items
@@ -16,6 +15,7 @@ from pydicom.sequence import Sequence as Items
 from radnode.node.deidentifying import safe_private
 from radnode.node.deidentifying.profile import Action, Profile, action
 from radnode.node.deidentifying.pseudonyms import shifted
+from radnode.node.deidentifying.standard_uids import is_standard
 from radnode.node.deidentifying.wording import cleaned
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class _Cleaner:
 
     def uid(self, uid: str) -> str:
         """Another in its place, but for those that the standard defines."""
-        if not uid or uid in UID_dictionary:
+        if not uid or is_standard(uid):
             return uid
         new = self._pseudonyms.uid(uid)
         self._record.uids[new] = uid

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import UID
+
+from radnode.node.intake import negotiation
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -33,7 +34,7 @@ class Held(Exception):
 def why_held(dataset: Dataset, profile: Profile, *, masked: bool) -> str:
     """A sentence; empty if it may go. masked: a mask is configured for the device that made the image."""
     sop_class = str(dataset.get("SOPClassUID") or "")
-    if sop_class not in UID_dictionary:
+    if sop_class not in negotiation.taken():
         return "its SOP class is not one of the standard: nobody knows what is in it"
     if sop_class in _UNREADABLE:
         return f"it is {_UNREADABLE[sop_class]}"

@@ -11,12 +11,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pydicom
-from pydicom._uid_dict import UID_dictionary
 from pydicom.multival import MultiValue
 
 from radnode.node.deidentifying.cleaning import OF_THE_PATIENT, OF_THE_STUDY
 from radnode.node.deidentifying.holding import Held
 from radnode.node.deidentifying.outward import written
+from radnode.node.deidentifying.standard_uids import is_standard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def named_in(path: Path) -> Named:
     uids, references, days = set(), set(), set()
     for element in _elements(dataset):
         for value in _several(element.value):
-            if element.VR == "UI" and str(value) not in UID_dictionary:
+            if element.VR == "UI" and not is_standard(str(value)):
                 uids.add(str(value))
                 references |= {str(value)} if element.keyword in _REFERENCES else set()
             elif element.VR in ("DA", "DT"):
