@@ -19,6 +19,7 @@ from radnode.node.cli_conformance import conformance
 from radnode.node.cli_deidentify import deidentify, reidentify, transfers
 from radnode.node.cli_evaluate import evaluate
 from radnode.node.cli_models import models_app
+from radnode.node.cli_peers import peer_app
 from radnode.node.cli_results import result_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
@@ -26,6 +27,7 @@ routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
 app.add_typer(routes_app, name="routes")
 app.add_typer(result_app, name="result")
 app.add_typer(models_app, name="models")
+app.add_typer(peer_app, name="peer")
 for command in (evaluate, conformance, deidentify, reidentify, transfers):
     app.command()(command)
 
