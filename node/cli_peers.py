@@ -21,8 +21,8 @@ def _peer() -> None:
     """Try a peer."""
 
 
-@peer_app.command()
-def test(
+@peer_app.command("test")
+def try_out(
     name: Annotated[str, typer.Argument(help="A peer's name in the configuration.")],
     config: Annotated[Path, typer.Option("--config", help="The node's configuration file.")] = Path("radnode.yaml"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

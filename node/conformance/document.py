@@ -43,7 +43,8 @@ def as_html(document: Section) -> str:
     """One page without anything from elsewhere."""
     style = ("body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
              "table{border-collapse:collapse}"
-             "th,td{border:1px solid #999;padding:.2em .6em;text-align:left;vertical-align:top}caption{text-align:left;font-weight:bold;padding:.4em 0}")
+             "th,td{border:1px solid #999;padding:.2em .6em;text-align:left;vertical-align:top}"
+             "caption{text-align:left;font-weight:bold;padding:.4em 0}")
     body = "\n".join(_html(document, "", 1))
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(document.title)}</title>'
             f"<style>{style}</style></head><body>\n{body}\n</body></html>\n")

@@ -48,7 +48,7 @@ def statement(configuration: Configuration) -> Section:
         _overview(configuration),
         Section("Introduction", (
             "For administrators and integrators who connect this node. Its order is that of DICOM PS3.2; UIDs are "
-            "those of PS3.6. It does not replace trying the connection: `radnode doctor` and `radnode peer test` do that.",
+            "those of PS3.6. It does not replace trying it, as `radnode doctor` and `radnode peer test` do.",
         )),
         _networking(configuration),
         Section("Media interchange", ("None is supported.",)),

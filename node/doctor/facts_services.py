@@ -46,7 +46,7 @@ def look_at(peer: Peer, own_ae_title: str) -> Seen:
         with associate(peer, own_ae_title, contexts) as association:
             commits = any(context.abstract_syntax == PUSH_MODEL for context in association.accepted_contexts)
             acceptor = association.acceptor
-            implementation = (acceptor.implementation_version_name or str(acceptor.implementation_class_uid or "")).strip()
+            implementation = acceptor.implementation_version_name or str(acceptor.implementation_class_uid or "")
             largest_pdu = acceptor.maximum_length or 0
     except PeerUnreachable:
         commits = False  # it takes results, and neither of these services
