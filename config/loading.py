@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import access, messaging, pulls, security
+from radnode.config import access, deidentification, messaging, pulls, security
 from radnode.config.access import AccessSettings, AuditSettings
 from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
@@ -140,6 +140,7 @@ def check_references(configuration: Configuration, pipelines: Collection[str]) -
         for problem in (
             *_unknown_pipelines(configuration, number, route, pipelines),
             *_unknown_destinations(configuration, number, route),
+            *_unknown_outsides(configuration, number, route),
             *_unknown_sources(configuration, number, route),
         )
     ]
@@ -191,6 +192,15 @@ def _unknown_destinations(configuration: Configuration, number: int, route: Rout
         elif not peer.receives:
             cure = f"set `receives: true` at peers.{name}"
             yield _problem(configuration, number, "send", f'peer "{name}" does not receive', cure)
+
+
+def _unknown_outsides(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:
+    for name in route.forward:
+        peer = configuration.peers.get(name)
+        if peer is None or not peer.receives or peer.deidentify is None:
+            cure = nearest(name, configuration.peers) if peer is None else ""
+            yield _problem(configuration, number, "forward", f'no peer "{name}" receives and has `deidentify`', cure or
+                           "inside the hospital the archive forwards images itself")
 
 
 def _unknown_sources(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:
@@ -248,7 +258,9 @@ class _Reader:
         messages = self._messaging(_given(document, "messaging", {}))
         if settings is not None:
             self._cross_check_settings(settings)
-            for where, message, cure in security.contradictions(settings, peers):
+            for where, message, cure in (
+                *security.contradictions(settings, peers), *deidentification.contradictions(settings.data, peers)
+            ):
                 self._report(where, message, cure)
         if settings is not None and messages is not None:
             for where, message, cure in messaging.contradictions(messages, settings, peers):
@@ -361,7 +373,7 @@ class _Reader:
             self._report(path, "not a mapping", "write name, when, run and send")
             return None
         before = len(self._problems)
-        known = ("name", "when", "run", "send", "priority", "within", "enabled", "priors")
+        known = ("name", "when", "run", "send", "forward", "priority", "within", "enabled", "priors")
         for key in section:
             if key not in known:
                 self._report([*path, key], f'unknown key "{key}"', nearest(key, known) or f"use {', '.join(known)}")
@@ -376,12 +388,14 @@ class _Reader:
         if not isinstance(enabled, bool):
             self._report([*path, "enabled"], "neither true nor false", "write true or false")
         when = ConditionReader(self._report).read(section.get("when"), [*path, "when"])
-        run, send = self._names(section, path, "run"), self._names(section, path, "send")
+        forward = self._names(section, path, "forward") if "forward" in section else ()
+        images_only = "forward" in section and not section.keys() & {"run", "send"}
+        run, send = ((), ()) if images_only else (self._names(section, path, key) for key in ("run", "send"))
         priors = pulls.priors(section.get("priors"), pulls.Reading(self._report, self._model), [*path, "priors"])
         if len(self._problems) > before:
             return None
         return Route(name=str(name).strip(), when=when, run=run, send=send, priority=priority, within=within,
-                     enabled=enabled, priors=priors)
+                     enabled=enabled, priors=priors, forward=forward)
 
     def _within(self, section: Mapping[str, object], path: list[str | int]) -> timedelta | None:
         if section.get("within") is None:
@@ -397,7 +411,7 @@ class _Reader:
         if isinstance(value, str):
             value = [value]
         if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
-            example = "[ct-lung]" if key == "run" else "[PACS1]"
+            example = {"run": "[ct-lung]", "send": "[PACS1]"}.get(key, "[RESEARCH]")
             self._report([*path, key], f"`{key}` needs a list of names", f"write for example `{key}: {example}`")
             return ()
         return tuple(value)
@@ -490,7 +504,7 @@ def _digest(settings: Settings, peers: Mapping[str, Peer], routes: Sequence[Rout
         # Where is not what; and a URL may hold a password.
         "node": settings.model_dump(mode="json", exclude={"data", "models", "database_url", "tls", "dicomweb"}),
         "peers": {
-            name: peer.model_dump(mode="json", exclude=set(NO_MATTER_OF_RESULTS)) for name, peer in peers.items()
+            name: peer.model_dump(mode="json", exclude=NO_MATTER_OF_RESULTS) for name, peer in peers.items()
         },
         "routes": [asdict(route) for route in routes],
     }

@@ -1,4 +1,4 @@
-"""The other sides: who sends images to the node, and whom it sends results to. And what every section shares."""
+"""The other sides: who sends images to the node, and whom it sends results to."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import ipaddress
 import re
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
+from radnode.config.deidentification import Deidentification
 from radnode.config.destinations import PROFILES, Profile, ResultForm
 from radnode.config.durations import DAYS, Day, Duration, Hours
+from radnode.config.sections import Section, empty_or_section
+
+__all__ = ["Section", "empty_or_section"]
 
 
 def _ae_title(value: str) -> str:
@@ -71,38 +75,6 @@ Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Section(BaseModel):
-    """What is written is all that is meant: unknown keys are mistakes, and `true` is no number."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
-            raise ValueError("write a number or a text")
-        return value
-
-
-    def beside(self, folder: Path) -> Self:
-        """With the files that it names relative to a folder."""
-        changed: dict[str, object] = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if isinstance(value, Path):
-                changed[name] = folder / value
-            elif isinstance(value, Section):
-                changed[name] = value.beside(folder)
-        return self.model_copy(update=changed)
-
-
-def empty_or_section(value: object) -> object:
-    """For a key below which there are others."""
-    if value is not None and not isinstance(value, dict | Section):
-        raise ValueError("write its keys below it, or null")
-    return value
-
-
 class ClientTls(Section):
     """TLS towards a peer. certificate, key: what the node shows of itself. name: in the peer's certificate."""
 
@@ -148,6 +120,7 @@ class Peer(Section):
     tls: Annotated[ClientTls | None, BeforeValidator(empty_or_section)] = None
     client_certificate: Annotated[str, AfterValidator(shown_certificate)] | None = None
     token_file: Path | None = None
+    deidentify: Annotated[Deidentification | None, BeforeValidator(empty_or_section)] = None
 
     @field_validator("result_forms")
     @classmethod
@@ -171,8 +144,12 @@ class Peer(Section):
     @property
     def digest(self) -> str:
         """Changes with any change of the peer's configuration that concerns results."""
-        return hashlib.sha256(self.model_dump_json(exclude=set(NO_MATTER_OF_RESULTS)).encode()).hexdigest()
+        return hashlib.sha256(self.model_dump_json(exclude=NO_MATTER_OF_RESULTS).encode()).hexdigest()
 
 
-NO_MATTER_OF_RESULTS = frozenset({"check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"})
-"""What is asked before and after sending, who is expected when, and how the two sides recognise each other."""
+NO_MATTER_OF_RESULTS: dict[str, Any] = {
+    **dict.fromkeys(("check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"), True),
+    "deidentify": {"secret_file": True},
+}
+"""What is asked before and after sending, who is expected when, how the two sides recognise each other; a file's place.
+"""

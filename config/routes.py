@@ -66,7 +66,7 @@ class Route:
     """A named rule. `when`: its top-level conditions, which must all hold.
 
     within: the time after which a result is late, counted from when its images were whole. priors: the earlier studies
-    that its pipelines compare with.
+    that its pipelines compare with. forward: who gets the images themselves.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Route:
     within: timedelta | None = None
     enabled: bool = True
     priors: Priors | None = None
+    forward: tuple[str, ...] = ()
 
 
 def snake_case(keyword: str) -> str:

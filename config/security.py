@@ -17,7 +17,7 @@ Where = tuple[str, ...]
 """The keys under which something stands."""
 
 SECRETS: Mapping[str, str] = {
-    "key": "a private key", "token_file": "the token of a source",
+    "key": "a private key", "token_file": "the token of a source", "secret_file": "what pseudonyms are made of",
     "metrics_token_file": "the token that opens the metrics", "client_secret_file": "the secret of the OpenID client",
 }
 """Key -> what the file that it names must not tell anybody."""
@@ -32,6 +32,8 @@ def files(settings: Settings, peers: Mapping[str, Peer]) -> Iterator[tuple[Where
     for name, peer in peers.items():
         if peer.token_file:
             yield ("peers", name, "token_file"), peer.token_file
+        if peer.deidentify:
+            yield ("peers", name, "deidentify", "secret_file"), peer.deidentify.secret_file
 
 
 def contradictions(settings: Settings, peers: Mapping[str, Peer]) -> Iterator[tuple[Where, str, str]]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from radnode.config.peers import AETitle, Host, Section, Size, empty_or_section
+from radnode.config.peers import AETitle, Host, Size
+from radnode.config.sections import Section, empty_or_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node import completion, routing
+from radnode.node.deidentifying.composing import is_outside, send_on
 from radnode.node.messaging import contexts
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
@@ -164,8 +165,9 @@ class SeriesCloser:
         if fetches.is_prior(session, series.study_id):
             self._leave_prior(session, series, [header.instance_id for header in foreign], now)
             return
+        outside = is_outside(configuration, series.source)
         explanations = routing.explain(
-            configuration.routes, [header.attributes for header in foreign],
+            () if outside else configuration.routes, [header.attributes for header in foreign],
             {"source": series.source, **contexts.conditions(session, series.study_id, now)},
         )
         catalog.store_routing(
@@ -175,6 +177,10 @@ class SeriesCloser:
             configuration_digest=configuration.digest,
             now=now,
         )
+        sent_on = send_on(session, configuration, series.source, explanations, [each.instance_id for each in foreign],
+                          now)
+        if outside:
+            return
         manifests, asked = self._manifests(), routing.asked(configuration.routes, explanations)
         for pipeline, asking in asked.items():
             if manifests[pipeline].of_study:
@@ -189,9 +195,10 @@ class SeriesCloser:
                 want_priors(session, configuration, asking, job_id, headers=foreign, source=series.source, now=now)
         if foreign:
             studies.ask(session, series.study_id, first=any(manifests[pipeline].of_study for pipeline in asked))
-        if not any(explanation.matched for explanation in explanations):
+        if not any(explanation.matched for explanation in explanations) or (sent_on and not asked):
             unrouted = [header.instance_id for header in foreign]
-            ledger.move(session, unrouted, InstanceState.NOT_ROUTED, reason="no route matched", now=now)
+            reason = f"sent on to {', '.join(sent_on)}; no pipeline was asked" if sent_on else "no route matched"
+            ledger.move(session, unrouted, InstanceState.NOT_ROUTED, reason=reason, now=now)
         for header in foreign:
             if (rejected := rejection(header.attributes)) is not None:
                 self._withdraw(session, series, *rejected, now)

@@ -21,6 +21,7 @@ from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
+from radnode.node.deidentifying.composing import compose as compose_lanes
 from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
@@ -176,6 +177,7 @@ class Node:
         self._http.stop()
         self._reader.close()
         self._access.end()
+        self._lanes.close()
         with self.database.begin() as session:
             leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
@@ -315,6 +317,10 @@ class Node:
         fallback = Fallback(
             database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: self._rewriting.pulse()
         )
+        self._lanes, self._forwarding = compose_lanes(
+            database=self.database, store=self.store, configuration=lambda: self._configuration, now=utc_now,
+            alarms=self.alarms,
+        )
         sender = Sender(
             database=self.database,
             store=self.store,
@@ -326,6 +332,7 @@ class Node:
             alarms=self.alarms,
             metrics=self.metrics,
             on_sent=self._result_sent,
+            lanes=self._lanes,
         )
         desk = self._commitment(settings)
         confirmer = Confirmer(
@@ -408,8 +415,8 @@ class Node:
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
-                 *self._retrieving.activities)
+                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
+                 *self._workers, noting, reloading, *self._retrieving.activities)
         seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
@@ -456,6 +463,7 @@ class Node:
         return lambda: self._dispatcher.run_next(slot)
 
     def _series_closed(self) -> None:
+        self._forwarding.pulse()
         self._pulse_workers()
         self._closing_studies.pulse()
 

@@ -20,6 +20,7 @@ from radnode.storage.tables import (
     RewriteRow,
     SeriesRow,
 )
+from radnode.storage.transfer_tables import TransferRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +113,7 @@ def _settled(older_than: datetime) -> Select[int, bool, bool]:
             ~priors.needed(_LIVE_JOBS),
             ~live_delivery,
             ~live_rewrite,
+            ~exists().where(TransferRow.instance_id == InstanceRow.id, TransferRow.state == "WAITING"),
         )
         .order_by(InstanceRow.received_at)
         .with_for_update(of=InstanceRow, skip_locked=True)

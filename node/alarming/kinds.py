@@ -163,6 +163,12 @@ _ALL = (
         remedy="send the missing images to it, or send results where the images are",
     ),
     Kind(
+        name="deidentification", severity="error", about="destination", quotes=True,
+        says="an object was not sent outside, because it is not certain to be of nobody; or one that came from there "
+             "is not sent on, because it is not certain whose it is",
+        remedy="`radnode transfers` and `radnode deliveries --failed` say why; once cured: `radnode transfers --again`",
+    ),
+    Kind(
         name="form", severity="warning", about="destination and form", quotes=True,
         says="a destination refused a result form and gets another instead",
         remedy="list the other form for it, or, once it takes this one: `radnode offer-again`",

@@ -17,6 +17,8 @@ import structlog
 from radnode.config.peers import Peer
 from radnode.node import statuses
 from radnode.node.association import NoContextAccepted, PeerUnreachable
+from radnode.node.deidentifying.holding import Held
+from radnode.node.deidentifying.lanes import Outgoing, SecretUnusable
 from radnode.node.delivery import backoff, carrying, patient
 from radnode.node.delivery.answer import Damaged
 from radnode.node.delivery.dimse import NotAccepted
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from radnode.node.alarms import Alarms
+    from radnode.node.deidentifying.lanes import Lanes
     from radnode.node.delivery.answer import Answer
     from radnode.node.delivery.carrying import Carrier, Destination
     from radnode.node.delivery.fallback import Fallback
@@ -59,6 +62,7 @@ class Sender:
         alarms: Alarms,
         metrics: Metrics,
         on_sent: Callable[[], None],
+        lanes: Lanes | None = None,
     ) -> None:
         self._database = database
         self._store = store
@@ -70,6 +74,7 @@ class Sender:
         self._alarms = alarms
         self._metrics = metrics
         self._on_sent = on_sent
+        self._lanes = lanes
         self._objections: dict[int, str] = {}
 
     def send_due(self) -> bool:
@@ -151,20 +156,8 @@ class Sender:
             return
         if self._held_back(delivery, peer):
             return
-        try:
-            answer = association.store(
-                self._store.path(delivery.digest, "results"), delivery.digest, delivery.sop_class_uid,
-                delivery.transfer_syntax_uid,
-            )
-        except NotAccepted as refused:
-            self._answered(peer.name)
-            self._replace(delivery, peer, None, str(refused), for_ever=True)
-            return
-        except Damaged:
-            self._give_up(delivery, "the kept object is damaged on disk, and another is not sent in its place")
-            return
-        except OSError as error:
-            self._retry(delivery, f"the kept object cannot be read: {error.strerror}")
+        answer = self._store_one(association, delivery, peer)
+        if answer is None:
             return
         if answer.status is None:
             self._failed(delivery, answer.said)
@@ -178,6 +171,37 @@ class Sender:
             case statuses.Outcome.PERMANENT:
                 self._answered(peer.name)
                 self._refused(delivery, peer, answer.status, answer)
+
+    def _store_one(self, carrier: Carrier, delivery: Delivery, peer: Destination) -> Answer | None:
+        """The answer; None where it was not sent, and what becomes of it is settled."""
+        try:
+            file = self._file_for(delivery, peer)
+            try:
+                return carrier.store(file.path, file.digest, file.sop_class_uid, file.transfer_syntax_uid)
+            finally:
+                file.done()
+        except NotAccepted as refused:
+            self._answered(peer.name)
+            self._replace(delivery, peer, None, str(refused), for_ever=True)
+        except Damaged:
+            self._give_up(delivery, "the kept object is damaged on disk, and another is not sent in its place")
+        except Held as held:
+            self._give_up(delivery, f"it must not leave: {held}")
+        except SecretUnusable as error:
+            self._retry(delivery, str(error))
+        except OSError as error:
+            self._retry(delivery, f"the kept object cannot be read: {error.strerror}")
+        return None
+
+    def _file_for(self, delivery: Delivery, peer: Destination) -> Outgoing:
+        """The kept object, or what is made of it for a destination outside the hospital."""
+        path = self._store.path(delivery.digest, "results")
+        if not isinstance(peer, Peer) or peer.deidentify is None:
+            return Outgoing(path=path, digest=delivery.digest, sop_class_uid=delivery.sop_class_uid,
+                            transfer_syntax_uid=delivery.transfer_syntax_uid, made=False)
+        if self._lanes is None:
+            raise Held("nothing here takes names off it")
+        return self._lanes.outgoing(path, delivery.digest, peer)
 
     def _held_back(self, delivery: Delivery, peer: Destination) -> bool:
         """Whether it does not go now because of its patient; asked once for the results of a job on an association."""
