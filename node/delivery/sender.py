@@ -1,14 +1,16 @@
 """Empties the outbox: one association for a destination while something is due, every answer recorded at once.
 
-    WAITING ──lease──▶ SENDING ──Success/Warning──▶ SENT ──found by C-FIND (node/delivery/confirmer.py)──▶ CONFIRMED
+    WAITING ──lease──▶ SENDING ──Success/Warning──▶ SENT ──found by a query (node/delivery/confirmer.py)──▶ CONFIRMED
        ▲                  │ transient, no answer        │ not found in time
        └──────────────────┴─────────────────────────────┘        permanent ──▶ DEAD, or REPLACED by another form
 
-A destination that does not answer is tried with one object per back-off, see node/delivery/outages.py.
+A destination that does not answer is tried with one object per back-off, see node/delivery/outages.py. Objects go by
+C-STORE (dimse.py) or STOW-RS (stow.py); what an answer means is the same for both (answer.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,16 +18,18 @@ import structlog
 
 from radnode.node import statuses
 from radnode.node.association import NoContextAccepted, PeerUnreachable
-from radnode.node.delivery import backoff, dimse, patient
+from radnode.node.delivery import backoff, dimse, patient, stow
+from radnode.node.delivery.answer import Damaged, NotAccepted
+from radnode.node.dicomweb.client import PeerBusy
 from radnode.storage import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     from radnode.config.peers import Peer
     from radnode.node.alarms import Alarms
-    from radnode.node.delivery.dimse import Storing
+    from radnode.node.delivery.answer import Answer, Storing
     from radnode.node.delivery.fallback import Fallback
     from radnode.node.delivery.outages import Outage, Outages
     from radnode.node.observability import Metrics
@@ -93,7 +97,7 @@ class Sender:
                 self._alarms.clear(_alarm(name))
                 self._bury(name, f"{name} is no destination any more; add it again, then resend")
                 continue
-            target = aimed_at(peer)
+            target = peer.target
             with self._database.begin() as session:
                 outbox.aim(session, name, target)
             self._bury(name, f"queued for another machine than {name} is now ({target}); if that is right, resend",
@@ -109,7 +113,7 @@ class Sender:
         with self._database.read() as session:
             encodings = outbox.encodings_waiting(session, peer.name)
         try:
-            with dimse.open_association(peer, self._own_ae_title, encodings) as association:
+            with _connection(peer, self._own_ae_title, encodings) as association:
                 return self._send_over(association, peer, encodings)
         except NoContextAccepted as refused:
             self._answered(peer.name)
@@ -117,8 +121,7 @@ class Sender:
                 self._replace(delivery, peer, None, str(refused), for_ever=True)
             return True
         except PeerUnreachable as unreachable:
-            outage = self._outages.unreachable(peer.name, str(unreachable), self._now(), backoff.jitter())
-            self._tell(outage)
+            self._tell(self._out(peer.name, unreachable))
         return False
 
     def _send_over(self, association: Storing, peer: Peer, encodings: set[tuple[str, str]]) -> bool:
@@ -151,30 +154,34 @@ class Sender:
         try:
             answer = association.store(
                 self._store.path(delivery.digest, "results"), delivery.digest, delivery.sop_class_uid,
-                delivery.transfer_syntax_uid,
+                delivery.sop_instance_uid, delivery.transfer_syntax_uid,
             )
-        except dimse.NotAccepted as refused:
+        except NotAccepted as refused:
             self._answered(peer.name)
             self._replace(delivery, peer, None, str(refused), for_ever=True)
             return
-        except dimse.Damaged:
+        except Damaged:
             self._give_up(delivery, "the kept object is damaged on disk, and another is not sent in its place")
             return
         except OSError as error:
             self._retry(delivery, f"the kept object cannot be read: {error.strerror}")
             return
-        if answer.status is None:
-            self._failed(delivery, "no answer to C-STORE")
+        except PeerUnreachable as unreachable:
+            outage = self._out(peer.name, unreachable)
+            self._retry(delivery, str(unreachable))
+            self._tell(outage)
             return
-        match statuses.judge_c_store(answer.status):
-            case statuses.Outcome.STORED | statuses.Outcome.STORED_WITH_WARNING:
-                self._answered(peer.name)
-                self._sent(delivery, answer.status)
-            case statuses.Outcome.TRANSIENT:
-                self._failed(delivery, f"status 0x{answer.status:04X} {answer.comment}".strip())
-            case statuses.Outcome.PERMANENT:
-                self._answered(peer.name)
-                self._refused(delivery, peer, answer.status, answer.comment)
+        self._answer(delivery, peer, answer)
+
+    def _answer(self, delivery: Delivery, peer: Peer, answer: Answer) -> None:
+        if answer.outcome is statuses.Outcome.TRANSIENT:
+            self._failed(delivery, answer.reason)
+            return
+        self._answered(peer.name)
+        if answer.outcome is statuses.Outcome.PERMANENT:
+            self._refused(delivery, peer, answer)
+        else:
+            self._sent(delivery, statuses.SUCCESS if answer.status is None else answer.status)
 
     def _held_back(self, delivery: Delivery, peer: Peer) -> bool:
         """Whether it does not go now because of its patient; asked once for the results of a job on an association."""
@@ -197,12 +204,13 @@ class Sender:
         self._give_up(delivery, objection)
         return True
 
-    def _refused(self, delivery: Delivery, peer: Peer, status: int, comment: str) -> None:
-        reason = f"status 0x{status:04X} {comment}".strip()
-        if statuses.refuses_the_object(status):
-            self._replace(delivery, peer, status, reason, for_ever=statuses.refuses_the_class(status))
+    def _refused(self, delivery: Delivery, peer: Peer, answer: Answer) -> None:
+        status = answer.status
+        if answer.too_large or (status is not None and statuses.refuses_the_object(status)):
+            for_ever = status is not None and statuses.refuses_the_class(status)
+            self._replace(delivery, peer, status, answer.reason, for_ever=for_ever)
         else:
-            self._give_up(delivery, f"{delivery.destination} refused: {reason}")
+            self._give_up(delivery, f"{delivery.destination} refused: {answer.reason}")
 
     def _replace(self, delivery: Delivery, peer: Peer, status: int | None, reason: str, *, for_ever: bool) -> None:
         if why_not := self._fallback.replace(delivery, peer, status, reason, for_ever=for_ever):
@@ -225,6 +233,11 @@ class Sender:
         self._retry(delivery, reason)
         if outage is not None:
             self._tell(outage)
+
+    def _out(self, destination: str, unreachable: PeerUnreachable) -> Outage:
+        """No other object would fare better now; it may have said itself for how long."""
+        wait = unreachable.retry_after if isinstance(unreachable, PeerBusy) else timedelta()
+        return self._outages.unreachable(destination, str(unreachable), self._now(), backoff.jitter(), at_least=wait)
 
     def _retry(self, delivery: Delivery, reason: str) -> None:
         now = self._now()
@@ -287,9 +300,15 @@ class Sender:
         log.error("delivery.dead", delivery=delivery_id, destination=destination, reason=reason)
 
 
-def aimed_at(peer: Peer) -> str:
-    """The machine that a destination's name means now."""
-    return f"{peer.ae_title}@{peer.host}:{peer.port}"
+@contextlib.contextmanager
+def _connection(peer: Peer, own_ae_title: str, encodings: Collection[tuple[str, str]]) -> Iterator[Storing]:
+    """By STOW-RS where the destination has it, else by C-STORE. Raises :class:`PeerUnreachable`."""
+    if peer.dicomweb:
+        with stow.open_connection(peer) as web:
+            yield web
+    else:
+        with dimse.open_association(peer, own_ae_title, encodings) as association:
+            yield association
 
 
 def _alarm(destination: str) -> str:
