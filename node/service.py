@@ -27,6 +27,7 @@ from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
 from radnode.node.delivery.vouching import Voucher
+from radnode.node.dicomweb_out.web import DicomWebOut
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
@@ -133,6 +134,7 @@ class Node:
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._database_token = 0
         self._storage = self._make_storage(settings)
+        self._dicomweb_out = DicomWebOut(database=self.database, store=self.store, alarms=self.alarms)
         self._compose(configuration)
 
     def start(self) -> None:
@@ -166,6 +168,7 @@ class Node:
         for activity in self._activities:
             activity.stop()
         self._http.stop()
+        self._dicomweb_out.close()
         self._reader.close()
         with self.database.begin() as session:
             leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
@@ -379,7 +382,8 @@ class Node:
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading)
+                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
+                 self._dicomweb_out.activity)
         seldom = (caretaker, *self._alarming)
         self._clock = Clock()
         for activity in often:
@@ -396,9 +400,8 @@ class Node:
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
         with _listening("http_port", settings.http_port):
-            self._http = HttpServer(
-                create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
-            )
+            app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
+            self._http = HttpServer(app, host=settings.http_host, port=settings.http_port)
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""
