@@ -40,6 +40,7 @@ FRAME_TYPES = {
     HTJ2KLossless: "image/jphc", HTJ2KLosslessRPCL: "image/jphc", HTJ2K: "image/jphc",
 }
 """PS3.18 table 8.7.3-5: what a compressed frame is as it is stored."""
+_REWRITTEN = (UNCOMPRESSED | FRAME_TYPES.keys()) - {ExplicitVRBigEndian}
 _RANGE = re.compile(r'(?:[^,"]|"[^"]*")+')
 _PARAMETER = re.compile(r';\s*([\w-]+)\s*=\s*(?:"([^"]*)"|([^\s;"]+))')
 
@@ -99,7 +100,7 @@ def choose_instances(ranges: Sequence[Accepted], syntaxes: set[str], *, single: 
         multipart = each.multipart or each.type == "*/*"
         if wanted == AS_STORED or syntaxes <= {wanted}:
             return Given(type="application/dicom", multipart=multipart, stored=True)
-        if wanted == ExplicitVRLittleEndian and syntaxes <= UNCOMPRESSED | FRAME_TYPES.keys():
+        if wanted == ExplicitVRLittleEndian and syntaxes <= _REWRITTEN:
             return Given(type="application/dicom", multipart=multipart, stored=False)
     raise NotAcceptable(
         f"given is application/dicom in {ExplicitVRLittleEndian} or as it is stored: transfer-syntax=*"

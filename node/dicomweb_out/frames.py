@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
 _UNCOMPRESSED = NATIVE | {DeflatedExplicitVRLittleEndian}
+_REWRITTEN = (_UNCOMPRESSED | CODECS.keys()) - {ExplicitVRBigEndian}
+"""In big endian any binary value may hold words; which of them do is not written in the file."""
 _WORDS = {"PixelData": "u", "FloatPixelData": "f", "DoubleFloatPixelData": "f"}
 
 
@@ -192,14 +194,9 @@ def rewrite(path: Path, target: Path) -> None:
     """The whole file in Explicit VR Little Endian, uncompressed. Raises NoPicture."""
     dataset = pydicom.dcmread(path)
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
-    if syntax in _UNCOMPRESSED:
-        if syntax == ExplicitVRBigEndian:
-            pixels = Pixels(path) if dataset.get("PixelData") else None
-            if pixels is not None:
-                dataset.PixelData = b"".join(pixels.native(each + 1) for each in range(pixels.frames))
-    else:
-        if syntax not in CODECS:
-            raise NoPicture(f"{syntax.name} is not decoded here")
+    if syntax not in _REWRITTEN:
+        raise NoPicture(f"{syntax.name} is not rewritten here")
+    if syntax in CODECS:
         dataset.decompress(decoding_plugin=CODECS[syntax][1], as_rgb=False, generate_instance_uid=False)
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.save_as(target, implicit_vr=False, little_endian=True, enforce_file_format=True)

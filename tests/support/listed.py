@@ -75,7 +75,7 @@ class Held:
         rows.insert_job(self.database, rows.new_job("job", inputs, series=series))
         objects = [self._result(order, path) for order, path in enumerate(results)]
         rows.produce(self.database, rows.must_lease(self.database), *objects)
-        while self.web.activity._step():  # noqa: SLF001 - without the thread
+        while self.web.activity._step():
             pass
 
     def _result(self, order: int, path: Path) -> NewResultObject:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import rows
-from support.rows import NOW, reception, receive, result
+from support.rows import NOW, receive, reception, result
 
 from radnode.storage import catalog, ledger, listed_metadata, listing, listing_queries, retention
 from radnode.storage.ledger import InstanceState

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, MPEG2MPML
+from pydicom.uid import MPEG2MPML, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 
 from radnode.node.dicomweb_out.accept import (
     Given,
@@ -33,7 +33,9 @@ def test_the_range_of_the_highest_quality_decides_and_of_equals_the_closer_one(h
     assert choose(accepted(header), PICTURES) == kind
 
 
-@pytest.mark.parametrize("header", ["text/html", "image/png;q=0", "image/png;q=2", 'multipart/related; type="image/png"'])
+@pytest.mark.parametrize(
+    "header", ["text/html", "image/png;q=0", "image/png;q=2", 'multipart/related; type="image/png"']
+)
 def test_what_is_not_accepted_is_not_given(header: str) -> None:
     with pytest.raises(NotAcceptable, match="image/jpeg"):
         choose(accepted(header), PICTURES)
