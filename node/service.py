@@ -28,6 +28,7 @@ from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
 from radnode.node.delivery.vouching import Voucher
+from radnode.node.dicomweb_out.web import DicomWebOut
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
@@ -139,6 +140,7 @@ class Node:
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._database_token = 0
         self._storage = self._make_storage(settings)
+        self._dicomweb_out = DicomWebOut(database=self.database, store=self.store, alarms=self.alarms)
         self._compose(configuration)
 
     def start(self) -> None:
@@ -175,6 +177,7 @@ class Node:
         for activity in self._activities:
             activity.stop()
         self._http.stop()
+        self._dicomweb_out.close()
         self._reader.close()
         self._access.end()
         self._lanes.close()
@@ -416,7 +419,7 @@ class Node:
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
                  self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
-                 *self._workers, noting, reloading, *self._retrieving.activities)
+                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities)
         seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
@@ -426,9 +429,8 @@ class Node:
             self._clock.every(UPKEEP_EVERY_S, activity)
         self._activities = (*often, heartbeat, *seldom)
         with _listening("http_port", settings.http_port):
-            self._http = self._access.server(
-                with_pulls(create_app(self.answers, self.metrics), self.database, lambda: self._configuration)
-            )
+            app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
+            self._http = self._access.server(with_pulls(app, self.database, lambda: self._configuration))
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""

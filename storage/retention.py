@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import aliased
 
-from radnode.storage import ledger, priors
+from radnode.storage import ledger, listing, priors
 from radnode.storage.acknowledgements import Expiry
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import (
@@ -62,6 +62,7 @@ def let_go(session: Session, instance_ids: Sequence[int], reason: str, now: date
     expired = ledger.move(session, instance_ids, InstanceState.EXPIRED, reason=reason, now=now)
     for some in ledger.portions(instance_ids):
         session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(some)))
+    listing.forget(session, instance_ids)
     if instance_ids:
         session.execute(insert(RemovalRow), [{"instance_id": each} for each in instance_ids])
     return expired
