@@ -248,44 +248,46 @@ class _Reader:
         settings = self._settings(_given(document, "node", {}))
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
-        alarms = self._alarms(_given(document, "alarms", {}))
+        beside = self._beside_the_node(document, settings, peers)
         retrieving = pulls.read(document, pulls.Reading(self._report, self._model), self._base)
-        who = self._plain(AccessSettings, document, "access")
-        audit = self._plain(AuditSettings, document, "audit")
-        if settings is not None and who is not None and audit is not None:
-            for where, message, cure in access.contradictions(who, audit, settings):
-                self._report(where, message, cure)
-        messages = self._messaging(_given(document, "messaging", {}))
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in (
                 *security.contradictions(settings, peers), *deidentification.contradictions(settings.data, peers)
             ):
                 self._report(where, message, cure)
-        if settings is not None and messages is not None:
-            for where, message, cure in messaging.contradictions(messages, settings, peers):
-                self._report(["messaging", *where], message, cure)
         self._cross_check_peers(peers)
         for at, message, cure in pulls.contradictions(retrieving, peers, routes):
             self._report(at, message, cure)
-        if (
-            self._problems or settings is None or alarms is None or who is None or audit is None or messages is None
-        ):
+        if self._problems or settings is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
             settings=settings,
             peers=peers,
             routes=tuple(routes),
             digest=_digest(settings, peers, routes),
-            alarms=alarms,
             retrieving=retrieving,
-            access=who,
-            audit=audit,
-            messaging=messages,
             path=self._path,
             name=self._name,
             lines=self._lines,
+            **beside,
         )
+
+    def _beside_the_node(
+        self, document: Mapping[str, Any], settings: Settings | None, peers: Mapping[str, Peer]
+    ) -> dict[str, Any]:
+        """The sections of alarms, access, audit and messaging by their names; None for one with a problem."""
+        alarms = self._alarms(_given(document, "alarms", {}))
+        who = self._plain(AccessSettings, document, "access")
+        audit = self._plain(AuditSettings, document, "audit")
+        if settings is not None and who is not None and audit is not None:
+            for where, message, cure in access.contradictions(who, audit, settings):
+                self._report(where, message, cure)
+        messages = self._messaging(_given(document, "messaging", {}))
+        if settings is not None and messages is not None:
+            for where, message, cure in messaging.contradictions(messages, settings, peers):
+                self._report(["messaging", *where], message, cure)
+        return {"alarms": alarms, "access": who, "audit": audit, "messaging": messages}
 
     def _report(self, path: Sequence[str | int], message: str, cure: str) -> None:
         at = tuple(path)
@@ -324,6 +326,7 @@ class _Reader:
             return None
         settings = self._model(model, section, [name])
         return None if settings is None else settings.beside(self._base)
+
     def _messaging(self, section: object) -> MessagingSettings | None:
         if not isinstance(section, dict):
             self._report(["messaging"], "not a mapping", "write for example `listen:` below it")

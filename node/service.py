@@ -286,6 +286,39 @@ class Node:
 
     def _compose(self, configuration: Configuration) -> None:
         settings = configuration.settings
+        self._compose_work(configuration)
+        self._compose_delivery(settings)
+        self._compose_judging(settings)
+        self._compose_doors(settings)
+        upkeep = Upkeep(
+            database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
+            retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
+            renew=self._dispatcher.heartbeat,
+        )
+        self._alarming = alarm_activities(
+            database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
+            refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
+            metrics=self.metrics,
+        )
+        heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
+        caretaker = Activity("upkeep", upkeep.step, self.alarms)
+        reloading = Activity("reloading", self.reload_if_changed, self.alarms)
+        noting = Activity("noting", self._flush_notes, self.alarms)
+        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
+                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
+                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities)
+        seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
+        self._clock = Clock()
+        for activity in often:
+            self._clock.every(LOOK_EVERY_S, activity)
+        self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
+        for activity in seldom:
+            self._clock.every(UPKEEP_EVERY_S, activity)
+        self._activities = (*often, heartbeat, *seldom)
+
+    def _compose_work(self, configuration: Configuration) -> None:
+        """What runs pipelines, and what writes their findings again in another form."""
+        settings = configuration.settings
         self._dispatcher = Dispatcher(
             database=self.database,
             store=self.store,
@@ -317,6 +350,14 @@ class Node:
             now=utc_now,
             on_rewritten=lambda: self._sending.pulse(),
         )
+        self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
+        self._workers = [
+            Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
+            for number, worker in enumerate(settings.workers)
+        ]
+
+    def _compose_delivery(self, settings: Settings) -> None:
+        """What sends results, and images to those outside, and makes sure that they arrived."""
         fallback = Fallback(
             database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: self._rewriting.pulse()
         )
@@ -337,7 +378,6 @@ class Node:
             on_sent=self._result_sent,
             lanes=self._lanes,
         )
-        desk = self._commitment(settings)
         confirmer = Confirmer(
             database=self.database,
             outages=Outages(),  # of C-FIND, which may be out where C-STORE is not
@@ -349,6 +389,12 @@ class Node:
             metrics=self.metrics,
             on_missing=lambda: self._sending.pulse(),
         )
+        self._sending = Activity("sending", sender.send_due, self.alarms)
+        self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
+        self._desk = self._commitment(settings)
+
+    def _compose_judging(self, settings: Settings) -> None:
+        """What reads headers, says what is complete, and asks for jobs."""
         closer = SeriesCloser(
             database=self.database,
             configuration=lambda: self._configuration,
@@ -374,31 +420,17 @@ class Node:
             database=self.database, own_ae_title=settings.ae_title, peers=self._peers,
             associations=self.associations, now=utc_now, on_counted=lambda: self._closing.pulse(),
         )
-        upkeep = Upkeep(
-            database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
-            retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
-            renew=self._dispatcher.heartbeat,
-        )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)
         self._closing_studies = Activity("closing studies", study_closer.step, self.alarms)
         self._counting = Activity("counting", counter.step, self.alarms)
-        self._sending = Activity("sending", sender.send_due, self.alarms)
-        self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
-        self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
-        self._workers = [
-            Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
-            for number, worker in enumerate(settings.workers)
-        ]
-        self._alarming = alarm_activities(
-            database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
-            refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
-            metrics=self.metrics,
-        )
+
+    def _compose_doors(self, settings: Settings) -> None:
+        """What listens, and what fetches and watches where nobody sends."""
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=desk,
+                metrics=self.metrics, desk=self._desk,
             )
             self._messaging = Messaging(
                 database=self.database, configuration=lambda: self._configuration, now=utc_now, alarms=self.alarms,
@@ -413,21 +445,6 @@ class Node:
         self._access = WebAccess(database=self.database, configuration=lambda: self._configuration, alarms=self.alarms,
                                  associations=self.associations, now=utc_now,
                                  strangers=lambda: self._doors.strangers.lately())
-        heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
-        caretaker = Activity("upkeep", upkeep.step, self.alarms)
-        reloading = Activity("reloading", self.reload_if_changed, self.alarms)
-        noting = Activity("noting", self._flush_notes, self.alarms)
-        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
-                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities)
-        seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
-        self._clock = Clock()
-        for activity in often:
-            self._clock.every(LOOK_EVERY_S, activity)
-        self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
-        for activity in seldom:
-            self._clock.every(UPKEEP_EVERY_S, activity)
-        self._activities = (*often, heartbeat, *seldom)
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
             self._http = self._access.server(with_pulls(app, self.database, lambda: self._configuration))
