@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import access, security
+from radnode.config import access, pulls, security
 from radnode.config.access import AccessSettings, AuditSettings
 from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit")
+SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", *pulls.SECTIONS)
 
 Model = TypeVar("Model", bound=BaseModel)
 PlainSection = TypeVar("PlainSection", bound=Section)
@@ -69,6 +69,7 @@ class Configuration:
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    retrieving: pulls.Retrieving = field(default_factory=pulls.Retrieving)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
@@ -135,7 +136,8 @@ def named_files(configuration: Configuration) -> list[tuple[tuple[str, ...], Pat
     """Every file that the configuration names beside the data, and where."""
     of_alarms = [(("alarms", *where), path) for where, path in files(configuration.alarms)]
     of_access = access.files(configuration.access, configuration.audit)
-    return [*security.files(configuration.settings, configuration.peers), *of_alarms, *of_access]
+    of_peers = security.files(configuration.settings, configuration.peers)
+    return [*of_peers, *of_alarms, *of_access, *pulls.files(configuration.retrieving)]
 
 
 def check_files(configuration: Configuration) -> list[Problem]:
@@ -180,6 +182,7 @@ def _unknown_sources(configuration: Configuration, number: int, route: Route) ->
     if configuration.settings.accept_unknown_peers:
         return
     senders = [name for name, peer in configuration.peers.items() if peer.sends]
+    senders += sorted(configuration.retrieving.sources)
     known = {name.strip().casefold() for name in senders}
     for test in tests_of(route.when):
         if test.attribute == SOURCE and test.operator in ("is", "in"):
@@ -225,11 +228,14 @@ class _Reader:
         if settings is not None and who is not None and audit is not None:
             for where, message, cure in access.contradictions(who, audit, settings):
                 self._report(where, message, cure)
+        retrieving = pulls.read(document, pulls.Reading(self._report, self._model), self._base)
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in security.contradictions(settings, peers):
                 self._report(where, message, cure)
         self._cross_check_peers(peers)
+        for at, message, cure in pulls.contradictions(retrieving, peers, routes):
+            self._report(at, message, cure)
         if self._problems or settings is None or alarms is None or who is None or audit is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
@@ -240,6 +246,7 @@ class _Reader:
             alarms=alarms,
             access=who,
             audit=audit,
+            retrieving=retrieving,
             path=self._path,
             name=self._name,
             lines=self._lines,
@@ -325,7 +332,7 @@ class _Reader:
             self._report(path, "not a mapping", "write name, when, run and send")
             return None
         before = len(self._problems)
-        known = ("name", "when", "run", "send", "priority", "within", "enabled")
+        known = ("name", "when", "run", "send", "priority", "within", "enabled", "priors")
         for key in section:
             if key not in known:
                 self._report([*path, key], f'unknown key "{key}"', nearest(key, known) or f"use {', '.join(known)}")
@@ -341,10 +348,11 @@ class _Reader:
             self._report([*path, "enabled"], "neither true nor false", "write true or false")
         when = ConditionReader(self._report).read(section.get("when"), [*path, "when"])
         run, send = self._names(section, path, "run"), self._names(section, path, "send")
+        priors = pulls.priors(section.get("priors"), pulls.Reading(self._report, self._model), [*path, "priors"])
         if len(self._problems) > before:
             return None
         return Route(name=str(name).strip(), when=when, run=run, send=send, priority=priority, within=within,
-                     enabled=enabled)
+                     enabled=enabled, priors=priors)
 
     def _within(self, section: Mapping[str, object], path: list[str | int]) -> timedelta | None:
         if section.get("within") is None:

@@ -18,6 +18,7 @@ from rich.table import Table
 from radnode.node.cli_access import audit, tokens_app, users_app
 from radnode.node.cli_evaluate import evaluate
 from radnode.node.cli_models import models_app
+from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
@@ -29,6 +30,8 @@ app.add_typer(users_app, name="users")
 app.add_typer(tokens_app, name="tokens")
 app.command()(audit)
 app.command()(evaluate)
+app.command()(fetch)
+app.command()(pulls)
 
 out = Console()
 err = Console(stderr=True)
@@ -72,7 +75,7 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 def check(config: Annotated[Path, typer.Argument(help="The file to check.")] = DEFAULT_CONFIG) -> None:
     """Validate a configuration: every mistake with file, line, what is wrong and what would be right."""
     from radnode.config.loading import check_files
-    from radnode.node.service import check_configuration
+    from radnode.node.checking import check_configuration
 
     configuration = _load(config)
     problems = [*check_configuration(configuration), *check_files(configuration)]
@@ -317,8 +320,8 @@ def try_routes(
     newest: Annotated[int, typer.Option("--last", min=1, help="How many series to try them on.")] = 200,
 ) -> None:
     """Say what the routes of another file would have made of the last series, before that file is in force."""
+    from radnode.node.checking import check_configuration
     from radnode.node.rehearsal import rehearse
-    from radnode.node.service import check_configuration
     from radnode.storage.database import Database
 
     present, then = _load(config), _load(proposed)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 import radnode
-from radnode.config.loading import ConfigError, Problem, check_references, load, needs_restart, stamp
+from radnode.config.loading import ConfigError, load, needs_restart, stamp
 from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarming.activities import alarm_activities
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
+from radnode.node.checking import check_configuration
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
 from radnode.node.delivery.committing import Commitments
@@ -37,16 +38,17 @@ from radnode.node.intake.associations import Associations
 from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
 from radnode.node.observability import Metrics
+from radnode.node.retrieving.composing import Retrieving
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
+from radnode.node.web.pulls import with_pulls
 from radnode.pipelines import registry
-from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
-from radnode.storage import commitments, jobs, leases, outbox, rebuilding, receptions, reconciling
+from radnode.storage import commitments, fetches, jobs, leases, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -92,18 +94,6 @@ def _identity(folder: Path) -> str:
     if not path.exists():
         path.write_text(secrets.token_hex(8), encoding="ascii")
     return path.read_text(encoding="ascii")
-
-
-def check_configuration(configuration: Configuration) -> Sequence[Problem]:
-    """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font."""
-    known = registry.installed(models=configuration.settings.model_store)
-    problems = check_references(configuration, known.manifests.keys())
-    if why_not := cannot_write(configuration.settings.report_language):
-        problems.append(Problem(
-            file=configuration.name, line=configuration.lines.get(("node", "report_language"), 1),
-            message=f"node.report_language: {why_not}", cure="install it, or write `report_language: en`",
-        ))
-    return problems
 
 
 class Node:
@@ -162,6 +152,7 @@ class Node:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
         self._doors.close()
         self._clock.stop()
+        self._retrieving.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
         for activity in self._activities:
@@ -268,6 +259,7 @@ class Node:
             given_back = jobs.give_back(session, utc_now(), self._life)
             sendings = outbox.give_back(session, utc_now())
             commitments.give_back(session)
+            fetches.give_back(session)
         if given_back or sendings:
             log.warning("node.took_over", jobs=given_back, sendings=sendings)
 
@@ -379,12 +371,17 @@ class Node:
         self._access = WebAccess(database=self.database, configuration=lambda: self._configuration, alarms=self.alarms,
                                  associations=self.associations, now=utc_now,
                                  strangers=lambda: self._doors.strangers.lately())
+        self._retrieving = Retrieving(
+            database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
+            alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
+        )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading)
+                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
+                 *self._retrieving.activities)
         seldom = (caretaker, *self._alarming, *self._access.activities)
         self._clock = Clock()
         for activity in often:
@@ -401,7 +398,9 @@ class Node:
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
         with _listening("http_port", settings.http_port):
-            self._http = self._access.server(create_app(self.answers, self.metrics))
+            self._http = self._access.server(with_pulls(
+                create_app(self.answers, self.metrics), self.database, lambda: self._configuration
+            ))
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import aliased
 
-from radnode.storage import ledger
+from radnode.storage import ledger, priors
 from radnode.storage.acknowledgements import Expiry
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import (
@@ -109,6 +109,7 @@ def _settled(older_than: datetime) -> Select[int, bool, bool]:
             InstanceRow.received_at < older_than,
             SeriesRow.state != "OPEN",
             ~live_job,
+            ~priors.needed(_LIVE_JOBS),
             ~live_delivery,
             ~live_rewrite,
         )

@@ -162,6 +162,22 @@ _ALL = (
         remedy="list the other form for it, or, once it takes this one: `radnode offer-again`",
     ),
     Kind(
+        name="fetch", severity="warning", about="archive", quotes=True,
+        says="studies that were asked for within the last day did not come, or not whole",
+        remedy="`radnode pulls` says which, why, and when they are tried again; "
+               "once cured: `radnode fetch STUDY_UID --from NAME`",
+    ),
+    Kind(
+        name="pull", severity="error", about="pull", quotes=True,
+        says="an archive gave a pull no answer three times in a row",
+        remedy="look at the archive and the network; it is asked again by itself",
+    ),
+    Kind(
+        name="folder", severity="warning", about="folder", quotes=True,
+        says="a watched folder cannot be used, or something in it could not be taken within the last day",
+        remedy="look into its folder `failed`: a reason lies beside each; put it back once it is mended",
+    ),
+    Kind(
         name="configuration", severity="error", quotes=True,
         says="the changed file has mistakes; the last good configuration is in force",
         remedy="`radnode check` names them",

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from radnode.node.observability import Metrics
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: {"description": "Nobody is known."}, 403: {"description": "Not with these roles."},
-    429: {"description": "Too many requests."},
+    400: {"description": "Not to be understood."}, 401: {"description": "Nobody is known."},
+    403: {"description": "Not with these roles."}, 429: {"description": "Too many requests."},
 }
 
 

@@ -94,6 +94,7 @@ class NodeProcess:
         settings: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
         port: int | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.ae_title = "RADNODE"
@@ -108,7 +109,7 @@ class NodeProcess:
             base_url=f"http://127.0.0.1:{self.http_port}", timeout=10, trust_env=False, auth=MachineToken(self.token)
         )
         folder.mkdir(parents=True, exist_ok=True)
-        self.configure(peers=peers, routes=routes, settings=settings)
+        self.configure(peers=peers, routes=routes, settings=settings, more=more)
 
     def __enter__(self) -> NodeProcess:
         self.start()
@@ -127,6 +128,7 @@ class NodeProcess:
         peers: Sequence[PeerEntry],
         routes: Sequence[Mapping[str, Any]],
         settings: Mapping[str, Any] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the configuration file, as an administrator's editor would; a running node may reload it."""
         node = {
@@ -144,6 +146,7 @@ class NodeProcess:
             "node": node,
             "peers": {peer.name: peer.written() for peer in peers},
             "routes": list(routes),
+            **(more or {}),
         }
         yaml = YAML(typ="safe", pure=True)
         yaml.default_flow_style = False
