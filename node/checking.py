@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from radnode.config.loading import Problem, check_references
+from radnode.node.retrieving.prior_wishes import useless
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 

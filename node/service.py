@@ -266,20 +266,11 @@ class Node:
     def _compose(self, configuration: Configuration) -> None:
         settings = configuration.settings
         self._dispatcher = Dispatcher(
-            database=self.database,
-            store=self.store,
-            executor=self._executor,
-            peers=self._peers,
-            manifests=self._manifests,
-            wanted=self._wanted_pipelines,
-            work_folder=settings.data / "work",
-            content_qualification=settings.content_qualification,
-            report_language=settings.report_language,
-            node_version=radnode.__version__,
-            now=utc_now,
-            metrics=self.metrics,
-            on_produced=lambda: self._sending.pulse(),
-            worker_prefix=self._life,
+            database=self.database, store=self.store, executor=self._executor, peers=self._peers,
+            manifests=self._manifests, wanted=self._wanted_pipelines, work_folder=settings.data / "work",
+            content_qualification=settings.content_qualification, report_language=settings.report_language,
+            node_version=radnode.__version__, now=utc_now, metrics=self.metrics,
+            on_produced=lambda: self._sending.pulse(), worker_prefix=self._life,
         )
         self._rewriter = Rewriter(
             database=self.database,
