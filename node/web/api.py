@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from radnode.node.answers import Answers
     from radnode.node.observability import Metrics
 
+LARGEST_BODY = 1 << 20
+"""Bytes: it is read before anybody is asked who he is."""
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"description": "Not to be understood."}, 401: {"description": "Nobody is known."},
     403: {"description": "Not with these roles."}, 429: {"description": "Too many requests."},
@@ -24,7 +26,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 def create_app(answers: Answers, metrics: Metrics) -> FastAPI:
     """The application over a node's answers. Reads only; each route names what it needs (`node/web/access.py`)."""
     app = FastAPI(title="radnode", version=radnode.__version__, docs_url=None, redoc_url=None, openapi_url=None,
-                  dependencies=[Depends(declared)], responses=REFUSALS)
+                  dependencies=[Depends(declared)], responses=REFUSALS, max_body_size=LARGEST_BODY)
     state, studies = [needs(Permission.STATE)], [needs(Permission.STUDIES)]
 
     @app.get("/health", responses={503: {"description": "It is not well."}})

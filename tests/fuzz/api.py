@@ -40,6 +40,8 @@ CANARY = "CANARY-PATIENT"
 """A patient's ID that nobody without the permission to see studies, or the audit trail, may ever read."""
 SEES = frozenset({Permission.STUDIES, Permission.AUDIT})
 STRANGER = "nobody"
+REFUSED = frozenset({400, 401, 403, 404, 405, 422})
+"""A body is read before anybody is asked who he is: one that is malformed is told so, and nothing else."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 """Those of schemathesis: no 5xx, and nothing is answered that the document does not announce."""
 
@@ -100,7 +102,7 @@ def _judge(answer: Any, person: str, permission: Permission | None) -> None:
     said = f"{person}: {answer.request.method} {answer.request.url} -> {answer.status_code} {answer.text[:300]}"
     holds = HOLDS.get(person, frozenset())  # type: ignore[call-overload]
     if permission is not None and permission not in holds:
-        assert answer.status_code in (401, 403, 404, 405, 422), said
+        assert answer.status_code in REFUSED, said
     if SEES.isdisjoint(holds):
         assert CANARY not in answer.text, said
 

@@ -237,3 +237,9 @@ def test_only_the_roles_of_people_have_passwords_and_permissions_are_those_of_th
     assert HOLDS["radiologist"].isdisjoint({Permission.ACT, Permission.AUDIT, *ruling})
     assert HOLDS["auditor"].isdisjoint({Permission.STUDIES, Permission.ACT, *ruling})
     assert HOLDS["operator"].isdisjoint({Permission.AUDIT, *ruling})
+
+
+def test_a_stranger_fills_no_memory(shared: Site) -> None:
+    for path in ("/api/users", "/login"):
+        answer = shared.client().post(path, content=b" " * (2 << 20), headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413, path
