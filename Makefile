@@ -20,7 +20,7 @@ help:
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
 	@echo 'make goals       the tests that show a goal together, counted; bench-results/'
-	@echo 'make reliability  what make goals, catalogue, faults, fuzz, bench and soak measured, against the goals; docs/reliability.md'
+	@echo 'make reliability  what make goals, catalogue, faults, fuzz, api-fuzz, bench and soak measured, against the goals; docs/reliability.md'
 	@echo 'make bench   intake, answers, restart, replay, models measured; numbers in bench-results/'
 	@echo 'make soak    a node under load for RADNODE_TEST_SOAK_MINUTES (480), once without kills and once with'
 	@echo 'make lock    what an installation may consist of, with hashes; deploy/requirements.lock'
@@ -57,7 +57,7 @@ fuzz: setup
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/fuzz/run.py --seconds $${RADNODE_FUZZ_SECONDS:-1800} --corpus .fuzz/corpus --findings .fuzz/findings
 
 api-fuzz: setup
-	$(BIN)/python tests/fuzz/api.py --calls $${RADNODE_API_CALLS:-10000} --out bench-results
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/fuzz/api.py --calls $${RADNODE_API_CALLS:-10000}
 
 conformance: setup
 	-$(BIN)/python -m pytest tests/browser tests/conformance/test_ohif_importer.py tests/conformance/test_rtstruct.py \

@@ -38,6 +38,7 @@ def _filled(path: str) -> str:
     return re.sub(r"\{[^}]*\}", "1.2.3", path)
 
 
+@pytest.mark.goal("roles")
 def test_each_role_gets_what_it_holds_and_403_for_every_other_route(shared: Site) -> None:
     wanted = {role: shared.client(shared.token(role)) for role in get_args(Role)}
     asked = 0
@@ -57,6 +58,7 @@ def test_each_role_gets_what_it_holds_and_403_for_every_other_route(shared: Site
     assert asked >= len(ROLES) * 15
 
 
+@pytest.mark.goal("roles")
 def test_a_route_that_names_no_permission_is_served_to_nobody() -> None:
     app = FastAPI(dependencies=[Depends(declared)])
 
@@ -68,6 +70,7 @@ def test_a_route_that_names_no_permission_is_served_to_nobody() -> None:
     assert "GET /api/forgotten" in undeclared(app)
 
 
+@pytest.mark.goal("roles")
 def test_a_node_with_a_route_or_mount_that_names_no_permission_does_not_start(own: Site) -> None:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/files", FastAPI())
