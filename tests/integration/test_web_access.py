@@ -148,6 +148,16 @@ def test_a_session_writes_only_with_its_own_token_and_forms_come_from_this_site_
         assert answer.status_code == 403, header
 
 
+def test_behind_a_proxy_a_form_may_come_from_the_address_that_browsers_call(tmp_path: Path) -> None:
+    with site(tmp_path, "access: {url: https://radnode.example}") as own:
+        client = own.client(base="http://127.0.0.1:8042")
+        password = {"password": PASSWORD, "again": PASSWORD}
+        answer = client.post(own.link("ann", "operator"), data=password, headers={"Origin": "https://radnode.example"})
+        assert answer.status_code == 303
+        assert "Secure" in answer.headers["set-cookie"]
+        assert answer.headers["strict-transport-security"]
+
+
 def test_after_login_nobody_is_led_to_another_site(own: Site) -> None:
     own.logged_in("ann", "radiologist")
     for then in ("https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/ok\r\nX: y"):
