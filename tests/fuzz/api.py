@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support import figures, rows
-from support.web import Site, site
+from support.web import Site, whole_site
 
 from radnode.config.access import ROLES
 from radnode.node.web import gate
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     gate.EACH_SECOND = gate.BURST = gate.STRANGERS_BURST = gate.STRANGERS_EACH_SECOND = 1e9
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, site(Path(folder)) as running:
+    with tempfile.TemporaryDirectory() as folder, whole_site(Path(folder) / 'site') as running:
         answered = fuzz(running, chosen.calls, chosen.seed)
     seconds = time.monotonic() - begin
     report = {"calls": answered.total(), "seed": chosen.seed, "seconds": round(seconds, 1),

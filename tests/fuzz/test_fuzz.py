@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fuzz import api
-from support.web import site
+from support.web import whole_site
 
 from radnode.node.web import gate
 
@@ -37,7 +37,7 @@ def test_random_calls_of_the_interface_end_in_no_5xx_and_read_nothing_without_pe
 ) -> None:
     for limit in ("BURST", "EACH_SECOND", "STRANGERS_BURST", "STRANGERS_EACH_SECOND"):
         monkeypatch.setattr(gate, limit, 1e9)
-    with site(tmp_path) as running:
+    with whole_site(tmp_path / 'site') as running:
         answered = api.fuzz(running, 250, seed=7)
     assert answered.total() >= 250
     assert {status for _, status in answered} >= {200, 201, 401, 403, 404, 422}

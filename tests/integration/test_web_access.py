@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
-from support.web import PASSWORD, Site, site
+from support.web import PASSWORD, Site, site, whole_site
 
 from radnode.config.access import ROLES, Role
 from radnode.node.web import composing
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """For tests that leave nothing behind that another one would see."""
-    with site(tmp_path_factory.mktemp("site")) as running:
+    """All that a node serves, for tests that leave nothing behind that another one would see."""
+    with whole_site(tmp_path_factory.mktemp("site")) as running:
         yield running
 
 
