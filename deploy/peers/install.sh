@@ -45,7 +45,17 @@ install_ohif() {
     fi
 }
 
+# A FHIR server and an OAuth 2 server, both in one small program.
+install_fhir() (
+    cd "$(dirname "${BASH_SOURCE[0]}")/../../tests/fhir"
+    if ! cmp -s package-lock.json node_modules/.installed; then
+        npm ci --silent --ignore-scripts --no-audit --no-fund
+        cp package-lock.json node_modules/.installed
+    fi
+)
+
 if [ "${#missing[@]}" -eq 0 ]; then
+    install_fhir
     install_ohif
     echo "peers: all installed"
     exit 0
@@ -68,5 +78,6 @@ echo "peers: installing ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+install_fhir
 install_ohif
 echo "peers: installed"

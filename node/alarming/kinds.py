@@ -89,7 +89,7 @@ _ALL = (
         remedy="correct the study in the archive; `radnode routes explain` says what contradicts",
     ),
     Kind(
-        name="order", severity="warning", about="sender",
+        name="order", severity="warning", about="sender", quotes=True,
         says="studies of the last day have an order under their Accession Number that is another patient's; nothing is "
              "taken from it",
         remedy="`radnode routes explain` says which; correct or cancel the order, or the images, where they come from",

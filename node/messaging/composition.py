@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 KEPT = timedelta(days=90)
 """For so long a control ID is remembered, and an order whose images do not come."""
 CONFLICTS_OF = timedelta(days=1)
-_ALARM = "order:"
 
 
 class Messaging:
@@ -58,10 +57,10 @@ class Messaging:
             orders.forget(session, now - KEPT)
             conflicts = orders.conflicts_since(session, now - CONFLICTS_OF)
         for sender, number in conflicts.items():
-            self._alarms.set(f"{_ALARM}{sender}", f"{number} studies of the last day have an order of {sender} under "
+            self._alarms.set(f"order:{sender}", f"{number} studies of the last day have an order of {sender} under "
                              "their Accession Number that is another patient's; nothing is taken from it")
         for sender in self._raised - conflicts.keys():
-            self._alarms.clear(f"{_ALARM}{sender}")
+            self._alarms.clear(f"order:{sender}")
         self._raised = set(conflicts)
         return False
 
