@@ -394,7 +394,8 @@ class Node:
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading)
+                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
+                 *self._messaging.asking)
         seldom = (caretaker, *self._alarming, self._messaging.activity)
         self._clock = Clock()
         for activity in often:

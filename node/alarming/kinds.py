@@ -95,6 +95,11 @@ _ALL = (
         remedy="`radnode routes explain` says which; correct or cancel the order, or the images, where they come from",
     ),
     Kind(
+        name="order-server", severity="warning", quotes=True,
+        says="the FHIR server that is asked for orders does not answer; studies go on without them",
+        remedy="look at the server and at `messaging.orders_from`",
+    ),
+    Kind(
         name="series", severity="error", about="number in the log", quotes=True,
         says="a series cannot be judged",
         remedy="look at `series.not_judged` in the log and report it",

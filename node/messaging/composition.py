@@ -6,6 +6,7 @@ import ssl
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from radnode.node.messaging.fhir_asking import OrderAsker
 from radnode.node.messaging.receiving import MessageReceiver
 from radnode.node.messaging.taking import Desk
 from radnode.node.scheduler import Activity
@@ -39,6 +40,7 @@ class Messaging:
         self._raised: set[str] = set()
         self._receiver = self._make_receiver(configuration, strangers)
         self.activity = Activity("looking after orders", self.step, alarms)
+        self.asking = tuple(self._make_asking(configuration()))
 
     def closed(self) -> Iterator[tuple[str, int, Callable[[], object]]]:
         """As :meth:`radnode.node.doors.Doors.closed`."""
@@ -78,6 +80,15 @@ class Messaging:
             desk=Desk(database=self._database, now=self._now), now=self._now, strangers=strangers,
             tls=contexts.current if contexts else None,
         )
+
+    def _make_asking(self, configuration: Configuration) -> Iterator[Activity]:
+        """Where a FHIR server is asked for orders."""
+        if server := configuration.messaging.orders_from:
+            asker = OrderAsker(
+                server, database=self._database, issuers=configuration.messaging.issuers.stated(), now=self._now,
+                alarms=self._alarms,
+            )
+            yield Activity("asking for orders", asker.step, self._alarms)
 
     def _tls_unusable(self, why: str) -> None:
         if why:

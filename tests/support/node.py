@@ -69,6 +69,7 @@ class NodeProcess:
         peers: Sequence[PeerEntry] = (),
         routes: Sequence[Mapping[str, Any]] = (CHEST_CT,),
         settings: Mapping[str, Any] | None = None,
+        messaging: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
         port: int | None = None,
     ) -> None:
@@ -85,7 +86,7 @@ class NodeProcess:
             base_url=f"http://127.0.0.1:{self.http_port}", timeout=10, trust_env=False
         )
         folder.mkdir(parents=True, exist_ok=True)
-        self.configure(peers=peers, routes=routes, settings=settings)
+        self.configure(peers=peers, routes=routes, settings=settings, messaging=messaging)
 
     def __enter__(self) -> NodeProcess:
         self.start()
@@ -104,6 +105,7 @@ class NodeProcess:
         peers: Sequence[PeerEntry],
         routes: Sequence[Mapping[str, Any]],
         settings: Mapping[str, Any] | None = None,
+        messaging: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the configuration file, as an administrator's editor would; a running node may reload it."""
         node = {
@@ -121,6 +123,7 @@ class NodeProcess:
             "node": node,
             "peers": {peer.name: peer.written() for peer in peers},
             "routes": list(routes),
+            "messaging": messaging or {},
         }
         yaml = YAML(typ="safe", pure=True)
         yaml.default_flow_style = False
