@@ -9,7 +9,7 @@ import structlog
 
 from radnode.node.messaging import contexts
 from radnode.node.messaging.fhir_client import FhirClient, FhirUnreachable
-from radnode.node.messaging.fhir_orders import orders_in
+from radnode.node.messaging.fhir_orders import orders_in, patients_missing
 from radnode.storage import orders
 
 if TYPE_CHECKING:
@@ -75,6 +75,11 @@ class OrderAsker:
         )
         if status != 200:
             raise FhirUnreachable(f"it answered {status}")
+        for reference in patients_missing(answer):
+            status, patient = client.read(reference)
+            if status != 200:
+                raise FhirUnreachable(f"it answered {status}")
+            answer["entry"].append({"resource": patient})
         found = orders_in(answer, accession_number, self._issuers)
         now = self._now()
         with self._database.begin() as session:

@@ -18,19 +18,32 @@ if TYPE_CHECKING:
 
 _GONE = frozenset({"revoked", "entered-in-error", "draft"})
 _MOST_TEXT = 2000
+_PATIENT = re.compile(r"Patient/[A-Za-z0-9.-]{1,64}")
+
+
+def patients_missing(bundle: object) -> list[str]:
+    """References to the Patients of the orders that the server has not put beside them; some never do."""
+    resources = _resources(bundle)
+    beside = {f"Patient/{each.get('id')}" for each in resources if each.get("resourceType") == "Patient"}
+    subjects = [each.get("subject") for each in resources if each.get("resourceType") == "ServiceRequest"]
+    named = {str(each.get("reference")) for each in subjects if isinstance(each, dict)}
+    return sorted(each for each in named - beside if _PATIENT.fullmatch(each))
 
 
 def orders_in(bundle: object, accession_number: str, issuers: Mapping[str, str]) -> list[Order]:
     """The orders under this number. issuers: the systems of `messaging.issuers`; others' identifiers do not count."""
-    entries = bundle.get("entry") if isinstance(bundle, dict) else None
-    resources = [entry["resource"] for entry in entries or [] if isinstance(entry, dict)
-                 and isinstance(entry.get("resource"), dict)]
+    resources = _resources(bundle)
     patients = {f"Patient/{each.get('id')}": each for each in resources if each.get("resourceType") == "Patient"}
     return [
         order for each in resources if each.get("resourceType") == "ServiceRequest"
         and _is_of(each, accession_number, issuers.get("accession_system", ""))
         for order in _order(each, accession_number, patients, issuers)
     ]
+
+
+def _resources(bundle: object) -> list[Mapping[str, Any]]:
+    entries = _dicts(bundle.get("entry")) if isinstance(bundle, dict) else []
+    return _dicts([entry.get("resource") for entry in entries])
 
 
 def _is_of(request: Mapping[str, Any], accession_number: str, system: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import hl7
 import pytest
 from sqlalchemy import select
+from support.certificates import Authority
 from support.fhir import FhirPeer
 from support.fhir import destination as fhir_destination
 from support.messages import Ris
@@ -134,6 +136,20 @@ def test_what_was_given_up_is_sent_again_by_hand(bench: Outbound) -> None:
         bench.deliver()
 
     assert bench.states() == ["SENT"]
+
+
+def test_in_tls_the_ris_has_to_be_the_one_that_is_configured(bench: Outbound, tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path / "other")
+    for signer, state in ((stranger, "WAITING"), (authority, "SENT")):
+        pair = signer.pair("localhost", address="127.0.0.1")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        with Ris(tls=context) as peer:
+            bench.peers = {"RIS": ris(peer.port, tls={"ca": authority.file})}
+            bench.produce(["ORU"], to=["RIS"])
+            bench.later(timedelta(hours=1))
+            assert bench.states()[-1] == state
+            assert len(peer.messages) == (state == "SENT")
 
 
 def test_an_acknowledgement_of_another_message_is_none(written: dict[str, bytes]) -> None:
