@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
+    from radnode.config.pulls import Priors
+
 Scalar = str | int | float | bool
 Operator = Literal["is", "in", "matches", "contains", "at_least", "at_most", "exists"]
 Priority = Literal["urgent", "routine", "low"]
@@ -63,7 +65,8 @@ Condition = Test | Group
 class Route:
     """A named rule. `when`: its top-level conditions, which must all hold.
 
-    within: the time after which a result is late, counted from when its images were whole.
+    within: the time after which a result is late, counted from when its images were whole. priors: the earlier studies
+    that its pipelines compare with. forward: who gets the images themselves.
     """
 
     name: str
@@ -73,6 +76,8 @@ class Route:
     priority: Priority = "routine"
     within: timedelta | None = None
     enabled: bool = True
+    priors: Priors | None = None
+    forward: tuple[str, ...] = ()
 
 
 def snake_case(keyword: str) -> str:

@@ -15,8 +15,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from radnode.node.cli_access import audit, tokens_app, users_app
+from radnode.node.cli_conformance import conformance
+from radnode.node.cli_deidentify import deidentify, reidentify, transfers
 from radnode.node.cli_evaluate import evaluate
 from radnode.node.cli_models import models_app
+from radnode.node.cli_peers import peer_app
+from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
@@ -24,7 +29,11 @@ routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
 app.add_typer(routes_app, name="routes")
 app.add_typer(result_app, name="result")
 app.add_typer(models_app, name="models")
-app.command()(evaluate)
+app.add_typer(users_app, name="users")
+app.add_typer(tokens_app, name="tokens")
+app.add_typer(peer_app, name="peer")
+for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidentify, transfers):
+    app.command()(command)
 
 out = Console()
 err = Console(stderr=True)

@@ -71,6 +71,13 @@ def explain(
     return tuple(_explain(route, known) for route in routes)
 
 
+def no_route(reason: str, instances: int) -> RouteExplanation:
+    """Of a series that no route is asked about."""
+    condition = ConditionExplanation(condition="sent to be read", outcome="not met", seen=(reason,), matching=0)
+    return RouteExplanation(route="(any)", enabled=True, matched=False, instances=instances, matching=0,
+                            conditions=(condition,))
+
+
 def asked(routes: Sequence[Route], explanations: Iterable[RouteExplanation]) -> dict[str, list[Route]]:
     """The pipelines that run, each with the matched routes that ask for it, in the order of the routes."""
     names = {each.route for each in explanations if each.matched}

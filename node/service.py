@@ -21,12 +21,14 @@ from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
+from radnode.node.deidentifying.composing import compose as compose_lanes
 from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
 from radnode.node.delivery.vouching import Voucher
+from radnode.node.dicomweb_out.web import DicomWebOut
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
@@ -38,16 +40,19 @@ from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
 from radnode.node.messaging.composition import Messaging
 from radnode.node.observability import Metrics
+from radnode.node.retrieving.composing import Retrieving
+from radnode.node.retrieving.prior_wishes import useless
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
-from radnode.node.web.server import HttpServer
+from radnode.node.web.composing import WebAccess
+from radnode.node.web.pulls import with_pulls
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
-from radnode.storage import commitments, jobs, leases, outbox, rebuilding, receptions, reconciling
+from radnode.storage import commitments, fetches, jobs, leases, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -99,7 +104,7 @@ def _identity(folder: Path) -> str:
 def check_configuration(configuration: Configuration) -> Sequence[Problem]:
     """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font."""
     known = registry.installed(models=configuration.settings.model_store)
-    problems = check_references(configuration, known.manifests.keys())
+    problems = [*check_references(configuration, known.manifests.keys()), *useless(configuration, known.manifests)]
     if why_not := cannot_write(configuration.settings.report_language):
         problems.append(Problem(
             file=configuration.name, line=configuration.lines.get(("node", "report_language"), 1),
@@ -135,6 +140,7 @@ class Node:
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._database_token = 0
         self._storage = self._make_storage(settings)
+        self._dicomweb_out = DicomWebOut(database=self.database, store=self.store, alarms=self.alarms)
         self._compose(configuration)
 
     def start(self) -> None:
@@ -154,6 +160,7 @@ class Node:
         for setting, port, open_door in (*self._doors.closed(), *self._messaging.closed()):
             with _listening(setting, port):
                 open_door()
+        self._access.begin(self.http_port)
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
@@ -164,12 +171,16 @@ class Node:
         self._doors.close()
         self._messaging.close()
         self._clock.stop()
+        self._retrieving.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
         for activity in self._activities:
             activity.stop()
         self._http.stop()
+        self._dicomweb_out.close()
         self._reader.close()
+        self._access.end()
+        self._lanes.close()
         with self.database.begin() as session:
             leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
@@ -269,6 +280,7 @@ class Node:
             given_back = jobs.give_back(session, utc_now(), self._life)
             sendings = outbox.give_back(session, utc_now())
             commitments.give_back(session)
+            fetches.give_back(session)
         if given_back or sendings:
             log.warning("node.took_over", jobs=given_back, sendings=sendings)
 
@@ -308,6 +320,10 @@ class Node:
         fallback = Fallback(
             database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: self._rewriting.pulse()
         )
+        self._lanes, self._forwarding = compose_lanes(
+            database=self.database, store=self.store, configuration=lambda: self._configuration, now=utc_now,
+            alarms=self.alarms,
+        )
         sender = Sender(
             database=self.database,
             store=self.store,
@@ -319,6 +335,7 @@ class Node:
             alarms=self.alarms,
             metrics=self.metrics,
             on_sent=self._result_sent,
+            lanes=self._lanes,
         )
         desk = self._commitment(settings)
         confirmer = Confirmer(
@@ -389,14 +406,22 @@ class Node:
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
+        self._retrieving = Retrieving(
+            database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
+            alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
+        )
+        self._access = WebAccess(database=self.database, configuration=lambda: self._configuration, alarms=self.alarms,
+                                 associations=self.associations, now=utc_now,
+                                 strangers=lambda: self._doors.strangers.lately())
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
+                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
+                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities,
                  *self._messaging.asking)
-        seldom = (caretaker, *self._alarming, self._messaging.activity)
+        seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)
@@ -405,9 +430,8 @@ class Node:
             self._clock.every(UPKEEP_EVERY_S, activity)
         self._activities = (*often, heartbeat, *seldom)
         with _listening("http_port", settings.http_port):
-            self._http = HttpServer(
-                create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
-            )
+            app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
+            self._http = self._access.server(with_pulls(app, self.database, lambda: self._configuration))
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""
@@ -442,6 +466,7 @@ class Node:
         return lambda: self._dispatcher.run_next(slot)
 
     def _series_closed(self) -> None:
+        self._forwarding.pulse()
         self._pulse_workers()
         self._closing_studies.pulse()
 

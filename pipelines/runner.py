@@ -57,6 +57,7 @@ from radnode.pipelines.results.whole_files import write_whole
 from radnode.pipelines.results.writing import Making
 from radnode.pipelines.sources.headers import read_header
 from radnode.pipelines.sources.images import read_projections
+from radnode.pipelines.sources.priors import EarlierSeries, with_priors
 from radnode.pipelines.sources.projections import ImageSelection, select_projections
 from radnode.pipelines.sources.screening import select_screening
 from radnode.pipelines.sources.select import Selection, SourceInstance, select_stack
@@ -157,6 +158,9 @@ def _steps(
 ) -> RunReport:
     manifest = warm.manifest(order.pipeline, order.model_digest)
     images, source = _taken(order, progress, prefetcher) or read_inputs(order, manifest, progress)
+    if order.priors or order.prior_remarks:
+        with progress.step("priors"):
+            images = _with_priors(order, images, progress, manifest)
     findings = _findings(order, warm, images, progress)
     provenance = Provenance(manifest=manifest, order=order, started=started)
     folder = Path(order.output_folder)
@@ -213,6 +217,16 @@ def _taken(
         source = _source(headers, images)
         progress.repairs = source.repairs
     return images, source
+
+
+def _with_priors(order: WorkOrder, images: StudyImages, progress: Progress, manifest: Manifest) -> StudyImages:
+    earlier = [
+        EarlierSeries(study_date=each.study_date, study_instance_uid=each.study_instance_uid,
+                      instances=tuple(SourceInstance(path=Path(one.path), dataset=_read_header(one))
+                                      for one in each.instances))
+        for each in order.priors
+    ]
+    return with_priors(images, progress.headers[0], earlier, order.prior_remarks, manifest)
 
 
 def _with_refusal(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import CursorResult, delete, func, insert, select, update
 
-from radnode.storage import ledger
+from radnode.storage import ledger, listing
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import EventRow, HeaderRow, InstanceRow, JobRow, RoutingRow, SeriesRow, StudyRow
 
@@ -109,6 +109,8 @@ def store_headers(session: Session, headers: Sequence[tuple[int, dict[str, Any]]
     first = {of_series[number]: attributes for number, attributes in reversed(headers)}
     for series_id, attributes in first.items():
         _describe(session, series_id, attributes)
+    session.flush()
+    listing.list_received(session, headers)
 
 
 def reject_header(session: Session, instance_id: int, reason: str, now: datetime) -> None:

@@ -1,35 +1,34 @@
-"""What a destination answers to one result, whichever way it was sent."""
+"""What a destination says to one object, whichever way it was sent. And the way itself, as the sender sees it."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from radnode.node import statuses
+from radnode.node.statuses import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-STORED, TRANSIENT, PERMANENT = 0x0000, 0xA700, 0x0124
-"""Statuses for answers that are none of DICOM: taken; to be tried again; never. None that asks for another form."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the destination said to one object. status: of DIMSE, or one of the above; None: it did not answer.
+    """What it means, and why in words.
 
-    words: what it said, where it said no status of DIMSE.
+    status: that of C-STORE or the failure reason of STOW-RS, which are of one table (PS3.18 I.2.2); None where it
+    named none. too_large: another form of the result may be taken.
     """
 
-    status: int | None
-    comment: str = ""
-    words: str = ""
+    outcome: Outcome
+    status: int | None = None
+    reason: str = ""
+    too_large: bool = False
 
-    @property
-    def said(self) -> str:
-        """For an administrator."""
-        if self.status is None:
-            return self.words or "no answer to C-STORE"
-        return self.words or f"status 0x{self.status:04X} {self.comment}".strip()
+
+class NotAccepted(Exception):
+    """The destination accepted no presentation context for the SOP class: it does not store such objects."""
 
 
 class Damaged(Exception):
@@ -42,3 +41,38 @@ def intact(path: Path, digest: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != digest:
         raise Damaged
     return content
+
+
+class Storing(Protocol):
+    """A connection over which objects are stored one after the other."""
+
+    @property
+    def is_established(self) -> bool:
+        """Whether another object can be sent."""
+        ...
+
+    def store(
+        self, path: Path, digest: str, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
+    ) -> Answer:
+        """Send one object, stored in this transfer syntax.
+
+        Raises :class:`NotAccepted`, :class:`Damaged`, OSError for the file, and
+        :class:`~radnode.node.association.PeerUnreachable` where the destination takes nothing now.
+        """
+        ...
+
+
+def taken() -> Answer:
+    """The destination has it."""
+    return Answer(outcome=Outcome.STORED)
+
+
+def of_status(status: int, comment: str = "") -> Answer:
+    """An answer that names a status."""
+    reason = f"status 0x{status:04X} {comment}".strip()
+    return Answer(outcome=statuses.judge_c_store(status), status=status, reason=reason)
+
+
+def none(reason: str) -> Answer:
+    """Nobody knows what became of it: it is sent again."""
+    return Answer(outcome=Outcome.TRANSIENT, reason=reason)

@@ -6,8 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from radnode.node.association import PeerUnreachable
-from radnode.node.delivery.answer import PERMANENT, STORED, TRANSIENT, Answer, intact
+from radnode.node.delivery.answer import Answer, intact, none, taken
 from radnode.node.messaging.fhir_client import FhirClient, FhirUnreachable
+from radnode.node.statuses import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +28,13 @@ class FhirCarrier:
     def __init__(self, client: FhirClient) -> None:
         self._client = client
 
-    def store(self, path: Path, digest: str, _sop_class_uid: str, _transfer_syntax_uid: str) -> Answer:
+    def store(self, path: Path, digest: str, *_uids: str) -> Answer:
         """Post one bundle. Raises :class:`~radnode.node.delivery.answer.Damaged`, OSError for the file."""
         content = intact(path, digest)
         try:
             status, answer = self._client.post(content)
         except FhirUnreachable as unreachable:
-            return Answer(status=TRANSIENT, words=str(unreachable))
+            return none(str(unreachable))
         return judge(status, answer)
 
 
@@ -41,10 +42,10 @@ def judge(status: int, answer: object) -> Answer:
     """What the server did. Only its codes are repeated: its words may quote the patient."""
     if 200 <= status < 300:
         if isinstance(answer, dict) and answer.get("type") == "transaction-response":
-            return Answer(status=STORED)
-        return Answer(status=TRANSIENT, words=f"it answered {status} without saying what it did")
-    words = f"it answered {status} {_issues(answer)}".strip()
-    return Answer(status=PERMANENT if status in _REFUSED else TRANSIENT, words=words)
+            return taken()
+        return none(f"it answered {status} without saying what it did")
+    reason = f"it answered {status} {_issues(answer)}".strip()
+    return Answer(outcome=Outcome.PERMANENT if status in _REFUSED else Outcome.TRANSIENT, reason=reason)
 
 
 def _issues(answer: object) -> str:

@@ -7,10 +7,11 @@ import socket
 from typing import TYPE_CHECKING
 
 from radnode.node.association import CONNECT_TIMEOUT_S, PeerUnreachable
-from radnode.node.delivery.answer import PERMANENT, STORED, TRANSIENT, Answer, intact
+from radnode.node.delivery.answer import Answer, intact, none, taken
 from radnode.node.intake.connection import Connection, ConnectionLost, Deadlines, HandshakeFailed, Silent
 from radnode.node.messaging.mllp import FrameBroken, Frames, framed
 from radnode.node.security.tls import TlsUnusable, client_context
+from radnode.node.statuses import Outcome
 from radnode.pipelines.messages import hl7
 from radnode.pipelines.messages.oru import addressed
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 30.0
 LARGEST_ANSWER = 65_536
-_NONE = Answer(status=None, words="no acknowledgement of it")
+_NONE = none("no acknowledgement of it")
 _PASSES = frozenset({"206", "207"})
 """Of table 0357: record locked, internal error. With them the same message may be taken later."""
 _LASTS = frozenset({"200", "201", "202", "203"})
@@ -38,7 +39,7 @@ class MllpCarrier:
         self._frames = Frames(connection, LARGEST_ANSWER)
         self.is_established = True
 
-    def store(self, path: Path, digest: str, _sop_class_uid: str, _transfer_syntax_uid: str) -> Answer:
+    def store(self, path: Path, digest: str, *_uids: str) -> Answer:
         """Send one message. Raises :class:`~radnode.node.delivery.answer.Damaged`, OSError for the file."""
         destination = self._destination
         message = addressed(intact(path, digest), destination.application or "", destination.facility or "")
@@ -49,7 +50,7 @@ class MllpCarrier:
             self.is_established = False
             return _NONE
         judged = judge(answer, hl7.read(message).header.get(10))
-        self.is_established = judged.status is not None
+        self.is_established = judged is not _NONE
         return judged
 
 
@@ -70,9 +71,9 @@ def judge(acknowledgement: bytes, control_id: str) -> Answer:
     error = _code(err.get(3) or err.get(1, 4)) if err else _code(msa.get(6))
     said = f"{code} {error}".strip() if code in _CODES else "an acknowledgement without a known code"
     if code in ("AA", "CA"):
-        return Answer(status=STORED)
+        return taken()
     passing = error in _PASSES or (code in ("AR", "CR") and error not in _LASTS)
-    return Answer(status=TRANSIENT if passing else PERMANENT, words=f"it answered {said}")
+    return Answer(outcome=Outcome.TRANSIENT if passing else Outcome.PERMANENT, reason=f"it answered {said}")
 
 
 _CODES = frozenset({"AA", "AE", "AR", "CA", "CE", "CR"})

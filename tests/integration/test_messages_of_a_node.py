@@ -34,13 +34,13 @@ def test_an_urgent_order_routes_its_study_and_ris_record_and_pacs_get_the_result
     with Ris() as ris, FhirPeer(tmp_path) as fhir:
         node = start_node(
             peers=[archive(pacs.port), modality()], routes=[urgent],
-            messaging={
+            more={"messaging": {
                 "listen": {"port": port},
                 "senders": {"ORDERS": {"hosts": ["127.0.0.1"]}},
                 "hl7": {"RIS": {"host": "127.0.0.1", "port": ris.port, "application": "RIS"}},
                 "fhir": {"EHR": fhir.section()},
                 "issuers": {"patient_authority": "HOSPITAL", "patient_system": "urn:oid:1.2.3"},
-            },
+            }},
         )
         with Line(port) as line:
             answer = line.ask(order(patient=f"{series.patient_id}^^^HOSPITAL", born="19600101"))
