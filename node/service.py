@@ -306,7 +306,8 @@ class Node:
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
                  self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
-                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities)
+                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities,
+                 *self._messaging.asking)
         seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
