@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import pulls, security
+from radnode.config import access, pulls, security
+from radnode.config.access import AccessSettings, AuditSettings
 from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.durations import duration
-from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer
+from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer, Section
 from radnode.config.routes import PRIORITIES, SOURCE, ConditionReader, Route, nearest, tests_of
 from radnode.config.settings import TAKEN_OVER, Settings, overridden
 
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-SECTIONS = ("node", "peers", "routes", "alarms", *pulls.SECTIONS)
+SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", *pulls.SECTIONS)
 
 Model = TypeVar("Model", bound=BaseModel)
+PlainSection = TypeVar("PlainSection", bound=Section)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,8 @@ class Configuration:
     digest: str
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
     retrieving: pulls.Retrieving = field(default_factory=pulls.Retrieving)
+    access: AccessSettings = field(default_factory=AccessSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
@@ -132,7 +136,8 @@ def named_files(configuration: Configuration) -> list[tuple[tuple[str, ...], Pat
     """Every file that the configuration names beside the data, and where."""
     of_alarms = [(("alarms", *where), path) for where, path in files(configuration.alarms)]
     of_archives = pulls.files(configuration.retrieving)
-    return [*security.files(configuration.settings, configuration.peers), *of_alarms, *of_archives]
+    of_access = access.files(configuration.access, configuration.audit)
+    return [*security.files(configuration.settings, configuration.peers), *of_alarms, *of_archives, *of_access]
 
 
 def check_files(configuration: Configuration) -> list[Problem]:
@@ -219,6 +224,11 @@ class _Reader:
         routes = self._routes(_given(document, "routes", []))
         alarms = self._alarms(_given(document, "alarms", {}))
         retrieving = pulls.read(document, pulls.Reading(self._report, self._model), self._base)
+        who = self._plain(AccessSettings, document, "access")
+        audit = self._plain(AuditSettings, document, "audit")
+        if settings is not None and who is not None and audit is not None:
+            for where, message, cure in access.contradictions(who, audit, settings):
+                self._report(where, message, cure)
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in security.contradictions(settings, peers):
@@ -226,7 +236,7 @@ class _Reader:
         self._cross_check_peers(peers)
         for at, message, cure in pulls.contradictions(retrieving, peers, routes):
             self._report(at, message, cure)
-        if self._problems or settings is None or alarms is None:
+        if self._problems or settings is None or alarms is None or who is None or audit is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
             settings=settings,
@@ -235,6 +245,8 @@ class _Reader:
             digest=_digest(settings, peers, routes),
             alarms=alarms,
             retrieving=retrieving,
+            access=who,
+            audit=audit,
             path=self._path,
             name=self._name,
             lines=self._lines,
@@ -268,6 +280,15 @@ class _Reader:
         for where, message, cure in contradictions(settings):
             self._report(["alarms", *where], message, cure)
         return settings.beside(self._base)
+
+    def _plain(self, model: type[PlainSection], document: Mapping[str, Any], name: str) -> PlainSection | None:
+        """A section of single values, its files relative to the configuration."""
+        section = _given(document, name, {})
+        if not isinstance(section, dict):
+            self._report([name], "not a mapping", "write its keys below it")
+            return None
+        settings = self._model(model, section, [name])
+        return None if settings is None else settings.beside(self._base)
 
     @property
     def _base(self) -> Path:

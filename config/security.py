@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 Where = tuple[str, ...]
 """The keys under which something stands."""
 
-SECRETS: Mapping[str, str] = {"key": "a private key", "token_file": "the token of a source"}
+SECRETS: Mapping[str, str] = {
+    "key": "a private key", "token_file": "the token of a source",
+    "metrics_token_file": "the token that opens the metrics", "client_secret_file": "the secret of the OpenID client",
+}
 """Key -> what the file that it names must not tell anybody."""
 
 

@@ -70,6 +70,7 @@ class Settings(Section):
     dicomweb: Annotated[DicomWeb | None, BeforeValidator(empty_or_section)] = None
     http_host: Host = "127.0.0.1"
     http_port: ListeningPort = 8042
+    http_tls: bool = False
     data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")
     models: Annotated[Path, BeforeValidator(_folder)] | None = None
     database_url: Annotated[str | None, AfterValidator(_database_url), Field(repr=False)] = None

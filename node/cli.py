@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from radnode.node.cli_access import audit, tokens_app, users_app
 from radnode.node.cli_evaluate import evaluate
 from radnode.node.cli_models import models_app
 from radnode.node.cli_pulls import fetch, pulls
@@ -25,6 +26,9 @@ routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
 app.add_typer(routes_app, name="routes")
 app.add_typer(result_app, name="result")
 app.add_typer(models_app, name="models")
+app.add_typer(users_app, name="users")
+app.add_typer(tokens_app, name="tokens")
+app.command()(audit)
 app.command()(evaluate)
 app.command()(fetch)
 app.command()(pulls)

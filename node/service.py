@@ -44,8 +44,8 @@ from radnode.node.security.tls import TlsUnusable
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
+from radnode.node.web.composing import WebAccess
 from radnode.node.web.pulls import with_pulls
-from radnode.node.web.server import HttpServer
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
@@ -155,6 +155,7 @@ class Node:
         for setting, port, open_door in self._doors.closed():
             with _listening(setting, port):
                 open_door()
+        self._access.begin(self.http_port)
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
@@ -171,6 +172,7 @@ class Node:
             activity.stop()
         self._http.stop()
         self._reader.close()
+        self._access.end()
         with self.database.begin() as session:
             leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
@@ -383,6 +385,9 @@ class Node:
             database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
             alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
         )
+        self._access = WebAccess(database=self.database, configuration=lambda: self._configuration, alarms=self.alarms,
+                                 associations=self.associations, now=utc_now,
+                                 strangers=lambda: self._doors.strangers.lately())
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
@@ -390,7 +395,7 @@ class Node:
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
                  self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
                  *self._retrieving.activities)
-        seldom = (caretaker, *self._alarming)
+        seldom = (caretaker, *self._alarming, *self._access.activities)
         self._clock = Clock()
         for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)
@@ -406,9 +411,8 @@ class Node:
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
         with _listening("http_port", settings.http_port):
-            self._http = HttpServer(
-                with_pulls(create_app(self.answers, self.metrics), self.database, lambda: self._configuration),
-                host=settings.http_host, port=settings.http_port,
+            self._http = self._access.server(
+                with_pulls(create_app(self.answers, self.metrics), self.database, lambda: self._configuration)
             )
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:

@@ -205,6 +205,11 @@ _ALL = (
                "the source, or its `client_certificate` or `token_file`",
     ),
     Kind(
+        name="audit", severity="error", quotes=True,
+        says="audit messages have waited for the syslog server for more than 15 minutes; they are kept and sent later",
+        remedy="look at that server and at `audit.syslog` in the configuration; the log says `audit.syslog_away`",
+    ),
+    Kind(
         name="restart", severity="warning",
         says="changed settings take effect after a restart",
         remedy="restart the node",

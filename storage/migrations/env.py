@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from radnode.storage import fetch_tables  # noqa: F401 - its tables are part of the schema
+from radnode.storage import fetch_tables, tables_access  # noqa: F401 - their tables belong to the schema
 from radnode.storage.tables import Base
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
