@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 import radnode
-from radnode.config.loading import ConfigError, Problem, check_references, load, needs_restart, stamp
+from radnode.config.loading import ConfigError, load, needs_restart, stamp
 from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarming.activities import alarm_activities
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
+from radnode.node.checking import check_configuration
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
 from radnode.node.deidentifying.composing import compose as compose_lanes
@@ -41,16 +42,13 @@ from radnode.node.intake.storing import Storage
 from radnode.node.messaging.composition import Messaging
 from radnode.node.observability import Metrics
 from radnode.node.retrieving.composing import Retrieving
-from radnode.node.retrieving.prior_wishes import useless
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
-from radnode.node.web.pulls import with_pulls
 from radnode.pipelines import registry
-from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
 from radnode.storage import commitments, fetches, jobs, leases, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
@@ -99,18 +97,6 @@ def _identity(folder: Path) -> str:
     if not path.exists():
         path.write_text(secrets.token_hex(8), encoding="ascii")
     return path.read_text(encoding="ascii")
-
-
-def check_configuration(configuration: Configuration) -> Sequence[Problem]:
-    """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font."""
-    known = registry.installed(models=configuration.settings.model_store)
-    problems = [*check_references(configuration, known.manifests.keys()), *useless(configuration, known.manifests)]
-    if why_not := cannot_write(configuration.settings.report_language):
-        problems.append(Problem(
-            file=configuration.name, line=configuration.lines.get(("node", "report_language"), 1),
-            message=f"node.report_language: {why_not}", cure="install it, or write `report_language: en`",
-        ))
-    return problems
 
 
 class Node:
@@ -448,7 +434,7 @@ class Node:
                                  strangers=lambda: self._doors.strangers.lately())
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
-            self._http = self._access.server(with_pulls(app, self.database, lambda: self._configuration))
+            self._http = self._access.server(self._retrieving.serve(app))
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""
