@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node import completion, routing
-from radnode.node.deidentifying.composing import is_outside, send_on
+from radnode.node.deidentifying.planning import is_outside, send_on
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
 from radnode.node.series_geometry import geometry_of

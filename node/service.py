@@ -21,7 +21,8 @@ from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
-from radnode.node.deidentifying.composing import compose as compose_lanes
+from radnode.node.deidentifying.forwarding import sending_on
+from radnode.node.deidentifying.lanes import Lanes
 from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
@@ -168,7 +169,6 @@ class Node:
             activity.stop()
         self._http.stop()
         self._reader.close()
-        self._lanes.close()
         with self.database.begin() as session:
             leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
@@ -306,10 +306,7 @@ class Node:
         fallback = Fallback(
             database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: self._rewriting.pulse()
         )
-        self._lanes, self._forwarding = compose_lanes(
-            database=self.database, store=self.store, configuration=lambda: self._configuration, now=utc_now,
-            alarms=self.alarms,
-        )
+        lanes = Lanes(self.database, settings.data, utc_now)
         sender = Sender(
             database=self.database,
             store=self.store,
@@ -317,11 +314,7 @@ class Node:
             outages=self._outages,
             own_ae_title=settings.ae_title,
             peers=self._peers,
-            now=utc_now,
-            alarms=self.alarms,
-            metrics=self.metrics,
-            on_sent=self._result_sent,
-            lanes=self._lanes,
+            now=utc_now, alarms=self.alarms, metrics=self.metrics, on_sent=self._result_sent, lanes=lanes,
         )
         desk = self._commitment(settings)
         confirmer = Confirmer(
@@ -386,8 +379,8 @@ class Node:
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
-                 *self._workers, noting, reloading)
+                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
+                 sending_on(lanes, self.store, lambda: self._configuration, self.alarms))
         seldom = (caretaker, *self._alarming)
         self._clock = Clock()
         for activity in often:
@@ -441,7 +434,6 @@ class Node:
         return lambda: self._dispatcher.run_next(slot)
 
     def _series_closed(self) -> None:
-        self._forwarding.pulse()
         self._pulse_workers()
         self._closing_studies.pulse()
 

@@ -16,18 +16,18 @@ from radnode.node.association import PeerUnreachable
 from radnode.node.deidentifying.holding import Held
 from radnode.node.deidentifying.lanes import Outgoing, SecretUnusable
 from radnode.node.delivery import backoff, dimse
+from radnode.node.scheduler import Activity
 from radnode.storage import ledger, transfers
 from radnode.storage.ledger import InstanceState
 from radnode.storage.transfers import Transfer, TransferState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
+    from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
     from radnode.node.alarms import Alarms
     from radnode.node.deidentifying.lanes import Lanes
-    from radnode.storage.database import Database
     from radnode.storage.files import FileStore
 
 log = structlog.get_logger(__name__)
@@ -40,15 +40,13 @@ class Forwarder:
     """`step` sends a batch; True while there may be more."""
 
     def __init__(
-        self, *, database: Database, store: FileStore, lanes: Lanes, own_ae_title: str,
-        peers: Callable[[], Mapping[str, Peer]], now: Callable[[], datetime], alarms: Alarms,
+        self, lanes: Lanes, store: FileStore, configuration: Callable[[], Configuration], alarms: Alarms
     ) -> None:
-        self._database = database
+        self._database = lanes.database
         self._store = store
         self._lanes = lanes
-        self._own_ae_title = own_ae_title
-        self._peers = peers
-        self._now = now
+        self._configuration = configuration
+        self._now = lanes.now
         self._alarms = alarms
 
     def step(self) -> bool:
@@ -89,6 +87,9 @@ class Forwarder:
             self._end(transfer, TransferState.DEAD, f"the kept image cannot be read: {error.strerror}")
         return None
 
+    def _peers(self) -> Mapping[str, Peer]:
+        return self._configuration().peers
+
     def _outside(self, name: str) -> Peer:
         peer = self._peers().get(name)
         if peer is None or peer.deidentify is None:
@@ -99,7 +100,7 @@ class Forwarder:
         encodings = {(each.sop_class_uid, each.transfer_syntax_uid) for each in ready.values()}
         left = list(batch)
         try:
-            with dimse.open_association(peer, self._own_ae_title, encodings) as association:
+            with dimse.open_association(peer, self._configuration().settings.ae_title, encodings) as association:
                 while left and association.is_established:
                     self._send_one(association, left[0], ready[left[0].transfer_id])
                     left.pop(0)
@@ -162,3 +163,21 @@ class Forwarder:
                     direction=transfer.direction, state=state.value, reason=reason)
         about = transfer.source if transfer.direction == "BACK" else transfer.destination
         self._alarms.set(f"deidentification:{about}", reason)
+
+
+def sending_on(
+    lanes: Lanes, store: FileStore, configuration: Callable[[], Configuration], alarms: Alarms
+) -> Activity:
+    """The activity; the process that takes objects apart ends with it."""
+    forwarder = Forwarder(lanes, store, configuration, alarms)
+    return _EndsLanes("sending images on", forwarder.step, alarms, lanes)
+
+
+class _EndsLanes(Activity):
+    def __init__(self, name: str, step: Callable[[], bool], alarms: Alarms, lanes: Lanes) -> None:
+        super().__init__(name, step, alarms)
+        self._lanes = lanes
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        super().stop(timeout_s)
+        self._lanes.close()
