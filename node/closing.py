@@ -155,11 +155,11 @@ class SeriesCloser:
     def _route(
         self, session: Session, series: SeriesSnapshot, headers: Sequence[InstanceHeader], now: datetime
     ) -> None:
-        own = [header.instance_id for header in headers if is_own_result(header.attributes)]
+        configuration = self._configuration()
+        outside = is_outside(configuration, series.source)  # whatever made it there, it is sent on from here
+        own = [header.instance_id for header in headers if not outside and is_own_result(header.attributes)]
         foreign = [header for header in headers if header.instance_id not in set(own)]
         ledger.move(session, own, InstanceState.OWN_RESULT, reason="made by radnode", now=now)
-        configuration = self._configuration()
-        outside = is_outside(configuration, series.source)
         routes = () if outside else configuration.routes
         explanations = routing.explain(routes, [header.attributes for header in foreign], {"source": series.source})
         catalog.store_routing(

@@ -14,7 +14,7 @@ import structlog
 from radnode.node import statuses
 from radnode.node.association import PeerUnreachable
 from radnode.node.deidentifying.holding import Held
-from radnode.node.deidentifying.lanes import Outgoing, SecretUnusable
+from radnode.node.deidentifying.lanes import OursAgain, Outgoing, SecretUnusable
 from radnode.node.delivery import backoff, dimse
 from radnode.node.scheduler import Activity
 from radnode.storage import ledger, transfers
@@ -81,6 +81,8 @@ class Forwarder:
             if transfer.direction == "BACK":
                 return self._lanes.returning(path, self._outside(transfer.source))
             return self._lanes.outgoing(path, transfer.digest, self._outside(transfer.destination))
+        except OursAgain as known:
+            self._settle(transfer, TransferState.KNOWN, str(known))
         except Held as held:
             self._end(transfer, TransferState.HELD, str(held))
         except OSError as error:
@@ -130,16 +132,17 @@ class Forwarder:
             case statuses.Outcome.PERMANENT:
                 self._end(transfer, TransferState.DEAD, f"{transfer.destination} refused: {reason}")
             case _:
-                self._sent(transfer, answer.status)
+                reason = f"sent on to {transfer.destination}"
+                self._settle(transfer, TransferState.SENT, reason, answer.status)
 
-    def _sent(self, transfer: Transfer, status: int) -> None:
+    def _settle(self, transfer: Transfer, state: TransferState, reason: str, status: int | None = None) -> None:
+        """It needs nothing more."""
         now = self._now()
         with self._database.begin() as session:
-            transfers.sent(session, {transfer.transfer_id: status}, now)
+            transfers.settle(session, transfer, state, reason, status, now)
             if transfer.direction == "BACK":
-                reason = f"sent on to {transfer.destination} as of whom it is"
                 ledger.move(session, [transfer.instance_id], InstanceState.NOT_ROUTED, reason=reason, now=now)
-        log.info("image.sent_on", transfer=transfer.transfer_id, destination=transfer.destination,
+        log.info("image.settled", state=state.value, transfer=transfer.transfer_id, destination=transfer.destination,
                  direction=transfer.direction)
 
     def _retry(self, batch: Sequence[Transfer], reason: str, after: timedelta | None) -> None:

@@ -48,6 +48,10 @@ class Outgoing:
             self.path.unlink(missing_ok=True)
 
 
+class OursAgain(Exception):
+    """What was sent there came back as it was sent: the archive has the original."""
+
+
 class SecretUnusable(Exception):
     """Nothing leaves and nothing comes back without the secret; the message says what is wrong with it."""
 
@@ -81,7 +85,7 @@ class Lanes:
         return _made(target, said)
 
     def returning(self, path: Path, peer: Peer) -> Outgoing:
-        """A file with who it is of again. Raises :class:`Held`, :class:`SecretUnusable`."""
+        """A file with who it is of again. Raises :class:`Held`, :class:`OursAgain`, :class:`SecretUnusable`."""
         pseudonyms = pseudonyms_of(peer)
         names = self._confined.ask({"do": "look", "path": str(path)})
         way = self._way_back(pseudonyms, names)
@@ -109,6 +113,8 @@ class Lanes:
         with self.database.read() as session:
             sealed = kept.sealed(session, pseudonyms.domain, wanted)
             siblings = transfers.known_instances(session, pseudonyms.domain, names["references"])
+        if ("uid", names["instance"]) in sealed:
+            raise OursAgain("it was sent from here; the archive has the original")
         found = ("patient", patient) in sealed and ("study", study) in sealed
         with self.database.begin() as session:
             kept.note_access(session, who="radnode", why="a result came back", domain=pseudonyms.domain,

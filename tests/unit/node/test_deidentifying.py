@@ -244,11 +244,16 @@ def test_the_same_original_gives_the_same_bytes_and_another_destination_another_
     ({"SOPClassUID": "1.2.3.4.5"}, "not one of the standard"),
     ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1"}, "a document"),
     ({"GraphicAnnotationSequence": []}, "graphic annotations"),
+    ({"add_new": (0x60000102, "US", 12)}, "an overlay in the unused bits"),
     ({"PatientID": ""}, "no Patient ID"),
 ])
 def test_what_no_table_can_clean_is_held_with_a_reason(leave: Any, changes: dict[str, Any], reason: str) -> None:
+    overlay = changes.pop("add_new", None)
+    dataset = with_pixels(image(**changes))
+    if overlay:
+        dataset.add_new(*overlay)
     with pytest.raises(Held, match=reason):
-        leave(with_pixels(image(**changes)))
+        leave(dataset)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless])
