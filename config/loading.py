@@ -199,8 +199,8 @@ def _unknown_outsides(configuration: Configuration, number: int, route: Route) -
         peer = configuration.peers.get(name)
         if peer is None or not peer.receives or peer.deidentify is None:
             cure = nearest(name, configuration.peers) if peer is None else ""
-            yield _problem(configuration, number, "forward", f'no peer "{name}" receives and has `deidentify`', cure or
-                           "inside the hospital the archive forwards images itself")
+            yield _problem(configuration, number, "forward", f'forward: no peer "{name}" receives and has `deidentify`',
+                           cure or "inside the hospital the archive forwards images itself")
 
 
 def _unknown_sources(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:

@@ -22,7 +22,8 @@ from radnode.node.cataloguing import Cataloguer
 from radnode.node.checking import check_configuration
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
-from radnode.node.deidentifying.composing import compose as compose_lanes
+from radnode.node.deidentifying.forwarding import sending_on
+from radnode.node.deidentifying.lanes import Lanes
 from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
@@ -166,7 +167,6 @@ class Node:
         self._dicomweb_out.close()
         self._reader.close()
         self._access.end()
-        self._lanes.close()
         with self.database.begin() as session:
             leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
@@ -348,10 +348,7 @@ class Node:
         fallback = Fallback(
             database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: self._rewriting.pulse()
         )
-        self._lanes, self._forwarding = compose_lanes(
-            database=self.database, store=self.store, configuration=lambda: self._configuration, now=utc_now,
-            alarms=self.alarms,
-        )
+        lanes = Lanes(self.database, settings.data, utc_now)
         sender = Sender(
             database=self.database,
             store=self.store,
@@ -363,7 +360,7 @@ class Node:
             alarms=self.alarms,
             metrics=self.metrics,
             on_sent=self._result_sent,
-            lanes=self._lanes,
+            lanes=lanes,
         )
         confirmer = Confirmer(
             database=self.database,
@@ -378,6 +375,7 @@ class Node:
         )
         self._sending = Activity("sending", sender.send_due, self.alarms)
         self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
+        self._forwarding = sending_on(lanes, self.store, lambda: self._configuration, self.alarms)
         self._desk = self._commitment(settings)
 
     def _compose_judging(self, settings: Settings) -> None:
@@ -469,9 +467,9 @@ class Node:
         return lambda: self._dispatcher.run_next(slot)
 
     def _series_closed(self) -> None:
-        self._forwarding.pulse()
         self._pulse_workers()
         self._closing_studies.pulse()
+        self._forwarding.pulse()
 
     def _result_sent(self) -> None:
         self._confirming.pulse()
