@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import security
+from radnode.config import security, workitems
 from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.durations import duration
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-SECTIONS = ("node", "peers", "routes", "alarms")
+SECTIONS = ("node", "peers", "routes", "alarms", "workitems")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,6 +65,7 @@ class Configuration:
     routes: tuple[Route, ...]
     digest: str
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
+    workitems: workitems.WorkItems = field(default_factory=workitems.WorkItems)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
@@ -215,6 +216,7 @@ class _Reader:
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
         alarms = self._alarms(_given(document, "alarms", {}))
+        ordered = self._work_items(_given(document, "workitems", {}), routes)
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in security.contradictions(settings, peers):
@@ -228,6 +230,7 @@ class _Reader:
             routes=tuple(routes),
             digest=_digest(settings, peers, routes),
             alarms=alarms,
+            workitems=ordered or workitems.WorkItems(),
             path=self._path,
             name=self._name,
             lines=self._lines,
@@ -261,6 +264,15 @@ class _Reader:
         for where, message, cure in contradictions(settings):
             self._report(["alarms", *where], message, cure)
         return settings.beside(self._base)
+
+    def _work_items(self, section: object, routes: Sequence[Route]) -> workitems.WorkItems | None:
+        if not isinstance(section, dict):
+            self._report(["workitems"], "not a mapping", "write for example `codes:` below it")
+            return None
+        found = self._model(workitems.WorkItems, section, ["workitems"])
+        for where, message, cure in workitems.contradictions(found, routes) if found else ():
+            self._report(where, message, cure)
+        return found
 
     @property
     def _base(self) -> Path:

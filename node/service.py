@@ -43,6 +43,7 @@ from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.server import HttpServer
+from radnode.node.workitems.composing import WorkItems
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
@@ -374,12 +375,15 @@ class Node:
             refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
             metrics=self.metrics,
         )
+        ordered = WorkItems(database=self.database, configuration=lambda: self._configuration, now=utc_now,
+                            manifests=self._manifests, alarms=self.alarms, on_jobs=self._pulse_workers)
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading)
+                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers,
+                 ordered.activity, noting, reloading)
         seldom = (caretaker, *self._alarming)
         self._clock = Clock()
         for activity in often:
@@ -397,7 +401,7 @@ class Node:
             raise StartRefused(f"node.tls: {error}") from error
         with _listening("http_port", settings.http_port):
             self._http = HttpServer(
-                create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
+                ordered.mount(create_app(self.answers, self.metrics)), host=settings.http_host, port=settings.http_port
             )
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
