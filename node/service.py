@@ -375,8 +375,8 @@ class Node:
             refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
             metrics=self.metrics,
         )
-        ordered = WorkItems(database=self.database, configuration=lambda: self._configuration, now=utc_now,
-                            manifests=self._manifests, alarms=self.alarms, on_jobs=self._pulse_workers)
+        ordered = WorkItems(self.database, lambda: self._configuration, self._manifests, utc_now, alarms=self.alarms,
+                            on_jobs=self._pulse_workers)
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
@@ -399,10 +399,9 @@ class Node:
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
+        app = ordered.mount(create_app(self.answers, self.metrics))
         with _listening("http_port", settings.http_port):
-            self._http = HttpServer(
-                ordered.mount(create_app(self.answers, self.metrics)), host=settings.http_host, port=settings.http_port
-            )
+            self._http = HttpServer(app, host=settings.http_host, port=settings.http_port)
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""

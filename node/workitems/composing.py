@@ -25,8 +25,8 @@ class WorkItems:
     """`activity` performs; `mount` serves."""
 
     def __init__(
-        self, *, database: Database, configuration: Callable[[], Configuration],
-        manifests: Callable[[], Mapping[str, Manifest]], now: Callable[[], datetime], alarms: Alarms,
+        self, database: Database, configuration: Callable[[], Configuration],
+        manifests: Callable[[], Mapping[str, Manifest]], now: Callable[[], datetime], *, alarms: Alarms,
         on_jobs: Callable[[], None],
     ) -> None:
         performer = Performer(database=database, configuration=configuration, manifests=manifests, now=now,
