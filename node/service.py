@@ -49,6 +49,7 @@ from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
+from radnode.node.workitems.composing import WorkItems
 from radnode.pipelines import registry
 from radnode.pipelines.models.store import PINS
 from radnode.storage import commitments, fetches, jobs, leases, outbox, rebuilding, receptions, reconciling
@@ -293,7 +294,7 @@ class Node:
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
                  self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
                  *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities,
-                 *self._messaging.asking)
+                 *self._messaging.asking, self._ordered.activity)
         seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
@@ -423,6 +424,8 @@ class Node:
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
+        self._ordered = WorkItems(self.database, lambda: self._configuration, self._manifests, utc_now,
+                                  alarms=self.alarms, on_jobs=self._pulse_workers)
         self._retrieving = Retrieving(
             database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
             alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
@@ -432,7 +435,7 @@ class Node:
                                  strangers=lambda: self._doors.strangers.lately())
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
-            self._http = self._access.server(self._retrieving.serve(app))
+            self._http = self._access.server(self._retrieving.serve(self._ordered.mount(app)))
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""
