@@ -174,6 +174,9 @@ def peers(configuration: Configuration) -> Iterator[Finding]:
     """Destinations and sources."""
     own = configuration.settings.ae_title
     for name, peer in configuration.peers.items():
+        if peer.dicomweb:
+            yield checks_peers.web(name, facts_peers.ask(peer, own))
+            continue
         if peer.receives:
             seen = facts_peers.greet(peer, own, peer.forms)
             yield from checks_peers.destination(name, own, seen)

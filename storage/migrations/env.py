@@ -2,7 +2,13 @@
 
 from alembic import context
 
-from radnode.storage import fetch_tables, tables_access  # noqa: F401 - their tables are part of the schema
+from radnode.storage import (  # noqa: F401 - their tables belong to the schema
+    fetch_tables,
+    listing_tables,
+    order_tables,
+    tables_access,
+    transfer_tables,
+)
 from radnode.storage.tables import Base
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
