@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node import completion, routing
-from radnode.node.deidentifying.composing import is_outside, send_on
+from radnode.node.deidentifying.planning import is_outside, send_on
 from radnode.node.messaging import contexts
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
@@ -158,14 +158,14 @@ class SeriesCloser:
     def _route(
         self, session: Session, series: SeriesSnapshot, headers: Sequence[InstanceHeader], now: datetime
     ) -> None:
-        own = [header.instance_id for header in headers if is_own_result(header.attributes)]
+        configuration = self._configuration()
+        outside = is_outside(configuration, series.source)  # whatever made it there, it is sent on from here
+        own = [header.instance_id for header in headers if not outside and is_own_result(header.attributes)]
         foreign = [header for header in headers if header.instance_id not in set(own)]
         ledger.move(session, own, InstanceState.OWN_RESULT, reason="made by radnode", now=now)
-        configuration = self._configuration()
         if fetches.is_prior(session, series.study_id):
             self._leave_prior(session, series, [header.instance_id for header in foreign], now)
             return
-        outside = is_outside(configuration, series.source)
         explanations = routing.explain(
             () if outside else configuration.routes, [header.attributes for header in foreign],
             {"source": series.source, **contexts.conditions(session, series.study_id, now)},

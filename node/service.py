@@ -22,7 +22,8 @@ from radnode.node.cataloguing import Cataloguer
 from radnode.node.checking import check_configuration
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
-from radnode.node.deidentifying.composing import compose as compose_lanes
+from radnode.node.deidentifying.forwarding import sending_on
+from radnode.node.deidentifying.lanes import Lanes
 from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
@@ -48,7 +49,7 @@ from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
-from radnode.node.web.pulls import with_pulls
+from radnode.node.workitems.composing import WorkItems
 from radnode.pipelines import registry
 from radnode.pipelines.models.store import PINS
 from radnode.storage import commitments, fetches, jobs, leases, outbox, rebuilding, receptions, reconciling
@@ -167,7 +168,6 @@ class Node:
         self._dicomweb_out.close()
         self._reader.close()
         self._access.end()
-        self._lanes.close()
         with self.database.begin() as session:
             leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
@@ -293,7 +293,8 @@ class Node:
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
                  self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
-                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities)
+                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities,
+                 *self._messaging.asking, self._ordered.activity)
         seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
@@ -339,10 +340,7 @@ class Node:
         fallback = Fallback(
             database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: self._rewriting.pulse()
         )
-        self._lanes, self._forwarding = compose_lanes(
-            database=self.database, store=self.store, configuration=lambda: self._configuration, now=utc_now,
-            alarms=self.alarms,
-        )
+        lanes = Lanes(self.database, settings.data, utc_now)
         sender = Sender(
             database=self.database,
             store=self.store,
@@ -354,7 +352,7 @@ class Node:
             alarms=self.alarms,
             metrics=self.metrics,
             on_sent=self._result_sent,
-            lanes=self._lanes,
+            lanes=lanes,
         )
         confirmer = Confirmer(
             database=self.database,
@@ -369,6 +367,7 @@ class Node:
         )
         self._sending = Activity("sending", sender.send_due, self.alarms)
         self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
+        self._forwarding = sending_on(lanes, self.store, lambda: self._configuration, self.alarms)
         self._desk = self._commitment(settings)
 
     def _compose_judging(self, settings: Settings) -> None:
@@ -416,6 +415,8 @@ class Node:
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
+        self._ordered = WorkItems(self.database, lambda: self._configuration, self._manifests, utc_now,
+                                  alarms=self.alarms, on_jobs=self._pulse_workers)
         self._retrieving = Retrieving(
             database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
             alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
@@ -425,7 +426,7 @@ class Node:
                                  strangers=lambda: self._doors.strangers.lately())
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
-            self._http = self._access.server(with_pulls(app, self.database, lambda: self._configuration))
+            self._http = self._access.server(self._retrieving.serve(self._ordered.mount(app)))
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""
@@ -460,9 +461,9 @@ class Node:
         return lambda: self._dispatcher.run_next(slot)
 
     def _series_closed(self) -> None:
-        self._forwarding.pulse()
         self._pulse_workers()
         self._closing_studies.pulse()
+        self._forwarding.pulse()
 
     def _result_sent(self) -> None:
         self._confirming.pulse()

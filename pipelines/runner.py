@@ -169,7 +169,6 @@ def _steps(
         files = [_write_file(result, folder) for result in written]
     with progress.step("gate"):
         _pass_gate(written, files, findings, source, provenance)
-    with progress.step("tell"):
         messages = producing.results(findings, source, provenance, written)
     with progress.step("keep"):
         kept = folder / "findings.zip"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, exists, func, insert, select, update
 
 from radnode.storage.catalog import add_event, affected
 from radnode.storage.dialects import insert_for
@@ -153,6 +153,17 @@ def orders_of(session: Session, accession_number: str) -> list[tuple[str, Order]
 def studies_of(session: Session, accession_number: str) -> list[int]:
     """The studies that came under an Accession Number."""
     return list(session.scalars(select(StudyRow.id).where(StudyRow.accession_number == accession_number)))
+
+
+def without_order(session: Session, since: datetime) -> list[tuple[int, str]]:
+    """(id, Accession Number) of studies that came since then and that no order is recorded of."""
+    rows = session.execute(
+        select(StudyRow.id, StudyRow.accession_number)
+        .where(StudyRow.last_received_at >= since, StudyRow.accession_number.is_not(None),
+               StudyRow.accession_number != "", ~exists().where(StudyContextRow.study_id == StudyRow.id))
+        .order_by(StudyRow.id)
+    )
+    return [(study_id, (number or "").strip()) for study_id, number in rows if (number or "").strip()]
 
 
 def patient_of(session: Session, study_id: int) -> StudyPatient | None:

@@ -89,10 +89,15 @@ _ALL = (
         remedy="correct the study in the archive; `radnode routes explain` says what contradicts",
     ),
     Kind(
-        name="order", severity="warning", about="sender",
+        name="order", severity="warning", about="sender", quotes=True,
         says="studies of the last day have an order under their Accession Number that is another patient's; nothing is "
              "taken from it",
         remedy="`radnode routes explain` says which; correct or cancel the order, or the images, where they come from",
+    ),
+    Kind(
+        name="order-server", severity="warning", quotes=True,
+        says="the FHIR server that is asked for orders does not answer; studies go on without them",
+        remedy="look at the server and at `messaging.orders_from`",
     ),
     Kind(
         name="series", severity="error", about="number in the log", quotes=True,

@@ -6,6 +6,7 @@ import ssl
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from radnode.node.messaging.fhir_asking import OrderAsker
 from radnode.node.messaging.receiving import MessageReceiver
 from radnode.node.messaging.taking import Desk
 from radnode.node.scheduler import Activity
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 KEPT = timedelta(days=90)
 """For so long a control ID is remembered, and an order whose images do not come."""
 CONFLICTS_OF = timedelta(days=1)
-_ALARM = "order:"
 
 
 class Messaging:
@@ -40,6 +40,7 @@ class Messaging:
         self._raised: set[str] = set()
         self._receiver = self._make_receiver(configuration, strangers)
         self.activity = Activity("looking after orders", self.step, alarms)
+        self.asking = tuple(self._make_asking(configuration()))
 
     def closed(self) -> Iterator[tuple[str, int, Callable[[], object]]]:
         """As :meth:`radnode.node.doors.Doors.closed`."""
@@ -58,10 +59,10 @@ class Messaging:
             orders.forget(session, now - KEPT)
             conflicts = orders.conflicts_since(session, now - CONFLICTS_OF)
         for sender, number in conflicts.items():
-            self._alarms.set(f"{_ALARM}{sender}", f"{number} studies of the last day have an order of {sender} under "
+            self._alarms.set(f"order:{sender}", f"{number} studies of the last day have an order of {sender} under "
                              "their Accession Number that is another patient's; nothing is taken from it")
         for sender in self._raised - conflicts.keys():
-            self._alarms.clear(f"{_ALARM}{sender}")
+            self._alarms.clear(f"order:{sender}")
         self._raised = set(conflicts)
         return False
 
@@ -79,6 +80,15 @@ class Messaging:
             desk=Desk(database=self._database, now=self._now), now=self._now, strangers=strangers,
             tls=contexts.current if contexts else None,
         )
+
+    def _make_asking(self, configuration: Configuration) -> Iterator[Activity]:
+        """Where a FHIR server is asked for orders."""
+        if server := configuration.messaging.orders_from:
+            asker = OrderAsker(
+                server, database=self._database, issuers=configuration.messaging.issuers.stated(), now=self._now,
+                alarms=self._alarms,
+            )
+            yield Activity("asking for orders", asker.step, self._alarms)
 
     def _tls_unusable(self, why: str) -> None:
         if why:

@@ -49,8 +49,12 @@ class FhirClient:
         headers = {**self._headers, "Content-Type": FHIR_JSON}
         return _request("POST", self._server.url, self._server.ca_file, headers, bundle)
 
+    def read(self, reference: str) -> tuple[int, Any]:
+        """The same for one resource, as in Patient/1."""
+        return _request("GET", f"{self._server.url}/{quote(reference)}", self._server.ca_file, self._headers, None)
+
     def search(self, resource: str, **parameters: str) -> tuple[int, Any]:
-        """The same for a search; `_` at the beginning of a name is written as given."""
+        """The same for a search."""
         url = f"{self._server.url}/{quote(resource)}?{urlencode(parameters)}"
         return _request("GET", url, self._server.ca_file, self._headers, None)
 

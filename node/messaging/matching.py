@@ -47,6 +47,8 @@ def _objection(study: StudyPatient, order: Order) -> str:
     """Why the order is not of this study's patient, without naming either; empty if it is."""
     if not study.patient_id:
         return "the images have no Patient ID"
+    if not order.patients:
+        return "the order under this Accession Number does not say whose it is"
     if not any(_same(study, each) for each in order.patients):
         return "the order under this Accession Number is another patient's than the images"
     if study.birth_date and order.birth_date and study.birth_date != order.birth_date:

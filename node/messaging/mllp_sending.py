@@ -91,20 +91,19 @@ def connect(destination: Hl7Destination) -> Iterator[MllpCarrier]:
         plain = socket.create_connection((destination.host, destination.port), CONNECT_TIMEOUT_S)
     except OSError as error:
         raise PeerUnreachable(f"{where} does not accept a connection") from error
-    with contextlib.closing(plain):
+    with contextlib.ExitStack() as closing:
+        closing.callback(plain.close)
         try:
             opened = plain
             if tls := destination.tls:
                 opened = client_context(tls).wrap_socket(
                     plain, server_hostname=tls.name or destination.host, do_handshake_on_connect=False
                 )
+                closing.callback(opened.close)
             connection = Connection(opened, destination.host, Deadlines())
             connection.shake_hands()
         except (TlsUnusable, HandshakeFailed) as error:
             raise PeerUnreachable(f"{where}: no TLS with it: {error}") from error
         except (Silent, ConnectionLost, OSError) as error:
             raise PeerUnreachable(f"{where} went away") from error
-        try:
-            yield MllpCarrier(connection, destination)
-        finally:
-            connection.close()
+        yield MllpCarrier(connection, destination)

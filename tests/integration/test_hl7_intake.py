@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import func, select
+from support.certificates import Authority
+from support.databases import SqliteDatabases
 from support.messages import Line, header, order
 from support.rows import NOW, receive, reception
 
 from radnode.config.messaging import Listen, Sender
+from radnode.config.settings import ListeningTls
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.intake.tally import RefusalTally
 from radnode.node.messaging import composition, contexts
 from radnode.node.messaging.receiving import MessageReceiver
 from radnode.node.messaging.taking import Desk
+from radnode.node.security.tls import ServerContexts
 from radnode.storage import catalog
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
@@ -37,9 +42,8 @@ STUDY = "1.2.5.1"
 class Bench:
     """A receiver of messages on real tables."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = Database(f"sqlite:///{folder / 'radnode.db'}")
-        self.database.upgrade()
+    def __init__(self, folder: Path, url: str, tls: ListeningTls | None = None) -> None:
+        self.database = Database(url)
         self.now = NOW
         self.alarms = Alarms(lambda: self.now)
         self.senders = dict(HERE)
@@ -47,7 +51,8 @@ class Bench:
         self.desk = Desk(database=self.database, now=lambda: self.now)
         self.receiver = MessageReceiver(
             Listen(port=0, max_message=100_000), senders=lambda: self.senders, desk=self.desk, now=lambda: self.now,
-            strangers=self.strangers, tls=None,
+            strangers=self.strangers,
+            tls=tls and ServerContexts(tls, asks=ssl.CERT_OPTIONAL, on_unusable=lambda _: None).current,
         )
         self.receiver.listener.start()
         self.answers = Answers(self.database, None, list, list, Quarantine(folder / "quarantine"))
@@ -88,12 +93,18 @@ def said(answer: hl7.Message) -> tuple[str, str]:
     return str(answer.segment("MSA")[1]), errors[0] if errors else ""
 
 
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    return SqliteDatabases(tmp_path_factory.mktemp("databases"))
+
+
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.receiver.listener.stop()
-    made.database.close()
+def bench(tmp_path: Path, databases: SqliteDatabases) -> Iterator[Bench]:
+    with databases.migrated() as url:
+        made = Bench(tmp_path, url)
+        yield made
+        made.receiver.listener.stop()
+        made.database.close()
 
 
 def test_an_order_is_in_the_database_before_it_is_acknowledged(bench: Bench) -> None:
@@ -298,6 +309,25 @@ def test_nobody_is_answered_who_is_not_configured(bench: Bench) -> None:
         line.ask(order())
     assert bench.count(MessageRow) == 0
     assert bench.strangers.lately() == {"127.0.0.1": 1}
+
+
+def test_in_tls_a_sender_comes_with_its_own_certificate_or_not_at_all(
+    tmp_path: Path, databases: SqliteDatabases
+) -> None:
+    authority = Authority(tmp_path)
+    own, ris, other = (authority.pair(name) for name in ("localhost", "ris.example", "other.example"))
+    tls = ListeningTls(certificate=own.certificate, key=own.key, ca=authority.file)
+    with databases.migrated() as url:
+        bench = Bench(tmp_path, url, tls)
+        bench.senders = {"RIS": Sender(client_certificate="ris.example")}
+        with Line(bench.port, authority.client(ris)) as line:
+            assert said(line.ask(order())) == ("AA", "")
+        for stranger in (other, None):
+            with pytest.raises((EOFError, OSError)), Line(bench.port, authority.client(stranger)) as line:
+                line.ask(order("C-2"))
+        assert bench.count(MessageRow) == 1
+        bench.receiver.listener.stop()
+        bench.database.close()
 
 
 @pytest.mark.parametrize("content", [b"\x0b" + b"A" * 200_000, b"GET / HTTP/1.1\r\n\r\n"])

@@ -11,6 +11,7 @@ import hl7
 from hl7.mllp import start_hl7_server
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from hl7.mllp import HL7StreamReader, HL7StreamWriter
@@ -23,7 +24,10 @@ MSH = (
 class Ris:
     """Takes messages by MLLP as python-hl7 does. `answer` makes the acknowledgement; `messages` is what came."""
 
-    def __init__(self, answer: Callable[[hl7.Message], hl7.Message | None] | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[hl7.Message], hl7.Message | None] | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._tls = tls
         self.messages: list[hl7.Message] = []
         self.answer = answer or (lambda message: message.create_ack())
         self._loop = asyncio.new_event_loop()
@@ -44,7 +48,7 @@ class Ris:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._server = self._loop.run_until_complete(
-            start_hl7_server(self._serve, host="127.0.0.1", port=0, encoding="utf-8")
+            start_hl7_server(self._serve, host="127.0.0.1", port=0, encoding="utf-8", ssl=self._tls)
         )
         self.port = self._server.sockets[0].getsockname()[1]
         self._ready.set()
@@ -72,8 +76,10 @@ class Ris:
 class Line:
     """A connection of a sender; what it sends and gets are bytes."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket)
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Self:
