@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
-from support.web import PASSWORD, Site, site, whole_site
+from support.web import PASSWORD, Site, quick_passwords, site, whole_site
 
 from radnode.config.access import ROLES, Role
 from radnode.node.web import composing
@@ -18,6 +18,12 @@ from radnode.node.web.access import HOLDS, PUBLIC, Permission, declared, endpoin
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    with quick_passwords():
+        yield
 
 
 @pytest.fixture(scope="module")
