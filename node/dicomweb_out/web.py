@@ -48,7 +48,7 @@ class DicomWebOut:
     def __init__(self, *, database: Database, store: FileStore, alarms: Alarms) -> None:
         self._images = ImageProcesses()
         self._holdings = Holdings(database=database, store=store, images=self._images)
-        lister = ResultsListing(database=database, store=store, images=self._images)
+        lister = ResultsListing(database=database, store=store, holdings=self._holdings)
         self.activity = Activity("listing", lister.step, alarms)
 
     def mount(self, app: FastAPI, origins: Sequence[str]) -> FastAPI:
