@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from radnode.config.peers import AETitle, Host, Section, Size, empty_or_section
+from radnode.config.peers import AETitle, Host, Size
+from radnode.config.sections import Section, empty_or_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +73,7 @@ class Settings(Section):
     dicomweb: Annotated[DicomWeb | None, BeforeValidator(empty_or_section)] = None
     http_host: Host = "127.0.0.1"
     http_port: ListeningPort = 8042
+    http_tls: bool = False
     viewer_origins: tuple[Origin, ...] = ()
     data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")
     models: Annotated[Path, BeforeValidator(_folder)] | None = None

@@ -55,6 +55,7 @@ class PastSeries:
     """A series that was received. source: the peer's name."""
 
     series_id: int
+    study_id: int
     study_instance_uid: str
     series_instance_uid: str
     modality: str
@@ -169,7 +170,8 @@ def newest_series(session: Session, limit: int) -> list[PastSeries]:
     )
     return [
         PastSeries(
-            series_id=series.id, study_instance_uid=study_instance_uid, series_instance_uid=series.series_instance_uid,
+            series_id=series.id, study_id=series.study_id, study_instance_uid=study_instance_uid,
+            series_instance_uid=series.series_instance_uid,
             modality=series.modality or "", source=series.source,
         )
         for series, study_instance_uid in rows

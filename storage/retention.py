@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import aliased
 
-from radnode.storage import ledger, listing
+from radnode.storage import ledger, listing, priors
 from radnode.storage.acknowledgements import Expiry
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import (
@@ -20,6 +20,7 @@ from radnode.storage.tables import (
     RewriteRow,
     SeriesRow,
 )
+from radnode.storage.transfer_tables import TransferRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,8 +111,10 @@ def _settled(older_than: datetime) -> Select[int, bool, bool]:
             InstanceRow.received_at < older_than,
             SeriesRow.state != "OPEN",
             ~live_job,
+            ~priors.needed(_LIVE_JOBS),
             ~live_delivery,
             ~live_rewrite,
+            ~exists().where(TransferRow.instance_id == InstanceRow.id, TransferRow.state == "WAITING"),
         )
         .order_by(InstanceRow.received_at)
         .with_for_update(of=InstanceRow, skip_locked=True)

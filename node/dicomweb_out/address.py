@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastapi import APIRouter
+
+from radnode.node.web.access import Permission, needs
+
 if TYPE_CHECKING:
     from fastapi import Request
 
 ROOT = "/dicom-web"
+
+
+def studies_router() -> APIRouter:
+    """A router of the service. Each of its routes names the permission itself: routers of routers keep it to
+    themselves.
+    """
+    return APIRouter(prefix=ROOT, dependencies=[needs(Permission.STUDIES)])
 
 
 def base_of(request: Request) -> str:

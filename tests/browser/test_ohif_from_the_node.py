@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from PIL import Image
 from support import dcmtk, ohif
@@ -37,15 +36,14 @@ def test_ohif_lists_a_study_of_the_node_and_shows_its_segmentation(
     files = write_series(chest_phantom(slices=SLICES, size=SIZE, seed=7), tmp_path / "ct")
     node = start_node(peers=[modality(), archive(pacs.port)])
     dcmtk.dcmsend(node.port, files, called="RADNODE")
-    with httpx.Client(base_url=f"http://127.0.0.1:{node.http_port}/dicom-web", trust_env=False) as client:
-        found = eventually(
-            lambda: each if len(each := client.get("/series").json()) == 3 else None,
-            within=180, why=lambda: f"CT, SEG and SR are listed\n{node.log()}",
-        )
+    found = eventually(
+        lambda: each if len(each := node.get("/dicom-web/series")) == 3 else None,
+        within=180, why=lambda: f"CT, SEG and SR are listed\n{node.log()}",
+    )
     described = {each["00080060"]["Value"][0]: each["0008103E"]["Value"][0] for each in found}
     seen = ohif.looked_at(
         node, tmp_path, study=found[0]["0020000D"]["Value"][0], slices=SLICES, segmentation=described["SEG"],
-        instance=SLICES // 2, listed=True,
+        instance=SLICES // 2, listed=True, token=node.token("radiologist"),
     )
     Image.open(tmp_path / "ohif-seg.png").convert("RGB").quantize(256).save(
         Path(os.environ["RADNODE_TEST_PICTURES"]) / "ohif-from-the-node.png", optimize=True
