@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from radnode.config.durations import Duration
-from radnode.config.peers import Host, Port, Section
+from radnode.config.peers import Host, Port
+from radnode.config.sections import Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

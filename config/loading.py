@@ -12,22 +12,25 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import access, pulls, security
+from radnode.config import access, deidentification, messaging, pulls, security, workitems
 from radnode.config.access import AccessSettings, AuditSettings
-from radnode.config.alarms import AlarmSettings, contradictions, files
+from radnode.config.alarms import AlarmSettings, contradictions
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.durations import duration
+from radnode.config.messaging import MessagingSettings
 from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer, Section
-from radnode.config.routes import PRIORITIES, SOURCE, ConditionReader, Route, nearest, tests_of
+from radnode.config.routes import PRIORITIES, ConditionReader, Route, nearest
 from radnode.config.settings import TAKEN_OVER, Settings, overridden
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from pydantic_core import ErrorDetails
 
-SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", *pulls.SECTIONS)
+    from radnode.config.messaging import FhirDestination, Hl7Destination
+
+SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", "messaging", "workitems", *pulls.SECTIONS)
 
 Model = TypeVar("Model", bound=BaseModel)
 PlainSection = TypeVar("PlainSection", bound=Section)
@@ -70,9 +73,16 @@ class Configuration:
     retrieving: pulls.Retrieving = field(default_factory=pulls.Retrieving)
     access: AccessSettings = field(default_factory=AccessSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    messaging: MessagingSettings = field(default_factory=MessagingSettings)
+    workitems: workitems.WorkItems = field(default_factory=workitems.WorkItems)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def destinations(self) -> Mapping[str, Peer | Hl7Destination | FhirDestination]:
+        """Whom routes may send to, by name: peers, and who gets messages."""
+        return {**self.peers, **self.messaging.destinations}
 
 
 def load(path: Path) -> Configuration:
@@ -112,91 +122,15 @@ def stamp(path: Path | None) -> tuple[int, int, int] | None:
 
 def needs_restart(old: Configuration, new: Configuration) -> list[str]:
     """Names of changed settings that a running node does not take over."""
-    return [
+    changed = [
         name
         for name in Settings.model_fields
         if name not in TAKEN_OVER and getattr(old.settings, name) != getattr(new.settings, name)
     ]
-
-
-def check_references(configuration: Configuration, pipelines: Collection[str]) -> list[Problem]:
-    """Routes that name what does not exist here: pipelines to run, peers to send to, peers that are the source."""
-    return [
-        problem
-        for number, route in enumerate(configuration.routes)
-        for problem in (
-            *_unknown_pipelines(configuration, number, route, pipelines),
-            *_unknown_destinations(configuration, number, route),
-            *_unknown_sources(configuration, number, route),
-        )
-    ]
-
-
-def named_files(configuration: Configuration) -> list[tuple[tuple[str, ...], Path]]:
-    """Every file that the configuration names beside the data, and where."""
-    of_alarms = [(("alarms", *where), path) for where, path in files(configuration.alarms)]
-    of_archives = pulls.files(configuration.retrieving)
-    of_access = access.files(configuration.access, configuration.audit)
-    return [*security.files(configuration.settings, configuration.peers), *of_alarms, *of_archives, *of_access]
-
-
-def check_files(configuration: Configuration) -> list[Problem]:
-    """Files that the configuration names and that this account cannot read. They may come later: no ground to refuse
-    to start, but for the node's own certificate.
-    """
-    problems = []
-    for where, path in named_files(configuration):
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            problems.append(Problem(
-                file=configuration.name, line=configuration.lines.get(where, 1),
-                message=f"{'.'.join(where)}: {path} cannot be read: {error.strerror}",
-                cure="put it there, readable for the account of the node",
-            ))
-    return problems
-
-
-def _unknown_pipelines(
-    configuration: Configuration, number: int, route: Route, pipelines: Collection[str]
-) -> Iterator[Problem]:
-    for name in route.run:
-        if name not in pipelines:
-            cure = nearest(name, pipelines) or f"installed are {', '.join(sorted(pipelines)) or 'none'}"
-            yield _problem(configuration, number, "run", f'no pipeline "{name}" is installed', cure)
-
-
-def _unknown_destinations(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:
-    for name in route.send:
-        peer = configuration.peers.get(name)
-        if peer is None:
-            cure = nearest(name, configuration.peers) or f"peers are {', '.join(configuration.peers) or 'none'}"
-            yield _problem(configuration, number, "send", f'no peer is named "{name}"', cure)
-        elif not peer.receives:
-            cure = f"set `receives: true` at peers.{name}"
-            yield _problem(configuration, number, "send", f'peer "{name}" does not receive', cure)
-
-
-def _unknown_sources(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:
-    """A `source` that no sender can be would make a route that silently never matches."""
-    if configuration.settings.accept_unknown_peers:
-        return
-    senders = [name for name, peer in configuration.peers.items() if peer.sends]
-    senders += sorted(configuration.retrieving.sources)
-    known = {name.strip().casefold() for name in senders}
-    for test in tests_of(route.when):
-        if test.attribute == SOURCE and test.operator in ("is", "in"):
-            for name in test.operand if isinstance(test.operand, tuple) else (test.operand,):
-                if str(name).strip().casefold() not in known:
-                    cure = nearest(str(name), senders) or f"peers that send are {', '.join(senders) or 'none'}"
-                    yield _problem(configuration, number, "when", f'source: no peer that sends is named "{name}"', cure)
-
-
-def _problem(configuration: Configuration, route: int, key: str, message: str, cure: str) -> Problem:
-    line = configuration.lines.get(("routes", route, key), 1)
-    return Problem(
-        file=configuration.name, line=line, message=f"routes.{configuration.routes[route].name}: {message}", cure=cure
-    )
+    return [*changed, *(
+        f"messaging.{name}" for name in messaging.AT_START
+        if getattr(old.messaging, name) != getattr(new.messaging, name)
+    )]
 
 
 class _Reader:
@@ -222,35 +156,48 @@ class _Reader:
         settings = self._settings(_given(document, "node", {}))
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
-        alarms = self._alarms(_given(document, "alarms", {}))
+        beside = self._beside_the_node(document, settings, peers)
+        ordered = self._work_items(_given(document, "workitems", {}), routes)
         retrieving = pulls.read(document, pulls.Reading(self._report, self._model), self._base)
-        who = self._plain(AccessSettings, document, "access")
-        audit = self._plain(AuditSettings, document, "audit")
-        if settings is not None and who is not None and audit is not None:
-            for where, message, cure in access.contradictions(who, audit, settings):
-                self._report(where, message, cure)
         if settings is not None:
             self._cross_check_settings(settings)
-            for where, message, cure in security.contradictions(settings, peers):
+            for where, message, cure in (
+                *security.contradictions(settings, peers), *deidentification.contradictions(settings.data, peers)
+            ):
                 self._report(where, message, cure)
         self._cross_check_peers(peers)
         for at, message, cure in pulls.contradictions(retrieving, peers, routes):
             self._report(at, message, cure)
-        if self._problems or settings is None or alarms is None or who is None or audit is None:
+        if self._problems or settings is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
             settings=settings,
             peers=peers,
             routes=tuple(routes),
             digest=_digest(settings, peers, routes),
-            alarms=alarms,
             retrieving=retrieving,
-            access=who,
-            audit=audit,
+            workitems=ordered or workitems.WorkItems(),
             path=self._path,
             name=self._name,
             lines=self._lines,
+            **beside,
         )
+
+    def _beside_the_node(
+        self, document: Mapping[str, Any], settings: Settings | None, peers: Mapping[str, Peer]
+    ) -> dict[str, Any]:
+        """The sections of alarms, access, audit and messaging by their names; None for one with a problem."""
+        alarms = self._alarms(_given(document, "alarms", {}))
+        who = self._plain(AccessSettings, document, "access")
+        audit = self._plain(AuditSettings, document, "audit")
+        if settings is not None and who is not None and audit is not None:
+            for where, message, cure in access.contradictions(who, audit, settings):
+                self._report(where, message, cure)
+        messages = self._messaging(_given(document, "messaging", {}))
+        if settings is not None and messages is not None:
+            for where, message, cure in messaging.contradictions(messages, settings, peers):
+                self._report(["messaging", *where], message, cure)
+        return {"alarms": alarms, "access": who, "audit": audit, "messaging": messages}
 
     def _report(self, path: Sequence[str | int], message: str, cure: str) -> None:
         at = tuple(path)
@@ -289,6 +236,22 @@ class _Reader:
             return None
         settings = self._model(model, section, [name])
         return None if settings is None else settings.beside(self._base)
+
+    def _messaging(self, section: object) -> MessagingSettings | None:
+        if not isinstance(section, dict):
+            self._report(["messaging"], "not a mapping", "write for example `listen:` below it")
+            return None
+        settings = self._model(MessagingSettings, messaging.named(section), ["messaging"])
+        return None if settings is None else messaging.beside(settings, self._base)
+
+    def _work_items(self, section: object, routes: Sequence[Route]) -> workitems.WorkItems | None:
+        if not isinstance(section, dict):
+            self._report(["workitems"], "not a mapping", "write for example `codes:` below it")
+            return None
+        found = self._model(workitems.WorkItems, section, ["workitems"])
+        for where, message, cure in workitems.contradictions(found, routes) if found else ():
+            self._report(where, message, cure)
+        return found
 
     @property
     def _base(self) -> Path:
@@ -332,7 +295,7 @@ class _Reader:
             self._report(path, "not a mapping", "write name, when, run and send")
             return None
         before = len(self._problems)
-        known = ("name", "when", "run", "send", "priority", "within", "enabled", "priors")
+        known = ("name", "when", "run", "send", "forward", "priority", "within", "enabled", "priors")
         for key in section:
             if key not in known:
                 self._report([*path, key], f'unknown key "{key}"', nearest(key, known) or f"use {', '.join(known)}")
@@ -347,12 +310,14 @@ class _Reader:
         if not isinstance(enabled, bool):
             self._report([*path, "enabled"], "neither true nor false", "write true or false")
         when = ConditionReader(self._report).read(section.get("when"), [*path, "when"])
-        run, send = self._names(section, path, "run"), self._names(section, path, "send")
+        forward = self._names(section, path, "forward") if "forward" in section else ()
+        images_only = "forward" in section and not section.keys() & {"run", "send"}
+        run, send = ((), ()) if images_only else (self._names(section, path, key) for key in ("run", "send"))
         priors = pulls.priors(section.get("priors"), pulls.Reading(self._report, self._model), [*path, "priors"])
         if len(self._problems) > before:
             return None
         return Route(name=str(name).strip(), when=when, run=run, send=send, priority=priority, within=within,
-                     enabled=enabled, priors=priors)
+                     enabled=enabled, priors=priors, forward=forward)
 
     def _within(self, section: Mapping[str, object], path: list[str | int]) -> timedelta | None:
         if section.get("within") is None:
@@ -368,7 +333,7 @@ class _Reader:
         if isinstance(value, str):
             value = [value]
         if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
-            example = "[ct-lung]" if key == "run" else "[PACS1]"
+            example = {"run": "[ct-lung]", "send": "[PACS1]"}.get(key, "[RESEARCH]")
             self._report([*path, key], f"`{key}` needs a list of names", f"write for example `{key}: {example}`")
             return ()
         return tuple(value)
@@ -461,7 +426,7 @@ def _digest(settings: Settings, peers: Mapping[str, Peer], routes: Sequence[Rout
         # Where is not what; and a URL may hold a password.
         "node": settings.model_dump(mode="json", exclude={"data", "models", "database_url", "tls", "dicomweb"}),
         "peers": {
-            name: peer.model_dump(mode="json", exclude=set(NO_MATTER_OF_RESULTS)) for name, peer in peers.items()
+            name: peer.model_dump(mode="json", exclude=NO_MATTER_OF_RESULTS) for name, peer in peers.items()
         },
         "routes": [asdict(route) for route in routes],
     }

@@ -1,4 +1,4 @@
-"""The other sides: who sends images to the node, and whom it sends results to. And what every section shares."""
+"""The other sides: who sends images to the node, and whom it sends results to."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import ipaddress
 import re
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from radnode.config.deidentification import Deidentification
 from radnode.config.destinations import PROFILES, Profile, ResultForm
 from radnode.config.durations import DAYS, Day, Duration, Hours
+from radnode.config.sections import Section, empty_or_section
+
+__all__ = ["Section", "empty_or_section"]
 
 
 def _ae_title(value: str) -> str:
@@ -47,7 +52,7 @@ def _bytes(value: object) -> object:
     return value
 
 
-def _client_certificate(value: str) -> str:
+def shown_certificate(value: str) -> str:
     """A name in lower case, or "sha256:" and 64 hexadecimal digits."""
     lowered = value.strip().lower()
     if lowered.startswith("sha256:"):
@@ -60,6 +65,15 @@ def _client_certificate(value: str) -> str:
     return lowered
 
 
+def _web_address(value: str) -> str:
+    """http or https, a host, perhaps a port and a path; nothing else (RFC 3986)."""
+    parts = urlsplit(value)  # a port that is none is a ValueError, too
+    ok = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+    if not ok or parts.username or parts.query or parts.fragment or not value.isascii() or not value.isprintable():
+        raise ValueError("write an address such as https://pacs.hospital.example/dicom-web, without user or query")
+    return value.rstrip("/")
+
+
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -69,38 +83,8 @@ Host = Annotated[str, AfterValidator(_host)]
 Network = Annotated[str, AfterValidator(_network)]
 Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Section(BaseModel):
-    """What is written is all that is meant: unknown keys are mistakes, and `true` is no number."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
-            raise ValueError("write a number or a text")
-        return value
-
-
-    def beside(self, folder: Path) -> Self:
-        """With the files that it names relative to a folder."""
-        changed: dict[str, object] = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if isinstance(value, Path):
-                changed[name] = folder / value
-            elif isinstance(value, Section):
-                changed[name] = value.beside(folder)
-        return self.model_copy(update=changed)
-
-
-def empty_or_section(value: object) -> object:
-    """For a key below which there are others."""
-    if value is not None and not isinstance(value, dict | Section):
-        raise ValueError("write its keys below it, or null")
-    return value
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Word = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+( [\x21-\x7e]+)*$")]
 
 
 class ClientTls(Section):
@@ -110,6 +94,25 @@ class ClientTls(Section):
     certificate: Path | None = None
     key: Path | None = None
     name: Host | None = None
+
+
+class ClientCredentials(Section):
+    """Where a token is asked for, and as whom (OAuth 2.0, RFC 6749 4.4)."""
+
+    token_url: WebAddress
+    client_id: Word
+    secret_file: Path
+    scope: Word | None = None
+
+
+class WebPeer(Section):
+    """The DICOMweb service of a peer (PS3.18), and what the node shows of itself there, at most one of three."""
+
+    url: WebAddress
+    token_file: Path | None = None
+    user: Word | None = None
+    password_file: Path | None = None
+    oauth2: Annotated[ClientCredentials | None, BeforeValidator(empty_or_section)] = None
 
 
 class Expectation(Section):
@@ -146,8 +149,26 @@ class Peer(Section):
     result_forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = ("SEG", "TID1500")
     expect: Expectation | None = None
     tls: Annotated[ClientTls | None, BeforeValidator(empty_or_section)] = None
-    client_certificate: Annotated[str, AfterValidator(_client_certificate)] | None = None
+    client_certificate: Annotated[str, AfterValidator(shown_certificate)] | None = None
     token_file: Path | None = None
+    deidentify: Annotated[Deidentification | None, BeforeValidator(empty_or_section)] = None
+    dicomweb: Annotated[WebPeer | None, BeforeValidator(empty_or_section)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _found_by_its_url(cls, value: Any) -> Any:
+        """Who is reached by DICOMweb alone has no AE title and no port of DIMSE; it is called by its name."""
+        web = value.get("dicomweb") if isinstance(value, dict) else None
+        url = web.get("url") if isinstance(web, dict) else getattr(web, "url", None)
+        if not isinstance(url, str) or value.get("sends"):
+            return value
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            return value  # said about the URL itself
+        named = {"ae_title": str(value.get("name", ""))[:16], "host": parts.hostname or "", "port": port}
+        return {**named, **value}
 
     @field_validator("result_forms")
     @classmethod
@@ -164,6 +185,11 @@ class Peer(Section):
         return value
 
     @property
+    def target(self) -> str:
+        """The machine that its name means now, where results go."""
+        return self.dicomweb.url if self.dicomweb else f"{self.ae_title}@{self.host}:{self.port}"
+
+    @property
     def forms(self) -> tuple[ResultForm, ...]:
         """The result forms it shows."""
         return self.result_forms if self.profile is None else PROFILES[self.profile]
@@ -171,8 +197,12 @@ class Peer(Section):
     @property
     def digest(self) -> str:
         """Changes with any change of the peer's configuration that concerns results."""
-        return hashlib.sha256(self.model_dump_json(exclude=set(NO_MATTER_OF_RESULTS)).encode()).hexdigest()
+        return hashlib.sha256(self.model_dump_json(exclude=NO_MATTER_OF_RESULTS).encode()).hexdigest()
 
 
-NO_MATTER_OF_RESULTS = frozenset({"check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"})
-"""What is asked before and after sending, who is expected when, and how the two sides recognise each other."""
+NO_MATTER_OF_RESULTS: dict[str, Any] = {
+    **dict.fromkeys(("check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"), True),
+    "deidentify": {"secret_file": True},
+}
+"""What is asked before and after sending, who is expected when, how the two sides recognise each other; a file's place.
+"""

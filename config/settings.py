@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from radnode.config.peers import AETitle, Host, Section, Size, empty_or_section
+from radnode.config.peers import AETitle, Host, Size
+from radnode.config.sections import Section, empty_or_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,8 @@ def _folder(value: object) -> object:
     return value
 
 
+Origin = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?$")]
+"""Of a web page (RFC 6454): no path, no final slash."""
 ListeningPort = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -71,6 +74,7 @@ class Settings(Section):
     http_host: Host = "127.0.0.1"
     http_port: ListeningPort = 8042
     http_tls: bool = False
+    viewer_origins: tuple[Origin, ...] = ()
     data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")
     models: Annotated[Path, BeforeValidator(_folder)] | None = None
     database_url: Annotated[str | None, AfterValidator(_database_url), Field(repr=False)] = None

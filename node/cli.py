@@ -16,8 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from radnode.node.cli_access import audit, tokens_app, users_app
+from radnode.node.cli_conformance import conformance
+from radnode.node.cli_deidentify import deidentify, reidentify, transfers
 from radnode.node.cli_evaluate import evaluate
 from radnode.node.cli_models import models_app
+from radnode.node.cli_peers import peer_app
 from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
 
@@ -28,10 +31,9 @@ app.add_typer(result_app, name="result")
 app.add_typer(models_app, name="models")
 app.add_typer(users_app, name="users")
 app.add_typer(tokens_app, name="tokens")
-app.command()(audit)
-app.command()(evaluate)
-app.command()(fetch)
-app.command()(pulls)
+app.add_typer(peer_app, name="peer")
+for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidentify, transfers):
+    app.command()(command)
 
 out = Console()
 err = Console(stderr=True)
@@ -74,7 +76,7 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="The file to check.")] = DEFAULT_CONFIG) -> None:
     """Validate a configuration: every mistake with file, line, what is wrong and what would be right."""
-    from radnode.config.loading import check_files
+    from radnode.config.references import check_files
     from radnode.node.checking import check_configuration
 
     configuration = _load(config)

@@ -64,9 +64,11 @@ def explain(
 ) -> tuple[RouteExplanation, ...]:
     """Judge every route.
 
-    instances: DICOM keyword or private tag -> value, for each instance. context: `source`, the sending peer's name.
+    instances: DICOM keyword or private tag -> value, for each instance. context: `source`, the sending peer's name, and
+    what the order of the study says.
     """
-    return tuple(_explain(route, [{**each, SOURCE: context.get("source")} for each in instances]) for route in routes)
+    known = [{**each, SOURCE: context.get(SOURCE), **context} for each in instances]
+    return tuple(_explain(route, known) for route in routes)
 
 
 def no_route(reason: str, instances: int) -> RouteExplanation:

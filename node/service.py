@@ -20,14 +20,18 @@ from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.checking import check_configuration
+from radnode.node.claim import LEASE_TIME, DatabaseClaim
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
+from radnode.node.deidentifying.forwarding import sending_on
+from radnode.node.deidentifying.lanes import Lanes
 from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
 from radnode.node.delivery.vouching import Voucher
+from radnode.node.dicomweb_out.web import DicomWebOut
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
@@ -37,6 +41,7 @@ from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
 from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
+from radnode.node.messaging.composition import Messaging
 from radnode.node.observability import Metrics
 from radnode.node.retrieving.composing import Retrieving
 from radnode.node.scheduler import Activity, Clock
@@ -45,9 +50,10 @@ from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
+from radnode.node.workitems.composing import WorkItems
 from radnode.pipelines import registry
 from radnode.pipelines.models.store import PINS
-from radnode.storage import commitments, fetches, jobs, leases, outbox, rebuilding, receptions, reconciling
+from radnode.storage import commitments, fetches, jobs, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -58,6 +64,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
     from radnode.config.settings import Settings
+    from radnode.node.delivery.carrying import Destination
     from radnode.pipelines.contract import Manifest
     from radnode.storage.receptions import Reception, Recorded
 
@@ -65,7 +72,6 @@ log = structlog.get_logger(__name__)
 
 UPKEEP_EVERY_S = 10.0
 LOOK_EVERY_S = 1.0
-DATABASE_LEASE_TIME = timedelta(seconds=60)
 
 
 class StartRefused(Exception):
@@ -120,8 +126,9 @@ class Node:
         self._executor = LocalExecutor(settings.workers, settings.model_store)
         self._identity = _identity(settings.data)
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
-        self._database_token = 0
+        self._claim = DatabaseClaim(self.database, self._identity, utc_now)
         self._storage = self._make_storage(settings)
+        self._dicomweb_out = DicomWebOut(database=self.database, store=self.store, alarms=self.alarms)
         self._compose(configuration)
 
     def start(self) -> None:
@@ -133,12 +140,16 @@ class Node:
         self.database.upgrade()
         if forgotten := rebuilding.forgotten(self.database, self.store.acknowledgements):
             raise StartRefused(forgotten)
-        self._claim_database()
+        if not self._claim.take():
+            raise StartRefused(
+                "another node works on this database; give this one its own `database_url`, or, if the other is gone, "
+                f"start again in {LEASE_TIME.total_seconds():.0f} s"
+            )
         self._take_over()
         for activity in self._activities:
             activity.start()
         self._clock.start()
-        for setting, port, open_door in self._doors.closed():
+        for setting, port, open_door in (*self._doors.closed(), *self._messaging.closed()):
             with _listening(setting, port):
                 open_door()
         self._access.begin(self.http_port)
@@ -150,6 +161,7 @@ class Node:
     def stop(self) -> None:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
         self._doors.close()
+        self._messaging.close()
         self._clock.stop()
         self._retrieving.stop()
         self._dispatcher.stop()
@@ -157,10 +169,10 @@ class Node:
         for activity in self._activities:
             activity.stop()
         self._http.stop()
+        self._dicomweb_out.close()
         self._reader.close()
         self._access.end()
-        with self.database.begin() as session:
-            leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
+        self._claim.give_back()
         self.database.close()
         self.store.unlock()
         log.info("node.stopped")
@@ -225,28 +237,12 @@ class Node:
         for name, reason in self._installed.refused.items():
             self.alarms.set(f"pipeline:{name}", f"pipeline {name} is not usable: {reason}")
 
-    def _claim_database(self) -> None:
-        """One node a database: two would give back each other's jobs. The same node may return at once."""
-        with self.database.begin() as session:
-            token = leases.acquire(session, leases.DATABASE_LEASE, self._identity, utc_now(), DATABASE_LEASE_TIME)
-        if token is None:
-            raise StartRefused(
-                "another node works on this database; give this one its own `database_url`, or, if the other is gone, "
-                f"start again in {DATABASE_LEASE_TIME.total_seconds():.0f} s"
-            )
-        self._database_token = token
-
     def _keep_claim(self) -> bool:
         """Prolong all leases of this process."""
-        with self.database.begin() as session:
-            kept = leases.renew(session, leases.DATABASE_LEASE, self._database_token, utc_now(), DATABASE_LEASE_TIME)
-        if not kept:
-            try:
-                self._claim_database()
-            except StartRefused as refused:
-                log.critical("node.lost_its_database", reason=str(refused))
-                self._on_lost()
-                return False
+        if not self._claim.keep():
+            log.critical("node.lost_its_database")
+            self._on_lost()
+            return False
         return self._dispatcher.heartbeat()
 
     def _take_over(self) -> None:
@@ -264,73 +260,92 @@ class Node:
 
     def _compose(self, configuration: Configuration) -> None:
         settings = configuration.settings
-        self._dispatcher = Dispatcher(
-            database=self.database,
-            store=self.store,
-            executor=self._executor,
-            peers=self._peers,
-            manifests=self._manifests,
-            wanted=self._wanted_pipelines,
-            work_folder=settings.data / "work",
-            content_qualification=settings.content_qualification,
-            report_language=settings.report_language,
-            node_version=radnode.__version__,
-            now=utc_now,
+        self._compose_work(configuration)
+        self._compose_delivery(settings)
+        self._compose_judging(settings)
+        self._compose_doors(settings)
+        upkeep = Upkeep(
+            database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
+            retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
+            renew=self._dispatcher.heartbeat,
+        )
+        self._alarming = alarm_activities(
+            database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
+            refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
             metrics=self.metrics,
-            on_produced=lambda: self._sending.pulse(),
-            worker_prefix=self._life,
+        )
+        heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
+        caretaker = Activity("upkeep", upkeep.step, self.alarms)
+        reloading = Activity("reloading", self.reload_if_changed, self.alarms)
+        noting = Activity("noting", self._flush_notes, self.alarms)
+        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
+                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
+                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities,
+                 *self._messaging.asking, self._ordered.activity)
+        seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
+        self._clock = Clock()
+        for activity in often:
+            self._clock.every(LOOK_EVERY_S, activity)
+        self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
+        for activity in seldom:
+            self._clock.every(UPKEEP_EVERY_S, activity)
+        self._activities = (*often, heartbeat, *seldom)
+
+    def _compose_work(self, configuration: Configuration) -> None:
+        """What runs pipelines, and what writes their findings again in another form."""
+        settings = configuration.settings
+        self._dispatcher = Dispatcher(
+            database=self.database, store=self.store, executor=self._executor, peers=self._destinations,
+            issuers=configuration.messaging.issuers.stated(), manifests=self._manifests,
+            wanted=self._wanted_pipelines, work_folder=settings.data / "work",
+            content_qualification=settings.content_qualification, report_language=settings.report_language,
+            node_version=radnode.__version__, now=utc_now, metrics=self.metrics,
+            on_produced=lambda: self._sending.pulse(), worker_prefix=self._life,
         )
         self._rewriter = Rewriter(
-            database=self.database,
-            store=self.store,
+            database=self.database, store=self.store,
             worker=WorkerProcess(
                 device="cpu", memory_limit_bytes=settings.workers[0].memory_limit,
                 time_limit_s=settings.workers[0].time_limit_s, models=settings.model_store,
             ),
-            work_folder=settings.data / "work",
-            manifests=self._manifests,
-            content_qualification=settings.content_qualification,
-            node_version=radnode.__version__,
-            now=utc_now,
+            work_folder=settings.data / "work", manifests=self._manifests,
+            content_qualification=settings.content_qualification, node_version=radnode.__version__, now=utc_now,
             on_rewritten=lambda: self._sending.pulse(),
         )
+        self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
+        self._workers = [
+            Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
+            for number, worker in enumerate(settings.workers)
+        ]
+
+    def _compose_delivery(self, settings: Settings) -> None:
+        """What sends results, and images to those outside, and makes sure that they arrived."""
         fallback = Fallback(
             database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: self._rewriting.pulse()
         )
+        lanes = Lanes(self.database, settings.data, utc_now)
         sender = Sender(
-            database=self.database,
-            store=self.store,
-            fallback=fallback,
-            outages=self._outages,
-            own_ae_title=settings.ae_title,
-            peers=self._peers,
-            now=utc_now,
-            alarms=self.alarms,
-            metrics=self.metrics,
-            on_sent=self._result_sent,
+            database=self.database, store=self.store, fallback=fallback, outages=self._outages,
+            own_ae_title=settings.ae_title, peers=self._destinations, now=utc_now, alarms=self.alarms,
+            metrics=self.metrics, on_sent=self._result_sent, lanes=lanes,
         )
-        desk = self._commitment(settings)
         confirmer = Confirmer(
-            database=self.database,
+            database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now, alarms=self.alarms,
             outages=Outages(),  # of C-FIND, which may be out where C-STORE is not
-            own_ae_title=settings.ae_title,
-            peers=self._peers,
-            confirm_within=timedelta(seconds=settings.confirm_within_s),
-            now=utc_now,
-            alarms=self.alarms,
-            metrics=self.metrics,
+            confirm_within=timedelta(seconds=settings.confirm_within_s), metrics=self.metrics,
             on_missing=lambda: self._sending.pulse(),
         )
+        self._sending = Activity("sending", sender.send_due, self.alarms)
+        self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
+        self._forwarding = sending_on(lanes, self.store, lambda: self._configuration, self.alarms)
+        self._desk = self._commitment(settings)
+
+    def _compose_judging(self, settings: Settings) -> None:
+        """What reads headers, says what is complete, and asks for jobs."""
         closer = SeriesCloser(
-            database=self.database,
-            configuration=lambda: self._configuration,
-            manifests=self._manifests,
-            associations=self.associations,
-            now=utc_now,
-            monotonic_s=time.monotonic,
-            metrics=self.metrics,
-            alarms=self.alarms,
-            on_jobs=self._series_closed,
+            database=self.database, configuration=lambda: self._configuration, manifests=self._manifests,
+            associations=self.associations, now=utc_now, monotonic_s=time.monotonic, metrics=self.metrics,
+            alarms=self.alarms, on_jobs=self._series_closed,
             look_again_in=lambda seconds: self._closing.pulse_in(seconds),
         )
         study_closer = StudyCloser(
@@ -346,27 +361,26 @@ class Node:
             database=self.database, own_ae_title=settings.ae_title, peers=self._peers,
             associations=self.associations, now=utc_now, on_counted=lambda: self._closing.pulse(),
         )
-        upkeep = Upkeep(
-            database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
-            retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
-            renew=self._dispatcher.heartbeat,
-        )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)
         self._closing_studies = Activity("closing studies", study_closer.step, self.alarms)
         self._counting = Activity("counting", counter.step, self.alarms)
-        self._sending = Activity("sending", sender.send_due, self.alarms)
-        self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
-        self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
-        self._workers = [
-            Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
-            for number, worker in enumerate(settings.workers)
-        ]
-        self._alarming = alarm_activities(
-            database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
-            refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
-            metrics=self.metrics,
-        )
+
+    def _compose_doors(self, settings: Settings) -> None:
+        """What listens, and what fetches and watches where nobody sends."""
+        try:
+            self._doors = Doors(
+                configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
+                metrics=self.metrics, desk=self._desk,
+            )
+            self._messaging = Messaging(
+                database=self.database, configuration=lambda: self._configuration, now=utc_now, alarms=self.alarms,
+                strangers=self._doors.strangers,
+            )
+        except TlsUnusable as error:
+            raise StartRefused(f"node.tls: {error}") from error
+        self._ordered = WorkItems(self.database, lambda: self._configuration, self._manifests, utc_now,
+                                  alarms=self.alarms, on_jobs=self._pulse_workers)
         self._retrieving = Retrieving(
             database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
             alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
@@ -374,30 +388,9 @@ class Node:
         self._access = WebAccess(database=self.database, configuration=lambda: self._configuration, alarms=self.alarms,
                                  associations=self.associations, now=utc_now,
                                  strangers=lambda: self._doors.strangers.lately())
-        heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
-        caretaker = Activity("upkeep", upkeep.step, self.alarms)
-        reloading = Activity("reloading", self.reload_if_changed, self.alarms)
-        noting = Activity("noting", self._flush_notes, self.alarms)
-        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
-                 *self._retrieving.activities)
-        seldom = (caretaker, *self._alarming, *self._access.activities)
-        self._clock = Clock()
-        for activity in often:
-            self._clock.every(LOOK_EVERY_S, activity)
-        self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
-        for activity in seldom:
-            self._clock.every(UPKEEP_EVERY_S, activity)
-        self._activities = (*often, heartbeat, *seldom)
-        try:
-            self._doors = Doors(
-                configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=desk,
-            )
-        except TlsUnusable as error:
-            raise StartRefused(f"node.tls: {error}") from error
         with _listening("http_port", settings.http_port):
-            self._http = self._access.server(self._retrieving.serve(create_app(self.answers, self.metrics)))
+            app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
+            self._http = self._access.server(self._retrieving.serve(self._ordered.mount(app)))
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""
@@ -434,6 +427,7 @@ class Node:
     def _series_closed(self) -> None:
         self._pulse_workers()
         self._closing_studies.pulse()
+        self._forwarding.pulse()
 
     def _result_sent(self) -> None:
         self._confirming.pulse()
@@ -449,6 +443,9 @@ class Node:
 
     def _peers(self) -> Mapping[str, Peer]:
         return self._configuration.peers
+
+    def _destinations(self) -> Mapping[str, Destination]:
+        return self._configuration.destinations
 
     def _manifests(self) -> Mapping[str, Manifest]:
         return self._installed.manifests

@@ -254,6 +254,8 @@ class WorkOrder:
     model_digest: of the manifest that the job was made with; another model is not run. Empty: any.
     language: of what is written for people alone, the PDF. predecessors: what the reports take the place of.
     priors: earlier series to compare with; prior_remarks: what the result says of those that are not there.
+    issuers: whose identifiers those of the images are in messages, where the images do not say it
+    (:mod:`radnode.pipelines.messages.identities`).
     """
 
     job_key: str
@@ -273,6 +275,7 @@ class WorkOrder:
     predecessors: tuple[Predecessor, ...] = ()
     priors: tuple[PriorSeries, ...] = ()
     prior_remarks: tuple[str, ...] = ()
+    issuers: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line of JSON."""

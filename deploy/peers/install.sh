@@ -47,9 +47,9 @@ install_ohif() {
     fi
 }
 
-# An OpenID provider, to log in against.
-install_oidc() {
-    cd "$(dirname "${BASH_SOURCE[0]}")/../../tests/oidc"
+# Small programs for Node: an OpenID provider, to log in against; a FHIR server with an OAuth 2 server.
+install_node() {
+    cd "$(dirname "${BASH_SOURCE[0]}")/../../tests/$1"
     if ! cmp -s package-lock.json node_modules/.installed; then
         npm ci --silent --ignore-scripts --no-audit --no-fund
         cp package-lock.json node_modules/.installed
@@ -58,7 +58,8 @@ install_oidc() {
 
 if [ "${#missing[@]}" -eq 0 ]; then
     (install_ohif)
-    (install_oidc)
+    (install_node oidc)
+    (install_node fhir)
     echo "peers: all installed"
     exit 0
 fi
@@ -81,5 +82,6 @@ echo "peers: installing ${missing[*]}"
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 (install_ohif)
-(install_oidc)
+(install_node oidc)
+(install_node fhir)
 echo "peers: installed"

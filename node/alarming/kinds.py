@@ -89,6 +89,17 @@ _ALL = (
         remedy="correct the study in the archive; `radnode routes explain` says what contradicts",
     ),
     Kind(
+        name="order", severity="warning", about="sender", quotes=True,
+        says="studies of the last day have an order under their Accession Number that is another patient's; nothing is "
+             "taken from it",
+        remedy="`radnode routes explain` says which; correct or cancel the order, or the images, where they come from",
+    ),
+    Kind(
+        name="order-server", severity="warning", quotes=True,
+        says="the FHIR server that is asked for orders does not answer; studies go on without them",
+        remedy="look at the server and at `messaging.orders_from`",
+    ),
+    Kind(
         name="series", severity="error", about="number in the log", quotes=True,
         says="a series cannot be judged",
         remedy="look at `series.not_judged` in the log and report it",
@@ -155,6 +166,12 @@ _ALL = (
         name="images", severity="warning", about="destination", quotes=True,
         says="a destination has not all images that a result refers to; its viewer may not show the result",
         remedy="send the missing images to it, or send results where the images are",
+    ),
+    Kind(
+        name="deidentification", severity="error", about="destination", quotes=True,
+        says="an object was not sent outside, because it is not certain to be of nobody; or one that came from there "
+             "is not sent on, because it is not certain whose it is",
+        remedy="`radnode transfers` and `radnode deliveries --failed` say why; once cured: `radnode transfers --again`",
     ),
     Kind(
         name="form", severity="warning", about="destination and form", quotes=True,

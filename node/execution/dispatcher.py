@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from radnode.config.peers import Peer
+    from radnode.node.delivery.carrying import Destination
     from radnode.node.execution.base import Executor
     from radnode.node.observability import Metrics
     from radnode.pipelines.contract import Manifest, WorkOrder
@@ -55,7 +55,7 @@ class Dispatcher:
         database: Database,
         store: FileStore,
         executor: Executor,
-        peers: Callable[[], Mapping[str, Peer]],
+        peers: Callable[[], Mapping[str, Destination]],
         manifests: Callable[[], Mapping[str, Manifest]],
         wanted: Callable[[], Sequence[str]],
         work_folder: Path,
@@ -66,6 +66,7 @@ class Dispatcher:
         metrics: Metrics,
         on_produced: Callable[[], None],
         worker_prefix: str,
+        issuers: Mapping[str, str] | None = None,
     ) -> None:
         self._database = database
         self._store = store
@@ -81,6 +82,7 @@ class Dispatcher:
         self._metrics = metrics
         self._on_produced = on_produced
         self._worker_prefix = worker_prefix
+        self._issuers = issuers or {}
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[int, LeasedJob] = {}
@@ -158,6 +160,7 @@ class Dispatcher:
             device=slot.device, content_qualification=self._content_qualification, node_version=self._node_version,
             model_digest=self._manifests()[job.pipeline].model_digest,
             language=self._report_language, sent_before=sent_before, earlier=earlier, remarks=remarks,
+            issuers=self._issuers,
         )
         try:
             report = self._compute(slot, job, order)

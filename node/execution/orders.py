@@ -12,7 +12,7 @@ from radnode.pipelines.forms import REPORTS, Wanted
 from radnode.storage.results import NewResultObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from radnode.pipelines.contract import Manifest, ProducedObject
     from radnode.pipelines.languages import Language
@@ -47,6 +47,7 @@ def work_order(
     findings: str = "",
     earlier: Iterable[PriorInstance] = (),
     remarks: Iterable[str] = (),
+    issuers: Mapping[str, str] | None = None,
 ) -> WorkOrder:
     """A job as a worker reads it. names: the objects to write; findings: the kept file to write them from.
 
@@ -77,6 +78,7 @@ def work_order(
         findings=findings,
         model_digest=model_digest,
         language=language,
+        issuers=issuers or {},
         predecessors=tuple(
             Predecessor(
                 name=each.name, sop_class_uid=each.sop_class_uid, sop_instance_uid=each.sop_instance_uid,

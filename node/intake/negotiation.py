@@ -86,8 +86,10 @@ _ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
 _TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
 
-_SERVICES = (VERIFICATION.encode(), PUSH_MODEL.encode())
+SERVICES = (VERIFICATION, PUSH_MODEL)
 """What stores nothing."""
+_SERVICES = tuple(each.encode() for each in SERVICES)
+IMPLEMENTATION_VERSION_NAME = f"RADNODE_{radnode.__version__}"[:16]
 
 
 def _supported() -> dict[bytes, Sequence[str]]:
@@ -102,6 +104,11 @@ def _supported() -> dict[bytes, Sequence[str]]:
 
 
 _SUPPORTED = _supported()
+
+
+def taken() -> dict[str, Sequence[str]]:
+    """Abstract syntax to the transfer syntaxes taken for it: all that a peer which may store can agree on."""
+    return {abstract_syntax.decode("ascii"): syntaxes for abstract_syntax, syntaxes in _SUPPORTED.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +273,7 @@ def _answer(request: memoryview, contexts: Sequence[bytes], roles: Mapping[bytes
             _item(_MAXIMUM_LENGTH_ITEM, struct.pack(">L", MAX_P_DATA)),
             _item(_IMPLEMENTATION_CLASS_ITEM, IMPLEMENTATION_CLASS_UID.encode()),
             _item(_ROLE_SELECTION_ITEM, role) if commitment in roles else b"",
-            _item(_IMPLEMENTATION_VERSION_ITEM, f"RADNODE_{radnode.__version__}"[:16].encode()),
+            _item(_IMPLEMENTATION_VERSION_ITEM, IMPLEMENTATION_VERSION_NAME.encode()),
         )
     )
     body = b"".join(

@@ -2,7 +2,14 @@
 
 from alembic import context
 
-from radnode.storage import fetch_tables, tables_access  # noqa: F401 - their tables belong to the schema
+from radnode.storage import (  # noqa: F401 - their tables belong to the schema
+    access_tables,
+    fetch_tables,
+    listing_tables,
+    order_tables,
+    transfer_tables,
+    workitem_tables,
+)
 from radnode.storage.tables import Base
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
