@@ -20,6 +20,7 @@ from support.result_samples import sample
 
 from radnode.config.messaging import FhirDestination, Hl7Destination
 from radnode.node.messaging import mllp_sending
+from radnode.node.statuses import Outcome
 from radnode.pipelines.messages import producing
 from radnode.pipelines.results import write
 from radnode.storage import outbox
@@ -155,10 +156,10 @@ def test_in_tls_the_ris_has_to_be_the_one_that_is_configured(bench: Outbound, tm
 def test_an_acknowledgement_of_another_message_is_none(written: dict[str, bytes]) -> None:
     answer = b"MSH|^~\\&|RIS\rMSA|AA|OTHER\r"
 
-    assert mllp_sending.judge(answer, "MINE").status is None
-    assert mllp_sending.judge(answer, "OTHER").status == 0
-    assert mllp_sending.judge(b"MSH|^~\\&|RIS\r", "MINE").status is None
-    assert mllp_sending.judge(b"\xff", "MINE").status is None
+    assert mllp_sending.judge(answer, "OTHER").outcome is Outcome.STORED
+    for useless in (answer, b"MSH|^~\\&|RIS\r", b"\xff"):
+        judged = mllp_sending.judge(useless, "MINE")
+        assert (judged.outcome, judged.reason) == (Outcome.TRANSIENT, "no acknowledgement of it")
 
 
 def test_a_fhir_server_keeps_one_report_however_often_it_is_sent(bench: Outbound, fhir: FhirPeer) -> None:
