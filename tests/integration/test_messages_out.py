@@ -181,25 +181,31 @@ def test_a_fhir_server_keeps_one_report_however_often_it_is_sent(bench: Outbound
     assert report["status"] == "preliminary"
 
 
-@pytest.mark.parametrize(
-    ("spoil", "state", "said"),
-    [
-        (lambda content, _: content.replace(b'"status":"preliminary"', b'"status":7', 1), "DEAD", "it answered 422"),
-        (lambda content, peer: peer.secret_file.write_text("wrong") and content, "WAITING", "no token from 127.0.0.1"),
-    ],
-)
-def test_what_a_fhir_server_refuses_is_given_up_and_who_is_not_let_in_tries_again(
-    bench: Outbound, fhir: FhirPeer, spoil: Callable[[bytes, FhirPeer], bytes], state: str, said: str
-) -> None:
-    secret = fhir.secret_file.read_text()
+def test_a_bundle_that_a_fhir_server_refuses_is_given_up(bench: Outbound, fhir: FhirPeer) -> None:
     bench.peers = {"EHR": fhir_destination(fhir)}
-    bench.messages = {"FHIR": spoil(bench.messages["FHIR"], fhir)}
+    bench.messages = {"FHIR": bench.messages["FHIR"].replace(b'"status":"preliminary"', b'"status":7', 1)}
     bench.produce(["FHIR"], to=["EHR"])
     bench.deliver()
-    fhir.secret_file.write_text(secret)
 
     (row,) = bench.deliveries()
-    assert (row.state, said in row.reason) == (state, True), row.reason
+    assert (row.state, "it answered 422" in row.reason) == ("DEAD", True), row.reason
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [({"oauth2": None}, "it answered 401"), ({"client_id": "nobody"}, "no token from")],
+)
+def test_whom_a_fhir_server_does_not_let_in_tries_again(
+    bench: Outbound, fhir: FhirPeer, shown: dict[str, Any], said: str
+) -> None:
+    section = fhir.section()
+    section["oauth2"] = shown["oauth2"] if "oauth2" in shown else {**section["oauth2"], **shown}
+    bench.peers = {"EHR": FhirDestination(name="EHR", **section)}
+    bench.produce(["FHIR"], to=["EHR"])
+    bench.deliver()
+
+    (row,) = bench.deliveries()
+    assert (row.state, said in row.reason) == ("WAITING", True), row.reason
 
 
 def test_a_fhir_server_that_is_not_there_is_an_outage(bench: Outbound) -> None:

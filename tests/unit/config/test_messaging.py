@@ -15,9 +15,9 @@ from radnode.config.messaging import (
     Issuers,
     Listen,
     MessagingSettings,
-    OAuth,
     Sender,
 )
+from radnode.config.peers import ClientCredentials
 
 MANUAL = Path(radnode.config.__file__).parent / "defaults" / "radnode.yaml"
 GOOD = """\
@@ -32,7 +32,7 @@ messaging:
   fhir:
     EHR:
       url: https://ehr.example/r4/
-      oauth: {token_url: "https://login.example/token", client_id: radnode, client_secret_file: secret}
+      oauth2: {token_url: "https://login.example/token", client_id: radnode, secret_file: secret}
   orders_from: {url: "https://ehr.example/r4", token_file: token}
 routes:
   - {name: a, when: {modality: CT, order_priority: stat}, run: [ct-lung], send: [RIS-IN, EHR]}
@@ -59,7 +59,7 @@ def test_a_good_file_names_destinations_that_routes_may_send_to() -> None:
         ("listen: {host: 0.0.0.0, tls: true}", "listen: null", "messaging.senders: nobody listens"),
         ("https://ehr.example/r4/", "http://ehr.example/r4/", "messaging.fhir.EHR.url: patients and tokens"),
         ("https://ehr.example/r4/", "https://me:pw@ehr.example/", "messaging.fhir.EHR.url"),
-        ("https://login.example", "http://login.example", "messaging.fhir.EHR.oauth: patients and tokens"),
+        ("https://login.example", "http://login.example", "messaging.fhir.EHR.oauth2: patients and tokens"),
         ("ris.example, tls", "ris.example, prt: 1, tls", 'did you mean "port"?'),
         ("    EHR:", "    RIS-IN:", "messaging.hl7.RIS-IN: another destination has this name"),
         ("order_priority", "order_prio", 'did you mean "order_priority"?'),
@@ -90,6 +90,6 @@ def test_the_manual_shows_every_key_with_its_default() -> None:
     assert written.keys() == MessagingSettings.model_fields.keys()
     assert written["issuers"].keys() == Issuers.model_fields.keys()
     section = text[text.index("\nmessaging:"):text.index("\nmessaging:") + 4000]
-    for model in (Listen, Sender, Hl7Destination, FhirDestination, OAuth):
+    for model in (Listen, Sender, Hl7Destination, FhirDestination, ClientCredentials):
         assert {name for name in model.model_fields if name != "name" and f"{name}:" not in section} == set()
     assert parse(text, "manual").messaging == MessagingSettings()
