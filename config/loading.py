@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import access, deidentification, messaging, pulls, security
+from radnode.config import access, deidentification, messaging, pulls, security, workitems
 from radnode.config.access import AccessSettings, AuditSettings
 from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from radnode.config.messaging import FhirDestination, Hl7Destination
 
-SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", "messaging", *pulls.SECTIONS)
+SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", "messaging", "workitems", *pulls.SECTIONS)
 
 Model = TypeVar("Model", bound=BaseModel)
 PlainSection = TypeVar("PlainSection", bound=Section)
@@ -74,6 +74,7 @@ class Configuration:
     access: AccessSettings = field(default_factory=AccessSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     messaging: MessagingSettings = field(default_factory=MessagingSettings)
+    workitems: workitems.WorkItems = field(default_factory=workitems.WorkItems)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
@@ -199,8 +200,8 @@ def _unknown_outsides(configuration: Configuration, number: int, route: Route) -
         peer = configuration.peers.get(name)
         if peer is None or not peer.receives or peer.deidentify is None:
             cure = nearest(name, configuration.peers) if peer is None else ""
-            yield _problem(configuration, number, "forward", f'no peer "{name}" receives and has `deidentify`', cure or
-                           "inside the hospital the archive forwards images itself")
+            yield _problem(configuration, number, "forward", f'forward: no peer "{name}" receives and has `deidentify`',
+                           cure or "inside the hospital the archive forwards images itself")
 
 
 def _unknown_sources(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:
@@ -248,44 +249,48 @@ class _Reader:
         settings = self._settings(_given(document, "node", {}))
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
-        alarms = self._alarms(_given(document, "alarms", {}))
+        beside = self._beside_the_node(document, settings, peers)
+        ordered = self._work_items(_given(document, "workitems", {}), routes)
         retrieving = pulls.read(document, pulls.Reading(self._report, self._model), self._base)
-        who = self._plain(AccessSettings, document, "access")
-        audit = self._plain(AuditSettings, document, "audit")
-        if settings is not None and who is not None and audit is not None:
-            for where, message, cure in access.contradictions(who, audit, settings):
-                self._report(where, message, cure)
-        messages = self._messaging(_given(document, "messaging", {}))
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in (
                 *security.contradictions(settings, peers), *deidentification.contradictions(settings.data, peers)
             ):
                 self._report(where, message, cure)
-        if settings is not None and messages is not None:
-            for where, message, cure in messaging.contradictions(messages, settings, peers):
-                self._report(["messaging", *where], message, cure)
         self._cross_check_peers(peers)
         for at, message, cure in pulls.contradictions(retrieving, peers, routes):
             self._report(at, message, cure)
-        if (
-            self._problems or settings is None or alarms is None or who is None or audit is None or messages is None
-        ):
+        if self._problems or settings is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
             settings=settings,
             peers=peers,
             routes=tuple(routes),
             digest=_digest(settings, peers, routes),
-            alarms=alarms,
             retrieving=retrieving,
-            access=who,
-            audit=audit,
-            messaging=messages,
+            workitems=ordered or workitems.WorkItems(),
             path=self._path,
             name=self._name,
             lines=self._lines,
+            **beside,
         )
+
+    def _beside_the_node(
+        self, document: Mapping[str, Any], settings: Settings | None, peers: Mapping[str, Peer]
+    ) -> dict[str, Any]:
+        """The sections of alarms, access, audit and messaging by their names; None for one with a problem."""
+        alarms = self._alarms(_given(document, "alarms", {}))
+        who = self._plain(AccessSettings, document, "access")
+        audit = self._plain(AuditSettings, document, "audit")
+        if settings is not None and who is not None and audit is not None:
+            for where, message, cure in access.contradictions(who, audit, settings):
+                self._report(where, message, cure)
+        messages = self._messaging(_given(document, "messaging", {}))
+        if settings is not None and messages is not None:
+            for where, message, cure in messaging.contradictions(messages, settings, peers):
+                self._report(["messaging", *where], message, cure)
+        return {"alarms": alarms, "access": who, "audit": audit, "messaging": messages}
 
     def _report(self, path: Sequence[str | int], message: str, cure: str) -> None:
         at = tuple(path)
@@ -324,12 +329,22 @@ class _Reader:
             return None
         settings = self._model(model, section, [name])
         return None if settings is None else settings.beside(self._base)
+
     def _messaging(self, section: object) -> MessagingSettings | None:
         if not isinstance(section, dict):
             self._report(["messaging"], "not a mapping", "write for example `listen:` below it")
             return None
         settings = self._model(MessagingSettings, messaging.named(section), ["messaging"])
         return None if settings is None else messaging.beside(settings, self._base)
+
+    def _work_items(self, section: object, routes: Sequence[Route]) -> workitems.WorkItems | None:
+        if not isinstance(section, dict):
+            self._report(["workitems"], "not a mapping", "write for example `codes:` below it")
+            return None
+        found = self._model(workitems.WorkItems, section, ["workitems"])
+        for where, message, cure in workitems.contradictions(found, routes) if found else ():
+            self._report(where, message, cure)
+        return found
 
     @property
     def _base(self) -> Path:

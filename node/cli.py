@@ -77,7 +77,7 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 def check(config: Annotated[Path, typer.Argument(help="The file to check.")] = DEFAULT_CONFIG) -> None:
     """Validate a configuration: every mistake with file, line, what is wrong and what would be right."""
     from radnode.config.loading import check_files
-    from radnode.node.service import check_configuration
+    from radnode.node.checking import check_configuration
 
     configuration = _load(config)
     problems = [*check_configuration(configuration), *check_files(configuration)]
@@ -322,8 +322,8 @@ def try_routes(
     newest: Annotated[int, typer.Option("--last", min=1, help="How many series to try them on.")] = 200,
 ) -> None:
     """Say what the routes of another file would have made of the last series, before that file is in force."""
+    from radnode.node.checking import check_configuration
     from radnode.node.rehearsal import rehearse
-    from radnode.node.service import check_configuration
     from radnode.storage.database import Database
 
     present, then = _load(config), _load(proposed)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from radnode.node import completion, routing
-from radnode.node.deidentifying.composing import is_outside, send_on
+from radnode.node.deidentifying.planning import is_outside, send_on
 from radnode.node.messaging import contexts
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
@@ -158,14 +158,14 @@ class SeriesCloser:
     def _route(
         self, session: Session, series: SeriesSnapshot, headers: Sequence[InstanceHeader], now: datetime
     ) -> None:
-        own = [header.instance_id for header in headers if is_own_result(header.attributes)]
+        configuration = self._configuration()
+        outside = is_outside(configuration, series.source)  # whatever made it there, it is sent on from here
+        own = [header.instance_id for header in headers if not outside and is_own_result(header.attributes)]
         foreign = [header for header in headers if header.instance_id not in set(own)]
         ledger.move(session, own, InstanceState.OWN_RESULT, reason="made by radnode", now=now)
-        configuration = self._configuration()
         if fetches.is_prior(session, series.study_id):
             self._leave_prior(session, series, [header.instance_id for header in foreign], now)
             return
-        outside = is_outside(configuration, series.source)
         explanations = routing.explain(
             () if outside else configuration.routes, [header.attributes for header in foreign],
             {"source": series.source, **contexts.conditions(session, series.study_id, now)},
@@ -181,7 +181,24 @@ class SeriesCloser:
                           now)
         if outside:
             return
-        manifests, asked = self._manifests(), routing.asked(configuration.routes, explanations)
+        asked = routing.asked(configuration.routes, explanations)
+        of_study = self._ask(session, series, foreign, asked, now)
+        if foreign:
+            studies.ask(session, series.study_id, first=of_study)
+        if not any(explanation.matched for explanation in explanations) or (sent_on and not asked):
+            unrouted = [header.instance_id for header in foreign]
+            reason = f"sent on to {', '.join(sent_on)}; no pipeline was asked" if sent_on else "no route matched"
+            ledger.move(session, unrouted, InstanceState.NOT_ROUTED, reason=reason, now=now)
+        for header in foreign:
+            if (rejected := rejection(header.attributes)) is not None:
+                self._withdraw(session, series, *rejected, now)
+
+    def _ask(
+        self, session: Session, series: SeriesSnapshot, foreign: Sequence[InstanceHeader],
+        asked: Mapping[str, Sequence[Route]], now: datetime,
+    ) -> bool:
+        """A job for each pipeline that reads a series; whether there are others, for which the study must be whole."""
+        configuration, manifests = self._configuration(), self._manifests()
         for pipeline, asking in asked.items():
             if manifests[pipeline].of_study:
                 continue  # it is asked when the study is whole (radnode.node.study_closing)
@@ -193,15 +210,7 @@ class SeriesCloser:
                 log.info("job.exists", pipeline=job.pipeline, key=job.key)
             elif manifests[pipeline].priors:
                 want_priors(session, configuration, asking, job_id, headers=foreign, source=series.source, now=now)
-        if foreign:
-            studies.ask(session, series.study_id, first=any(manifests[pipeline].of_study for pipeline in asked))
-        if not any(explanation.matched for explanation in explanations) or (sent_on and not asked):
-            unrouted = [header.instance_id for header in foreign]
-            reason = f"sent on to {', '.join(sent_on)}; no pipeline was asked" if sent_on else "no route matched"
-            ledger.move(session, unrouted, InstanceState.NOT_ROUTED, reason=reason, now=now)
-        for header in foreign:
-            if (rejected := rejection(header.attributes)) is not None:
-                self._withdraw(session, series, *rejected, now)
+        return any(manifests[pipeline].of_study for pipeline in asked)
 
     def _leave_prior(
         self, session: Session, series: SeriesSnapshot, instance_ids: Sequence[int], now: datetime

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 import structlog
 
 import radnode
-from radnode.config.loading import ConfigError, Problem, check_references, load, needs_restart, stamp
+from radnode.config.loading import ConfigError, load, needs_restart, stamp
 from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarming.activities import alarm_activities
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
+from radnode.node.checking import check_configuration
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
-from radnode.node.deidentifying.composing import compose as compose_lanes
+from radnode.node.deidentifying.forwarding import sending_on
+from radnode.node.deidentifying.lanes import Lanes
 from radnode.node.delivery.committing import Commitments
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
@@ -41,16 +43,14 @@ from radnode.node.intake.storing import Storage
 from radnode.node.messaging.composition import Messaging
 from radnode.node.observability import Metrics
 from radnode.node.retrieving.composing import Retrieving
-from radnode.node.retrieving.prior_wishes import useless
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
-from radnode.node.web.pulls import with_pulls
+from radnode.node.workitems.composing import WorkItems
 from radnode.pipelines import registry
-from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
 from radnode.storage import commitments, fetches, jobs, leases, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
@@ -99,18 +99,6 @@ def _identity(folder: Path) -> str:
     if not path.exists():
         path.write_text(secrets.token_hex(8), encoding="ascii")
     return path.read_text(encoding="ascii")
-
-
-def check_configuration(configuration: Configuration) -> Sequence[Problem]:
-    """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font."""
-    known = registry.installed(models=configuration.settings.model_store)
-    problems = [*check_references(configuration, known.manifests.keys()), *useless(configuration, known.manifests)]
-    if why_not := cannot_write(configuration.settings.report_language):
-        problems.append(Problem(
-            file=configuration.name, line=configuration.lines.get(("node", "report_language"), 1),
-            message=f"node.report_language: {why_not}", cure="install it, or write `report_language: en`",
-        ))
-    return problems
 
 
 class Node:
@@ -180,7 +168,6 @@ class Node:
         self._dicomweb_out.close()
         self._reader.close()
         self._access.end()
-        self._lanes.close()
         with self.database.begin() as session:
             leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
@@ -286,6 +273,40 @@ class Node:
 
     def _compose(self, configuration: Configuration) -> None:
         settings = configuration.settings
+        self._compose_work(configuration)
+        self._compose_delivery(settings)
+        self._compose_judging(settings)
+        self._compose_doors(settings)
+        upkeep = Upkeep(
+            database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
+            retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
+            renew=self._dispatcher.heartbeat,
+        )
+        self._alarming = alarm_activities(
+            database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
+            refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
+            metrics=self.metrics,
+        )
+        heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
+        caretaker = Activity("upkeep", upkeep.step, self.alarms)
+        reloading = Activity("reloading", self.reload_if_changed, self.alarms)
+        noting = Activity("noting", self._flush_notes, self.alarms)
+        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
+                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
+                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities,
+                 *self._messaging.asking, self._ordered.activity)
+        seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
+        self._clock = Clock()
+        for activity in often:
+            self._clock.every(LOOK_EVERY_S, activity)
+        self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
+        for activity in seldom:
+            self._clock.every(UPKEEP_EVERY_S, activity)
+        self._activities = (*often, heartbeat, *seldom)
+
+    def _compose_work(self, configuration: Configuration) -> None:
+        """What runs pipelines, and what writes their findings again in another form."""
+        settings = configuration.settings
         self._dispatcher = Dispatcher(
             database=self.database,
             store=self.store,
@@ -317,13 +338,18 @@ class Node:
             now=utc_now,
             on_rewritten=lambda: self._sending.pulse(),
         )
+        self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
+        self._workers = [
+            Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
+            for number, worker in enumerate(settings.workers)
+        ]
+
+    def _compose_delivery(self, settings: Settings) -> None:
+        """What sends results, and images to those outside, and makes sure that they arrived."""
         fallback = Fallback(
             database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: self._rewriting.pulse()
         )
-        self._lanes, self._forwarding = compose_lanes(
-            database=self.database, store=self.store, configuration=lambda: self._configuration, now=utc_now,
-            alarms=self.alarms,
-        )
+        lanes = Lanes(self.database, settings.data, utc_now)
         sender = Sender(
             database=self.database,
             store=self.store,
@@ -335,9 +361,8 @@ class Node:
             alarms=self.alarms,
             metrics=self.metrics,
             on_sent=self._result_sent,
-            lanes=self._lanes,
+            lanes=lanes,
         )
-        desk = self._commitment(settings)
         confirmer = Confirmer(
             database=self.database,
             outages=Outages(),  # of C-FIND, which may be out where C-STORE is not
@@ -349,6 +374,13 @@ class Node:
             metrics=self.metrics,
             on_missing=lambda: self._sending.pulse(),
         )
+        self._sending = Activity("sending", sender.send_due, self.alarms)
+        self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
+        self._forwarding = sending_on(lanes, self.store, lambda: self._configuration, self.alarms)
+        self._desk = self._commitment(settings)
+
+    def _compose_judging(self, settings: Settings) -> None:
+        """What reads headers, says what is complete, and asks for jobs."""
         closer = SeriesCloser(
             database=self.database,
             configuration=lambda: self._configuration,
@@ -374,31 +406,17 @@ class Node:
             database=self.database, own_ae_title=settings.ae_title, peers=self._peers,
             associations=self.associations, now=utc_now, on_counted=lambda: self._closing.pulse(),
         )
-        upkeep = Upkeep(
-            database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
-            retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
-            renew=self._dispatcher.heartbeat,
-        )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)
         self._closing_studies = Activity("closing studies", study_closer.step, self.alarms)
         self._counting = Activity("counting", counter.step, self.alarms)
-        self._sending = Activity("sending", sender.send_due, self.alarms)
-        self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
-        self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
-        self._workers = [
-            Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
-            for number, worker in enumerate(settings.workers)
-        ]
-        self._alarming = alarm_activities(
-            database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
-            refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
-            metrics=self.metrics,
-        )
+
+    def _compose_doors(self, settings: Settings) -> None:
+        """What listens, and what fetches and watches where nobody sends."""
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=desk,
+                metrics=self.metrics, desk=self._desk,
             )
             self._messaging = Messaging(
                 database=self.database, configuration=lambda: self._configuration, now=utc_now, alarms=self.alarms,
@@ -406,6 +424,8 @@ class Node:
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
+        self._ordered = WorkItems(self.database, lambda: self._configuration, self._manifests, utc_now,
+                                  alarms=self.alarms, on_jobs=self._pulse_workers)
         self._retrieving = Retrieving(
             database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
             alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
@@ -413,25 +433,9 @@ class Node:
         self._access = WebAccess(database=self.database, configuration=lambda: self._configuration, alarms=self.alarms,
                                  associations=self.associations, now=utc_now,
                                  strangers=lambda: self._doors.strangers.lately())
-        heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
-        caretaker = Activity("upkeep", upkeep.step, self.alarms)
-        reloading = Activity("reloading", self.reload_if_changed, self.alarms)
-        noting = Activity("noting", self._flush_notes, self.alarms)
-        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
-                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities,
-                 *self._messaging.asking)
-        seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
-        self._clock = Clock()
-        for activity in often:
-            self._clock.every(LOOK_EVERY_S, activity)
-        self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
-        for activity in seldom:
-            self._clock.every(UPKEEP_EVERY_S, activity)
-        self._activities = (*often, heartbeat, *seldom)
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
-            self._http = self._access.server(with_pulls(app, self.database, lambda: self._configuration))
+            self._http = self._access.server(self._retrieving.serve(self._ordered.mount(app)))
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""
@@ -466,9 +470,9 @@ class Node:
         return lambda: self._dispatcher.run_next(slot)
 
     def _series_closed(self) -> None:
-        self._forwarding.pulse()
         self._pulse_workers()
         self._closing_studies.pulse()
+        self._forwarding.pulse()
 
     def _result_sent(self) -> None:
         self._confirming.pulse()

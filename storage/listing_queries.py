@@ -6,12 +6,14 @@ whatever the case, of dates and times a range, of numbers the value.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Text, and_, cast, exists, func, or_, select
+from sqlalchemy.orm import aliased
 
 from radnode.storage.ledger import InstanceState, portions
 from radnode.storage.listing import name_key, visible
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import InstrumentedAttribute, Session
 
+MANY = 2000
+"""Series or instances with a value from which on it is cheaper to walk through the studies by date."""
 _LAST = "\U0010ffff"
+_OF_CONTENT = frozenset({"ModalitiesInStudy", "SOPClassesInStudy"})
+_Narrow = aliased(ListedStudyRow)
 
 
 class Level(StrEnum):
@@ -130,11 +136,11 @@ class Found:
 def find(session: Session, level: Level, criteria: Sequence[Criterion], *, limit: int, offset: int = 0) -> list[Found]:
     """The matches from `offset` on, newest studies first, in series by Instance Number."""
     glob = "GLOB" if session.get_bind().dialect.name == "sqlite" else "LIKE"
-    statement = _RETRIEVABLE[level].where(*(_condition(each, glob) for each in criteria))
     given = {each.keyword for each in criteria}
+    rare = {each.keyword for each in criteria if _is_rare(session, each, given, glob)}
+    statement = _RETRIEVABLE[level].where(*(_condition(each, glob, rare) for each in criteria))
     rows = session.execute(statement.order_by(*_sorting(level, given)).limit(limit).offset(offset)).all()
-    found = [_found(level, row) for row in rows]
-    return _counted(session, found, level)
+    return _counted(session, _found(rows, level), level)
 
 
 def withheld(session: Session, study_instance_uid: str) -> int:
@@ -153,16 +159,20 @@ def _statements() -> dict[Level, Any]:
         ListedSeriesRow.study_id == ListedStudyRow.study_id, ListedInstanceRow.series_id == ListedSeriesRow.id,
         visible(),
     ).correlate(ListedStudyRow)
-    studies = select(ListedStudyRow)
-    series = select(ListedStudyRow, ListedSeriesRow).join(
-        ListedSeriesRow, ListedSeriesRow.study_id == ListedStudyRow.study_id
-    )
+    study = (ListedStudyRow.study_id, ListedStudyRow.study_instance_uid,
+             cast(ListedStudyRow.attributes, Text).label("of_study"))
+    one = (ListedSeriesRow.id.label("series_id"), ListedSeriesRow.series_instance_uid,
+           cast(ListedSeriesRow.attributes, Text).label("of_series"))
+    each = ListedInstanceRow
+    studies = select(*study)
+    series = select(*study, *one).join(ListedSeriesRow, ListedSeriesRow.study_id == ListedStudyRow.study_id)
     instances = (
-        select(ListedStudyRow, ListedSeriesRow, ListedInstanceRow)
+        select(*study, *one, each.id, each.sop_instance_uid, each.sop_class_uid, each.transfer_syntax_uid, each.digest,
+               each.size_bytes, each.result_object_id, each.attributes.label("of_instance"))
         .join(ListedSeriesRow, ListedSeriesRow.study_id == ListedStudyRow.study_id)
         .join(ListedInstanceRow, ListedInstanceRow.series_id == ListedSeriesRow.id)
     )
-    return {  # a Select of one, two, three rows
+    return {
         Level.STUDIES: studies.where(of_study),
         Level.SERIES: series.where(of_series.correlate(ListedSeriesRow)),
         Level.INSTANCES: instances.where(visible()),
@@ -183,19 +193,36 @@ def _sorting(level: Level, given: set[str]) -> tuple[Any, ...]:
     return within if level == Level.SERIES else (ListedInstanceRow.series_id, *within)
 
 
-def _condition(criterion: Criterion, glob: str) -> ColumnElement[bool]:
+def _condition(criterion: Criterion, glob: str, rare: set[str]) -> ColumnElement[bool]:
+    """rare: keywords that few studies match, so that it is cheaper to begin with what studies contain."""
     _, column, kind = MATCHED[criterion.keyword]
     test = _test(column, kind, criterion.values, glob)
-    if criterion.keyword == "ModalitiesInStudy":
-        return ListedStudyRow.study_id.in_(
-            select(ListedSeriesRow.study_id).where(test).correlate(None)
-        )
+    if _is_wild(kind, criterion.values[0]) and column.class_ is ListedStudyRow:
+        # Else the database walks through the studies by date and reads the whole row of each.
+        return ListedStudyRow.study_id.in_(select(_Narrow.study_id).where(
+            _test(getattr(_Narrow, column.key), kind, criterion.values, glob)
+        ))
+    if criterion.keyword not in _OF_CONTENT:
+        return test
+    content = select(ListedSeriesRow.study_id).where(test)
     if criterion.keyword == "SOPClassesInStudy":
-        return ListedStudyRow.study_id.in_(
-            select(ListedSeriesRow.study_id)
-            .join(ListedInstanceRow, ListedInstanceRow.series_id == ListedSeriesRow.id).where(test).correlate(None)
-        )
-    return test
+        content = content.join(ListedInstanceRow, ListedInstanceRow.series_id == ListedSeriesRow.id)
+    if criterion.keyword in rare:
+        return ListedStudyRow.study_id.in_(content.correlate(None))
+    return content.where(ListedSeriesRow.study_id == ListedStudyRow.study_id).correlate(ListedStudyRow).exists()
+
+
+def _is_rare(session: Session, criterion: Criterion, given: set[str], glob: str) -> bool:
+    """Whether nothing else narrows the studies, and few contain this."""
+    if criterion.keyword not in given & _OF_CONTENT or given - _OF_CONTENT:
+        return False
+    _, column, kind = MATCHED[criterion.keyword]
+    some = select(column).where(_test(column, kind, criterion.values, glob)).limit(MANY).subquery()
+    return (session.scalar(select(func.count()).select_from(some)) or 0) < MANY
+
+
+def _is_wild(kind: Kind, value: str) -> bool:
+    return kind == Kind.NAME or (kind == Kind.TEXT and bool(set("*?") & set(value)))
 
 
 def _test(
@@ -250,23 +277,24 @@ def _wild(pattern: str, glob: str) -> str:
     return escaped.replace("*", "%").replace("?", "_")
 
 
-def _found(level: Level, row: Any) -> Found:
-    study = row.ListedStudyRow
-    found = Found(study=StudyFound(
-        study_id=study.study_id, study_instance_uid=study.study_instance_uid, attributes=study.attributes
-    ))
-    if level != Level.STUDIES:
-        series = row.ListedSeriesRow
-        found = replace(found, series=SeriesFound(
-            series_id=series.id, series_instance_uid=series.series_instance_uid, attributes=series.attributes
+def _found(rows: Sequence[Any], level: Level) -> list[Found]:
+    """Studies and series that come again are the same objects: a series of a thousand images has one."""
+    studies: dict[int, StudyFound] = {}
+    series: dict[int, SeriesFound] = {}
+    found = []
+    for row in rows:
+        study = studies.get(row.study_id) or studies.setdefault(row.study_id, StudyFound(
+            study_id=row.study_id, study_instance_uid=row.study_instance_uid, attributes=json.loads(row.of_study)
         ))
-    if level == Level.INSTANCES:
-        each = row.ListedInstanceRow
-        found = replace(found, instance=InstanceFound(
-            id=each.id, sop_instance_uid=each.sop_instance_uid, sop_class_uid=each.sop_class_uid,
-            transfer_syntax_uid=each.transfer_syntax_uid, digest=each.digest, size_bytes=each.size_bytes,
-            is_result=each.result_object_id is not None, attributes=each.attributes,
-        ))
+        of_series = None if level == Level.STUDIES else series.get(row.series_id) or series.setdefault(
+            row.series_id, SeriesFound(series_id=row.series_id, series_instance_uid=row.series_instance_uid,
+                                       attributes=json.loads(row.of_series)))
+        instance = None if level != Level.INSTANCES else InstanceFound(
+            id=row.id, sop_instance_uid=row.sop_instance_uid, sop_class_uid=row.sop_class_uid,
+            transfer_syntax_uid=row.transfer_syntax_uid, digest=row.digest, size_bytes=row.size_bytes,
+            is_result=row.result_object_id is not None, attributes=row.of_instance,
+        )
+        found.append(Found(study=study, series=of_series, instance=instance))
     return found
 
 

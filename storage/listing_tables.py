@@ -79,7 +79,10 @@ class ListedInstanceRow(Base):
     digest: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     attributes: Mapped[dict[str, Any]]
-    __table_args__ = (UniqueConstraint("series_id", "sop_instance_uid"),)
+    __table_args__ = (
+        UniqueConstraint("series_id", "sop_instance_uid"),
+        Index("ix_listed_instances_counted", "series_id", "instance_id", "result_object_id"),
+    )
 
 
 class ListedMetadataRow(Base):

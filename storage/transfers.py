@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import func, select, update
 
+from radnode.storage import ledger
 from radnode.storage.catalog import add_event
 from radnode.storage.dialects import insert_for
 from radnode.storage.tables import InstanceRow, SeriesRow
 from radnode.storage.transfer_tables import TransferRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -28,12 +29,16 @@ Direction = Literal["ON", "BACK"]
 
 
 class TransferState(StrEnum):
-    """HELD: it must not leave as it is, see the reason. DEAD: the destination does not take it."""
+    """HELD: it must not leave as it is, see the reason. DEAD: the destination does not take it.
+
+    KNOWN: it was sent outside and came back as it was.
+    """
 
     WAITING = "WAITING"
     SENT = "SENT"
     HELD = "HELD"
     DEAD = "DEAD"
+    KNOWN = "KNOWN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +61,13 @@ def plan(
     session: Session, instance_ids: Collection[int], destinations: Collection[str], direction: Direction, now: datetime
 ) -> None:
     """Send these there; what was planned once is not planned again."""
+    common = {"direction": direction, "state": TransferState.WAITING, "reason": "", "attempts": 0, "due_at": now,
+              "created_at": now}
     for destination in destinations:
-        for instance_id in instance_ids:
+        for some in ledger.portions(instance_ids, 100):
+            rows = [{"instance_id": each, "destination": destination, **common} for each in some]
             session.execute(
-                insert_for(session, TransferRow)
-                .values(
-                    instance_id=instance_id, destination=destination, direction=direction,
-                    state=TransferState.WAITING, reason="", attempts=0, due_at=now, created_at=now,
-                )
+                insert_for(session, TransferRow).values(rows)
                 .on_conflict_do_nothing(index_elements=["instance_id", "destination"])
             )
 
@@ -90,10 +94,12 @@ def due(session: Session, now: datetime, limit: int) -> list[Transfer]:
     ]
 
 
-def sent(session: Session, transfers: Mapping[int, int], now: datetime) -> None:
-    """Transfer -> the status of success it was answered with."""
-    for transfer_id, status in transfers.items():
-        _change(session, [transfer_id], state=TransferState.SENT, status=status, sent_at=now, reason="")
+def settle(
+    session: Session, transfer: Transfer, state: TransferState, reason: str, status: int | None, now: datetime
+) -> None:
+    """It was sent, or need not be. status: what it was answered with."""
+    _change(session, [transfer.transfer_id], state=state, status=status, sent_at=now if status is not None else None,
+            reason=reason)
 
 
 def retry(session: Session, transfer_ids: Collection[int], reason: str, due_at: datetime) -> None:

@@ -35,9 +35,7 @@ SETTLED = timedelta(seconds=5)
 LONGEST_OPEN = timedelta(minutes=5)
 """An association that is still open is told of after so long, with what it has brought until then."""
 AT_ONCE = 2000
-FOLLOWED: dict[str, type[InstanceRow | EventRow | LedgerEvent]] = {
-    "instances": InstanceRow, "events": EventRow, "ledger": LedgerEvent,
-}
+FOLLOWED = {"instances": InstanceRow.id, "events": EventRow.id, "ledger": LedgerEvent.id}
 SENDING = {"result sent": "", "result refused": "the destination does not take it"}
 """Kind of the timeline -> what went wrong."""
 
@@ -65,7 +63,7 @@ class Follower:
     def step(self) -> bool:
         """Tell of what is new; True if there may be more."""
         with self._database.read() as session:
-            newest = {name: session.scalar(select(func.max(table.id))) or 0 for name, table in FOLLOWED.items()}
+            newest = {name: session.scalar(select(func.max(number))) or 0 for name, number in FOLLOWED.items()}
             marks = {name: audit.mark(session, name) for name in FOLLOWED}
             known = audit.mark(session, "configuration")
         told = self._configured(known) + self._could_not_show_who_they_are()

@@ -16,7 +16,7 @@ from radnode.node.deidentifying import safe_private
 from radnode.node.deidentifying.profile import Action, Profile, action
 from radnode.node.deidentifying.pseudonyms import shifted
 from radnode.node.deidentifying.standard_uids import is_standard
-from radnode.node.deidentifying.wording import cleaned
+from radnode.node.deidentifying.wording import cleaned, unchanged
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -34,6 +34,7 @@ _DUMMIES: dict[str, Any] = {
     "OW": b"\0\0", "AS": "",
 }
 _TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_SENTENCES = frozenset({"LT", "ST", "UC", "UT"})
 _NUMBERS = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
 
 
@@ -151,11 +152,12 @@ class _Cleaner:
         return new
 
     def _reduce(self, element: DataElement) -> None:
-        """To the words that are nobody's; where none is left, a dummy, because a text may have to be there."""
+        """To what is nobody's; where nothing is left, a dummy, because a text may have to be there."""
         if element.VR not in _TEXTS:
             self._dummy(element)
         elif not element.is_empty:
-            element.value = self._each(element.value, lambda text: cleaned(text, self._profile.words) or "REMOVED")
+            shorten = unchanged if element.VR in _SENTENCES else cleaned
+            element.value = self._each(element.value, lambda text: shorten(text, self._profile.words) or "REMOVED")
 
     @staticmethod
     def _each(value: Any, change: Any) -> Any:

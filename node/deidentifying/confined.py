@@ -17,6 +17,9 @@ LONGEST_WAIT_S = 120.0
 """For one object; an ordinary one takes a twentieth of a second."""
 
 
+LOST = "lost"
+
+
 class Confined:
     """One process, started when first needed, replaced when it dies or hangs. For any thread."""
 
@@ -29,6 +32,10 @@ class Confined:
         """What `radnode.node.deidentifying.process` answers. Raises :class:`Held`, also when the process is lost."""
         with self._lock:
             said = self._ask(order)
+            if LOST in said:  # once more: it may have died of the object before
+                said = self._ask(order)
+        if LOST in said:
+            raise Held(said[LOST])
         if "held" in said:
             raise Held(said["held"])
         return said
@@ -51,12 +58,12 @@ class Confined:
             said: dict[str, Any] = json.loads(process.stdout.readline())
         except (OSError, ValueError):
             self._end()
-            return {"held": f"the process that cleans it died or took more than {LONGEST_WAIT_S:.0f} s"}
+            return {LOST: f"the process that cleans it died or took more than {LONGEST_WAIT_S:.0f} s"}
         finally:
             timer.cancel()
         if said.pop("id") != self._number:  # another patient's object under this one's name
             self._end()
-            return {"held": "the process that cleans it answered for another object"}
+            return {LOST: "the process that cleans it answered for another object"}
         return said
 
     def _running(self) -> subprocess.Popen[str]:

@@ -14,22 +14,22 @@ import structlog
 from radnode.node import statuses
 from radnode.node.association import PeerUnreachable
 from radnode.node.deidentifying.holding import Held
-from radnode.node.deidentifying.lanes import Outgoing, SecretUnusable
+from radnode.node.deidentifying.lanes import OursAgain, Outgoing, SecretUnusable
 from radnode.node.delivery import backoff, carrying
 from radnode.node.delivery.answer import Damaged, NotAccepted
+from radnode.node.scheduler import Activity
 from radnode.storage import ledger, transfers
 from radnode.storage.ledger import InstanceState
 from radnode.storage.transfers import Transfer, TransferState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
+    from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
     from radnode.node.alarms import Alarms
     from radnode.node.deidentifying.lanes import Lanes
     from radnode.node.delivery.answer import Storing
-    from radnode.storage.database import Database
     from radnode.storage.files import FileStore
 
 log = structlog.get_logger(__name__)
@@ -42,15 +42,13 @@ class Forwarder:
     """`step` sends a batch; True while there may be more."""
 
     def __init__(
-        self, *, database: Database, store: FileStore, lanes: Lanes, own_ae_title: str,
-        peers: Callable[[], Mapping[str, Peer]], now: Callable[[], datetime], alarms: Alarms,
+        self, lanes: Lanes, store: FileStore, configuration: Callable[[], Configuration], alarms: Alarms
     ) -> None:
-        self._database = database
+        self._database = lanes.database
         self._store = store
         self._lanes = lanes
-        self._own_ae_title = own_ae_title
-        self._peers = peers
-        self._now = now
+        self._configuration = configuration
+        self._now = lanes.now
         self._alarms = alarms
 
     def step(self) -> bool:
@@ -85,11 +83,16 @@ class Forwarder:
             if transfer.direction == "BACK":
                 return self._lanes.returning(path, self._outside(transfer.source))
             return self._lanes.outgoing(path, transfer.digest, self._outside(transfer.destination))
+        except OursAgain as known:
+            self._settle(transfer, TransferState.KNOWN, str(known))
         except Held as held:
             self._end(transfer, TransferState.HELD, str(held))
         except OSError as error:
             self._end(transfer, TransferState.DEAD, f"the kept image cannot be read: {error.strerror}")
         return None
+
+    def _peers(self) -> Mapping[str, Peer]:
+        return self._configuration().peers
 
     def _outside(self, name: str) -> Peer:
         peer = self._peers().get(name)
@@ -101,7 +104,7 @@ class Forwarder:
         encodings = {(each.sop_class_uid, each.transfer_syntax_uid) for each in ready.values()}
         left = list(batch)
         try:
-            with carrying.reach(peer, self._own_ae_title, encodings) as association:
+            with carrying.reach(peer, self._configuration().settings.ae_title, encodings) as association:
                 while left and association.is_established:
                     self._send_one(association, left[0], ready[left[0].transfer_id])
                     left.pop(0)
@@ -129,16 +132,18 @@ class Forwarder:
             case statuses.Outcome.PERMANENT:
                 self._end(transfer, TransferState.DEAD, f"{transfer.destination} refused: {answer.reason}")
             case _:
-                self._sent(transfer, statuses.SUCCESS if answer.status is None else answer.status)
+                reason = f"sent on to {transfer.destination}"
+                status = statuses.SUCCESS if answer.status is None else answer.status
+                self._settle(transfer, TransferState.SENT, reason, status)
 
-    def _sent(self, transfer: Transfer, status: int) -> None:
+    def _settle(self, transfer: Transfer, state: TransferState, reason: str, status: int | None = None) -> None:
+        """It needs nothing more."""
         now = self._now()
         with self._database.begin() as session:
-            transfers.sent(session, {transfer.transfer_id: status}, now)
+            transfers.settle(session, transfer, state, reason, status, now)
             if transfer.direction == "BACK":
-                reason = f"sent on to {transfer.destination} as of whom it is"
                 ledger.move(session, [transfer.instance_id], InstanceState.NOT_ROUTED, reason=reason, now=now)
-        log.info("image.sent_on", transfer=transfer.transfer_id, destination=transfer.destination,
+        log.info("image.settled", state=state.value, transfer=transfer.transfer_id, destination=transfer.destination,
                  direction=transfer.direction)
 
     def _retry(self, batch: Sequence[Transfer], reason: str, after: timedelta | None) -> None:
@@ -162,3 +167,21 @@ class Forwarder:
                     direction=transfer.direction, state=state.value, reason=reason)
         about = transfer.source if transfer.direction == "BACK" else transfer.destination
         self._alarms.set(f"deidentification:{about}", reason)
+
+
+def sending_on(
+    lanes: Lanes, store: FileStore, configuration: Callable[[], Configuration], alarms: Alarms
+) -> Activity:
+    """The activity; the process that takes objects apart ends with it."""
+    forwarder = Forwarder(lanes, store, configuration, alarms)
+    return _EndsLanes("sending images on", forwarder.step, alarms, lanes)
+
+
+class _EndsLanes(Activity):
+    def __init__(self, name: str, step: Callable[[], bool], alarms: Alarms, lanes: Lanes) -> None:
+        super().__init__(name, step, alarms)
+        self._lanes = lanes
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        super().stop(timeout_s)
+        self._lanes.close()

@@ -42,6 +42,9 @@ def why_held(dataset: Dataset, profile: Profile, *, masked: bool) -> str:
         return "its patient can be recognised in the image (0028,0302), and faces are not cleaned here"
     if "ContentSequence" in dataset and "structured-content" not in profile.clean:
         return "it is a report; write `clean: [structured-content]` to send its content without texts"
+    overlays = [dataset[group, 0x0102] for group in range(0x6000, 0x6020, 2) if (group, 0x0102) in dataset]
+    if any(each.value for each in overlays):
+        return "it has an overlay in the unused bits of its pixels (60xx,0102), which is not cleaned here"
     if "GraphicAnnotationSequence" in dataset:
         return "its graphic annotations may be texts, and are not cleaned here"
     return "" if "PixelData" not in dataset or masked else _burned_in(dataset, UID(sop_class).name)

@@ -49,6 +49,10 @@ class Outgoing:
             self.path.unlink(missing_ok=True)
 
 
+class OursAgain(Exception):
+    """What was sent there came back as it was sent: the archive has the original."""
+
+
 class SecretUnusable(Exception):
     """Nothing leaves and nothing comes back without the secret; the message says what is wrong with it."""
 
@@ -56,10 +60,11 @@ class SecretUnusable(Exception):
 class Lanes:
     """`outgoing` for whatever goes to a destination with `deidentify`, `returning` for what comes from there."""
 
-    def __init__(self, *, database: Database, folder: Path, now: Callable[[], datetime]) -> None:
-        self._database = database
-        self._folder = folder
-        self._now = now
+    def __init__(self, database: Database, data: Path, now: Callable[[], datetime]) -> None:
+        """data: the node's folder; what is on its way lies below `work` in it."""
+        self.database = database
+        self.now = now
+        self._folder = data / "work" / "deidentified"
         self._confined = Confined()
 
     def close(self) -> None:
@@ -81,7 +86,7 @@ class Lanes:
         return _made(target, said)
 
     def returning(self, path: Path, peer: Peer) -> Outgoing:
-        """A file with who it is of again. Raises :class:`Held`, :class:`SecretUnusable`."""
+        """A file with who it is of again. Raises :class:`Held`, :class:`OursAgain`, :class:`SecretUnusable`."""
         pseudonyms = pseudonyms_of(peer)
         names = self._confined.ask({"do": "look", "path": str(path)})
         way = self._way_back(pseudonyms, names)
@@ -95,24 +100,26 @@ class Lanes:
         originals[("patient", record["patient_pseudonym"])] = record["patient"]
         originals[("study", study)] = {"patient": record["patient_pseudonym"], "study": record["study"]}
         originals |= {("day", f"{study} {new}"): old for new, old in record["dates"].items()}
-        with self._database.read() as session:
+        with self.database.read() as session:
             fresh = kept.missing(session, pseudonyms.domain, originals)
         if fresh:
             entries = [(kind, name, pseudonyms.seal(kind, name, originals[kind, name])) for kind, name in fresh]
-            with self._database.begin() as session:
-                kept.keep(session, pseudonyms.domain, entries, self._now())
+            with self.database.begin() as session:
+                kept.keep(session, pseudonyms.domain, entries, self.now())
 
     def _way_back(self, pseudonyms: Pseudonyms, names: Mapping[str, Any]) -> dict[str, Any]:
         patient, study = names["patient"], names["study"]
         wanted = [("patient", patient), ("study", study), *(("uid", each) for each in names["uids"]),
                   *(("day", f"{study} {each}") for each in names["days"])]
-        with self._database.read() as session:
+        with self.database.read() as session:
             sealed = kept.sealed(session, pseudonyms.domain, wanted)
             siblings = transfers.known_instances(session, pseudonyms.domain, names["references"])
+        if ("uid", names["instance"]) in sealed:
+            raise OursAgain("it was sent from here; the archive has the original")
         found = ("patient", patient) in sealed and ("study", study) in sealed
-        with self._database.begin() as session:
+        with self.database.begin() as session:
             kept.note_access(session, who="radnode", why="a result came back", domain=pseudonyms.domain,
-                             pseudonym=f"{patient} {study}", found=found, now=self._now())
+                             pseudonym=f"{patient} {study}", found=found, now=self.now())
         if not found:
             what = "patient" if ("patient", patient) not in sealed else "study"
             raise Held(f"its {what} is none that was ever sent to {pseudonyms.domain}: whose it is, is not guessed")

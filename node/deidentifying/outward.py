@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +31,11 @@ def outward(
     path: Path, profile: Profile, pseudonyms: Pseudonyms, masks: Sequence[Mapping[str, Any]]
 ) -> tuple[bytes, Record]:
     """The bytes of the file that leaves, and the way back. Raises :class:`Held`."""
-    original = pydicom.dcmread(path)
-    dataset = copy.deepcopy(original)
+    dataset = pydicom.dcmread(path)
     mask = mask_of(dataset, masks)
     if reason := why_held(dataset, profile, masked=mask is not None):
         raise Held(reason)
-    identity = identity_of(original, lambda element: _retained(element, profile))
+    identity = identity_of(dataset, lambda element: _retained(element, profile))
     if mask is not None and "PixelData" in dataset:
         paint(dataset, mask["boxes"])
     try:

@@ -47,7 +47,6 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
     meta = pydicom.filereader.read_file_meta_info(target)
     return {
         **said, "digest": hashlib.sha256(content).hexdigest(), "sop_class_uid": str(meta.MediaStorageSOPClassUID),
-        "sop_instance_uid": str(meta.MediaStorageSOPInstanceUID),
         "sop_instance_uid": str(meta.MediaStorageSOPInstanceUID), "transfer_syntax_uid": str(meta.TransferSyntaxUID),
     }
 

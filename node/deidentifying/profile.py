@@ -65,7 +65,7 @@ def action(tag: BaseTag, vr: str, profile: Profile) -> Action:
     """What becomes of a public attribute.
 
     The table is a list of what is dangerous. What it does not name is kept only where its kind cannot name anybody:
-    of free texts those words stay that are nobody's, bytes without a structure and attributes that nobody knows go,
+    of free texts what is nobody's stays, bytes without a structure and attributes that nobody knows go,
     names and times are treated like those that it names, and every UID that the standard does not define is replaced.
     """
     if (chosen := _option(tag, vr, profile)) is not None:

@@ -52,3 +52,8 @@ def cleaned(text: str, more: Collection[str] = frozenset()) -> str:
                 kept.append(token)
             after_word = False
     return " ".join(kept)
+
+
+def unchanged(text: str, more: Collection[str] = frozenset()) -> str:
+    """A sentence of which all may stay, else nothing: without one of its words it may say the opposite."""
+    return text if len(cleaned(text, more).split()) == len(text.split()) else ""

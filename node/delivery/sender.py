@@ -203,7 +203,8 @@ class Sender:
         if not isinstance(peer, Peer) or peer.deidentify is None:
             return Outgoing(
                 path=path, digest=delivery.digest, sop_class_uid=delivery.sop_class_uid,
-                sop_instance_uid=delivery.sop_instance_uid, transfer_syntax_uid=delivery.transfer_syntax_uid, made=False,
+                sop_instance_uid=delivery.sop_instance_uid, transfer_syntax_uid=delivery.transfer_syntax_uid,
+                made=False,
             )
         if self._lanes is None:
             raise Held("nothing here takes names off it")

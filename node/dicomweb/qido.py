@@ -5,15 +5,17 @@ Exact matching of UIDs alone; the levels are those of the Study Root model.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from pydicom.dataset import Dataset
-
 from radnode.node.association import PeerUnreachable
+from radnode.node.dicomweb import json_model
 from radnode.node.dicomweb.client import connect
+from radnode.node.dicomweb.json_model import NoModel
 
 if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
     from radnode.config.peers import Peer
     from radnode.node.dicomweb.client import WebClient
 
@@ -57,15 +59,9 @@ def _page(peer: Peer, client: WebClient, path: str, params: dict[str, str]) -> l
     if reply.status != 200 or not isinstance(document, list):
         raise PeerUnreachable(f"{peer.name} did not answer a query in DICOM JSON (HTTP {reply.status})")
     try:
-        return [_dataset(each) for each in document]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return [json_model.dataset(each) for each in document]
+    except NoModel as error:
         raise PeerUnreachable(f"{peer.name} answered a query with what is no DICOM JSON") from error
-
-
-def _dataset(item: Any) -> Dataset:
-    if not isinstance(item, dict):
-        raise TypeError
-    return Dataset.from_json(item, bulk_data_uri_handler=lambda _tag, _vr, _uri: None)
 
 
 def _resource(identifier: Dataset) -> tuple[str, str, dict[str, str]]:

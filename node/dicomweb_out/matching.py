@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pydicom.datadict import dictionary_keyword, dictionary_VR, tag_for_keyword
@@ -117,6 +118,7 @@ def keyword_of(name: str) -> str:
     return ".".join(keywords)
 
 
+@lru_cache(maxsize=1024)
 def tag_of(keyword: str) -> tuple[str, str]:
     """(tag as eight digits, value representation) of a keyword. Raises LookupError for none."""
     tag = tag_for_keyword(keyword)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from radnode.node.dicomweb_out.matching import tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from radnode.storage.listing_queries import Found
+    from radnode.storage.listing_queries import Found, InstanceFound, SeriesFound
 
 _NUMBERS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
@@ -28,35 +28,58 @@ _ALWAYS = {
 _OF_CODE = {"CodeValue": "SH", "CodingSchemeDesignator": "SH", "CodeMeaning": "LO"}
 
 
-def match(found: Found, base: str, wanted: frozenset[str] | None) -> dict[str, Any]:
-    """One match with the levels above it. base: address of the service. wanted: keywords beside the usual ones, None:
-    all that is known.
+def matches(found: Sequence[Found], base: str, wanted: frozenset[str] | None) -> list[dict[str, Any]]:
+    """Matches, each with the levels above it, which many have in common.
+
+    base: address of the service. wanted: keywords beside the usual ones, None: all that is known.
     """
-    values: dict[str, Any] = {"SpecificCharacterSet": "ISO_IR 192", "InstanceAvailability": "ONLINE"}
-    address = f"{base}/studies/{found.study.study_instance_uid}"
-    values |= _kept(found.study.attributes, "study", wanted)
-    values["StudyInstanceUID"] = found.study.study_instance_uid
+    of_studies: dict[int, dict[str, Any]] = {}
+    of_series: dict[int, dict[str, Any]] = {}
+    answers = []
+    for each in found:
+        study, series = each.study, each.series
+        if study.study_id not in of_studies:
+            of_studies[study.study_id] = _elements(_of_study(each, wanted))
+        elements, address = of_studies[study.study_id], f"{base}/studies/{study.study_instance_uid}"
+        if series is not None:
+            if series.series_id not in of_series:
+                of_series[series.series_id] = _elements(_of_series(series, wanted, counted=each.instance is None))
+            elements = elements | of_series[series.series_id]
+            address += f"/series/{series.series_instance_uid}"
+        if each.instance is not None:
+            elements = elements | _elements(_of_instance(each.instance, wanted))
+            address += f"/instances/{each.instance.sop_instance_uid}"
+        answers.append(dict(sorted((elements | _elements({"RetrieveURL": address})).items())))
+    return answers
+
+
+def _of_study(found: Found, wanted: frozenset[str] | None) -> dict[str, Any]:
+    values = {
+        "SpecificCharacterSet": "ISO_IR 192", "InstanceAvailability": "ONLINE",
+        **_kept(found.study.attributes, "study", wanted), "StudyInstanceUID": found.study.study_instance_uid,
+    }
     if found.instance is None:
         values |= {
             "NumberOfStudyRelatedSeries": found.study.series, "NumberOfStudyRelatedInstances": found.study.instances,
             "ModalitiesInStudy": list(found.study.modalities),
         }
-    if found.series is not None:
-        address += f"/series/{found.series.series_instance_uid}"
-        values |= _kept(found.series.attributes, "series", wanted)
-        values["SeriesInstanceUID"] = found.series.series_instance_uid
-        if found.instance is None:
-            values["NumberOfSeriesRelatedInstances"] = found.series.instances
-    if found.instance is not None:
-        address += f"/instances/{found.instance.sop_instance_uid}"
-        values |= _kept(found.instance.attributes, "instance", wanted)
-        values |= {
-            "SOPInstanceUID": found.instance.sop_instance_uid, "SOPClassUID": found.instance.sop_class_uid,
-            "AvailableTransferSyntaxUID": found.instance.transfer_syntax_uid,
-        }
-    values["RetrieveURL"] = address
-    elements = dict(_element(keyword, value) for keyword, value in values.items())
-    return dict(sorted(elements.items()))
+    return values
+
+
+def _of_series(series: SeriesFound, wanted: frozenset[str] | None, *, counted: bool) -> dict[str, Any]:
+    values = {**_kept(series.attributes, "series", wanted), "SeriesInstanceUID": series.series_instance_uid}
+    return {**values, "NumberOfSeriesRelatedInstances": series.instances} if counted else values
+
+
+def _of_instance(instance: InstanceFound, wanted: frozenset[str] | None) -> dict[str, Any]:
+    return {
+        **_kept(instance.attributes, "instance", wanted), "SOPInstanceUID": instance.sop_instance_uid,
+        "SOPClassUID": instance.sop_class_uid, "AvailableTransferSyntaxUID": instance.transfer_syntax_uid,
+    }
+
+
+def _elements(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return dict(_element(keyword, value) for keyword, value in values.items())
 
 
 def _kept(attributes: Mapping[str, Any], level: str, wanted: frozenset[str] | None) -> dict[str, Any]:

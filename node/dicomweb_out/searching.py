@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 
 from radnode.node.dicomweb_out.accept import accepted, choose
 from radnode.node.dicomweb_out.address import accept_of, base_of
 from radnode.node.dicomweb_out.matching import included, question
-from radnode.node.dicomweb_out.model import match
+from radnode.node.dicomweb_out.model import matches
 from radnode.storage.listing_queries import Level
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ def _answer(holdings: Holdings, request: Request, level: Level, **fixed: str) ->
         warnings.append("There are additional results that can be requested")
     if (study := fixed.get("StudyInstanceUID")) and (hidden := holdings.withheld(study)):
         warnings.append(f"{hidden} images of this study are unreadable or in conflict here and are not listed")
-    body: list[dict[str, Any]] = [match(each, base, wanted) for each in found]
     response = Response(
-        json.dumps(body, ensure_ascii=False, separators=(",", ":")), media_type=kind,
+        json.dumps(matches(found, base, wanted), ensure_ascii=False, separators=(",", ":")), media_type=kind,
         headers={"Cache-Control": "no-store"},
     )
     for text in warnings:

@@ -10,10 +10,13 @@ from radnode.node.retrieving.keeping import Keeper
 from radnode.node.retrieving.prior_finding import PriorFinder
 from radnode.node.retrieving.pulling import Puller
 from radnode.node.scheduler import Activity
+from radnode.node.web.pulls import with_pulls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    from fastapi import FastAPI
 
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
@@ -38,6 +41,9 @@ class Retrieving:
         on_open: Callable[[], None],
         on_jobs: Callable[[], None],
     ) -> None:
+        self._database = database
+        self._configuration = configuration
+
         def local_now() -> datetime:
             return now().astimezone(configuration().alarms.zone)
 
@@ -61,6 +67,10 @@ class Retrieving:
             *self._fetching, self._keeping, self._finding, Activity("pulling", puller.step, alarms),
             Activity("watching folders", self._watch.step, alarms),
         )
+
+    def serve(self, app: FastAPI) -> FastAPI:
+        """The application with what is fetched."""
+        return with_pulls(app, self._database, self._configuration)
 
     def stop(self) -> None:
         """End transfers that are under way; they begin again at the next start."""

@@ -86,10 +86,11 @@ class DimseArchive:
         ]
 
     def instances(self, study_instance_uid: str, series_instance_uid: str) -> dict[str, str]:
-        """C-FIND at IMAGE level."""
+        """C-FIND at IMAGE level; of classes only for C-GET, which needs them: Orthanc opens each file to tell one."""
         identifier = _identifier("IMAGE", study_instance_uid, series_instance_uid)
         identifier.SOPInstanceUID = None
-        identifier.SOPClassUID = None
+        if self._take is not None:
+            identifier.SOPClassUID = None
         return {
             instance: uid(_text(each, "SOPClassUID"))
             for each in self._find(identifier) if (instance := uid(_text(each, "SOPInstanceUID")))

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
     from radnode.config.loading import Configuration
     from radnode.node.intake.storing import Storage
-    from radnode.node.retrieving.archive import Archive, FoundStudy
+    from radnode.node.retrieving.archive import Archive, FoundStudy, Request
     from radnode.storage.database import Database
     from radnode.storage.fetches import Fetch
 
 log = structlog.get_logger(__name__)
 
+MOST_FAILURES = 3
+"""In a row, of images that are asked for one by one; then it is not the images."""
 OTHER_PATIENT = "the archive has the study under another patient than it was asked for"
 OTHER_IMAGES = "the images carry another Patient ID than the archive lists for the study"
 
@@ -161,9 +163,23 @@ class Fetcher:
                 if self._stopping.is_set():
                     return
                 self._storage.associations.carried(association, series_instance_uid)
-                yield archive.retrieve(request)
+                if reason := archive.retrieve(request):
+                    yield reason
+                    yield from self._one_by_one(archive, request)
                 if limit is not None:
                     self._stopping.wait(len(request.instances) * 60 / limit)
+
+    def _one_by_one(self, archive: Archive, request: Request) -> Iterator[str]:
+        """One bad image must not keep the others away: some archives give up at the first."""
+        with self._database.read() as session:
+            held = fetches.held(session, request.study_instance_uid).get(request.series_instance_uid, set())
+        failures = 0
+        for single in plan.singles(request, held):
+            if self._stopping.is_set() or failures == MOST_FAILURES:
+                return
+            reason = archive.retrieve(single)
+            failures = failures + 1 if reason else 0
+            yield reason
 
     def _is_of_another(self, fetch: Fetch, study: FoundStudy) -> bool:
         """Whether what is here is of another patient than the archive lists; then nothing runs on it any more."""

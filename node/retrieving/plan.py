@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,15 @@ def requests(
         some = {each: listed[each] for each in missing[at : at + size]}
         yield Request(study_instance_uid=study_instance_uid, series_instance_uid=series_instance_uid,
                       instances=some, whole=False)
+
+
+def singles(request: Request, held: Collection[str]) -> Iterator[Request]:
+    """What is still missing of a request that failed, one by one. Of a request for one, nothing."""
+    if len(request.instances) == 1:
+        return
+    for uid, sop_class in request.instances.items():
+        if uid not in held:
+            yield replace(request, instances={uid: sop_class}, whole=False)
 
 
 def lacking(listed: Mapping[str, Collection[str]], held: Mapping[str, Collection[str]]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import radnode
@@ -14,11 +15,18 @@ if TYPE_CHECKING:
     from radnode.node.answers import Answers
     from radnode.node.observability import Metrics
 
+LARGEST_BODY = 1 << 20
+"""Bytes: it is read before anybody is asked who he is."""
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "Not to be understood."}, 401: {"description": "Nobody is known."},
+    403: {"description": "Not with these roles."}, 429: {"description": "Too many requests."},
+}
+
 
 def create_app(answers: Answers, metrics: Metrics) -> FastAPI:
     """The application over a node's answers. Reads only; each route names what it needs (`node/web/access.py`)."""
     app = FastAPI(title="radnode", version=radnode.__version__, docs_url=None, redoc_url=None, openapi_url=None,
-                  dependencies=[Depends(declared)])
+                  dependencies=[Depends(declared)], responses=REFUSALS, max_body_size=LARGEST_BODY)
     state, studies = [needs(Permission.STATE)], [needs(Permission.STUDIES)]
 
     @app.get("/health", responses={503: {"description": "It is not well."}})
@@ -33,7 +41,7 @@ def create_app(answers: Answers, metrics: Metrics) -> FastAPI:
         """What there is, as OpenAPI."""
         return app.openapi()
 
-    @app.get("/metrics", dependencies=[needs(Permission.METRICS)])
+    @app.get("/metrics", dependencies=[needs(Permission.METRICS)], response_class=PlainTextResponse)
     def prometheus() -> Response:
         """Prometheus text format."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

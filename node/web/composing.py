@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -83,6 +83,7 @@ class WebAccess:
         )
         desk = Desk(database=self._database, settings=self._settings, providers=providers, gate=gate, witness=witness,
                     now=self._now)
+        app.state.site = lambda: urlsplit(self._settings().url or "").netloc or None
         app.state.permits = gate.permits
         app.state.identity = gate.identity
         for router in (desk.router(), self_router(gate), roster_router(self._database, self._now),

@@ -71,7 +71,7 @@ def check_same_origin(request: Request) -> None:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise HTTPException(403, "this form comes from another site")
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and urlsplit(origin).netloc not in (request.headers.get("host"), request.app.state.site()):
         raise HTTPException(403, "this form comes from another site")
 
 

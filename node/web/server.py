@@ -24,6 +24,7 @@ class HttpServer:
         self, app: FastAPI, *, host: str, port: int, tls: ServerContexts | None = None, behind_proxy: bool = False
     ) -> None:
         """behind_proxy: something on this machine stands before it and says who comes (X-Forwarded-For)."""
+        self.app = app
         self._socket = socket.create_server((host, port))
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", server_header=False, proxy_headers=behind_proxy,

@@ -8,6 +8,7 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     order_tables,
     tables_access,
     transfer_tables,
+    workitem_tables,
 )
 from radnode.storage.tables import Base
 

@@ -1,4 +1,4 @@
-"""Images go to a real PACS outside without who they are of; what comes back from there is of them again."""
+"""Images go outside without who they are of; what comes back from there is of them again in a real PACS."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian, generate_uid
 from support import dcmtk
 from support.chest import write_chest
+from support.network import free_port
 from support.node import PeerEntry, modality
 from support.waiting import eventually
 
@@ -28,9 +29,12 @@ ROUTE = {"name": "research", "when": {"modality": "CT"}, "forward": ["OUTSIDE"]}
 
 
 def test_what_leaves_is_of_nobody_and_what_comes_back_is_of_its_patient(
-    start_node: Callable[..., NodeProcess], start_orthanc: Callable[..., Orthanc], tmp_path: Path
+    start_node: Callable[..., NodeProcess], start_orthanc: Callable[..., Orthanc], tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
-    inside, outside = start_orthanc(ae_title="PACS"), start_orthanc(ae_title="OUTSIDE")
+    inside, port, there = start_orthanc(ae_title="PACS"), free_port(), tmp_path / "outside"
+    outside = dcmtk.storescp(port, there, ae_title="OUTSIDE")
+    request.addfinalizer(outside.stop)
     secret = tmp_path / "secret"
     secret.write_text("c0ffee" * 8)
     secret.chmod(stat.S_IRUSR)
@@ -38,7 +42,7 @@ def test_what_leaves_is_of_nobody_and_what_comes_back_is_of_its_patient(
     node = start_node(
         peers=[
             modality(), PeerEntry(name="PACS", port=inside.port, more={"receives": True}),
-            PeerEntry(name="OUTSIDE", port=outside.port, more={"sends": True, "receives": True, "deidentify": lane}),
+            PeerEntry(name="OUTSIDE", port=port, more={"sends": True, "receives": True, "deidentify": lane}),
         ],
         routes=[ROUTE], settings={"quiet_time_s": 1, "hold_after_s": 1},
     )
@@ -47,10 +51,12 @@ def test_what_leaves_is_of_nobody_and_what_comes_back_is_of_its_patient(
     original = pydicom.dcmread(series.files[0])
     dcmtk.dcmsend(node.port, tmp_path / "ct", called="RADNODE")
 
-    eventually(lambda: outside.get("/statistics")["CountInstances"] == 8, why=lambda: f"8 arrived\n{node.log()}")
-    files = [outside._call("GET", f"/instances/{each}/file") for each in outside.get("/instances")]
-    (outside.folder / "one.dcm").write_bytes(files[0])
-    sent = pydicom.dcmread(outside.folder / "one.dcm")
+    node.wait_for_states(NOT_ROUTED=8)
+    eventually(lambda: len(list(there.iterdir())) == 8 and node.log().count("image.settled") == 8,
+               why=lambda: f"8 are sent\n{node.log()}")
+    paths = sorted(there.iterdir())
+    files = [path.read_bytes() for path in paths]
+    sent = pydicom.dcmread(paths[0])
     assert sent.PatientIdentityRemoved == "YES"
     assert sent.PatientID == sent.PatientName
     for value in ("Yamada", "山田", "CANARY", series.study_instance_uid, original.StudyDate):
@@ -61,7 +67,7 @@ def test_what_leaves_is_of_nobody_and_what_comes_back_is_of_its_patient(
     stranger = _result(sent, "Of nobody that was sent.")
     stranger.StudyInstanceUID = generate_uid()
     reports = [_written(result, tmp_path / "result.dcm"), _written(stranger, tmp_path / "stranger.dcm")]
-    dcmtk.dcmsend(node.port, reports, called="RADNODE", calling="OUTSIDE")
+    dcmtk.dcmsend(node.port, [*reports, paths[0]], called="RADNODE", calling="OUTSIDE")
     (returned,) = inside.wait_for(series.study_instance_uid, Modality="SR")
     assert returned.PatientName == original.PatientName
     assert (returned.PatientID, returned.StudyDate) == (series.patient_id, original.StudyDate)
@@ -71,10 +77,11 @@ def test_what_leaves_is_of_nobody_and_what_comes_back_is_of_its_patient(
     assert referred in {pydicom.dcmread(each).SOPInstanceUID for each in series.files}
     assert returned.ContentDate == result.ContentDate  # when it was made, which nobody moved
 
-    node.wait_for_states(NOT_ROUTED=9, QUARANTINED=1)
+    node.wait_for_states(NOT_ROUTED=10, QUARANTINED=1)
     listed = node.command("transfers", "--config", node.config).stdout
     assert "its study is none that was ever sent to OUTSIDE" in listed
-    assert inside.get("/statistics")["CountInstances"] == 1
+    assert "KNOWN" in listed
+    assert inside.get("/statistics")["CountInstances"] == 1  # and not our own image, which came back as well
 
     said = node.command("reidentify", str(sent.PatientID), "--profile", "OUTSIDE", "--why", "test", "--config",
                         node.config).stdout

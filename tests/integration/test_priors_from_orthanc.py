@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from support.node import NodeProcess
     from support.orthanc import Orthanc
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 SLICES = 10
 SAYS = """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
-from support.web import PASSWORD, Site, site
+from support.web import PASSWORD, Site, site, whole_site
 
 from radnode.config.access import ROLES, Role
 from radnode.node.web import composing
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """For tests that leave nothing behind that another one would see."""
-    with site(tmp_path_factory.mktemp("site")) as running:
+    """All that a node serves, for tests that leave nothing behind that another one would see."""
+    with whole_site(tmp_path_factory.mktemp("site")) as running:
         yield running
 
 
@@ -38,6 +38,7 @@ def _filled(path: str) -> str:
     return re.sub(r"\{[^}]*\}", "1.2.3", path)
 
 
+@pytest.mark.goal("roles")
 def test_each_role_gets_what_it_holds_and_403_for_every_other_route(shared: Site) -> None:
     wanted = {role: shared.client(shared.token(role)) for role in get_args(Role)}
     asked = 0
@@ -57,6 +58,7 @@ def test_each_role_gets_what_it_holds_and_403_for_every_other_route(shared: Site
     assert asked >= len(ROLES) * 15
 
 
+@pytest.mark.goal("roles")
 def test_a_route_that_names_no_permission_is_served_to_nobody() -> None:
     app = FastAPI(dependencies=[Depends(declared)])
 
@@ -68,6 +70,7 @@ def test_a_route_that_names_no_permission_is_served_to_nobody() -> None:
     assert "GET /api/forgotten" in undeclared(app)
 
 
+@pytest.mark.goal("roles")
 def test_a_node_with_a_route_or_mount_that_names_no_permission_does_not_start(own: Site) -> None:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/files", FastAPI())
@@ -143,6 +146,16 @@ def test_a_session_writes_only_with_its_own_token_and_forms_come_from_this_site_
     for header in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
         answer = client.post("/login", data={"name": "ann", "password": PASSWORD}, headers=header)
         assert answer.status_code == 403, header
+
+
+def test_behind_a_proxy_a_form_may_come_from_the_address_that_browsers_call(tmp_path: Path) -> None:
+    with site(tmp_path, "access: {url: https://radnode.example}") as own:
+        client = own.client(base="http://127.0.0.1:8042")
+        password = {"password": PASSWORD, "again": PASSWORD}
+        answer = client.post(own.link("ann", "operator"), data=password, headers={"Origin": "https://radnode.example"})
+        assert answer.status_code == 303
+        assert "Secure" in answer.headers["set-cookie"]
+        assert answer.headers["strict-transport-security"]
 
 
 def test_after_login_nobody_is_led_to_another_site(own: Site) -> None:
@@ -237,3 +250,9 @@ def test_only_the_roles_of_people_have_passwords_and_permissions_are_those_of_th
     assert HOLDS["radiologist"].isdisjoint({Permission.ACT, Permission.AUDIT, *ruling})
     assert HOLDS["auditor"].isdisjoint({Permission.STUDIES, Permission.ACT, *ruling})
     assert HOLDS["operator"].isdisjoint({Permission.AUDIT, *ruling})
+
+
+def test_a_stranger_fills_no_memory(shared: Site) -> None:
+    for path in ("/api/users", "/login"):
+        answer = shared.client().post(path, content=b" " * (2 << 20), headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413, path

@@ -67,7 +67,7 @@ def test_an_administrator_comes_in_by_the_link_of_the_first_start_and_rules_by_c
         _command(node, "users", "disable", "admin")
         assert browser.get("/api/me").status_code == 401, "its session has ended"
 
-        told = _command(node, "audit")
+        told = _command(node, "audit", "--json")
         assert "User Authentication" in told
         assert "Application Activity" in told
         assert "as it was written" in _command(node, "audit", "--verify")

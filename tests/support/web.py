@@ -15,6 +15,7 @@ from radnode.node.answers import Answers
 from radnode.node.intake.associations import Associations
 from radnode.node.observability import Metrics
 from radnode.node.security import roster
+from radnode.node.service import Node
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
 from radnode.storage.database import Database
@@ -71,6 +72,20 @@ class Site:
     def wait(self, time: timedelta) -> None:
         """Move the clock."""
         self.now += time
+
+
+@contextmanager
+def whole_site(folder: Path) -> Iterator[Site]:
+    """Every route that a node serves: its own application, of a node that was constructed and not started."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data").mkdir()
+    text = f"node: {{data: {folder / 'data'}, http_port: 0, dicom_port: 0, host: 127.0.0.1}}"
+    node = Node(parse(text, "whole.yaml"))
+    node.database.upgrade()
+    yield Site(node._http.app, node._access, node.database, node.configuration)
+    node._http.stop()
+    node._reader.close()
+    node.database.close()
 
 
 @contextmanager

@@ -76,6 +76,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("series_id", "sop_instance_uid"),
     )
     op.create_index("ix_listed_instances_sop_instance_uid", "listed_instances", ["sop_instance_uid"])
+    op.create_index(
+        "ix_listed_instances_counted", "listed_instances", ["series_id", "instance_id", "result_object_id"]
+    )
     op.create_table("listed_metadata",
         sa.Column("listed_instance_id", KEY, autoincrement=False, nullable=False),
         sa.Column("made_of", sa.String(length=80), nullable=False),

@@ -195,7 +195,8 @@ def test_a_report_keeps_its_codes_and_numbers_and_loses_its_texts(leave: Any) ->
         item(ValueType="UIDREF", UID="1.2.840.99999.20240517.3"),
         item(ValueType="DATE", Date="20240517"),
         item(ValueType="CODE", ConceptCodeSequence=codes, ContentSequence=Items([
-            item(ValueType="TEXT", TextValue="Lung nodule of Canaria")])),
+            item(ValueType="TEXT", TextValue="Lung nodule of Canaria"),
+            item(ValueType="TEXT", TextValue="Left lung, 3 nodule")])),
     ]))
     with pytest.raises(Held, match="it is a report"):
         leave(dataset, Profile())
@@ -206,7 +207,7 @@ def test_a_report_keeps_its_codes_and_numbers_and_loses_its_texts(leave: Any) ->
     assert sent.SOPInstanceUID == uid.UID
     assert date.Date == sent.StudyDate
     assert code.ConceptCodeSequence[0].CodeMeaning == "Necrosis"
-    assert code.ContentSequence[0].TextValue == "Lung nodule of"
+    assert [each.TextValue for each in code.ContentSequence] == ["REMOVED", "Left lung, 3 nodule"]
     assert b"Canaria" not in content
 
 
@@ -243,11 +244,16 @@ def test_the_same_original_gives_the_same_bytes_and_another_destination_another_
     ({"SOPClassUID": "1.2.3.4.5"}, "not one of the standard"),
     ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1"}, "a document"),
     ({"GraphicAnnotationSequence": []}, "graphic annotations"),
+    ({"add_new": (0x60000102, "US", 12)}, "an overlay in the unused bits"),
     ({"PatientID": ""}, "no Patient ID"),
 ])
 def test_what_no_table_can_clean_is_held_with_a_reason(leave: Any, changes: dict[str, Any], reason: str) -> None:
+    overlay = changes.pop("add_new", None)
+    dataset = with_pixels(image(**changes))
+    if overlay:
+        dataset.add_new(*overlay)
     with pytest.raises(Held, match=reason):
-        leave(with_pixels(image(**changes)))
+        leave(dataset)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless])

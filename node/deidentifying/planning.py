@@ -1,39 +1,19 @@
-"""Puts the lanes together, and says which images go through them."""
+"""Which images of a closed series go through a lane."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from radnode.node.deidentifying.forwarding import Forwarder
-from radnode.node.deidentifying.lanes import Lanes
-from radnode.node.scheduler import Activity
 from radnode.storage import transfers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from sqlalchemy.orm import Session
 
     from radnode.config.loading import Configuration
-    from radnode.node.alarms import Alarms
     from radnode.node.routing import RouteExplanation
-    from radnode.storage.database import Database
-    from radnode.storage.files import FileStore
-
-
-def compose(
-    *, database: Database, store: FileStore, configuration: Callable[[], Configuration], now: Callable[[], datetime],
-    alarms: Alarms,
-) -> tuple[Lanes, Activity]:
-    """What takes names off results and images, and the activity that sends images."""
-    settings = configuration().settings
-    lanes = Lanes(database=database, folder=settings.data / "work" / "deidentified", now=now)
-    forwarder = Forwarder(
-        database=database, store=store, lanes=lanes, own_ae_title=settings.ae_title,
-        peers=lambda: configuration().peers, now=now, alarms=alarms,
-    )
-    return lanes, Activity("sending images on", forwarder.step, alarms)
 
 
 def is_outside(configuration: Configuration, source: str) -> bool:
