@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
 TEST_WORKERS ?= 2
 
-.PHONY: help setup demo example test lint conformance catalogue goals reliability bench soak faults fuzz lock sbom peers clean
+.PHONY: help setup demo example test lint conformance catalogue goals reliability bench soak faults fuzz api-fuzz lock sbom peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
@@ -16,10 +16,11 @@ help:
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
 	@echo 'make faults  the long runs of kills, histories, zombies, send faults; hours, or as RADNODE_TEST_* say'
 	@echo 'make fuzz    each fuzzer for RADNODE_FUZZ_SECONDS (1800); what it learns stays in .fuzz/'
+	@echo 'make api-fuzz  RADNODE_API_CALLS (10000) random calls of the HTTP interface as each role; bench-results/'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
 	@echo 'make goals       the tests that show a goal together, counted; bench-results/'
-	@echo 'make reliability  what make goals, catalogue, faults, fuzz, bench and soak measured, against the goals; docs/reliability.md'
+	@echo 'make reliability  what make goals, catalogue, faults, fuzz, api-fuzz, bench and soak measured, against the goals; docs/reliability.md'
 	@echo 'make bench   intake, answers, restart, replay, models measured; numbers in bench-results/'
 	@echo 'make soak    a node under load for RADNODE_TEST_SOAK_MINUTES (480), once without kills and once with'
 	@echo 'make lock    what an installation may consist of, with hashes; deploy/requirements.lock'
@@ -54,6 +55,9 @@ faults: setup
 
 fuzz: setup
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/fuzz/run.py --seconds $${RADNODE_FUZZ_SECONDS:-1800} --corpus .fuzz/corpus --findings .fuzz/findings
+
+api-fuzz: setup
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/fuzz/api.py --calls $${RADNODE_API_CALLS:-10000}
 
 conformance: setup
 	-$(BIN)/python -m pytest tests/browser tests/conformance/test_ohif_importer.py tests/conformance/test_rtstruct.py \

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import deidentification, security
+from radnode.config import access, deidentification, messaging, pulls, security, workitems
+from radnode.config.access import AccessSettings, AuditSettings
 from radnode.config.alarms import AlarmSettings, contradictions, files
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.durations import duration
-from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer
+from radnode.config.messaging import MessagingSettings
+from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer, Section
 from radnode.config.routes import PRIORITIES, SOURCE, ConditionReader, Route, nearest, tests_of
 from radnode.config.settings import TAKEN_OVER, Settings, overridden
 
@@ -26,9 +28,12 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-SECTIONS = ("node", "peers", "routes", "alarms")
+    from radnode.config.messaging import FhirDestination, Hl7Destination
+
+SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", "messaging", "workitems", *pulls.SECTIONS)
 
 Model = TypeVar("Model", bound=BaseModel)
+PlainSection = TypeVar("PlainSection", bound=Section)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +70,19 @@ class Configuration:
     routes: tuple[Route, ...]
     digest: str
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
+    retrieving: pulls.Retrieving = field(default_factory=pulls.Retrieving)
+    access: AccessSettings = field(default_factory=AccessSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    messaging: MessagingSettings = field(default_factory=MessagingSettings)
+    workitems: workitems.WorkItems = field(default_factory=workitems.WorkItems)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def destinations(self) -> Mapping[str, Peer | Hl7Destination | FhirDestination]:
+        """Whom routes may send to, by name: peers, and who gets messages."""
+        return {**self.peers, **self.messaging.destinations}
 
 
 def load(path: Path) -> Configuration:
@@ -107,11 +122,15 @@ def stamp(path: Path | None) -> tuple[int, int, int] | None:
 
 def needs_restart(old: Configuration, new: Configuration) -> list[str]:
     """Names of changed settings that a running node does not take over."""
-    return [
+    changed = [
         name
         for name in Settings.model_fields
         if name not in TAKEN_OVER and getattr(old.settings, name) != getattr(new.settings, name)
     ]
+    return [*changed, *(
+        f"messaging.{name}" for name in messaging.AT_START
+        if getattr(old.messaging, name) != getattr(new.messaging, name)
+    )]
 
 
 def check_references(configuration: Configuration, pipelines: Collection[str]) -> list[Problem]:
@@ -131,7 +150,11 @@ def check_references(configuration: Configuration, pipelines: Collection[str]) -
 def named_files(configuration: Configuration) -> list[tuple[tuple[str, ...], Path]]:
     """Every file that the configuration names beside the data, and where."""
     of_alarms = [(("alarms", *where), path) for where, path in files(configuration.alarms)]
-    return [*security.files(configuration.settings, configuration.peers), *of_alarms]
+    of_archives = pulls.files(configuration.retrieving)
+    of_access = access.files(configuration.access, configuration.audit)
+    of_messaging = [(("messaging", *where), path) for where, path in messaging.files(configuration.messaging)]
+    return [*security.files(configuration.settings, configuration.peers), *of_alarms, *of_archives, *of_access,
+            *of_messaging]
 
 
 def check_files(configuration: Configuration) -> list[Problem]:
@@ -162,9 +185,10 @@ def _unknown_pipelines(
 
 def _unknown_destinations(configuration: Configuration, number: int, route: Route) -> Iterator[Problem]:
     for name in route.send:
-        peer = configuration.peers.get(name)
+        destinations = configuration.destinations
+        peer = destinations.get(name)
         if peer is None:
-            cure = nearest(name, configuration.peers) or f"peers are {', '.join(configuration.peers) or 'none'}"
+            cure = nearest(name, destinations) or f"peers are {', '.join(destinations) or 'none'}"
             yield _problem(configuration, number, "send", f'no peer is named "{name}"', cure)
         elif not peer.receives:
             cure = f"set `receives: true` at peers.{name}"
@@ -185,6 +209,7 @@ def _unknown_sources(configuration: Configuration, number: int, route: Route) ->
     if configuration.settings.accept_unknown_peers:
         return
     senders = [name for name, peer in configuration.peers.items() if peer.sends]
+    senders += sorted(configuration.retrieving.sources)
     known = {name.strip().casefold() for name in senders}
     for test in tests_of(route.when):
         if test.attribute == SOURCE and test.operator in ("is", "in"):
@@ -224,7 +249,9 @@ class _Reader:
         settings = self._settings(_given(document, "node", {}))
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
-        alarms = self._alarms(_given(document, "alarms", {}))
+        beside = self._beside_the_node(document, settings, peers)
+        ordered = self._work_items(_given(document, "workitems", {}), routes)
+        retrieving = pulls.read(document, pulls.Reading(self._report, self._model), self._base)
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in (
@@ -232,18 +259,38 @@ class _Reader:
             ):
                 self._report(where, message, cure)
         self._cross_check_peers(peers)
-        if self._problems or settings is None or alarms is None:
+        for at, message, cure in pulls.contradictions(retrieving, peers, routes):
+            self._report(at, message, cure)
+        if self._problems or settings is None:
             raise ConfigError(sorted(self._problems, key=lambda problem: problem.line))
         return Configuration(
             settings=settings,
             peers=peers,
             routes=tuple(routes),
             digest=_digest(settings, peers, routes),
-            alarms=alarms,
+            retrieving=retrieving,
+            workitems=ordered or workitems.WorkItems(),
             path=self._path,
             name=self._name,
             lines=self._lines,
+            **beside,
         )
+
+    def _beside_the_node(
+        self, document: Mapping[str, Any], settings: Settings | None, peers: Mapping[str, Peer]
+    ) -> dict[str, Any]:
+        """The sections of alarms, access, audit and messaging by their names; None for one with a problem."""
+        alarms = self._alarms(_given(document, "alarms", {}))
+        who = self._plain(AccessSettings, document, "access")
+        audit = self._plain(AuditSettings, document, "audit")
+        if settings is not None and who is not None and audit is not None:
+            for where, message, cure in access.contradictions(who, audit, settings):
+                self._report(where, message, cure)
+        messages = self._messaging(_given(document, "messaging", {}))
+        if settings is not None and messages is not None:
+            for where, message, cure in messaging.contradictions(messages, settings, peers):
+                self._report(["messaging", *where], message, cure)
+        return {"alarms": alarms, "access": who, "audit": audit, "messaging": messages}
 
     def _report(self, path: Sequence[str | int], message: str, cure: str) -> None:
         at = tuple(path)
@@ -273,6 +320,31 @@ class _Reader:
         for where, message, cure in contradictions(settings):
             self._report(["alarms", *where], message, cure)
         return settings.beside(self._base)
+
+    def _plain(self, model: type[PlainSection], document: Mapping[str, Any], name: str) -> PlainSection | None:
+        """A section of single values, its files relative to the configuration."""
+        section = _given(document, name, {})
+        if not isinstance(section, dict):
+            self._report([name], "not a mapping", "write its keys below it")
+            return None
+        settings = self._model(model, section, [name])
+        return None if settings is None else settings.beside(self._base)
+
+    def _messaging(self, section: object) -> MessagingSettings | None:
+        if not isinstance(section, dict):
+            self._report(["messaging"], "not a mapping", "write for example `listen:` below it")
+            return None
+        settings = self._model(MessagingSettings, messaging.named(section), ["messaging"])
+        return None if settings is None else messaging.beside(settings, self._base)
+
+    def _work_items(self, section: object, routes: Sequence[Route]) -> workitems.WorkItems | None:
+        if not isinstance(section, dict):
+            self._report(["workitems"], "not a mapping", "write for example `codes:` below it")
+            return None
+        found = self._model(workitems.WorkItems, section, ["workitems"])
+        for where, message, cure in workitems.contradictions(found, routes) if found else ():
+            self._report(where, message, cure)
+        return found
 
     @property
     def _base(self) -> Path:
@@ -316,7 +388,7 @@ class _Reader:
             self._report(path, "not a mapping", "write name, when, run and send")
             return None
         before = len(self._problems)
-        known = ("name", "when", "run", "send", "forward", "priority", "within", "enabled")
+        known = ("name", "when", "run", "send", "forward", "priority", "within", "enabled", "priors")
         for key in section:
             if key not in known:
                 self._report([*path, key], f'unknown key "{key}"', nearest(key, known) or f"use {', '.join(known)}")
@@ -334,10 +406,11 @@ class _Reader:
         forward = self._names(section, path, "forward") if "forward" in section else ()
         images_only = "forward" in section and not section.keys() & {"run", "send"}
         run, send = ((), ()) if images_only else (self._names(section, path, key) for key in ("run", "send"))
+        priors = pulls.priors(section.get("priors"), pulls.Reading(self._report, self._model), [*path, "priors"])
         if len(self._problems) > before:
             return None
         return Route(name=str(name).strip(), when=when, run=run, send=send, priority=priority, within=within,
-                     enabled=enabled, forward=forward)
+                     enabled=enabled, priors=priors, forward=forward)
 
     def _within(self, section: Mapping[str, object], path: list[str | int]) -> timedelta | None:
         if section.get("within") is None:

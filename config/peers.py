@@ -8,8 +8,9 @@ import re
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from radnode.config.deidentification import Deidentification
 from radnode.config.destinations import PROFILES, Profile, ResultForm
@@ -51,7 +52,7 @@ def _bytes(value: object) -> object:
     return value
 
 
-def _client_certificate(value: str) -> str:
+def shown_certificate(value: str) -> str:
     """A name in lower case, or "sha256:" and 64 hexadecimal digits."""
     lowered = value.strip().lower()
     if lowered.startswith("sha256:"):
@@ -64,6 +65,15 @@ def _client_certificate(value: str) -> str:
     return lowered
 
 
+def _web_address(value: str) -> str:
+    """http or https, a host, perhaps a port and a path; nothing else (RFC 3986)."""
+    parts = urlsplit(value)  # a port that is none is a ValueError, too
+    ok = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+    if not ok or parts.username or parts.query or parts.fragment or not value.isascii() or not value.isprintable():
+        raise ValueError("write an address such as https://pacs.hospital.example/dicom-web, without user or query")
+    return value.rstrip("/")
+
+
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -73,6 +83,8 @@ Host = Annotated[str, AfterValidator(_host)]
 Network = Annotated[str, AfterValidator(_network)]
 Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Word = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+( [\x21-\x7e]+)*$")]
 
 
 class ClientTls(Section):
@@ -82,6 +94,25 @@ class ClientTls(Section):
     certificate: Path | None = None
     key: Path | None = None
     name: Host | None = None
+
+
+class ClientCredentials(Section):
+    """Where a token is asked for, and as whom (OAuth 2.0, RFC 6749 4.4)."""
+
+    token_url: WebAddress
+    client_id: Word
+    secret_file: Path
+    scope: Word | None = None
+
+
+class WebPeer(Section):
+    """The DICOMweb service of a peer (PS3.18), and what the node shows of itself there, at most one of three."""
+
+    url: WebAddress
+    token_file: Path | None = None
+    user: Word | None = None
+    password_file: Path | None = None
+    oauth2: Annotated[ClientCredentials | None, BeforeValidator(empty_or_section)] = None
 
 
 class Expectation(Section):
@@ -118,9 +149,26 @@ class Peer(Section):
     result_forms: Annotated[tuple[ResultForm, ...], Field(min_length=1)] = ("SEG", "TID1500")
     expect: Expectation | None = None
     tls: Annotated[ClientTls | None, BeforeValidator(empty_or_section)] = None
-    client_certificate: Annotated[str, AfterValidator(_client_certificate)] | None = None
+    client_certificate: Annotated[str, AfterValidator(shown_certificate)] | None = None
     token_file: Path | None = None
     deidentify: Annotated[Deidentification | None, BeforeValidator(empty_or_section)] = None
+    dicomweb: Annotated[WebPeer | None, BeforeValidator(empty_or_section)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _found_by_its_url(cls, value: Any) -> Any:
+        """Who is reached by DICOMweb alone has no AE title and no port of DIMSE; it is called by its name."""
+        web = value.get("dicomweb") if isinstance(value, dict) else None
+        url = web.get("url") if isinstance(web, dict) else getattr(web, "url", None)
+        if not isinstance(url, str) or value.get("sends"):
+            return value
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            return value  # said about the URL itself
+        named = {"ae_title": str(value.get("name", ""))[:16], "host": parts.hostname or "", "port": port}
+        return {**named, **value}
 
     @field_validator("result_forms")
     @classmethod
@@ -135,6 +183,11 @@ class Peer(Section):
         if value and not info.data.get("answers_find"):
             raise ValueError("the patient is asked for by C-FIND; write `answers_find: true`, too")
         return value
+
+    @property
+    def target(self) -> str:
+        """The machine that its name means now, where results go."""
+        return self.dicomweb.url if self.dicomweb else f"{self.ae_title}@{self.host}:{self.port}"
 
     @property
     def forms(self) -> tuple[ResultForm, ...]:

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
+    from radnode.config.pulls import Priors
+
 Scalar = str | int | float | bool
 Operator = Literal["is", "in", "matches", "contains", "at_least", "at_most", "exists"]
 Priority = Literal["urgent", "routine", "low"]
 OPERATORS: tuple[Operator, ...] = ("is", "in", "matches", "contains", "at_least", "at_most", "exists")
 PRIORITIES: tuple[Priority, ...] = ("urgent", "routine", "low")
 SOURCE = "source"
+ORDER = ("order_priority", "order_reason", "order_procedure", "order_patient_class")
+"""What the order of the study says (:mod:`radnode.config.messaging`)."""
 
 _PRIVATE = re.compile(
     r"\(([0-9a-f]{3}[13579bdf]),\s*([0-9a-f]{4}|xx[0-9a-f]{2}|[0-9a-f]{2}xx)(?:,\s*([^)]*[^)\s])\s*)?\)", re.IGNORECASE
@@ -38,7 +42,7 @@ _SHORT_NAMES = {"body_part": "BodyPartExamined", "manufacturer_model": "Manufact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Test:
-    """One attribute against one operand. `attribute`: a DICOM keyword, a private tag, or `source`."""
+    """One attribute against one operand. `attribute`: a DICOM keyword, a private tag, `source`, or one of ORDER."""
 
     attribute: str
     operator: Operator
@@ -61,8 +65,8 @@ Condition = Test | Group
 class Route:
     """A named rule. `when`: its top-level conditions, which must all hold.
 
-    within: the time after which a result is late, counted from when its images were whole. forward: who gets the images
-    themselves.
+    within: the time after which a result is late, counted from when its images were whole. priors: the earlier studies
+    that its pipelines compare with. forward: who gets the images themselves.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Route:
     priority: Priority = "routine"
     within: timedelta | None = None
     enabled: bool = True
+    priors: Priors | None = None
     forward: tuple[str, ...] = ()
 
 
@@ -149,8 +154,8 @@ class ConditionReader:
         return [Group(kind=kind, members=tuple(members))]
 
     def _attribute(self, key: str, path: Sequence[str | int]) -> str | None:
-        if key == SOURCE:
-            return SOURCE
+        if key in (SOURCE, *ORDER):
+            return key
         if match := _PRIVATE.fullmatch(key.strip()):
             return self._private(key, match, path)
         if key in _KEYWORDS:
@@ -161,7 +166,7 @@ class ConditionReader:
         self._report(
             path,
             f'unknown attribute "{key}"',
-            nearest(key, [*_KEYWORDS, SOURCE, "any", "all", "not"])
+            nearest(key, [*_KEYWORDS, SOURCE, *ORDER, "any", "all", "not"])
             or "use a DICOM keyword such as `slice_thickness`, a private tag such as `(0019,100c)`, or `source`",
         )
         return None

@@ -32,6 +32,8 @@ def _folder(value: object) -> object:
     return value
 
 
+Origin = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?$")]
+"""Of a web page (RFC 6454): no path, no final slash."""
 ListeningPort = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -71,6 +73,8 @@ class Settings(Section):
     dicomweb: Annotated[DicomWeb | None, BeforeValidator(empty_or_section)] = None
     http_host: Host = "127.0.0.1"
     http_port: ListeningPort = 8042
+    http_tls: bool = False
+    viewer_origins: tuple[Origin, ...] = ()
     data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")
     models: Annotated[Path, BeforeValidator(_folder)] | None = None
     database_url: Annotated[str | None, AfterValidator(_database_url), Field(repr=False)] = None

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from radnode.node import routing, study_closing
 from radnode.node.alarming.kinds import kind_of, subject_of
+from radnode.node.messaging import showing
 from radnode.storage import alarms as kept
 from radnode.storage import leases, ledger
 from radnode.storage.database import Database
@@ -154,6 +155,7 @@ class Answers:
             return {
                 "study_instance_uid": study.study_instance_uid,
                 "conflict": study.conflict,
+                "order": showing.order_of(session, study.id),
                 "study_pending": bool(asked and asked.pending),
                 "study_routes": asked.explanations if asked else [],
                 "first_received_at": _time(study.first_received_at),
@@ -204,7 +206,8 @@ class Answers:
         study = self.study(study_instance_uid)
         if study is None:
             return None
-        return "\n\n".join([*map(_explain, study["series"]), *_explain_study(study)])
+        order = filter(None, [showing.render(study["order"])])
+        return "\n\n".join([*order, *map(_explain, study["series"]), *_explain_study(study)])
 
 
 def _explain(series: dict[str, Any]) -> str:

@@ -15,11 +15,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from radnode.node.cli_access import audit, tokens_app, users_app
 from radnode.node.cli_conformance import conformance
 from radnode.node.cli_deidentify import deidentify, reidentify, transfers
 from radnode.node.cli_evaluate import evaluate
 from radnode.node.cli_models import models_app
 from radnode.node.cli_peers import peer_app
+from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
@@ -27,8 +29,10 @@ routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
 app.add_typer(routes_app, name="routes")
 app.add_typer(result_app, name="result")
 app.add_typer(models_app, name="models")
+app.add_typer(users_app, name="users")
+app.add_typer(tokens_app, name="tokens")
 app.add_typer(peer_app, name="peer")
-for command in (evaluate, conformance, deidentify, reidentify, transfers):
+for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidentify, transfers):
     app.command()(command)
 
 out = Console()
@@ -73,7 +77,7 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 def check(config: Annotated[Path, typer.Argument(help="The file to check.")] = DEFAULT_CONFIG) -> None:
     """Validate a configuration: every mistake with file, line, what is wrong and what would be right."""
     from radnode.config.loading import check_files
-    from radnode.node.service import check_configuration
+    from radnode.node.checking import check_configuration
 
     configuration = _load(config)
     problems = [*check_configuration(configuration), *check_files(configuration)]
@@ -318,8 +322,8 @@ def try_routes(
     newest: Annotated[int, typer.Option("--last", min=1, help="How many series to try them on.")] = 200,
 ) -> None:
     """Say what the routes of another file would have made of the last series, before that file is in force."""
+    from radnode.node.checking import check_configuration
     from radnode.node.rehearsal import rehearse
-    from radnode.node.service import check_configuration
     from radnode.storage.database import Database
 
     present, then = _load(config), _load(proposed)

@@ -16,11 +16,13 @@ import structlog
 
 from radnode.node import completion, routing
 from radnode.node.deidentifying.planning import is_outside, send_on
+from radnode.node.messaging import contexts
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
+from radnode.node.retrieving.prior_wishes import want_priors
 from radnode.node.series_geometry import geometry_of
 from radnode.node.watching import Watches
-from radnode.storage import catalog, jobs, ledger, studies
+from radnode.storage import catalog, fetches, jobs, ledger, studies
 from radnode.storage.jobs import NewJob
 from radnode.storage.ledger import InstanceState
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_PRIOR = "fetched as a prior"
 PRIORITIES = {"urgent": 0, "routine": 10, "low": 20}
 
 
@@ -160,8 +163,13 @@ class SeriesCloser:
         own = [header.instance_id for header in headers if not outside and is_own_result(header.attributes)]
         foreign = [header for header in headers if header.instance_id not in set(own)]
         ledger.move(session, own, InstanceState.OWN_RESULT, reason="made by radnode", now=now)
-        routes = () if outside else configuration.routes
-        explanations = routing.explain(routes, [header.attributes for header in foreign], {"source": series.source})
+        if fetches.is_prior(session, series.study_id):
+            self._leave_prior(session, series, [header.instance_id for header in foreign], now)
+            return
+        explanations = routing.explain(
+            () if outside else configuration.routes, [header.attributes for header in foreign],
+            {"source": series.source, **contexts.conditions(session, series.study_id, now)},
+        )
         catalog.store_routing(
             session,
             series,
@@ -173,18 +181,10 @@ class SeriesCloser:
                           now)
         if outside:
             return
-        manifests, asked = self._manifests(), routing.asked(configuration.routes, explanations)
-        for pipeline, asking in asked.items():
-            if manifests[pipeline].of_study:
-                continue  # it is asked when the study is whole (radnode.node.study_closing)
-            job = new_job(
-                configuration, manifests[pipeline], asking, foreign, study=(series.study_id, series.study_instance_uid),
-                series_uids=[series.series_instance_uid], series_id=series.series_id, revision=series.revision,
-            )
-            if jobs.insert_job(session, job, now) is None:
-                log.info("job.exists", pipeline=job.pipeline, key=job.key)
+        asked = routing.asked(configuration.routes, explanations)
+        of_study = self._ask(session, series, foreign, asked, now)
         if foreign:
-            studies.ask(session, series.study_id, first=any(manifests[pipeline].of_study for pipeline in asked))
+            studies.ask(session, series.study_id, first=of_study)
         if not any(explanation.matched for explanation in explanations) or (sent_on and not asked):
             unrouted = [header.instance_id for header in foreign]
             reason = f"sent on to {', '.join(sent_on)}; no pipeline was asked" if sent_on else "no route matched"
@@ -192,6 +192,35 @@ class SeriesCloser:
         for header in foreign:
             if (rejected := rejection(header.attributes)) is not None:
                 self._withdraw(session, series, *rejected, now)
+
+    def _ask(
+        self, session: Session, series: SeriesSnapshot, foreign: Sequence[InstanceHeader],
+        asked: Mapping[str, Sequence[Route]], now: datetime,
+    ) -> bool:
+        """A job for each pipeline that reads a series; whether there are others, for which the study must be whole."""
+        configuration, manifests = self._configuration(), self._manifests()
+        for pipeline, asking in asked.items():
+            if manifests[pipeline].of_study:
+                continue  # it is asked when the study is whole (radnode.node.study_closing)
+            job = new_job(
+                configuration, manifests[pipeline], asking, foreign, study=(series.study_id, series.study_instance_uid),
+                series_uids=[series.series_instance_uid], series_id=series.series_id, revision=series.revision,
+            )
+            if (job_id := jobs.insert_job(session, job, now)) is None:
+                log.info("job.exists", pipeline=job.pipeline, key=job.key)
+            elif manifests[pipeline].priors:
+                want_priors(session, configuration, asking, job_id, headers=foreign, source=series.source, now=now)
+        return any(manifests[pipeline].of_study for pipeline in asked)
+
+    def _leave_prior(
+        self, session: Session, series: SeriesSnapshot, instance_ids: Sequence[int], now: datetime
+    ) -> None:
+        """What was fetched to be compared with is no study to be read (S6, S7, M16)."""
+        catalog.store_routing(
+            session, series, explanations=routing.as_json([routing.no_route(_PRIOR, len(instance_ids))]),
+            configuration_digest=self._configuration().digest, now=now,
+        )
+        ledger.move(session, instance_ids, InstanceState.NOT_ROUTED, reason=_PRIOR, now=now)
 
     def _withdraw(
         self, session: Session, series: SeriesSnapshot, why: str, sop_instance_uids: Sequence[str], now: datetime

@@ -1,4 +1,4 @@
-"""What a peer says it holds, by C-FIND (PS3.4 C.4.1, Study Root)."""
+"""What a peer says it holds, by C-FIND (PS3.4 C.4.1, Study Root), or by QIDO-RS where it has a `dicomweb`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from radnode.node.association import PeerUnreachable, associate
+from radnode.node.dicomweb import qido
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,8 @@ def _identifier(level: str, study_instance_uid: str, series_instance_uid: str) -
 
 
 def _find(peer: Peer, own_ae_title: str, identifier: Dataset) -> list[Dataset]:
+    if peer.dicomweb:
+        return qido.find(peer, identifier)
     answers = []
     with associate(peer, own_ae_title, _CONTEXTS) as association:
         if not association.accepted_contexts:

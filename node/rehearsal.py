@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radnode.node import routing
+from radnode.node.messaging import contexts
 from radnode.node.own_results import is_own_result
 from radnode.storage import catalog
 
@@ -65,7 +66,8 @@ def rehearse(session: Session, present: Sequence[Route], proposed: Sequence[Rout
         if not foreign:
             continue
         tried += 1
-        before, after = (_runs(routes, foreign, series.source) for routes in (present, proposed))
+        context = {"source": series.source, **contexts.recorded(session, series.study_id)}
+        before, after = (_runs(routes, foreign, context) for routes in (present, proposed))
         matched.update({name for name, _ in after})
         twice += max(Counter(pipeline for _, pipeline in after).values(), default=0) > 1
         if before != after:
@@ -75,7 +77,9 @@ def rehearse(session: Session, present: Sequence[Route], proposed: Sequence[Rout
     return Rehearsal(series=tried, matched=dict(matched), differences=tuple(differences), twice=twice)
 
 
-def _runs(routes: Sequence[Route], images: Sequence[dict[str, object]], source: str) -> set[tuple[str, str]]:
-    explained = routing.explain(routes, images, {"source": source})
+def _runs(
+    routes: Sequence[Route], images: Sequence[dict[str, object]], context: dict[str, str]
+) -> set[tuple[str, str]]:
+    explained = routing.explain(routes, images, context)
     names = {each.route for each in explained if each.matched}
     return {(route.name, pipeline) for route in routes if route.name in names for pipeline in route.run}

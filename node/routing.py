@@ -64,9 +64,18 @@ def explain(
 ) -> tuple[RouteExplanation, ...]:
     """Judge every route.
 
-    instances: DICOM keyword or private tag -> value, for each instance. context: `source`, the sending peer's name.
+    instances: DICOM keyword or private tag -> value, for each instance. context: `source`, the sending peer's name, and
+    what the order of the study says.
     """
-    return tuple(_explain(route, [{**each, SOURCE: context.get("source")} for each in instances]) for route in routes)
+    known = [{**each, SOURCE: context.get(SOURCE), **context} for each in instances]
+    return tuple(_explain(route, known) for route in routes)
+
+
+def no_route(reason: str, instances: int) -> RouteExplanation:
+    """Of a series that no route is asked about."""
+    condition = ConditionExplanation(condition="sent to be read", outcome="not met", seen=(reason,), matching=0)
+    return RouteExplanation(route="(any)", enabled=True, matched=False, instances=instances, matching=0,
+                            conditions=(condition,))
 
 
 def asked(routes: Sequence[Route], explanations: Iterable[RouteExplanation]) -> dict[str, list[Route]]:

@@ -43,6 +43,8 @@ def send_folder(folder: Path, to: str, configuration: Configuration) -> SendRepo
     else:
         known = ", ".join([*configuration.peers, settings.ae_title])
         raise PeerUnreachable(f"no peer is named {to!r}; the configuration names {known}")
+    if peer.dicomweb:
+        raise PeerUnreachable(f"{to} is reached by DICOMweb; this command sends by C-STORE")
     files, skipped = dicom_files(folder)
     report = SendReport(skipped=skipped)
     for path, status in forward(files, peer, settings.ae_title):

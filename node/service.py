@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 import radnode
-from radnode.config.loading import ConfigError, Problem, check_references, load, needs_restart, stamp
+from radnode.config.loading import ConfigError, load, needs_restart, stamp
 from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarming.activities import alarm_activities
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
+from radnode.node.checking import check_configuration
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
 from radnode.node.deidentifying.forwarding import sending_on
@@ -29,6 +30,7 @@ from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
 from radnode.node.delivery.vouching import Voucher
+from radnode.node.dicomweb_out.web import DicomWebOut
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
@@ -38,17 +40,19 @@ from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
 from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
+from radnode.node.messaging.composition import Messaging
 from radnode.node.observability import Metrics
+from radnode.node.retrieving.composing import Retrieving
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
-from radnode.node.web.server import HttpServer
+from radnode.node.web.composing import WebAccess
+from radnode.node.workitems.composing import WorkItems
 from radnode.pipelines import registry
-from radnode.pipelines.languages import cannot_write
 from radnode.pipelines.models.store import PINS
-from radnode.storage import commitments, jobs, leases, outbox, rebuilding, receptions, reconciling
+from radnode.storage import commitments, fetches, jobs, leases, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -59,6 +63,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
     from radnode.config.settings import Settings
+    from radnode.node.delivery.carrying import Destination
     from radnode.pipelines.contract import Manifest
     from radnode.storage.receptions import Reception, Recorded
 
@@ -96,18 +101,6 @@ def _identity(folder: Path) -> str:
     return path.read_text(encoding="ascii")
 
 
-def check_configuration(configuration: Configuration) -> Sequence[Problem]:
-    """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font."""
-    known = registry.installed(models=configuration.settings.model_store)
-    problems = check_references(configuration, known.manifests.keys())
-    if why_not := cannot_write(configuration.settings.report_language):
-        problems.append(Problem(
-            file=configuration.name, line=configuration.lines.get(("node", "report_language"), 1),
-            message=f"node.report_language: {why_not}", cure="install it, or write `report_language: en`",
-        ))
-    return problems
-
-
 class Node:
     """A node on one configuration. `start` opens the sockets, `stop` closes them; nothing is lost by neither."""
 
@@ -135,6 +128,7 @@ class Node:
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._database_token = 0
         self._storage = self._make_storage(settings)
+        self._dicomweb_out = DicomWebOut(database=self.database, store=self.store, alarms=self.alarms)
         self._compose(configuration)
 
     def start(self) -> None:
@@ -151,9 +145,10 @@ class Node:
         for activity in self._activities:
             activity.start()
         self._clock.start()
-        for setting, port, open_door in self._doors.closed():
+        for setting, port, open_door in (*self._doors.closed(), *self._messaging.closed()):
             with _listening(setting, port):
                 open_door()
+        self._access.begin(self.http_port)
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
@@ -162,13 +157,17 @@ class Node:
     def stop(self) -> None:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
         self._doors.close()
+        self._messaging.close()
         self._clock.stop()
+        self._retrieving.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
         for activity in self._activities:
             activity.stop()
         self._http.stop()
+        self._dicomweb_out.close()
         self._reader.close()
+        self._access.end()
         with self.database.begin() as session:
             leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
         self.database.close()
@@ -268,16 +267,52 @@ class Node:
             given_back = jobs.give_back(session, utc_now(), self._life)
             sendings = outbox.give_back(session, utc_now())
             commitments.give_back(session)
+            fetches.give_back(session)
         if given_back or sendings:
             log.warning("node.took_over", jobs=given_back, sendings=sendings)
 
     def _compose(self, configuration: Configuration) -> None:
         settings = configuration.settings
+        self._compose_work(configuration)
+        self._compose_delivery(settings)
+        self._compose_judging(settings)
+        self._compose_doors(settings)
+        upkeep = Upkeep(
+            database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
+            retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
+            renew=self._dispatcher.heartbeat,
+        )
+        self._alarming = alarm_activities(
+            database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
+            refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
+            metrics=self.metrics,
+        )
+        heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
+        caretaker = Activity("upkeep", upkeep.step, self.alarms)
+        reloading = Activity("reloading", self.reload_if_changed, self.alarms)
+        noting = Activity("noting", self._flush_notes, self.alarms)
+        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
+                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
+                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities,
+                 *self._messaging.asking, self._ordered.activity)
+        seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
+        self._clock = Clock()
+        for activity in often:
+            self._clock.every(LOOK_EVERY_S, activity)
+        self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
+        for activity in seldom:
+            self._clock.every(UPKEEP_EVERY_S, activity)
+        self._activities = (*often, heartbeat, *seldom)
+
+    def _compose_work(self, configuration: Configuration) -> None:
+        """What runs pipelines, and what writes their findings again in another form."""
+        settings = configuration.settings
         self._dispatcher = Dispatcher(
             database=self.database,
             store=self.store,
             executor=self._executor,
-            peers=self._peers,
+            peers=self._destinations,
+            issuers=configuration.messaging.issuers.stated(),
             manifests=self._manifests,
             wanted=self._wanted_pipelines,
             work_folder=settings.data / "work",
@@ -303,6 +338,14 @@ class Node:
             now=utc_now,
             on_rewritten=lambda: self._sending.pulse(),
         )
+        self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
+        self._workers = [
+            Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
+            for number, worker in enumerate(settings.workers)
+        ]
+
+    def _compose_delivery(self, settings: Settings) -> None:
+        """What sends results, and images to those outside, and makes sure that they arrived."""
         fallback = Fallback(
             database=self.database, now=utc_now, alarms=self.alarms, on_rewrite=lambda: self._rewriting.pulse()
         )
@@ -313,10 +356,13 @@ class Node:
             fallback=fallback,
             outages=self._outages,
             own_ae_title=settings.ae_title,
-            peers=self._peers,
-            now=utc_now, alarms=self.alarms, metrics=self.metrics, on_sent=self._result_sent, lanes=lanes,
+            peers=self._destinations,
+            now=utc_now,
+            alarms=self.alarms,
+            metrics=self.metrics,
+            on_sent=self._result_sent,
+            lanes=lanes,
         )
-        desk = self._commitment(settings)
         confirmer = Confirmer(
             database=self.database,
             outages=Outages(),  # of C-FIND, which may be out where C-STORE is not
@@ -328,6 +374,13 @@ class Node:
             metrics=self.metrics,
             on_missing=lambda: self._sending.pulse(),
         )
+        self._sending = Activity("sending", sender.send_due, self.alarms)
+        self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
+        self._forwarding = sending_on(lanes, self.store, lambda: self._configuration, self.alarms)
+        self._desk = self._commitment(settings)
+
+    def _compose_judging(self, settings: Settings) -> None:
+        """What reads headers, says what is complete, and asks for jobs."""
         closer = SeriesCloser(
             database=self.database,
             configuration=lambda: self._configuration,
@@ -353,53 +406,36 @@ class Node:
             database=self.database, own_ae_title=settings.ae_title, peers=self._peers,
             associations=self.associations, now=utc_now, on_counted=lambda: self._closing.pulse(),
         )
-        upkeep = Upkeep(
-            database=self.database, store=self.store, now=utc_now, alarms=self.alarms, metrics=self.metrics,
-            retention_time=timedelta(days=settings.retention_days), peers=self._peers, on_jobs=self._pulse_workers,
-            renew=self._dispatcher.heartbeat,
-        )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
         self._closing = Activity("closing", closer.step, self.alarms)
         self._closing_studies = Activity("closing studies", study_closer.step, self.alarms)
         self._counting = Activity("counting", counter.step, self.alarms)
-        self._sending = Activity("sending", sender.send_due, self.alarms)
-        self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
-        self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
-        self._workers = [
-            Activity(f"worker {number}", self._worker_step(Slot(number=number, device=worker.device)), self.alarms)
-            for number, worker in enumerate(settings.workers)
-        ]
-        self._alarming = alarm_activities(
-            database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
-            refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
-            metrics=self.metrics,
-        )
-        heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
-        caretaker = Activity("upkeep", upkeep.step, self.alarms)
-        reloading = Activity("reloading", self.reload_if_changed, self.alarms)
-        noting = Activity("noting", self._flush_notes, self.alarms)
-        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers, noting, reloading,
-                 sending_on(lanes, self.store, lambda: self._configuration, self.alarms))
-        seldom = (caretaker, *self._alarming)
-        self._clock = Clock()
-        for activity in often:
-            self._clock.every(LOOK_EVERY_S, activity)
-        self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
-        for activity in seldom:
-            self._clock.every(UPKEEP_EVERY_S, activity)
-        self._activities = (*often, heartbeat, *seldom)
+
+    def _compose_doors(self, settings: Settings) -> None:
+        """What listens, and what fetches and watches where nobody sends."""
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=desk,
+                metrics=self.metrics, desk=self._desk,
+            )
+            self._messaging = Messaging(
+                database=self.database, configuration=lambda: self._configuration, now=utc_now, alarms=self.alarms,
+                strangers=self._doors.strangers,
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
+        self._ordered = WorkItems(self.database, lambda: self._configuration, self._manifests, utc_now,
+                                  alarms=self.alarms, on_jobs=self._pulse_workers)
+        self._retrieving = Retrieving(
+            database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
+            alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
+        )
+        self._access = WebAccess(database=self.database, configuration=lambda: self._configuration, alarms=self.alarms,
+                                 associations=self.associations, now=utc_now,
+                                 strangers=lambda: self._doors.strangers.lately())
         with _listening("http_port", settings.http_port):
-            self._http = HttpServer(
-                create_app(self.answers, self.metrics), host=settings.http_host, port=settings.http_port
-            )
+            app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
+            self._http = self._access.server(self._retrieving.serve(self._ordered.mount(app)))
 
     def _commitment(self, settings: Settings) -> CommitmentDesk:
         """Both parts in storage commitment: that of who asks, and that of who vouches."""
@@ -436,6 +472,7 @@ class Node:
     def _series_closed(self) -> None:
         self._pulse_workers()
         self._closing_studies.pulse()
+        self._forwarding.pulse()
 
     def _result_sent(self) -> None:
         self._confirming.pulse()
@@ -451,6 +488,9 @@ class Node:
 
     def _peers(self) -> Mapping[str, Peer]:
         return self._configuration.peers
+
+    def _destinations(self) -> Mapping[str, Destination]:
+        return self._configuration.destinations
 
     def _manifests(self) -> Mapping[str, Manifest]:
         return self._installed.manifests

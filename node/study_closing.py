@@ -16,6 +16,7 @@ import structlog
 
 from radnode.node import routing
 from radnode.node.closing import new_job
+from radnode.node.messaging import contexts
 from radnode.node.own_results import is_own_result
 from radnode.node.watching import Watches
 from radnode.pipelines.sources import choice, screening
@@ -114,10 +115,11 @@ class StudyCloser:
             for each in study.series:
                 headers = catalog.headers(session, each.series_id)
                 images[each.series_id] = [one for one in headers if not is_own_result(one.attributes)]
+            order = contexts.recorded(session, study.study_id)
         for each in study.series:
             if each.state is SeriesState.CLOSED:
                 attributes = [one.attributes for one in images[each.series_id]]
-                explained += routing.explain(configuration.routes, attributes, {"source": each.source})
+                explained += routing.explain(configuration.routes, attributes, {"source": each.source, **order})
         return [
             (_plan if manifests[name].inputs else _plan_of_screening)(manifests[name], asking, study, images)
             for name, asking in routing.asked(configuration.routes, explained).items() if manifests[name].of_study

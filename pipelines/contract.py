@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import date
 
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.geometry import ColourImage, Projection, Volume
@@ -86,6 +87,7 @@ class Manifest:
     series_number: its results take this number and the next ones, one a result form.
     inputs: the images of one study that it reads, by name, the reference first; none for one that reads a series.
     registers: whether an image of another frame of reference may be moved onto the reference's, rigidly.
+    priors: whether it compares with earlier series of the same patient, where its route fetches them.
     slots: what models of the model store may do for it, one each: the model that is added there as NAME-SLOT fills it.
     """
 
@@ -106,11 +108,25 @@ class Manifest:
     inputs: tuple[Input, ...] = ()
     registers: bool = False
     slots: tuple[str, ...] = ()
+    priors: bool = False
 
     @property
     def of_study(self) -> bool:
         """Whether a job is about a study, not about one series of it."""
         return bool(self.inputs) or self.reads in SCREENINGS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorImages:
+    """An earlier examination of the same patient, decoded. Its volume has its own frame of reference.
+
+    acquisition: as of :class:`StudyImages`.
+    """
+
+    study_date: date
+    study_instance_uid: str
+    volume: Volume
+    acquisition: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +142,8 @@ class StudyImages:
     notes: what was unusual about the input and must travel with the result.
     acquisition: DICOM keyword -> value, how the images were made (kernel, slice thickness, contrast...), as
     far as all of them agree.
+    study_date: when they were made, None if they do not say. priors: earlier examinations, the latest first; empty for
+    a pipeline whose manifest does not ask for them. What lacks is said in `notes`.
     """
 
     volume: Volume = cast("Volume", None)  # noqa: RUF009 - a name for None
@@ -136,6 +154,8 @@ class StudyImages:
     projections: tuple[Projection | ColourImage, ...] = ()
     others: Mapping[str, Volume] = field(default_factory=dict)
     lacking: Mapping[str, str] = field(default_factory=dict)
+    study_date: date | None = None
+    priors: tuple[PriorImages, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +224,16 @@ class InputInstance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriorSeries:
+    """A series of an earlier study of the same patient. study_date: as in DICOM (DA)."""
+
+    study_date: str
+    study_instance_uid: str
+    series_instance_uid: str
+    instances: tuple[InputInstance, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Predecessor:
     """A report that an earlier revision of the same series gave under the same name, and that a destination holds."""
 
@@ -223,6 +253,9 @@ class WorkOrder:
     findings: the file of what an earlier run of this job found; it is only written again. Empty to run the pipeline.
     model_digest: of the manifest that the job was made with; another model is not run. Empty: any.
     language: of what is written for people alone, the PDF. predecessors: what the reports take the place of.
+    priors: earlier series to compare with; prior_remarks: what the result says of those that are not there.
+    issuers: whose identifiers those of the images are in messages, where the images do not say it
+    (:mod:`radnode.pipelines.messages.identities`).
     """
 
     job_key: str
@@ -240,6 +273,9 @@ class WorkOrder:
     model_digest: str = ""
     language: Language = "en"
     predecessors: tuple[Predecessor, ...] = ()
+    priors: tuple[PriorSeries, ...] = ()
+    prior_remarks: tuple[str, ...] = ()
+    issuers: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -251,6 +287,11 @@ class WorkOrder:
         fields = json.loads(line)
         fields["instances"] = tuple(InputInstance(**instance) for instance in fields["instances"])
         fields["forms"] = tuple(fields["forms"])
+        fields["prior_remarks"] = tuple(fields["prior_remarks"])
+        fields["priors"] = tuple(
+            PriorSeries(**{**each, "instances": tuple(InputInstance(**one) for one in each["instances"])})
+            for each in fields["priors"]
+        )
         fields["predecessors"] = tuple(Predecessor(**each) for each in fields["predecessors"])
         return cls(**fields)
 

@@ -56,6 +56,9 @@ FORMS: dict[str, Form] = {
 }
 
 
+MESSAGES = ("ORU", "ORU-NOT-PROCESSED", "FHIR", "FHIR-NOT-PROCESSED")
+"""Forms that are no DICOM objects, for destinations of :mod:`radnode.config.messaging`; nothing stands for one."""
+
 REPORTS = frozenset({"TID1500", "COMPREHENSIVE", "OHIF", "MAMMOGRAPHY-CAD", "CHEST-CAD", "NOT-PROCESSED"})
 """The forms that are SR documents, which name the ones they take the place of (PS3.3 C.17.2)."""
 
@@ -75,6 +78,8 @@ class Wanted:
     @classmethod
     def parse(cls, name: str) -> Wanted:
         """The inverse of :attr:`name`. Raises ValueError for a form that nobody writes."""
+        if name in MESSAGES:
+            return cls(name)
         form, _, beside = name.partition("+")
         if form not in FORMS or (beside and beside not in FORMS[form].refers_to):
             raise ValueError(f"no writer for {name}; there are {list(FORMS)}")
@@ -87,15 +92,20 @@ def plan(profile: Iterable[str]) -> tuple[str, ...]:
     Raises ValueError for a form that nobody writes.
     """
     shown = set(profile)
-    if unknown := shown - set(FORMS):
+    if unknown := shown - {*FORMS, *MESSAGES}:
         raise ValueError(f"no writer for {sorted(unknown)}; there are {list(FORMS)}")
     wanted = [Wanted(form.name, _first(form.refers_to, shown)) for form in FORMS.values() if form.name in shown]
-    return tuple(each.name for each in wanted)
+    return (*(each.name for each in wanted), *(name for name in MESSAGES if name in shown))
 
 
 def send_order(name: str) -> int:
     """The place of an object among those of its job."""
-    return list(FORMS).index(Wanted.parse(name).form)
+    return [*FORMS, *MESSAGES].index(Wanted.parse(name).form)
+
+
+def objects_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names that are DICOM objects."""
+    return tuple(name for name in names if name not in MESSAGES)
 
 
 def without(profile: Sequence[str], refused: Iterable[str]) -> tuple[str, ...]:
@@ -108,7 +118,7 @@ def without(profile: Sequence[str], refused: Iterable[str]) -> tuple[str, ...]:
     for listed in profile:
         form: str | None = listed
         while form is not None and form in refused:
-            form = FORMS[form].fallback
+            form = FORMS[form].fallback if form in FORMS else None
         if form is not None:
             kept[form] = None
     return tuple(kept)

@@ -48,7 +48,7 @@ _PATTERNS = {
     "modality": (r"[A-Z]{2,16}", "a DICOM modality like CT"),
     "model_digest": (r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal digits"),
 }
-_OPTIONAL = ("inputs", "registers", "reads", "slots")
+_OPTIONAL = ("inputs", "registers", "reads", "slots", "priors")
 _SMALLEST = {"min_slices": 1, "device_memory_mb": 0, "series_number": 1}
 
 
@@ -137,7 +137,10 @@ def parse(text: str) -> Manifest:
     for entry in fields(Manifest):
         if entry.name in content and entry.name not in ("inputs", "slots"):
             _check_value(entry.name, content[entry.name], _TYPES[str(entry.type)])
-    return Manifest(**content)
+    manifest = Manifest(**content)
+    if manifest.priors and (manifest.inputs or manifest.reads != "volume"):
+        raise ManifestError("`priors` is for a pipeline that reads one volume")
+    return manifest
 
 
 def _with_inputs(content: Mapping[Any, Any]) -> dict[Any, Any]:

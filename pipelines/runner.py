@@ -43,18 +43,21 @@ from radnode.pipelines.contract import (
     RunState,
     WorkOrder,
 )
-from radnode.pipelines.forms import Wanted, send_order
+from radnode.pipelines.forms import Wanted, objects_of, send_order
 from radnode.pipelines.inferring import infer
 from radnode.pipelines.ladder import is_device_lost, is_out_of_memory
+from radnode.pipelines.messages import producing
 from radnode.pipelines.metering import ProcessMeter
 from radnode.pipelines.prefetch import Prefetcher
 from radnode.pipelines.progress import Progress
 from radnode.pipelines.results import Written, gate, not_processed, write
 from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
+from radnode.pipelines.results.whole_files import write_whole
 from radnode.pipelines.results.writing import Making
 from radnode.pipelines.sources.headers import read_header
 from radnode.pipelines.sources.images import read_projections
+from radnode.pipelines.sources.priors import EarlierSeries, with_priors
 from radnode.pipelines.sources.projections import ImageSelection, select_projections
 from radnode.pipelines.sources.screening import select_screening
 from radnode.pipelines.sources.select import Selection, SourceInstance, select_stack
@@ -76,6 +79,7 @@ NICENESS = 10
 """Of a worker: the receiver in the other process answers first (setpriority(2))."""
 _PR_SET_PDEATHSIG = 1
 _REFUSAL = "NOT-PROCESSED"
+_REFUSALS = {_REFUSAL, *producing.REFUSALS}
 _HINT = '{"next"'
 
 
@@ -100,7 +104,8 @@ def run(order: WorkOrder, warm: Warm, emit: Emit, prefetcher: Prefetcher | None 
     if report is None:
         reason = f"out of memory in the step {progress.stage}, also with no model loaded"
         report = _ended(order, progress, RunState.FAILED, reason)
-    if report.state in (RunState.NOT_PROCESSED, RunState.FAILED) and _REFUSAL in order.forms and progress.headers:
+    if report.state in (RunState.NOT_PROCESSED, RunState.FAILED) and _REFUSALS & set(order.forms) \
+            and progress.headers:
         return _with_refusal(report, order, warm, progress, started)
     return report
 
@@ -153,21 +158,25 @@ def _steps(
 ) -> RunReport:
     manifest = warm.manifest(order.pipeline, order.model_digest)
     images, source = _taken(order, progress, prefetcher) or read_inputs(order, manifest, progress)
+    if order.priors or order.prior_remarks:
+        with progress.step("priors"):
+            images = _with_priors(order, images, progress, manifest)
     findings = _findings(order, warm, images, progress)
     provenance = Provenance(manifest=manifest, order=order, started=started)
     folder = Path(order.output_folder)
     with progress.step("write"):
-        written = write(findings, source, provenance, order.forms)
+        written = write(findings, source, provenance, objects_of(order.forms))
         files = [_write_file(result, folder) for result in written]
     with progress.step("gate"):
         _pass_gate(written, files, findings, source, provenance)
+        messages = producing.results(findings, source, provenance, written)
     with progress.step("keep"):
         kept = folder / "findings.zip"
         findings_file.save(findings, kept)
     state = RunState.NOTHING_FOUND if findings.nothing_found else RunState.FINDINGS
     return replace(
         _ended(order, progress, state, ""),
-        objects=tuple(_produced(result, path, written) for result, path in zip(written, files, strict=True)),
+        objects=(*(_produced(result, path, written) for result, path in zip(written, files, strict=True)), *messages),
         measurements=_measurements(findings),
         remarks=findings.remarks,
         findings=str(kept),
@@ -210,11 +219,22 @@ def _taken(
     return images, source
 
 
+def _with_priors(order: WorkOrder, images: StudyImages, progress: Progress, manifest: Manifest) -> StudyImages:
+    earlier = [
+        EarlierSeries(study_date=each.study_date, study_instance_uid=each.study_instance_uid,
+                      instances=tuple(SourceInstance(path=Path(one.path), dataset=_read_header(one))
+                                      for one in each.instances))
+        for each in order.priors
+    ]
+    return with_priors(images, progress.headers[0], earlier, order.prior_remarks, manifest)
+
+
 def _with_refusal(
     report: RunReport, order: WorkOrder, warm: Warm, progress: Progress, started: datetime
 ) -> RunReport:
     """Tell the radiologist as well. Where even that cannot be said of one patient and study, nothing is sent."""
     failed = report.state is RunState.FAILED
+    objects: tuple[ProducedObject, ...] = ()
     try:
         with progress.step("refuse"):
             making = Making(
@@ -222,16 +242,20 @@ def _with_refusal(
                 provenance=Provenance(manifest=warm.manifest(order.pipeline), order=order, started=started),
                 wanted=Wanted(_REFUSAL),
             )
-            written = Written(wanted=making.wanted, number=1,
-                              dataset=not_processed.write_refusal(making, report.reason, failed=failed))
-            path = _write_file(written, Path(order.output_folder))
-            gate.check_refusal(path, making, report.reason, failed=failed)
+            written: tuple[Written, ...] = ()
+            if _REFUSAL in order.forms:
+                dataset = not_processed.write_refusal(making, report.reason, failed=failed)
+                written = (Written(wanted=making.wanted, number=1, dataset=dataset),)
+                path = _write_file(written[0], Path(order.output_folder))
+                gate.check_refusal(path, making, report.reason, failed=failed)
+                objects = (_produced(written[0], path, ()),)
+            objects += producing.refusals(making, report.reason, written, failed=failed)
     except PipelineError as error:
         return replace(report, reason=f"{report.reason}; the radiologist was not told: {error}")
     except Exception as error:  # noqa: BLE001 - headers that broke the run may break this too
         traceback.print_tb(error.__traceback__)
         return replace(report, reason=f"{report.reason}; the radiologist was not told: {type(error).__name__}")
-    return replace(report, objects=(_produced(written, path, ()),), seconds=dict(progress.seconds))
+    return replace(report, objects=objects, seconds=dict(progress.seconds))
 
 
 def _findings(order: WorkOrder, warm: Warm, images: StudyImages, progress: Progress) -> Findings:
@@ -272,20 +296,8 @@ def _with_input_remarks(findings: Findings, images: StudyImages) -> Findings:
 
 
 def _write_file(result: Written, folder: Path) -> Path:
-    """A result file is whole under its name or absent: a worker may be killed at any moment."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.wanted.name}-{result.number}.dcm"
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
-        result.dataset.save_as(file, enforce_file_format=True)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_whole(path, lambda file: result.dataset.save_as(file, enforce_file_format=True))
     return path
 
 

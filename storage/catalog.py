@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import CursorResult, delete, func, insert, select, update
 
-from radnode.storage import ledger
+from radnode.storage import ledger, listing
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import EventRow, HeaderRow, InstanceRow, JobRow, RoutingRow, SeriesRow, StudyRow
 
@@ -55,6 +55,7 @@ class PastSeries:
     """A series that was received. source: the peer's name."""
 
     series_id: int
+    study_id: int
     study_instance_uid: str
     series_instance_uid: str
     modality: str
@@ -108,6 +109,8 @@ def store_headers(session: Session, headers: Sequence[tuple[int, dict[str, Any]]
     first = {of_series[number]: attributes for number, attributes in reversed(headers)}
     for series_id, attributes in first.items():
         _describe(session, series_id, attributes)
+    session.flush()
+    listing.list_received(session, headers)
 
 
 def reject_header(session: Session, instance_id: int, reason: str, now: datetime) -> None:
@@ -167,7 +170,8 @@ def newest_series(session: Session, limit: int) -> list[PastSeries]:
     )
     return [
         PastSeries(
-            series_id=series.id, study_instance_uid=study_instance_uid, series_instance_uid=series.series_instance_uid,
+            series_id=series.id, study_id=series.study_id, study_instance_uid=study_instance_uid,
+            series_instance_uid=series.series_instance_uid,
             modality=series.modality or "", source=series.source,
         )
         for series, study_instance_uid in rows

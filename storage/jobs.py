@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select, update
 
-from radnode.storage import ledger, results
+from radnode.storage import ledger, priors, results
 from radnode.storage.catalog import add_event, affected, lock_series_of
 from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState
@@ -169,7 +169,7 @@ def lease_next(
     session: Session, worker: str, now: datetime, duration: timedelta, pipelines: Collection[str]
 ) -> LeasedJob | None:
     """The most urgent waiting job, leased. A minute of waiting weighs as much as one step of priority."""
-    chosen = session.execute(_most_urgent(pipelines).with_for_update(skip_locked=True)).first()
+    chosen = session.execute(_most_urgent(pipelines, now).with_for_update(skip_locked=True)).first()
     if chosen is None:
         return None
     _move(
@@ -181,16 +181,19 @@ def lease_next(
     return _leased(session, chosen.id)
 
 
-def next_waiting(session: Session, pipelines: Collection[str], *, besides: Collection[int] = ()) -> LeasedJob | None:
+def next_waiting(
+    session: Session, pipelines: Collection[str], now: datetime, *, besides: Collection[int] = ()
+) -> LeasedJob | None:
     """The job that :func:`lease_next` would choose now, left as it is. besides: ids of jobs that do not count."""
-    chosen = session.execute(_most_urgent(pipelines).where(JobRow.id.not_in(besides))).first()
+    chosen = session.execute(_most_urgent(pipelines, now).where(JobRow.id.not_in(besides))).first()
     return None if chosen is None else _leased(session, chosen.id)
 
 
-def _most_urgent(pipelines: Collection[str]) -> Select[int, int]:
+def _most_urgent(pipelines: Collection[str], now: datetime) -> Select[int, int]:
+    """A job that waits for its priors is not one to be run yet."""
     return (
         select(JobRow.id, JobRow.token)
-        .where(JobRow.state == JobState.WAITING, JobRow.pipeline.in_(pipelines))
+        .where(JobRow.state == JobState.WAITING, JobRow.pipeline.in_(pipelines), ~priors.waited_for(now))
         .order_by(JobRow.turn_at, JobRow.id)
         .limit(1)
     )

@@ -2,6 +2,7 @@
 
     same bytes again                  no new row: `receptions` + 1                    (resend)
     same bytes of what has expired    as above, and the file is to be removed again
+    same bytes of what has expired    looked at again, as long as the node itself fetches this study
     same bytes of what was missing    as above, and the instance and its series are looked at again
     same SOP Instance UID, new bytes  a second row in CONFLICT, the first stays       (edited or recompressed)
     SOP Instance UID in two series    a second row in CONFLICT
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from sqlalchemy import bindparam, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from radnode.storage.fetch_tables import FetchRow, FetchState
 from radnode.storage.ledger import FILE_MISSING, InstanceState
 from radnode.storage.tables import EventRow, InstanceRow, LedgerEvent, RemovalRow, SeriesRow, StudyRow, plain
 
@@ -105,6 +107,16 @@ _READ_AGAIN = (
     .where(_INSTANCES.c.id == bindparam("instance_id"))
     .values(state=InstanceState.RECEIVED, reason="", indexed=False)
 )
+_KEEP_AGAIN = (
+    update(_INSTANCES)
+    .where(_INSTANCES.c.id == bindparam("instance_id"))
+    .values(state=InstanceState.RECEIVED, reason="", indexed=False, received_at=bindparam("now"))
+)
+_FETCHED = (
+    select(FetchRow.id)
+    .where(FetchRow.study_instance_uid == bindparam("uid"), FetchRow.state == FetchState.RUNNING)
+    .limit(1)
+)
 _MARK_STUDY = update(_STUDIES).where(_STUDIES.c.id == bindparam("study_id")).values(conflict=bindparam("why"))
 _GROW = (
     update(_SERIES)
@@ -161,7 +173,12 @@ def _record_one(
         if held.series_id == series.series_id and held.digest == reception.digest:
             connection.execute(_COUNT_AGAIN, {"instance_id": held.instance_id})
             _journal(connection, held.instance_id, "received again", "", reception.received_at)
-            if held.state == InstanceState.EXPIRED:
+            if held.state == InstanceState.EXPIRED and _is_fetched(connection, reception):
+                connection.execute(_KEEP_AGAIN, {"instance_id": held.instance_id, "now": reception.received_at})
+                _journal(connection, held.instance_id, InstanceState.RECEIVED, "fetched again", reception.received_at)
+                series.found_again += 1
+                series.last_at = reception.received_at
+            elif held.state == InstanceState.EXPIRED:
                 connection.execute(_INSERT_REMOVAL, {"instance_id": held.instance_id})
             elif held.reason == FILE_MISSING:
                 connection.execute(_READ_AGAIN, {"instance_id": held.instance_id})
@@ -180,6 +197,10 @@ def _record_one(
     series.fresh += 1
     series.last_at = reception.received_at
     return Recorded(instance_id=instance_id, series_id=series.series_id, conflict=bool(reason))
+
+
+def _is_fetched(connection: Connection, reception: Reception) -> bool:
+    return connection.execute(_FETCHED, {"uid": reception.study_instance_uid}).first() is not None
 
 
 def _insert_instance(connection: Connection, reception: Reception, series: _Series, reason: str) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, exists, insert, or_, select
 from sqlalchemy.orm import aliased
 
-from radnode.storage import ledger
+from radnode.storage import ledger, listing, priors
 from radnode.storage.acknowledgements import Expiry
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import (
@@ -62,6 +62,7 @@ def let_go(session: Session, instance_ids: Sequence[int], reason: str, now: date
     expired = ledger.move(session, instance_ids, InstanceState.EXPIRED, reason=reason, now=now)
     for some in ledger.portions(instance_ids):
         session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(some)))
+    listing.forget(session, instance_ids)
     if instance_ids:
         session.execute(insert(RemovalRow), [{"instance_id": each} for each in instance_ids])
     return expired
@@ -110,6 +111,7 @@ def _settled(older_than: datetime) -> Select[int, bool, bool]:
             InstanceRow.received_at < older_than,
             SeriesRow.state != "OPEN",
             ~live_job,
+            ~priors.needed(_LIVE_JOBS),
             ~live_delivery,
             ~live_rewrite,
             ~exists().where(TransferRow.instance_id == InstanceRow.id, TransferRow.state == "WAITING"),

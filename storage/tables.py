@@ -76,7 +76,7 @@ class StudyRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
     patient_id: Mapped[str] = mapped_column(PlainText)
-    accession_number: Mapped[str | None] = mapped_column(PlainText)
+    accession_number: Mapped[str | None] = mapped_column(PlainText, index=True)
     study_date: Mapped[str | None] = mapped_column(PlainText)
     description: Mapped[str | None] = mapped_column(PlainText)
     conflict: Mapped[str] = mapped_column(Text, default="")

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the real peers that radnode is tested against: a PACS, DICOM tools, a database, an SR validator, a viewer.
+# Installs the real peers that radnode is tested against: a PACS, DICOM tools, a database, an SR validator, a viewer,
+# a syslog server, an OpenID provider.
 # Debian 12 or newer. Installs only what is missing and starts no service; run it as often as you like.
 set -euo pipefail
 
@@ -11,6 +12,7 @@ packages=(
     plastimatch                 # the reader of radiotherapy structure sets
     poppler-utils               # an independent reader of PDF
     fonts-wqy-microhei          # Chinese, Japanese and Korean letters for the one-page report
+    rsyslog rsyslog-openssl     # the syslog server that audit messages go to
     strace iproute2             # system-call faults; a private network for tests
     chromium                    # the browser that OHIF is looked at in
 )
@@ -45,8 +47,19 @@ install_ohif() {
     fi
 }
 
+# Small programs for Node: an OpenID provider, to log in against; a FHIR server with an OAuth 2 server.
+install_node() {
+    cd "$(dirname "${BASH_SOURCE[0]}")/../../tests/$1"
+    if ! cmp -s package-lock.json node_modules/.installed; then
+        npm ci --silent --ignore-scripts --no-audit --no-fund
+        cp package-lock.json node_modules/.installed
+    fi
+}
+
 if [ "${#missing[@]}" -eq 0 ]; then
-    install_ohif
+    (install_ohif)
+    (install_node oidc)
+    (install_node fhir)
     echo "peers: all installed"
     exit 0
 fi
@@ -68,5 +81,7 @@ echo "peers: installing ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-install_ohif
+(install_ohif)
+(install_node oidc)
+(install_node fhir)
 echo "peers: installed"

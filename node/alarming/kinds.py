@@ -89,6 +89,17 @@ _ALL = (
         remedy="correct the study in the archive; `radnode routes explain` says what contradicts",
     ),
     Kind(
+        name="order", severity="warning", about="sender", quotes=True,
+        says="studies of the last day have an order under their Accession Number that is another patient's; nothing is "
+             "taken from it",
+        remedy="`radnode routes explain` says which; correct or cancel the order, or the images, where they come from",
+    ),
+    Kind(
+        name="order-server", severity="warning", quotes=True,
+        says="the FHIR server that is asked for orders does not answer; studies go on without them",
+        remedy="look at the server and at `messaging.orders_from`",
+    ),
+    Kind(
         name="series", severity="error", about="number in the log", quotes=True,
         says="a series cannot be judged",
         remedy="look at `series.not_judged` in the log and report it",
@@ -168,6 +179,22 @@ _ALL = (
         remedy="list the other form for it, or, once it takes this one: `radnode offer-again`",
     ),
     Kind(
+        name="fetch", severity="warning", about="archive", quotes=True,
+        says="studies that were asked for within the last day did not come, or not whole",
+        remedy="`radnode pulls` says which, why, and when they are tried again; "
+               "once cured: `radnode fetch STUDY_UID --from NAME`",
+    ),
+    Kind(
+        name="pull", severity="error", about="pull", quotes=True,
+        says="an archive gave a pull no answer three times in a row",
+        remedy="look at the archive and the network; it is asked again by itself",
+    ),
+    Kind(
+        name="folder", severity="warning", about="folder", quotes=True,
+        says="a watched folder cannot be used, or something in it could not be taken within the last day",
+        remedy="look into its folder `failed`: a reason lies beside each; put it back once it is mended",
+    ),
+    Kind(
         name="configuration", severity="error", quotes=True,
         says="the changed file has mistakes; the last good configuration is in force",
         remedy="`radnode check` names them",
@@ -193,6 +220,11 @@ _ALL = (
              "token, TLS where there is none, or none where there is",
         remedy="`tls.refused`, `association.rejected` and `request.refused` in the log say what is wrong: mend it at "
                "the source, or its `client_certificate` or `token_file`",
+    ),
+    Kind(
+        name="audit", severity="error", quotes=True,
+        says="audit messages have waited for the syslog server for more than 15 minutes; they are kept and sent later",
+        remedy="look at that server and at `audit.syslog` in the configuration; the log says `audit.syslog_away`",
     ),
     Kind(
         name="restart", severity="warning",

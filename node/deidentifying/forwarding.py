@@ -15,7 +15,8 @@ from radnode.node import statuses
 from radnode.node.association import PeerUnreachable
 from radnode.node.deidentifying.holding import Held
 from radnode.node.deidentifying.lanes import OursAgain, Outgoing, SecretUnusable
-from radnode.node.delivery import backoff, dimse
+from radnode.node.delivery import backoff, carrying
+from radnode.node.delivery.answer import Damaged, NotAccepted
 from radnode.node.scheduler import Activity
 from radnode.storage import ledger, transfers
 from radnode.storage.ledger import InstanceState
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from radnode.config.peers import Peer
     from radnode.node.alarms import Alarms
     from radnode.node.deidentifying.lanes import Lanes
+    from radnode.node.delivery.answer import Storing
     from radnode.storage.files import FileStore
 
 log = structlog.get_logger(__name__)
@@ -102,7 +104,7 @@ class Forwarder:
         encodings = {(each.sop_class_uid, each.transfer_syntax_uid) for each in ready.values()}
         left = list(batch)
         try:
-            with dimse.open_association(peer, self._configuration().settings.ae_title, encodings) as association:
+            with carrying.reach(peer, self._configuration().settings.ae_title, encodings) as association:
                 while left and association.is_established:
                     self._send_one(association, left[0], ready[left[0].transfer_id])
                     left.pop(0)
@@ -113,27 +115,26 @@ class Forwarder:
         self._alarms.clear(f"destination:{peer.name}")
         self._retry(left, f"{peer.name} ended the association", None)
 
-    def _send_one(self, association: dimse.Storing, transfer: Transfer, made: Outgoing) -> None:
+    def _send_one(self, association: Storing, transfer: Transfer, made: Outgoing) -> None:
         try:
-            answer = association.store(made.path, made.digest, made.sop_class_uid, made.transfer_syntax_uid)
-        except dimse.NotAccepted as refused:
+            answer = association.store(
+                made.path, made.digest, made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid
+            )
+        except NotAccepted as refused:
             self._end(transfer, TransferState.DEAD, str(refused))
             return
-        except dimse.Damaged:
+        except Damaged:
             self._end(transfer, TransferState.DEAD, "the kept object is damaged on disk")
             return
-        if answer.status is None:
-            self._retry([transfer], "no answer to C-STORE", None)
-            return
-        reason = f"status 0x{answer.status:04X} {answer.comment}".strip()
-        match statuses.judge_c_store(answer.status):
+        match answer.outcome:
             case statuses.Outcome.TRANSIENT:
-                self._retry([transfer], reason, None)
+                self._retry([transfer], answer.reason, None)
             case statuses.Outcome.PERMANENT:
-                self._end(transfer, TransferState.DEAD, f"{transfer.destination} refused: {reason}")
+                self._end(transfer, TransferState.DEAD, f"{transfer.destination} refused: {answer.reason}")
             case _:
                 reason = f"sent on to {transfer.destination}"
-                self._settle(transfer, TransferState.SENT, reason, answer.status)
+                status = statuses.SUCCESS if answer.status is None else answer.status
+                self._settle(transfer, TransferState.SENT, reason, status)
 
     def _settle(self, transfer: Transfer, state: TransferState, reason: str, status: int | None = None) -> None:
         """It needs nothing more."""

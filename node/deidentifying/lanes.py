@@ -39,6 +39,7 @@ class Outgoing:
     path: Path
     digest: str
     sop_class_uid: str
+    sop_instance_uid: str
     transfer_syntax_uid: str
     made: bool
 
@@ -200,4 +201,5 @@ def _secret(settings: Deidentification) -> str:
 
 def _made(target: Path, said: Mapping[str, Any]) -> Outgoing:
     return Outgoing(path=target, digest=said["digest"], sop_class_uid=said["sop_class_uid"],
+                    sop_instance_uid=said["sop_instance_uid"],
                     transfer_syntax_uid=said["transfer_syntax_uid"], made=True)

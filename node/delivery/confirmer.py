@@ -1,4 +1,4 @@
-"""Proves arrival: asks each destination by C-FIND whether it holds what it answered Success to (R7).
+"""Proves arrival: asks each destination by C-FIND or QIDO-RS whether it holds what it answered Success to.
 
 And, once a job, whether it holds the images that the results refer to (R12): without them a viewer shows nothing.
 """
@@ -86,7 +86,7 @@ class Confirmer:
                 return False
             self._outages.answered(peer.name)
             if held:
-                self._found(delivery)
+                self._found(peer, delivery)
             else:
                 self._not_listed(delivery)
         return len(sent) == AT_ONCE
@@ -120,9 +120,9 @@ class Confirmer:
         log.warning("delivery.without_images", delivery=delivery.delivery_id, destination=peer.name, listed=listed,
                     referred_to=number)
 
-    def _found(self, delivery: Delivery) -> None:
+    def _found(self, peer: Peer, delivery: Delivery) -> None:
         with self._database.begin() as session:
-            outbox.confirmed(session, delivery, self._now(), how="C-FIND")
+            outbox.confirmed(session, delivery, self._now(), how="QIDO-RS" if peer.dicomweb else "C-FIND")
         self._metrics.deliveries.labels(delivery.destination, "confirmed").inc()
         log.info("delivery.confirmed", delivery=delivery.delivery_id, destination=delivery.destination)
 

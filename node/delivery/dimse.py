@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 from collections import deque
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import evt
 
 from radnode.node.association import associate
+from radnode.node.delivery.answer import Answer, NotAccepted, intact, none, of_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -29,25 +28,10 @@ log = structlog.get_logger(__name__)
 
 _message_ids = itertools.cycle(range(1, 65536))
 """PS3.7 E.1: 16 bits; no two requests in a row share one, also not on two associations."""
+_SILENCE = "no answer to C-STORE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What the destination said to one C-STORE. status None: it did not answer."""
-
-    status: int | None
-    comment: str = ""
-
-
-class NotAccepted(Exception):
-    """The destination accepted no presentation context for the SOP class: it does not store such objects."""
-
-
-class Damaged(Exception):
-    """The file is not the one that was recorded: it is never sent."""
-
-
-class Storing:
+class DimseStoring:
     """An association over which objects are stored one after the other."""
 
     def __init__(self, association: Association) -> None:
@@ -60,9 +44,10 @@ class Storing:
         """Whether another object can be sent."""
         return bool(self._association.is_established)
 
-    def store(self, path: Path, digest: str, sop_class_uid: str, transfer_syntax_uid: str) -> Answer:
-        """Send one object, stored in this transfer syntax. Raises :class:`NotAccepted`, :class:`Damaged`, OSError for
-        the file.
+    def store(
+        self, path: Path, digest: str, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
+    ) -> Answer:
+        """As :class:`~radnode.node.delivery.answer.Storing` says.
 
         pynetdicom takes the next answer that comes. A late or doubled one is that of the object before and would be
         believed of this one (PS3.7 9.3.1.2), so an answer to another message ends the association and is none.
@@ -73,22 +58,20 @@ class Storing:
             for context in self._association.accepted_contexts
         ):
             raise NotAccepted(f"no presentation context accepted for {UID(sop_class_uid).name}")
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise Damaged
+        content = intact(path, digest)
         message_id = next(_message_ids)
         try:
             answer = self._association.send_c_store(pydicom.dcmread(BytesIO(content)), msg_id=message_id)
         except RuntimeError:  # the association ended between two objects
-            return Answer(status=None)
+            return none(_SILENCE)
         if "Status" not in answer:
-            return Answer(status=None)
+            return none(_SILENCE)
         answered = self._answered.popleft() if self._answered else None
         if answered != message_id:
             log.warning("delivery.answer_to_another", answered=answered, asked=message_id)
             self._association.abort()
-            return Answer(status=None)
-        return Answer(status=answer.Status, comment=str(answer.get("ErrorComment", "")))
+            return none(_SILENCE)
+        return of_status(int(answer.Status), str(answer.get("ErrorComment", "")))
 
     def _note(self, event: evt.Event) -> None:
         self._answered.append(event.message.command_set.get("MessageIDBeingRespondedTo", 0))
@@ -97,7 +80,7 @@ class Storing:
 @contextlib.contextmanager
 def open_association(
     peer: Peer, own_ae_title: str, encodings: Collection[tuple[str, str]]
-) -> Iterator[Storing]:
+) -> Iterator[DimseStoring]:
     """An association that proposes each (SOP class, transfer syntax) in a context of its own.
 
     What is not compressed is proposed in both uncompressed syntaxes, so that the bytes on disk are sent as they are
@@ -106,7 +89,7 @@ def open_association(
     proposed = {(sop_class_uid, syntax) for sop_class_uid, stored in encodings for syntax in _sendable(stored)}
     contexts = [(sop_class_uid, [syntax]) for sop_class_uid, syntax in sorted(proposed)]
     with associate(peer, own_ae_title, contexts) as association:
-        yield Storing(association)
+        yield DimseStoring(association)
 
 
 def _sendable(transfer_syntax_uid: str) -> frozenset[str]:

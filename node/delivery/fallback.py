@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from radnode.config.peers import Peer
     from radnode.node.alarms import Alarms
+    from radnode.node.delivery.carrying import Destination
     from radnode.storage.database import Database
     from radnode.storage.outbox import Delivery
 
@@ -26,7 +26,7 @@ FORM_ALARMS = "form:"
 """How the names of the alarms about remembered refusals begin; the upkeep clears those that hold no more."""
 
 
-def forms_for(session: Session, peer: Peer) -> tuple[str, ...]:
+def forms_for(session: Session, peer: Destination) -> tuple[str, ...]:
     """The forms to write for a destination: those it lists, but for those it is known to refuse."""
     return without(peer.forms, results.refusals(session, peer.name, peer.digest))
 
@@ -56,7 +56,7 @@ class Fallback:
         self._alarms = alarms
         self._on_rewrite = on_rewrite
 
-    def replace(self, delivery: Delivery, peer: Peer, status: int | None, reason: str, *, for_ever: bool) -> str:
+    def replace(self, delivery: Delivery, peer: Destination, status: int | None, reason: str, *, for_ever: bool) -> str:
         """Have another form written for this destination; returns why not where that cannot be, else nothing.
 
         for_ever: the class was refused, not this one object; later jobs are written for it rightly at once.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from radnode.node.delivery.backoff import LONGEST_WAIT, next_wait
@@ -66,14 +67,19 @@ class Outages:
             outage = self._open.get(destination)
         return outage.next_attempt_at if outage else otherwise
 
-    def unreachable(self, destination: str, reason: str, now: datetime, jitter: float) -> Outage:
-        """There was no association; no other object would fare better."""
+    def unreachable(
+        self, destination: str, reason: str, now: datetime, jitter: float, *, at_least: timedelta = timedelta()
+    ) -> Outage:
+        """There was no association; no other object would fare better.
+
+        at_least: how long the destination wants to be left alone; more than the longest wait it is not.
+        """
         with self._lock:
             before = self._open.get(destination)
             failures = before.failures + 1 if before else 1
             outage = Outage(
                 destination=destination, since=before.since if before else now, failures=failures, reason=reason,
-                next_attempt_at=now + next_wait(failures, jitter),
+                next_attempt_at=now + max(next_wait(failures, jitter), min(at_least, LONGEST_WAIT)),
             )
             self._open[destination] = outage
         return outage

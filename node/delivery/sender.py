@@ -1,10 +1,11 @@
 """Empties the outbox: one association for a destination while something is due, every answer recorded at once.
 
-    WAITING ──lease──▶ SENDING ──Success/Warning──▶ SENT ──found by C-FIND (node/delivery/confirmer.py)──▶ CONFIRMED
+    WAITING ──lease──▶ SENDING ──Success/Warning──▶ SENT ──found by a query (node/delivery/confirmer.py)──▶ CONFIRMED
        ▲                  │ transient, no answer        │ not found in time
        └──────────────────┴─────────────────────────────┘        permanent ──▶ DEAD, or REPLACED by another form
 
-A destination that does not answer is tried with one object per back-off, see node/delivery/outages.py.
+A destination that does not answer is tried with one object per back-off, see node/delivery/outages.py. Objects go by
+C-STORE (dimse.py) or STOW-RS (stow.py); what an answer means is the same for both (answer.py).
 """
 
 from __future__ import annotations
@@ -14,21 +15,24 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from radnode.config.peers import Peer
 from radnode.node import statuses
 from radnode.node.association import NoContextAccepted, PeerUnreachable
 from radnode.node.deidentifying.holding import Held
 from radnode.node.deidentifying.lanes import Outgoing, SecretUnusable
-from radnode.node.delivery import backoff, dimse, patient
+from radnode.node.delivery import backoff, carrying, patient
+from radnode.node.delivery.answer import Damaged, NotAccepted
+from radnode.node.dicomweb.client import PeerBusy
 from radnode.storage import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from radnode.config.peers import Peer
     from radnode.node.alarms import Alarms
     from radnode.node.deidentifying.lanes import Lanes
-    from radnode.node.delivery.dimse import Storing
+    from radnode.node.delivery.answer import Answer, Storing
+    from radnode.node.delivery.carrying import Destination
     from radnode.node.delivery.fallback import Fallback
     from radnode.node.delivery.outages import Outage, Outages
     from radnode.node.observability import Metrics
@@ -54,7 +58,7 @@ class Sender:
         fallback: Fallback,
         outages: Outages,
         own_ae_title: str,
-        peers: Callable[[], Mapping[str, Peer]],
+        peers: Callable[[], Mapping[str, Destination]],
         now: Callable[[], datetime],
         alarms: Alarms,
         metrics: Metrics,
@@ -83,7 +87,7 @@ class Sender:
         answered = [self._send_to(peer) for name in destinations if (peer := self._destination(name)) is not None]
         return any(answered)
 
-    def _destination(self, name: str) -> Peer | None:
+    def _destination(self, name: str) -> Destination | None:
         peer = self._peers().get(name)
         return peer if peer is not None and peer.receives else None
 
@@ -98,13 +102,13 @@ class Sender:
                 self._alarms.clear(_alarm(name))
                 self._bury(name, f"{name} is no destination any more; add it again, then resend")
                 continue
-            target = aimed_at(peer)
+            target = peer.target
             with self._database.begin() as session:
                 outbox.aim(session, name, target)
             self._bury(name, f"queued for another machine than {name} is now ({target}); if that is right, resend",
                        aimed_elsewhere_than=target)
 
-    def _send_to(self, peer: Peer) -> bool:
+    def _send_to(self, peer: Destination) -> bool:
         if not self._outages.may_try(peer.name, self._now()):
             # It became ready during the outage and waits with the others.
             for outage in self._outages.current():
@@ -114,7 +118,7 @@ class Sender:
         with self._database.read() as session:
             encodings = outbox.encodings_waiting(session, peer.name)
         try:
-            with dimse.open_association(peer, self._own_ae_title, encodings) as association:
+            with carrying.reach(peer, self._own_ae_title, encodings) as association:
                 return self._send_over(association, peer, encodings)
         except NoContextAccepted as refused:
             self._answered(peer.name)
@@ -122,11 +126,10 @@ class Sender:
                 self._replace(delivery, peer, None, str(refused), for_ever=True)
             return True
         except PeerUnreachable as unreachable:
-            outage = self._outages.unreachable(peer.name, str(unreachable), self._now(), backoff.jitter())
-            self._tell(outage)
+            self._tell(self._out(peer.name, unreachable))
         return False
 
-    def _send_over(self, association: Storing, peer: Peer, encodings: set[tuple[str, str]]) -> bool:
+    def _send_over(self, association: Storing, peer: Destination, encodings: set[tuple[str, str]]) -> bool:
         self._objections.clear()
         while association.is_established and (delivery := self._lease(peer.name)) is not None:
             if (delivery.sop_class_uid, delivery.transfer_syntax_uid) not in encodings:
@@ -146,7 +149,7 @@ class Sender:
         with self._database.begin() as session:
             outbox.retry(session, delivery, "waits for the next association", self._now())
 
-    def _send_one(self, association: Storing, delivery: Delivery, peer: Peer) -> None:
+    def _send_one(self, association: Storing, delivery: Delivery, peer: Destination) -> None:
         if delivery.size_bytes > peer.largest_result:
             reason = f"{delivery.size_bytes} bytes are more than {peer.name} gets in one object (largest_result)"
             self._replace(delivery, peer, None, reason, for_ever=False)
@@ -154,33 +157,33 @@ class Sender:
         if self._held_back(delivery, peer):
             return
         answer = self._store_one(association, delivery, peer)
-        if answer is None:
-            return
-        if answer.status is None:
-            self._failed(delivery, "no answer to C-STORE")
-            return
-        match statuses.judge_c_store(answer.status):
-            case statuses.Outcome.STORED | statuses.Outcome.STORED_WITH_WARNING:
-                self._answered(peer.name)
-                self._sent(delivery, answer.status)
-            case statuses.Outcome.TRANSIENT:
-                self._failed(delivery, f"status 0x{answer.status:04X} {answer.comment}".strip())
-            case statuses.Outcome.PERMANENT:
-                self._answered(peer.name)
-                self._refused(delivery, peer, answer.status, answer.comment)
+        if answer is not None:
+            self._judge(delivery, peer, answer)
 
-    def _store_one(self, association: Storing, delivery: Delivery, peer: Peer) -> dimse.Answer | None:
+    def _judge(self, delivery: Delivery, peer: Destination, answer: Answer) -> None:
+        if answer.outcome is statuses.Outcome.TRANSIENT:
+            self._failed(delivery, answer.reason)
+            return
+        self._answered(peer.name)
+        if answer.outcome is statuses.Outcome.PERMANENT:
+            self._refused(delivery, peer, answer)
+        else:
+            self._sent(delivery, statuses.SUCCESS if answer.status is None else answer.status)
+
+    def _store_one(self, carrier: Storing, delivery: Delivery, peer: Destination) -> Answer | None:
         """The answer; None where it was not sent, and what becomes of it is settled."""
         try:
             file = self._file_for(delivery, peer)
             try:
-                return association.store(file.path, file.digest, file.sop_class_uid, file.transfer_syntax_uid)
+                return carrier.store(
+                    file.path, file.digest, file.sop_class_uid, file.sop_instance_uid, file.transfer_syntax_uid
+                )
             finally:
                 file.done()
-        except dimse.NotAccepted as refused:
+        except NotAccepted as refused:
             self._answered(peer.name)
             self._replace(delivery, peer, None, str(refused), for_ever=True)
-        except dimse.Damaged:
+        except Damaged:
             self._give_up(delivery, "the kept object is damaged on disk, and another is not sent in its place")
         except Held as held:
             self._give_up(delivery, f"it must not leave: {held}")
@@ -188,21 +191,28 @@ class Sender:
             self._retry(delivery, str(error))
         except OSError as error:
             self._retry(delivery, f"the kept object cannot be read: {error.strerror}")
+        except PeerUnreachable as unreachable:
+            outage = self._out(peer.name, unreachable)
+            self._retry(delivery, str(unreachable))
+            self._tell(outage)
         return None
 
-    def _file_for(self, delivery: Delivery, peer: Peer) -> Outgoing:
+    def _file_for(self, delivery: Delivery, peer: Destination) -> Outgoing:
         """The kept object, or what is made of it for a destination outside the hospital."""
         path = self._store.path(delivery.digest, "results")
-        if peer.deidentify is None:
-            return Outgoing(path=path, digest=delivery.digest, sop_class_uid=delivery.sop_class_uid,
-                            transfer_syntax_uid=delivery.transfer_syntax_uid, made=False)
+        if not isinstance(peer, Peer) or peer.deidentify is None:
+            return Outgoing(
+                path=path, digest=delivery.digest, sop_class_uid=delivery.sop_class_uid,
+                sop_instance_uid=delivery.sop_instance_uid, transfer_syntax_uid=delivery.transfer_syntax_uid,
+                made=False,
+            )
         if self._lanes is None:
             raise Held("nothing here takes names off it")
         return self._lanes.outgoing(path, delivery.digest, peer)
 
-    def _held_back(self, delivery: Delivery, peer: Peer) -> bool:
+    def _held_back(self, delivery: Delivery, peer: Destination) -> bool:
         """Whether it does not go now because of its patient; asked once for the results of a job on an association."""
-        if not peer.check_patient or delivery.released:
+        if not isinstance(peer, Peer) or not peer.check_patient or delivery.released:
             return False
         if delivery.job_id not in self._objections:
             path = self._store.path(delivery.digest, "results")
@@ -221,14 +231,17 @@ class Sender:
         self._give_up(delivery, objection)
         return True
 
-    def _refused(self, delivery: Delivery, peer: Peer, status: int, comment: str) -> None:
-        reason = f"status 0x{status:04X} {comment}".strip()
-        if statuses.refuses_the_object(status):
-            self._replace(delivery, peer, status, reason, for_ever=statuses.refuses_the_class(status))
+    def _refused(self, delivery: Delivery, peer: Destination, answer: Answer) -> None:
+        status = answer.status
+        if answer.too_large or (status is not None and statuses.refuses_the_object(status)):
+            for_ever = status is not None and statuses.refuses_the_class(status)
+            self._replace(delivery, peer, status, answer.reason, for_ever=for_ever)
         else:
-            self._give_up(delivery, f"{delivery.destination} refused: {reason}")
+            self._give_up(delivery, f"{delivery.destination} refused: {answer.reason}")
 
-    def _replace(self, delivery: Delivery, peer: Peer, status: int | None, reason: str, *, for_ever: bool) -> None:
+    def _replace(
+        self, delivery: Delivery, peer: Destination, status: int | None, reason: str, *, for_ever: bool
+    ) -> None:
         if why_not := self._fallback.replace(delivery, peer, status, reason, for_ever=for_ever):
             self._give_up(delivery, f"{delivery.destination} refused: {reason}; {why_not}")
         else:
@@ -249,6 +262,11 @@ class Sender:
         self._retry(delivery, reason)
         if outage is not None:
             self._tell(outage)
+
+    def _out(self, destination: str, unreachable: PeerUnreachable) -> Outage:
+        """No other object would fare better now; it may have said itself for how long."""
+        wait = unreachable.retry_after if isinstance(unreachable, PeerBusy) else timedelta()
+        return self._outages.unreachable(destination, str(unreachable), self._now(), backoff.jitter(), at_least=wait)
 
     def _retry(self, delivery: Delivery, reason: str) -> None:
         now = self._now()
@@ -311,9 +329,9 @@ class Sender:
         log.error("delivery.dead", delivery=delivery_id, destination=destination, reason=reason)
 
 
-def aimed_at(peer: Peer) -> str:
+def aimed_at(peer: Destination) -> str:
     """The machine that a destination's name means now."""
-    return f"{peer.ae_title}@{peer.host}:{peer.port}"
+    return f"{peer.ae_title}@{peer.host}:{peer.port}" if isinstance(peer, Peer) else peer.target
 
 
 def _alarm(destination: str) -> str:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from radnode.config.peers import Peer
 from radnode.node.demo import report
 from radnode.node.demo.stand_in_pacs import StandInPacs
 from radnode.node.observability import configure_logging
+from radnode.node.security import roster
 from radnode.node.sending import dicom_files, forward
 from radnode.node.service import Node
 from radnode.pipelines.ct_lung.phantom import chest_phantom, write_series
@@ -142,11 +144,17 @@ def _tell_where(console: Console, output: Path, json_file: Path | None, summary:
         console.print(f"picture         {picture}", highlight=False, soft_wrap=True)
 
 
+def _token(node: Node) -> str:
+    with node.database.begin() as session:
+        return roster.add_token(session, "demo", "operator", datetime.now(UTC), days=1)
+
+
 def _stay(node: Node, console: Console) -> None:
     console.print(
         f"\nThe node stays up. Send to it: AE title RADNODE, 127.0.0.1:{node.dicom_port}, calling AE {PACS_AE}, e.g.\n"
         f"  TCP_NODELAY=1 dcmsend -aet {PACS_AE} -aec RADNODE --scan-directories 127.0.0.1 {node.dicom_port} FOLDER\n"
-        f"Status: http://127.0.0.1:{node.http_port}/api/status    End it with Ctrl-C.",
+        f"Status: curl -H 'Authorization: Bearer {_token(node)}' http://127.0.0.1:{node.http_port}/api/status\n"
+        "End it with Ctrl-C.",
         highlight=False, soft_wrap=True,
     )
     try:

@@ -70,6 +70,7 @@ class HttpStream:
         Raises NotHttp, and ConnectionLost or Silent, which is how a connection ends that is not needed any more.
         """
         deadline = time.monotonic() + within_s
+        self._head_alone = False
         try:
             while (event := self._protocol.next_event()) is h11.NEED_DATA:
                 self._receive(deadline)
@@ -77,13 +78,13 @@ class HttpStream:
             raise NotHttp(str(error), error.error_status_hint) from error
         if not isinstance(event, h11.Request):
             raise ConnectionLost("closed by the peer")
+        self._head_alone = event.method == b"HEAD"
         fields: dict[str, str] = {}
         for name, value in event.headers:
             key, text = name.decode("ascii"), value.decode("latin-1")
             fields[key] = f"{fields[key]},{text}" if key in fields else text
         if "transfer-encoding" in fields and "content-length" in fields:  # RFC 9112 6.1: smuggling
             raise NotHttp("both Transfer-Encoding and Content-Length")
-        self._head_alone = event.method == b"HEAD"
         return Request(
             method=event.method.decode("ascii"), target=event.target.decode("latin-1"), fields=fields
         )

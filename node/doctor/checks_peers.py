@@ -41,6 +41,14 @@ def destination(name: str, own_ae_title: str, seen: Greeting) -> list[Finding]:
     return [echo, good(forms, f"accepts {', '.join(taken)}")]
 
 
+def web(name: str, failure: str) -> Finding:
+    """Does its DICOMweb service answer? What it stores is seen only when something is stored."""
+    question = f"DICOMweb of {name}"
+    if failure:
+        return wrong(question, failure, "look at `dicomweb` and `tls` of this peer, and at what it lets this node do")
+    return good(question, "answers QIDO-RS; by STOW-RS nothing was tried, to store nothing")
+
+
 def source(name: str, failure: str) -> Finding:
     """Does the source answer the C-FIND that it is configured to answer?"""
     question = f"C-FIND at {name}"

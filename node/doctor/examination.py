@@ -14,12 +14,12 @@ from sqlalchemy import func, make_url, select
 from radnode.config import security
 from radnode.config.alarms import files
 from radnode.config.loading import ConfigError, check_files, load
+from radnode.node.checking import check_configuration
 from radnode.node.doctor import checks_machine, checks_peers, checks_records, facts_machine, facts_peers
 from radnode.node.doctor.checks_records import Waste
 from radnode.node.doctor.finding import Finding, good, unchecked, wrong
 from radnode.node.security.tls import TlsUnusable, client_context, server_context
 from radnode.node.security.validity import Certificates
-from radnode.node.service import check_configuration
 from radnode.storage import ledger, outbox, rebuilding, reconciling
 from radnode.storage.acknowledgements import Acknowledgements
 from radnode.storage.database import Database
@@ -174,6 +174,9 @@ def peers(configuration: Configuration) -> Iterator[Finding]:
     """Destinations and sources."""
     own = configuration.settings.ae_title
     for name, peer in configuration.peers.items():
+        if peer.dicomweb:
+            yield checks_peers.web(name, facts_peers.ask(peer, own))
+            continue
         if peer.receives:
             seen = facts_peers.greet(peer, own, peer.forms)
             yield from checks_peers.destination(name, own, seen)

@@ -1,4 +1,4 @@
-"""What peers answer: C-ECHO, presentation contexts, C-FIND. Nothing is stored there."""
+"""What peers answer: C-ECHO, presentation contexts, C-FIND, QIDO-RS. Nothing is stored there."""
 
 from __future__ import annotations
 

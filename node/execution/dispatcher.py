@@ -16,14 +16,14 @@ from radnode.node.execution.base import WorkerLost
 from radnode.node.execution.orders import keep_file, keep_object, made_by, remember, work_order
 from radnode.pipelines.contract import RunReport, RunState
 from radnode.pipelines.forms import plan
-from radnode.storage import jobs, results
+from radnode.storage import jobs, priors, results
 from radnode.storage.jobs import LeaseLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from radnode.config.peers import Peer
+    from radnode.node.delivery.carrying import Destination
     from radnode.node.execution.base import Executor
     from radnode.node.observability import Metrics
     from radnode.pipelines.contract import Manifest, WorkOrder
@@ -55,7 +55,7 @@ class Dispatcher:
         database: Database,
         store: FileStore,
         executor: Executor,
-        peers: Callable[[], Mapping[str, Peer]],
+        peers: Callable[[], Mapping[str, Destination]],
         manifests: Callable[[], Mapping[str, Manifest]],
         wanted: Callable[[], Sequence[str]],
         work_folder: Path,
@@ -66,6 +66,7 @@ class Dispatcher:
         metrics: Metrics,
         on_produced: Callable[[], None],
         worker_prefix: str,
+        issuers: Mapping[str, str] | None = None,
     ) -> None:
         self._database = database
         self._store = store
@@ -81,6 +82,7 @@ class Dispatcher:
         self._metrics = metrics
         self._on_produced = on_produced
         self._worker_prefix = worker_prefix
+        self._issuers = issuers or {}
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[int, LeasedJob] = {}
@@ -150,13 +152,15 @@ class Dispatcher:
         folder.mkdir(parents=True, exist_ok=True)
         # Once for the order and the record: a form that is refused meanwhile would else be written and go to nobody.
         destinations = self._deliverable(job)
-        with self._database.read() as session:
+        with self._database.begin() as session:
             sent_before = results.sent_before(session, job.job_id)
+            earlier, remarks = priors.given(session, job.job_id, self._now())
         order = work_order(
             job, self._store, (name for names in destinations.values() for name in names), folder=folder,
             device=slot.device, content_qualification=self._content_qualification, node_version=self._node_version,
             model_digest=self._manifests()[job.pipeline].model_digest,
-            language=self._report_language, sent_before=sent_before,
+            language=self._report_language, sent_before=sent_before, earlier=earlier, remarks=remarks,
+            issuers=self._issuers,
         )
         try:
             report = self._compute(slot, job, order)
@@ -195,7 +199,7 @@ class Dispatcher:
             hinted = set(self._hinted.values())
         manifests = self._manifests()
         with self._database.read() as session:
-            job = jobs.next_waiting(session, manifests, besides=hinted)
+            job = jobs.next_waiting(session, manifests, self._now(), besides=hinted)
         if job is None:
             return None
         with self._lock:

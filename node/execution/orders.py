@@ -7,17 +7,18 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from radnode.pipelines.contract import InputInstance, Predecessor, WorkOrder
+from radnode.pipelines.contract import InputInstance, Predecessor, PriorSeries, WorkOrder
 from radnode.pipelines.forms import REPORTS, Wanted
 from radnode.storage.results import NewResultObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from radnode.pipelines.contract import Manifest, ProducedObject
     from radnode.pipelines.languages import Language
     from radnode.storage.files import FileStore
     from radnode.storage.jobs import LeasedJob
+    from radnode.storage.priors import PriorInstance
     from radnode.storage.results import SentObject
 
 RESULTS: Final = "results"
@@ -44,10 +45,14 @@ def work_order(
     language: Language,
     sent_before: Iterable[SentObject],
     findings: str = "",
+    earlier: Iterable[PriorInstance] = (),
+    remarks: Iterable[str] = (),
+    issuers: Mapping[str, str] | None = None,
 ) -> WorkOrder:
     """A job as a worker reads it. names: the objects to write; findings: the kept file to write them from.
 
-    sent_before: what destinations hold of the revisions before this one.
+    sent_before: what destinations hold of the revisions before this one. earlier: the frozen priors; remarks: what the
+    result says of those that are not among them.
     """
     wanted = sorted(set(names))
     return WorkOrder(
@@ -73,6 +78,7 @@ def work_order(
         findings=findings,
         model_digest=model_digest,
         language=language,
+        issuers=issuers or {},
         predecessors=tuple(
             Predecessor(
                 name=each.name, sop_class_uid=each.sop_class_uid, sop_instance_uid=each.sop_instance_uid,
@@ -80,6 +86,22 @@ def work_order(
             )
             for each in sent_before if each.name in wanted and Wanted.parse(each.name).form in REPORTS
         ),
+        priors=_priors(earlier, store),
+        prior_remarks=tuple(remarks),
+    )
+
+
+def _priors(instances: Iterable[PriorInstance], store: FileStore) -> tuple[PriorSeries, ...]:
+    """By series, the latest study first."""
+    found: dict[tuple[str, str, str], list[InputInstance]] = {}
+    for each in instances:
+        found.setdefault((each.study_date, each.study_instance_uid, each.series_instance_uid), []).append(InputInstance(
+            sop_instance_uid=each.sop_instance_uid, series_instance_uid=each.series_instance_uid, digest=each.digest,
+            path=str(store.path(each.digest)),
+        ))
+    return tuple(
+        PriorSeries(study_date=day, study_instance_uid=study, series_instance_uid=series, instances=tuple(images))
+        for (day, study, series), images in sorted(found.items(), reverse=True)
     )
 
 

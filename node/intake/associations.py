@@ -43,6 +43,11 @@ class Associations:
             self._series.pop(identifier, None)
         self._on_change()
 
+    def is_open(self, identifier: str) -> bool:
+        """Whether this one has not ended."""
+        with self._lock:
+            return identifier in self._series
+
     def open_associations(self, series_instance_uid: str) -> int:
         """How many associations are open that have carried the series."""
         with self._lock:

@@ -1,7 +1,8 @@
 """Many associations, one transaction: whatever waits while a transaction runs shares the next.
 
-No thread of its own and no delay: the first to come leads, records what waits, and hands the lead to the next
-in line. One association alone therefore pays no hand-over, and many pay one disk flush together.
+No thread of its own: the first to come leads, waits a moment for those whose file is being flushed, records what is
+there, and hands the lead to the next in line. One association alone therefore pays neither hand-over nor delay, and
+many pay one disk flush together (PostgreSQL's commit_delay and commit_siblings; here the siblings are known).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from radnode.storage.receptions import Reception, Recorded
 
 LARGEST_BATCH = 256
+LONGEST_WAIT_S = 0.003
+"""For those who flush their file: about as long as a transaction takes, which they will then share."""
 
 
 class _Waiting:
@@ -36,11 +39,25 @@ class Committer:
         self._lock = threading.Lock()
         self._line: list[_Waiting] = []
         self._led = False
+        self._coming = 0
+        self._all_here = threading.Condition(self._lock)
 
-    def commit(self, reception: Reception) -> Recorded:
-        """Record one reception, together with others. Raises what recording it raised."""
+    def commit(self, reception: Reception, ready: Callable[[], object]) -> Recorded:
+        """Record one reception, together with others, once `ready` has made its file durable.
+
+        Raises what `ready` raised, and then nothing is recorded, or what recording it raised.
+        """
         own = _Waiting(reception)
         with self._lock:
+            self._coming += 1
+        try:
+            ready()
+        except BaseException:
+            self._comes_not()
+            raise
+        with self._lock:
+            self._coming -= 1
+            self._all_here.notify()
             self._line.append(own)
             leads = not self._led
             self._led = True
@@ -53,9 +70,15 @@ class Committer:
         assert own.outcome is not None  # noqa: S101 - the leader's batch starts with itself
         return own.outcome
 
+    def _comes_not(self) -> None:
+        with self._lock:
+            self._coming -= 1
+            self._all_here.notify()
+
     def _lead(self) -> None:
         """Record everybody in line, oneself first; then whoever came meanwhile leads."""
         with self._lock:
+            self._all_here.wait_for(lambda: not self._coming, LONGEST_WAIT_S)
             batch, self._line = self._line[:LARGEST_BATCH], self._line[LARGEST_BATCH:]
         self._settle(batch)
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ _KEEPALIVE = (
 )
 """A peer that lost its power is noticed within 50 s, and within 30 s while an answer is on its way."""
 
+_TIMEVAL = struct.Struct("ll")
 STOPPING = "the node is stopping"
 
 
@@ -57,6 +59,9 @@ class Connection:
     """Blocking reads and writes for the thread that serves the peer; `stop` and `cut` may come from any
     thread.
 
+    Without TLS the kernel keeps the deadlines (SO_RCVTIMEO, MSG_WAITALL): Python's own would be three calls for every
+    few packets, each of which has all threads of the process compete for the interpreter.
+
     certificate: what the peer has shown in TLS, and its authority is ours.
     """
 
@@ -68,6 +73,8 @@ class Connection:
         self.established = False
         self.certificate: Certificate | None = None
         self._socket = peer_socket
+        self._is_plain = not isinstance(peer_socket, ssl.SSLSocket)
+        peer_socket.settimeout(None)
         peer_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for level, option, value in _KEEPALIVE:
             peer_socket.setsockopt(level, option, value)
@@ -95,17 +102,26 @@ class Connection:
     def fill(self, view: memoryview, deadline: float) -> None:
         """Read until `view` is full or the monotonic clock says `deadline`. Raises ConnectionLost, Silent."""
         while view:
-            view = view[self.receive(view, deadline) :]
+            view = view[self.receive(view, deadline, socket.MSG_WAITALL) :]
 
-    def receive(self, view: memoryview, deadline: float) -> int:
-        """Read what is there, at least a byte; how many there were. Raises ConnectionLost, Silent."""
+    def receive(self, view: memoryview, deadline: float, flags: int = 0) -> int:
+        """Read what is there, at least a byte; how many there were. Raises ConnectionLost, Silent.
+
+        flags: of recv(2); in TLS there are none.
+        """
         left = deadline - time.monotonic()
         if left <= 0:
             raise Silent
         try:
-            self._socket.settimeout(left)
-            received = self._socket.recv_into(view)
-        except TimeoutError:
+            if self._is_plain:
+                seconds = int(left)
+                wait = _TIMEVAL.pack(seconds, max(1, int((left - seconds) * 1e6)))  # zero would be for ever
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
+                received = self._socket.recv_into(view, 0, flags)
+            else:
+                self._socket.settimeout(left)
+                received = self._socket.recv_into(view)
+        except (TimeoutError, BlockingIOError):
             raise Silent from None
         except OSError as error:
             raise ConnectionLost(str(error)) from error
@@ -118,6 +134,8 @@ class Connection:
         try:
             self._socket.settimeout(self.deadlines.pdu)
             self._socket.sendall(content)
+            if self._is_plain:
+                self._socket.settimeout(None)
         except OSError as error:
             raise ConnectionLost(f"while sending: {error}") from error
 

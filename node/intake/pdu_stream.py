@@ -12,40 +12,60 @@ from radnode.node.intake.pdus import MAX_CONTROL, MAX_P_DATA, TLS_HANDSHAKE, Pdu
 if TYPE_CHECKING:
     from radnode.node.intake.connection import Connection
 
+_BEFORE_ASSOCIATION = 4096
+"""Bytes of the buffer of a peer that has not yet said who it is; most requests fit."""
 _HEADER = struct.Struct(">BxL")
 _P_DATA_TOLERANCE = 6
 """Some senders count the maximum length without the PDV header."""
 
 
 class PduStream:
-    """Reads for the thread that serves the peer."""
+    """Reads for the thread that serves the peer: ahead of a PDU whatever has come, as far as one PDU may be long."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._header = memoryview(bytearray(_HEADER.size))
-        self._body = memoryview(bytearray())
+        self._buffer = memoryview(bytearray(_BEFORE_ASSOCIATION))
+        self._begin = self._end = 0
 
     def read(self, within_s: float) -> tuple[PduType, memoryview]:
         """The next PDU and its body, which is valid until the next call. `within_s` is for its first byte.
 
-        Nothing is read, nor memory taken, for a PDU that is longer than agreed.
-        Raises ConnectionLost, Silent, Violation.
+        No memory is taken for a PDU that is longer than agreed. Raises ConnectionLost, Silent, Violation.
         """
         connection = self._connection
         if connection.stopping:  # a peer that keeps sending would never let us see the end
             raise ConnectionLost(STOPPING)
-        connection.fill(self._header[:1], time.monotonic() + within_s)
+        if self._begin == self._end:
+            self._begin = self._end = 0
+            self._end = connection.receive(self._buffer, time.monotonic() + within_s)
         deadline = time.monotonic() + connection.deadlines.pdu
         try:
-            connection.fill(self._header[1:], deadline)
-            kind, length = self._checked(*_HEADER.unpack(self._header))
-            if len(self._body) < length:
-                self._body = memoryview(bytearray(max(length, MAX_P_DATA if connection.established else 0)))
-            body = self._body[:length]
-            connection.fill(body, deadline)
+            self._have(_HEADER.size, deadline)
+            kind, length = self._checked(*_HEADER.unpack_from(self._buffer, self._begin))
+            self._have(_HEADER.size + length, deadline)
         except Silent:
             raise ConnectionLost(f"a PDU took longer than {connection.deadlines.pdu} s") from None
+        body = self._buffer[self._begin + _HEADER.size : self._begin + _HEADER.size + length]
+        self._begin += _HEADER.size + length
         return kind, body
+
+    def _have(self, size: int, deadline: float) -> None:
+        """So many bytes of the PDU at the front of the buffer."""
+        missing = size - (self._end - self._begin)
+        if missing <= 0:
+            return
+        if self._begin + size > len(self._buffer):
+            self._to_the_front(size)
+        self._connection.fill(self._buffer[self._end : self._end + missing], deadline)
+        self._end += missing
+
+    def _to_the_front(self, size: int) -> None:
+        held = bytes(self._buffer[self._begin : self._end])
+        if size > len(self._buffer):
+            room = _HEADER.size + MAX_P_DATA + _P_DATA_TOLERANCE if self._connection.established else size
+            self._buffer = memoryview(bytearray(max(size, room)))
+        self._buffer[: len(held)] = held
+        self._begin, self._end = 0, len(held)
 
     def _checked(self, kind: int, length: int) -> tuple[PduType, int]:
         established = self._connection.established

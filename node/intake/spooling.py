@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from radnode.node.intake.refusals import OverLimit
+from radnode.storage.files import begin_flush
 
 if TYPE_CHECKING:
     from radnode.storage.files import FileStore
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 _LOOK_AT_DISK_EVERY = 64 * 1024 * 1024
 """Bytes of one object between two looks at the disk's reserve."""
 _PIECE = 1024 * 1024
+_BEGIN_FLUSH_EVERY = 256 * 1024
+"""Bytes after which the disk is told to begin; it then writes while the next ones come, not when all are there."""
 
 
 class Spooled:
@@ -30,7 +33,7 @@ class Spooled:
         self.size = len(header)
         self._store = store
         self._largest = largest
-        self._checked_at = 0
+        self._checked_at = self._flushing_at = 0
         self._hash = hashlib.sha256(header)
         with self._store.translated(self.path):
             self._file = self.path.open("x+b", buffering=0)  # fragments are large; a buffer would only copy them
@@ -45,6 +48,9 @@ class Spooled:
             self._checked_at = self.size
             self._store.check_reserve()
         self._append(fragment)
+        if self.size - self._flushing_at >= _BEGIN_FLUSH_EVERY:
+            begin_flush(self.descriptor, self._flushing_at, self.size - self._flushing_at)
+            self._flushing_at = self.size
         self._hash.update(fragment)
 
     def without(self, header: bytes, length: int) -> Spooled:

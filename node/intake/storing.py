@@ -169,9 +169,10 @@ class Incoming:
         identity = walk(spooled.descriptor, spooled.start, spooled.size, implicit_vr=implicit_vr)
         self._compare(identity)
         self._storage.associations.carried(self._origin.association, identity.series_instance_uid)
-        spooled.close()
-        self._storage.store.keep(spooled.path, spooled.digest)
-        recorded = self._storage.committer.commit(self._reception(identity, spooled))
+        # The spooled file is open meanwhile: the kernel forgets no error of what it wrote.
+        recorded = self._storage.committer.commit(
+            self._reception(identity, spooled), lambda: self._storage.store.keep(spooled.path, spooled.digest)
+        )
         self._report(identity, recorded, spooled.size)
 
     def _without_misplaced_header(self, spooled: Spooled) -> Spooled:

@@ -79,6 +79,14 @@ def client_context(tls: ClientTls) -> PeerContext:
     return context
 
 
+def public_context() -> PeerContext:
+    """For a peer whose certificate one of this machine's authorities has signed."""
+    context = PeerContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context)
+    context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    return context
+
+
 @contextlib.contextmanager
 def _told(context: ssl.SSLContext) -> Iterator[None]:
     try:

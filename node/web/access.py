@@ -1,16 +1,29 @@
-"""Who may do what over HTTP: each route names the permission that it needs."""
+"""Who may do what over HTTP: each route names the permission that it needs, each role holds some.
+
+A route that names none is not served: :func:`declared` stands before every route of the application, and
+:func:`undeclared` names those that it could not stand before, at which the node does not start.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.routing import iter_route_contexts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from radnode.config.access import Role
 
 
 class Permission(StrEnum):
     """What a role may hold."""
 
+    METRICS = "metrics"
+    """The figures of /metrics."""
     STATE = "state"
     """Queues, alarms, figures: nothing of a patient."""
     STUDIES = "studies"
@@ -25,11 +38,82 @@ class Permission(StrEnum):
     """The audit trail."""
 
 
+_WATCHING = frozenset({Permission.METRICS, Permission.STATE})
+
+HOLDS: Mapping[Role, frozenset[Permission]] = {
+    "admin": frozenset(Permission),
+    "operator": _WATCHING | {Permission.STUDIES, Permission.ACT},
+    "radiologist": _WATCHING | {Permission.STUDIES},
+    "auditor": _WATCHING | {Permission.AUDIT},
+    "service": _WATCHING | {Permission.STUDIES, Permission.ACT},
+}
+"""Role -> what it may. Nothing is inherited, nothing is configured."""
+
+PUBLIC = frozenset({"/health", "/login", "/login/oidc", "/login/oidc/done", "/link/{secret}", "/logout"})
+"""What anybody may ask. Each says in its own module what it gives away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who asks. csrf: what a session in a browser has to repeat when it writes; None for who shows a token each time.
+
+    only: what a token is good for that stands for no role.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    how: Literal["password", "provider", "token", "access token", "metrics token"]
+    csrf: str | None = None
+    only: frozenset[Permission] = frozenset()
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What all its roles hold together; a role that is unknown holds nothing."""
+        return self.only.union(*(held for role, held in HOLDS.items() if role in self.roles))
+
+
 def needs(permission: Permission) -> Any:
     """A dependency of a route: 401 without an identity, 403 without the permission."""
 
     def check(request: Request) -> None:
-        if (permits := getattr(request.app.state, "permits", None)) is not None:
-            permits(request, permission)
+        permits = getattr(request.app.state, "permits", None)
+        if permits is None:
+            raise HTTPException(401, "nobody is known here")
+        permits(request, permission)
 
+    check.permission = permission  # type: ignore[attr-defined]
     return Depends(check)
+
+
+def may(request: Request, permission: Permission) -> bool:
+    """For a public route that tells more to who holds a permission."""
+    identity = getattr(request.app.state, "identity", lambda _: None)(request)
+    return identity is not None and permission in identity.permissions
+
+
+def declared(request: Request) -> None:
+    """A dependency of the application: whatever route comes, it is public or names what it needs."""
+    route = request.scope.get("route")
+    if getattr(route, "path", None) not in PUBLIC and permission_of(route) is None:
+        raise HTTPException(403, "this is served to nobody")
+
+
+def permission_of(route: object) -> Permission | None:
+    """What a route needs."""
+    dependant = getattr(route, "dependant", None)
+    for each in dependant.dependencies if dependant is not None else ():
+        if (permission := getattr(each.call, "permission", None)) is not None:
+            return Permission(permission)
+    return None
+
+
+def endpoints(app: FastAPI) -> Iterator[tuple[str, str, Permission | None]]:
+    """Method, path and permission of all that an application serves; a mount has the method "*"."""
+    for route in iter_route_contexts(app.routes):
+        for method in sorted(route.methods or {"*"}):
+            yield method, str(route.path), permission_of(route)
+
+
+def undeclared(app: FastAPI) -> list[str]:
+    """What is neither public nor needs a permission; empty, or the application is not to be served."""
+    return [f"{method} {path}" for method, path, needed in endpoints(app) if needed is None and path not in PUBLIC]

@@ -9,15 +9,27 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
     from fastapi import FastAPI
+
+    from radnode.node.security.tls import ServerContexts
 
 
 class HttpServer:
     """Serves an application on its own thread. The socket is bound at construction, so a taken port fails at once."""
 
-    def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
+    def __init__(
+        self, app: FastAPI, *, host: str, port: int, tls: ServerContexts | None = None, behind_proxy: bool = False
+    ) -> None:
+        """behind_proxy: something on this machine stands before it and says who comes (X-Forwarded-For)."""
+        self.app = app
         self._socket = socket.create_server((host, port))
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", server_header=False, proxy_headers=behind_proxy,
+            ssl_context_factory=_renewing(tls) if tls is not None else None,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
@@ -39,3 +51,17 @@ class HttpServer:
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
+
+
+def _renewing(tls: ServerContexts) -> Callable[..., ssl.SSLContext]:
+    """A context that hands each handshake to the newest one, so that a renewed certificate needs no restart."""
+
+    def change(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = tls.current()
+
+    def make(*_: object) -> ssl.SSLContext:
+        context = tls.current()
+        context.sni_callback = change
+        return context
+
+    return make

@@ -2,7 +2,14 @@
 
 from alembic import context
 
-from radnode.storage import transfer_tables  # noqa: F401 - tables that are known once it is imported
+from radnode.storage import (  # noqa: F401 - their tables belong to the schema
+    fetch_tables,
+    listing_tables,
+    order_tables,
+    tables_access,
+    transfer_tables,
+    workitem_tables,
+)
 from radnode.storage.tables import Base
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)

@@ -63,7 +63,10 @@ def look(start_orthanc: Callable[..., Orthanc], tmp_path: Path) -> Callable[...,
         orthanc.send(images)
         dcmtk.storescu(orthanc.port, results, called=orthanc.ae_title, calling="RADNODE", options=["-R"])
         study = str(pydicom.dcmread(images[0], stop_before_pixels=True).StudyInstanceUID)
-        seen = ohif.looked_at(orthanc, tmp_path, study=study, slices=len(images), report=" SR tools 1.2.3", **asked)
+        seen = ohif.looked_at(
+            orthanc, tmp_path, credentials="test:test", study=study, slices=len(images), report=" SR tools 1.2.3",
+            **asked,
+        )
         pictures = {path.stem: Image.open(path).convert("RGB") for path in tmp_path.glob("ohif-*.png")}
         if keep := os.environ.get("RADNODE_TEST_PICTURES"):
             for name, picture in pictures.items():

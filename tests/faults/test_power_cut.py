@@ -39,7 +39,7 @@ from radnode.storage.files import FileStore
 from radnode.storage.receptions import Reception, Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 HISTORIES = int(os.environ.get("RADNODE_TEST_HISTORIES", "100"))
 STATES = 8
@@ -205,7 +205,9 @@ def _the_dead_do_nothing(turns: Turns) -> Iterator[None]:
             turns.step()
             discard(spooled)
 
-    waiting = SimpleNamespace(Event=partial(_InTurn, turns), Lock=threading.Lock)
+    waiting = SimpleNamespace(
+        Event=partial(_InTurn, turns), Lock=threading.Lock, Condition=partial(_AnyMoment, turns)
+    )
     with (
         patch.object(Spooled, "discard", unless_dead),
         patch("radnode.node.intake.storing.log"),
@@ -229,6 +231,26 @@ class _InTurn:
         """Until it is set. Raises :class:`Cut`."""
         while not self._is_set:
             self._turns.step()
+
+
+class _AnyMoment:
+    """A condition whose wait ends at any moment, met or not."""
+
+    def __init__(self, turns: Turns, lock: threading.Lock) -> None:
+        self._turns = turns
+        self._lock = lock
+
+    def notify(self) -> None:
+        """The waiting see for themselves."""
+
+    def wait_for(self, met: Callable[[], bool], _timeout: float) -> None:
+        """Raises :class:`Cut`."""
+        if not met():
+            self._lock.release()
+            try:
+                self._turns.step()
+            finally:
+                self._lock.acquire()
 
 
 class ForgetfulOfBytes(Volume):

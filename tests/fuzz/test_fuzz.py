@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from fuzz import api
+from support.web import whole_site
+
+from radnode.node.web import gate
 
 RUN = Path(__file__).with_name("run.py")
 TARGETS = ("headers", "routes", "intake", "dicomweb")
@@ -26,3 +30,14 @@ def test_any_bytes_are_read_or_refused_with_a_declared_exception(tmp_path: Path)
     assert [each.returncode for each in running] == [0] * len(TARGETS), said
     for printed, _ in said:
         assert json.loads(printed)["executions"] > 100
+
+
+def test_random_calls_of_the_interface_end_in_no_5xx_and_read_nothing_without_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("BURST", "EACH_SECOND", "STRANGERS_BURST", "STRANGERS_EACH_SECOND"):
+        monkeypatch.setattr(gate, limit, 1e9)
+    with whole_site(tmp_path / 'site') as running:
+        answered = api.fuzz(running, 250, seed=7)
+    assert answered.total() >= 250
+    assert {status for _, status in answered} >= {200, 201, 401, 403, 404, 422}

@@ -2,7 +2,8 @@
 //
 //     node browser.mjs '{"viewer": folder, "pacs": URL, "credentials": "name:password", "study": UID, "slices": number,
 //                        "chromium": path, "pictures": folder, "instance": Instance Number to show,
-//                        "segmentation": series description, if any, "report": series description}'
+//                        "segmentation": series description, if any, "report": series description, if any,
+//                        "listed": whether to look at the list of studies}'
 //
 // The viewer's files and the PACS's DICOMweb have one origin here, as behind a hospital's reverse proxy.
 import { createReadStream, existsSync, statSync } from 'node:fs';
@@ -31,8 +32,9 @@ const browser = await chromium.launch({
 });
 const seen = { errors: [] };
 try {
+  if (asked.listed) await list();
   if (asked.segmentation) await segmentation();
-  await measurements();
+  if (asked.report) await measurements();
 } finally {
   await browser.close();
   server.close();
@@ -57,7 +59,8 @@ function serve(request, response) {
 // The Host header goes along: Orthanc builds the addresses of bulk data from it.
 function proxy(request, response) {
   const target = new URL(request.url, asked.pacs);
-  const headers = { ...request.headers, authorization: `Basic ${btoa(asked.credentials)}` };
+  const headers = { ...request.headers };
+  if (asked.credentials) headers.authorization = `Basic ${btoa(asked.credentials)}`;
   const onward = forward(target, { method: request.method, headers }, answer => {
     response.writeHead(answer.statusCode, answer.headers);
     answer.pipe(response);
@@ -76,8 +79,21 @@ async function opened(mode) {
   return page;
 }
 
+// The list of studies, as its rows read.
+async function list() {
+  const page = await browser.newPage({ viewport: { width: 1400, height: 850 } });
+  page.on('pageerror', error => seen.errors.push(`list: ${error.message}`));
+  await page.goto(origin);
+  const found = page.locator('tbody tr').filter({ hasText: /\d/ });
+  await found.first().waitFor({ timeout: 60000 });
+  seen.listed = await found.allInnerTexts();
+  await page.screenshot({ path: join(asked.pictures, 'ohif-list.png') });
+  await page.close();
+}
+
 async function segmentation() {
   const page = await opened('segmentation');
+  seen.series = await page.locator('[data-cy^="study-browser-thumbnail"]').allInnerTexts();
   await load(page, asked.segmentation);
   await page.locator('[data-cy="data-row"]').first().waitFor();
   const pane = await page.locator('[data-cy="viewport-pane"] canvas').first().boundingBox();

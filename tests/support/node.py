@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from ruamel.yaml import YAML
 
+from radnode.config.loading import load
+from radnode.node.security import roster
+from radnode.storage.database import Database
 from support import canaries
 from support.network import free_port
 from support.processes import Program, alive
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
 RADNODE = Path(sys.executable).with_name("radnode")
 
@@ -59,6 +64,24 @@ def archive(port: int, *, ae_title: str = "PACS", **more: Any) -> PeerEntry:
 CHEST_CT = {"name": "chest-ct", "when": {"modality": "CT"}, "run": ["ct-lung"], "send": ["PACS"]}
 
 
+class MachineToken(httpx.Auth):
+    """Shows a token, made when it is first asked for and made anew when the node knows it no more."""
+
+    def __init__(self, make: Callable[[], str]) -> None:
+        self._make = make
+        self._token: str | None = None
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        """Ask, and ask once more with a token if nobody is known."""
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        answer = yield request
+        if answer.status_code == 401:
+            self._token = self._make()
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            yield request
+
+
 class NodeProcess:
     """A node with its folder, ports and configuration file; it may be killed and started again."""
 
@@ -71,6 +94,7 @@ class NodeProcess:
         settings: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
         port: int | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.ae_title = "RADNODE"
@@ -82,10 +106,10 @@ class NodeProcess:
         self.program: Sequence[str | Path] = (RADNODE,)
         self._program: Program | None = None
         self._client = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.http_port}", timeout=10, trust_env=False
+            base_url=f"http://127.0.0.1:{self.http_port}", timeout=10, trust_env=False, auth=MachineToken(self.token)
         )
         folder.mkdir(parents=True, exist_ok=True)
-        self.configure(peers=peers, routes=routes, settings=settings)
+        self.configure(peers=peers, routes=routes, settings=settings, more=more)
 
     def __enter__(self) -> NodeProcess:
         self.start()
@@ -104,6 +128,7 @@ class NodeProcess:
         peers: Sequence[PeerEntry],
         routes: Sequence[Mapping[str, Any]],
         settings: Mapping[str, Any] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the configuration file, as an administrator's editor would; a running node may reload it."""
         node = {
@@ -121,6 +146,7 @@ class NodeProcess:
             "node": node,
             "peers": {peer.name: peer.written() for peer in peers},
             "routes": list(routes),
+            **(more or {}),
         }
         yaml = YAML(typ="safe", pure=True)
         yaml.default_flow_style = False
@@ -151,6 +177,16 @@ class NodeProcess:
         program, self._program = self._program, None
         status = program.stop(within=20)
         assert status != -signal.SIGKILL, f"the node did not end on SIGTERM\n{program.tail()}"
+
+    def token(self, role: str = "admin") -> str:
+        """A new API token, as `radnode tokens add` makes one, without a process for it."""
+        url = {**os.environ, **self._environment}.get("RADNODE_DATABASE_URL")
+        database = Database(url or load(self.config).settings.effective_database_url)
+        try:
+            with database.begin() as session:
+                return roster.add_token(session, f"test-{secrets.token_hex(8)}", role, datetime.now(UTC))
+        finally:
+            database.close()
 
     def kill(self) -> None:
         """SIGKILL to the node alone, as the kernel would: its workers must notice by themselves."""

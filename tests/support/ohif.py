@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from radnode.pipelines.geometry import Volume
+    from support.node import NodeProcess
     from support.orthanc import Orthanc
 
 FOLDER = Path(__file__).resolve().parents[1] / "ohif"
@@ -86,22 +87,22 @@ def imported(kind: str, result: Path, sources: Sequence[Path]) -> Any:
     return json.loads(done.stdout)
 
 
-def looked_at(orthanc: Orthanc, pictures: Path, **asked: Any) -> Any:
-    """What a browser shows of a study in OHIF; see browser.mjs."""
+def looked_at(server: Orthanc | NodeProcess, pictures: Path, *, credentials: str = "", **asked: Any) -> Any:
+    """What a browser shows of a study in OHIF, from what serves DICOMweb at `http_port`; see browser.mjs."""
     viewer = FOLDER / "viewer" / "dist"
     if not viewer.is_dir():
         missing("OHIF is not installed; run deploy/peers/install.sh")
     asked |= {
         "viewer": str(viewer),
-        "pacs": f"http://127.0.0.1:{orthanc.http_port}",
-        "credentials": "test:test",
+        "pacs": f"http://127.0.0.1:{server.http_port}",
+        "credentials": credentials,
         "chromium": required("/usr/bin/chromium"),
         "pictures": str(pictures),
     }
     done = subprocess.run(
         [node(), FOLDER / "browser.mjs", json.dumps(asked)], capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.returncode == 0, done.stderr + orthanc.log()
+    assert done.returncode == 0, done.stderr + server.log()
     return json.loads(done.stdout)
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from radnode.config.loading import Configuration
+    from radnode.node.delivery.carrying import Destination
     from radnode.node.delivery.outages import Outage
 
 CLASSES = {
@@ -75,7 +76,7 @@ def destination(port: int, *, name: str = "PACS", **more: Any) -> Peer:
 class Outbound:
     """Sender, confirmer and watch on real tables and files; nothing runs but what a test calls."""
 
-    def __init__(self, folder: Path, *peers: Peer) -> None:
+    def __init__(self, folder: Path, *peers: Destination) -> None:
         self.clock = VirtualClock()
         self.started = self.clock.time
         self.database = Database(f"sqlite:///{folder / 'radnode.db'}")
@@ -91,6 +92,7 @@ class Outbound:
             refused=dict, now=self.clock.now, metrics=self.metrics, on_change=lambda: None,
         )
         self.patient = Dataset()
+        self.messages: dict[str, bytes] = {}
         self._folder = folder
         self._jobs = 0
         self.restart()
@@ -111,18 +113,20 @@ class Outbound:
             on_sent=lambda: None,
         )
         self.confirmer = Confirmer(
-            database=self.database, outages=Outages(), own_ae_title="RADNODE", peers=lambda: self.peers,
-            confirm_within=CONFIRM_WITHIN, now=self.clock.now, alarms=self.alarms, metrics=self.metrics,
+            database=self.database, outages=Outages(), own_ae_title="RADNODE",
+            peers=lambda: self._configuration().peers, confirm_within=CONFIRM_WITHIN, now=self.clock.now,
+            alarms=self.alarms, metrics=self.metrics,
             on_missing=lambda: None,
         )
         self.commitments = Commitments(
-            database=self.database, outages=Outages(), own_ae_title="RADNODE", peers=lambda: self.peers,
-            now=self.clock.now, alarms=self.alarms, metrics=self.metrics, on_missing=lambda: None,
+            database=self.database, outages=Outages(), own_ae_title="RADNODE",
+            peers=lambda: self._configuration().peers, now=self.clock.now, alarms=self.alarms,
+            metrics=self.metrics, on_missing=lambda: None,
             on_refused=lambda: None,
         )
         self.voucher = Voucher(
-            database=self.database, own_ae_title="RADNODE", peers=lambda: self.peers, now=self.clock.now,
-            on_requested=lambda: None,
+            database=self.database, own_ae_title="RADNODE", peers=lambda: self._configuration().peers,
+            now=self.clock.now, on_requested=lambda: None,
         )
 
     def standing(self) -> dict[str, str]:
@@ -217,9 +221,24 @@ class Outbound:
         return [each["detail"] for timeline in timelines for each in timeline["events"] if each["kind"] == kind]
 
     def _configuration(self) -> Configuration:
-        return replace(parse("", "radnode.yaml"), peers=self.peers)
+        peers = {name: peer for name, peer in self.peers.items() if isinstance(peer, Peer)}
+        return replace(parse("", "radnode.yaml"), peers=peers)
+
+    def _message(self, number: int, name: str) -> NewResultObject:
+        path = self._folder / "message"
+        path.write_bytes(self.messages[name])
+        digest = sha256(self.messages[name]).hexdigest()
+        self.store.keep(path, digest, area="results")
+        path.unlink()
+        return NewResultObject(
+            name=name, form=name, order=send_order(name), sop_class_uid="", sop_instance_uid=uid_of(number, name),
+            series_instance_uid="", transfer_syntax_uid="", digest=digest, size_bytes=len(self.messages[name]),
+            references=[],
+        )
 
     def _written(self, number: int, name: str, size_bytes: int, *, refers_to: str) -> NewResultObject:
+        if name in self.messages:
+            return self._message(number, name)
         result = Dataset()
         result.update(self.patient)
         form = Wanted.parse(name).form

@@ -82,3 +82,45 @@ def test_without_tls_dicomweb_listens_on_this_machine_only() -> None:
     assert (web.host, web.port, web.tls) == ("127.0.0.1", 8044, False)
     with pytest.raises(ConfigError, match="the node has no certificate"):
         parse("node:\n  dicomweb: {tls: true}\n", "a.yaml")
+
+
+WEB = """\
+peers:
+  CLOUD:
+    receives: true
+    dicomweb:
+      url: https://cloud.example/rs/
+      oauth2: {token_url: "https://login.example/t", client_id: radnode, secret_file: secret}
+"""
+
+
+def test_who_is_reached_by_dicomweb_alone_needs_no_ae_title(tmp_path: Path) -> None:
+    path = tmp_path / "radnode.yaml"
+    path.write_text(WEB)
+    peer = load(path).peers["CLOUD"]
+    assert peer.dicomweb is not None
+    assert peer.target == "https://cloud.example/rs"
+    assert (peer.ae_title, peer.host, peer.port) == ("CLOUD", "cloud.example", 443)
+    assert [str(each) for each in check_files(load(path))] == [
+        f"{path}:6: peers.CLOUD.dicomweb.oauth2.secret_file: {tmp_path}/secret cannot be read: No such file or "
+        "directory; put it there, readable for the account of the node"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("https://cloud.example/rs/", "http://cloud.example", "a.yaml:5: peers.CLOUD.dicomweb.url: a token"),
+        ("https://login", "http://login", "peers.CLOUD.dicomweb.oauth2: a token or password would be readable"),
+        ("https://cloud.example/rs/", "https://me@cloud.example", "is wrong; write an address such as"),
+        ("      url:", "      token_file: t\n      url:", "peers.CLOUD.dicomweb.oauth2: beside token_file"),
+        ("      url:", "      user: me\n      url:", "peers.CLOUD.dicomweb.user: without password_file"),
+        ("    receives", "    commitment: true\n    receives", "peers.CLOUD.commitment: storage commitment is asked"),
+        ("    receives: true", "    sends: true", "peers.CLOUD.ae_title: missing"),
+    ],
+)
+def test_each_mistake_about_dicomweb_has_its_line_and_cure(right: str, wrong: str, said: str) -> None:
+    assert right in WEB
+    with pytest.raises(ConfigError) as error:
+        parse(WEB.replace(right, wrong), "a.yaml")
+    assert said in str(error.value)

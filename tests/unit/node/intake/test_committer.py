@@ -41,6 +41,10 @@ def _recorded(reception: Reception) -> Recorded:
     )
 
 
+def _flushed() -> None:
+    """The file is durable."""
+
+
 class _Database:
     """Records batches; the first one waits until the test lets it go."""
 
@@ -69,7 +73,7 @@ def _commit_all(database: _Database, names: Sequence[str]) -> dict[str, int | Ex
 
     def commit(name: str) -> None:
         try:
-            outcomes[name] = committer.commit(_reception(name)).instance_id
+            outcomes[name] = committer.commit(_reception(name), _flushed).instance_id
         except (DatabaseUnavailable, ValueError) as error:
             outcomes[name] = error
 
@@ -89,7 +93,7 @@ def _commit_all(database: _Database, names: Sequence[str]) -> dict[str, int | Ex
 def test_one_reception_is_recorded_by_the_thread_that_brings_it() -> None:
     database = _Database()
     database.go_on.set()
-    assert Committer(database).commit(_reception("7")).instance_id == 7
+    assert Committer(database).commit(_reception("7"), _flushed).instance_id == 7
 
 
 def test_whoever_waits_shares_the_next_transaction() -> None:
@@ -121,6 +125,55 @@ def test_after_a_failure_the_next_reception_is_recorded() -> None:
     committer = Committer(database)
     database.down = True
     with pytest.raises(DatabaseUnavailable):
-        committer.commit(_reception("1"))
+        committer.commit(_reception("1"), _flushed)
     database.down = False
-    assert committer.commit(_reception("2")).instance_id == 2
+    assert committer.commit(_reception("2"), _flushed).instance_id == 2
+
+
+def test_a_transaction_waits_for_who_flushes_its_file_and_both_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radnode.node.intake.committer.LONGEST_WAIT_S", 10)
+    database, flushing = _Database(), threading.Event()
+    database.go_on.set()
+    committer = Committer(database)
+    threads = [threading.Thread(target=committer.commit, args=(_reception("1"), flushing.wait))]
+    threads[0].start()
+    while not committer._coming:
+        threads[0].join(0.001)
+    threads.append(threading.Thread(target=committer.commit, args=(_reception("2"), _flushed)))
+    threads[1].start()
+    while not committer._line:
+        threads[1].join(0.001)
+    assert database.batches == []
+    flushing.set()
+    for thread in threads:
+        thread.join(10)
+    assert database.batches == [["2", "1"]]
+
+
+def test_nobody_waits_long_for_a_file_that_is_not_flushed_yet() -> None:
+    database, flushing = _Database(), threading.Event()
+    database.go_on.set()
+    committer = Committer(database)
+    slow = threading.Thread(target=committer.commit, args=(_reception("1"), flushing.wait))
+    slow.start()
+    assert committer.commit(_reception("2"), _flushed).instance_id == 2
+    flushing.set()
+    slow.join(10)
+    assert database.batches == [["2"], ["1"]]
+
+
+def test_what_could_not_be_made_durable_is_not_recorded_and_nobody_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("radnode.node.intake.committer.LONGEST_WAIT_S", 60)
+    database = _Database()
+    database.go_on.set()
+    committer = Committer(database)
+
+    def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        committer.commit(_reception("1"), broken)
+    assert committer.commit(_reception("2"), _flushed).instance_id == 2
+    assert database.batches == [["2"]]

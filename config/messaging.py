@@ -1,0 +1,270 @@
+"""HL7 v2 and FHIR: who sends orders, who gets results in words; the section `messaging` of a configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from radnode.config.alarms import THIS_MACHINE
+from radnode.config.peers import ClientTls, Host, Network, Port, Section, Size, empty_or_section, shown_certificate
+from radnode.config.settings import ListeningPort
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from radnode.config.peers import Peer
+    from radnode.config.settings import Settings
+
+Where = tuple[str, ...]
+
+AT_START = ("listen", "orders_from", "issuers")
+"""Keys of the section that a running node does not take over from a changed file."""
+
+CharacterSet = Literal["ASCII", "8859/1", "8859/2", "8859/5", "8859/9", "8859/15", "UNICODE UTF-8", "GB 18030-2000"]
+"""Of HL7 table 0211, those that a message may be in that does not say."""
+OrderField = Literal["IPC-1", "OBR-2", "OBR-3", "OBR-18", "OBR-19", "ORC-2", "ORC-3"]
+"""Where senders write an Accession Number."""
+
+
+def _url(value: str) -> str:
+    """An address of HTTP, without the slash at its end."""
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("write a whole address, for example https://fhir.hospital.example/r4")
+    if parts.username is not None or parts.password is not None or parts.fragment or parts.query:
+        raise ValueError("neither a user, a ? nor a # belongs into it; secrets go into files")
+    return value.rstrip("/")
+
+
+def _uri(value: str) -> str:
+    if not _URI.fullmatch(value):
+        raise ValueError("write a URI, for example urn:oid:1.2.3 or https://hospital.example/patients")
+    return value
+
+
+def _name(value: str) -> str:
+    """HD of HL7: 1 to 180 printable characters."""
+    if not 1 <= len(value.strip()) <= 180 or not value.isprintable():
+        raise ValueError("a name has 1 to 180 printable characters")
+    return value.strip()
+
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]{1,200}")
+Url = Annotated[str, AfterValidator(_url)]
+Uri = Annotated[str, AfterValidator(_uri)]
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Listen(Section):
+    """The port for HL7 v2. tls: with the files of the node's `tls`. max_connections: at a time."""
+
+    host: Host = "127.0.0.1"
+    port: ListeningPort = 2575
+    tls: bool = False
+    max_message: Size = 10**6
+    idle_s: Annotated[float, Field(ge=10, le=86_400)] = 3600.0
+    max_connections: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
+class Sender(Section):
+    """Who may send messages. accession: where it writes an Accession Number; the first field that is filled counts."""
+
+    hosts: tuple[Network, ...] = ()
+    client_certificate: Annotated[str, AfterValidator(shown_certificate)] | None = None
+    character_set: CharacterSet = "ASCII"
+    accession: Annotated[tuple[OrderField, ...], Field(min_length=1)] = ("IPC-1", "OBR-18", "OBR-3", "ORC-3")
+
+
+class Issuers(Section):
+    """Whose numbers those of the images are, where the images do not say it."""
+
+    patient_authority: Name | None = None
+    patient_system: Uri | None = None
+    accession_system: Uri | None = None
+
+    def stated(self) -> dict[str, str]:
+        """Those that are configured."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+class Destination(Section):
+    """What destinations of messages have in common, and with a DICOM peer that receives."""
+
+    name: Name
+    not_processed: bool = True
+    largest_result: Size = 10**7
+
+    @property
+    def receives(self) -> bool:
+        """Always; a peer of DICOM may only send."""
+        return True
+
+    @property
+    def digest(self) -> str:
+        """Changes with the configuration."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class Hl7Destination(Destination):
+    """Gets ORU^R01 by MLLP. application, facility: MSH-5 and MSH-6."""
+
+    host: Host
+    port: Port = 2575
+    application: Name | None = None
+    facility: Name | None = None
+    tls: Annotated[ClientTls | None, BeforeValidator(empty_or_section)] = None
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """What it gets."""
+        return ("ORU", "ORU-NOT-PROCESSED") if self.not_processed else ("ORU",)
+
+    @property
+    def target(self) -> str:
+        """The machine meant."""
+        return f"mllp://{self.host}:{self.port}"
+
+
+class OAuth(Section):
+    """Client credentials (RFC 6749 4.4)."""
+
+    token_url: Url
+    client_id: Name
+    client_secret_file: Path
+    scope: Annotated[str, Field(pattern=r"^[!-~]( ?[!-~])*$", max_length=400)] | None = None
+
+
+class FhirServer(Section):
+    """A FHIR R4 server and how the node shows who it is. token_file: a Bearer token."""
+
+    url: Url
+    token_file: Path | None = None
+    oauth: Annotated[OAuth | None, BeforeValidator(empty_or_section)] = None
+    ca_file: Path | None = None
+
+
+class FhirDestination(Destination, FhirServer):
+    """Gets a transaction Bundle."""
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """What it gets."""
+        return ("FHIR", "FHIR-NOT-PROCESSED") if self.not_processed else ("FHIR",)
+
+    @property
+    def target(self) -> str:
+        """The machine meant."""
+        return self.url
+
+
+class MessagingSettings(Section):
+    """The section `messaging`."""
+
+    listen: Annotated[Listen | None, BeforeValidator(empty_or_section)] = None
+    senders: dict[Name, Sender] = Field(default_factory=dict)
+    hl7: dict[Name, Hl7Destination] = Field(default_factory=dict)
+    fhir: dict[Name, FhirDestination] = Field(default_factory=dict)
+    orders_from: Annotated[FhirServer | None, BeforeValidator(empty_or_section)] = None
+    issuers: Issuers = Issuers()
+
+    @property
+    def destinations(self) -> Mapping[str, Hl7Destination | FhirDestination]:
+        """Both kinds, by name."""
+        return {**self.hl7, **self.fhir}
+
+
+def named(section: Mapping[str, object]) -> dict[str, object]:
+    """The section as written, with each destination told what it is called."""
+    changed = dict(section)
+    for kind in ("hl7", "fhir"):
+        if isinstance(written := section.get(kind), dict):
+            changed[kind] = {name: {**each, "name": name} if isinstance(each, dict) else each
+                             for name, each in written.items()}
+    return {key: value for key, value in changed.items() if value is not None}
+
+
+def beside(settings: MessagingSettings, folder: Path) -> MessagingSettings:
+    """With the files that it names relative to a folder."""
+    located = {kind: {name: each.beside(folder) for name, each in getattr(settings, kind).items()}
+               for kind in ("senders", "hl7", "fhir")}
+    return settings.beside(folder).model_copy(update=located)
+
+
+def contradictions(
+    messaging: MessagingSettings, settings: Settings, peers: Mapping[str, Peer]
+) -> Iterator[tuple[Where, str, str]]:
+    """Where, what each key alone allows but not all of them together, and what would be right."""
+    if listen := messaging.listen:
+        yield from _of_listener(listen, messaging, settings)
+    elif messaging.senders:
+        yield ("senders",), "nobody listens", "write `listen:` with a port, too"
+    for name in messaging.destinations:
+        kind = "hl7" if name in messaging.hl7 else "fhir"
+        if name in peers or (name in messaging.hl7 and name in messaging.fhir):
+            yield (kind, name), "another destination has this name", "give each its own: routes send by name"
+    for name, each in messaging.hl7.items():
+        if each.tls and (each.tls.certificate is None) != (each.tls.key is None):
+            yield ("hl7", name, "tls"), "a certificate without its key, or the reverse", "write both, or neither"
+    for name, server in messaging.fhir.items():
+        yield from _of_server(("fhir", name), server)
+    if messaging.orders_from:
+        yield from _of_server(("orders_from",), messaging.orders_from)
+
+
+def files(messaging: MessagingSettings) -> Iterator[tuple[Where, Path]]:
+    """The files that the section names, and where."""
+    for name, each in messaging.hl7.items():
+        for key in ("certificate", "key", "ca"):
+            if path := getattr(each.tls, key, None):
+                yield ("hl7", name, "tls", key), path
+    servers: list[tuple[Where, FhirServer]] = [(("fhir", name), server) for name, server in messaging.fhir.items()]
+    if messaging.orders_from:
+        servers.append((("orders_from",), messaging.orders_from))
+    for where, server in servers:
+        for key in ("token_file", "ca_file"):
+            if path := getattr(server, key):
+                yield (*where, key), path
+        if server.oauth:
+            yield (*where, "oauth", "client_secret_file"), server.oauth.client_secret_file
+
+
+def _of_listener(
+    listen: Listen, messaging: MessagingSettings, settings: Settings
+) -> Iterator[tuple[Where, str, str]]:
+    if listen.tls and not settings.tls:
+        yield ("listen", "tls"), "the node has no certificate", "give the node a `tls`"
+    taken = {settings.dicom_port, settings.http_port, settings.tls.port if settings.tls else 0,
+             settings.dicomweb.port if settings.dicomweb else 0} - {0}
+    if listen.port in taken:
+        yield ("listen", "port"), "another port of the node is the same", f"write for example {max(taken) + 1}"
+    if not messaging.senders:
+        yield ("listen",), "nobody may send", "name at least one below `senders`"
+    for name, sender in messaging.senders.items():
+        if not sender.hosts and not sender.client_certificate:
+            yield (("senders", name), "anybody could send in its name",
+                   "write `hosts: [10.1.2.3]`, or `client_certificate` with `tls: true` at `listen`")
+        if sender.client_certificate and not (listen.tls and settings.tls and settings.tls.ca):
+            yield (("senders", name, "client_certificate"), "nothing asks for a certificate",
+                   "write `tls: true` at `listen`, and give the node a `tls` with a `ca`")
+
+
+def _of_server(where: Where, server: FhirServer) -> Iterator[tuple[Where, str, str]]:
+    if server.token_file and server.oauth:
+        yield (*where, "token_file"), "there is `oauth`, too", "write one of the two"
+    secret = server.token_file or server.oauth
+    urls = [("url", server.url)] + ([("oauth", server.oauth.token_url)] if server.oauth else [])
+    for key, url in urls:
+        parts = urlsplit(url)
+        if parts.scheme == "http" and parts.hostname not in THIS_MACHINE and (secret or key == "url"):
+            yield (*where, key), "patients and tokens would be readable by anybody on the way", "write https://…"
+    if server.ca_file and all(urlsplit(url).scheme == "http" for _, url in urls):
+        yield (*where, "ca_file"), "nothing is encrypted", "write https://…, or leave it out"

@@ -1,0 +1,27 @@
+"""Whether a well-formed configuration can be put in force on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from radnode.config.loading import Problem, check_references
+from radnode.node.retrieving.prior_wishes import useless
+from radnode.pipelines import registry
+from radnode.pipelines.languages import cannot_write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from radnode.config.loading import Configuration
+
+
+def check_configuration(configuration: Configuration) -> Sequence[Problem]:
+    """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font."""
+    known = registry.installed(models=configuration.settings.model_store)
+    problems = [*check_references(configuration, known.manifests.keys()), *useless(configuration, known.manifests)]
+    if why_not := cannot_write(configuration.settings.report_language):
+        problems.append(Problem(
+            file=configuration.name, line=configuration.lines.get(("node", "report_language"), 1),
+            message=f"node.report_language: {why_not}", cure="install it, or write `report_language: en`",
+        ))
+    return problems

@@ -1,0 +1,159 @@
+"""A few processes that open images, each with a deadline; one that dies or hangs takes one request with it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import queue
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+log = structlog.get_logger(__name__)
+
+PROCESSES = 2
+LONGEST_WAIT_S = 60.0
+"""For a process to answer; what it computes is limited by itself."""
+LONGEST_QUEUE_S = 60.0
+
+
+class ImageUnreadable(Exception):
+    """The file cannot be read, or not in time; the message names no patient."""
+
+
+class ImageRefused(Exception):
+    """What is asked cannot be made of this image; the message says why."""
+
+
+class ValueMissing(Exception):
+    """The instance has no such value."""
+
+
+class Overloaded(Exception):
+    """All processes are busy for too long."""
+
+
+class ImageProcesses:
+    """At most :data:`PROCESSES`, started when first needed. For any thread."""
+
+    def __init__(self) -> None:
+        self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
+        self._all = [_Process() for _ in range(PROCESSES)]
+        for each in self._all:
+            self._free.put(each)
+
+    def ask(self, what: str, path: Path, **more: Any) -> tuple[dict[str, Any], list[bytes]]:
+        """What :func:`radnode.node.dicomweb_out.image_process.answer` says of a file. Raises the errors above."""
+        try:
+            process = self._free.get(timeout=LONGEST_QUEUE_S)
+        except queue.Empty:
+            raise Overloaded("too many images are being opened; ask again") from None
+        try:
+            said, blobs = process.ask({"ask": what, "path": str(path), **more})
+        finally:
+            self._free.put(process)
+        for key, error in (("error", ImageUnreadable), ("refused", ImageRefused), ("missing", ValueMissing)):
+            if key in said:
+                raise error(said[key])
+        return said, blobs
+
+    def ask_all(self, what: str, paths: Sequence[Path]) -> list[tuple[dict[str, Any], list[bytes]]]:
+        """The same of many files, on all processes at once, in order. Raises what the first one raises."""
+        answers: list[Any] = [None] * len(paths)
+        numbers = itertools.count()
+
+        def work() -> None:
+            while (number := next(numbers)) < len(paths):
+                try:
+                    answers[number] = self.ask(what, paths[number])
+                except (ImageUnreadable, ImageRefused, ValueMissing, Overloaded) as error:
+                    answers[number] = error
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(PROCESSES, len(paths)))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for each in answers:
+            if isinstance(each, Exception):
+                raise each
+        return answers
+
+    def close(self) -> None:
+        """End the processes."""
+        for each in self._all:
+            each.close()
+
+
+class _Process:
+    """One process. Of one thread at a time, but for :meth:`close`."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count()
+        self._late = False
+
+    def ask(self, order: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        process = self._running()
+        number = next(self._numbers)
+        self._late = False
+        watchdog = threading.Timer(LONGEST_WAIT_S, self._kill, [process])
+        watchdog.start()
+        try:
+            return self._exchange(process, {**order, "id": number})
+        except (OSError, ValueError, LookupError) as error:
+            self.close()
+            log.error("dicomweb.image_process_lost", late=self._late)
+            why = f"the image was not read within {LONGEST_WAIT_S:.0f} s" if self._late else (
+                "the process that reads images died on this one")
+            raise ImageUnreadable(why) from error
+        finally:
+            watchdog.cancel()
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # closing writes what a dead process never took
+                    pipe.close()
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        self._late = True
+        process.kill()
+
+    def _exchange(
+        self, process: subprocess.Popen[bytes], order: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        if process.stdin is None or process.stdout is None:
+            raise OSError("no pipes")
+        process.stdin.write(json.dumps(order).encode("ascii") + b"\n")
+        process.stdin.flush()
+        said = json.loads(process.stdout.readline())
+        if said["id"] != order["id"]:  # an image under another's name would show the wrong patient
+            raise ValueError("an answer to another question")
+        blobs = [process.stdout.read(size) for size in said["sizes"]]
+        if [len(blob) for blob in blobs] != said["sizes"]:
+            raise ValueError("an answer cut short")
+        return said, blobs
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.close()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "radnode.node.dicomweb_out.image_process"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )
+        return self._process

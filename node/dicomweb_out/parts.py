@@ -1,0 +1,65 @@
+"""multipart/related (RFC 2387) written while it is read: no more of a file is in memory than a piece."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part: its header fields, its bytes as they are asked for, and how many they are where that is known."""
+
+    content_type: str
+    location: str
+    pieces: Iterable[bytes]
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The lines around the parts. The boundary is none that a sender could have put into its bytes."""
+
+    boundary: str = field(default_factory=lambda: secrets.token_hex(24))
+
+    def content_type(self, kind: str) -> str:
+        """The Content-Type of the whole."""
+        return f'multipart/related; type="{kind}"; boundary={self.boundary}'
+
+    def written(self, parts: Iterable[Part]) -> Iterator[bytes]:
+        """The whole, piece by piece; the lines of a part go with its first piece."""
+        for part in parts:
+            head = self._head(part)
+            for piece in part.pieces:
+                yield head + piece if head else piece
+                head = b""
+            yield head + b"\r\n"
+        yield f"--{self.boundary}--\r\n".encode("ascii")
+
+    def length(self, parts: Sequence[Part]) -> int | None:
+        """Bytes of the whole; None where a part does not know its own."""
+        total = len(self.boundary) + 6
+        for part in parts:
+            if part.size_bytes is None:
+                return None
+            total += len(self._head(part)) + part.size_bytes + 2
+        return total
+
+    def _head(self, part: Part) -> bytes:
+        return (
+            f"--{self.boundary}\r\nContent-Type: {part.content_type}\r\nContent-Location: {part.location}\r\n\r\n"
+        ).encode("latin-1")
+
+
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """The bytes of a file."""
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece

@@ -1,0 +1,69 @@
+"""Lists the node's own results, and images of before the list was kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from radnode.node.dicomweb_out.image_processes import ImageRefused, ImageUnreadable, Overloaded
+from radnode.storage import listing
+
+if TYPE_CHECKING:
+    from radnode.node.dicomweb_out.image_processes import ImageProcesses
+    from radnode.storage.database import Database
+    from radnode.storage.files import FileStore
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 200
+LOOK_BACK = 1000
+"""Result objects are looked for again that far back: of two transactions the one with the higher number may end
+first."""
+
+
+class ResultsListing:
+    """`step` lists one batch; True while there may be more. Where it has come to is not kept: a restart looks again."""
+
+    def __init__(self, *, database: Database, store: FileStore, images: ImageProcesses) -> None:
+        self._database = database
+        self._store = store
+        self._images = images
+        self._received: int | None = 0
+        self._results = 0
+        self._unreadable: set[int] = set()
+
+    def step(self) -> bool:
+        """Results first: somebody waits for them."""
+        more = self._list_results()
+        return self._list_received() or more
+
+    def _list_results(self) -> bool:
+        with self._database.read() as session:
+            found = listing.unlisted_results(session, self._results - LOOK_BACK, AT_ONCE)
+        fresh = [each for each in found if each.result_object_id not in self._unreadable]
+        for each in fresh:
+            try:
+                said, _ = self._images.ask("attributes", self._store.path(each.digest, "results"))
+            except (ImageUnreadable, ImageRefused, Overloaded) as error:
+                self._unreadable.add(each.result_object_id)
+                log.error("dicomweb.result_not_listed", result_object=each.result_object_id, reason=str(error))
+                continue
+            with self._database.begin() as session:
+                listing.list_result(session, each.result_object_id, said["attributes"])
+        if found:
+            self._results = max(self._results, found[-1].result_object_id)
+        return len(found) == AT_ONCE and bool(fresh)
+
+    def _list_received(self) -> bool:
+        """Once after each start, from the first to the last header: newer ones are listed as they are stored."""
+        if self._received is None:
+            return False
+        with self._database.read() as session:
+            rows = listing.unlisted_received(session, self._received, AT_ONCE)
+        headers = [(number, attributes) for number, attributes in rows if attributes is not None]
+        if headers:
+            with self._database.begin() as session:
+                listing.list_received(session, headers)
+        self._received = rows[-1][0] if len(rows) == AT_ONCE else None
+        return self._received is not None

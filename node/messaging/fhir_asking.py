@@ -1,0 +1,90 @@
+"""Asks a FHIR server for the order of each study that comes, by its Accession Number."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from radnode.node.messaging import contexts
+from radnode.node.messaging.fhir_client import FhirClient, FhirUnreachable
+from radnode.node.messaging.fhir_orders import orders_in, patients_missing
+from radnode.storage import orders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from radnode.config.messaging import FhirServer
+    from radnode.node.alarms import Alarms
+    from radnode.storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+SENDER = "FHIR"
+"""What its orders are recorded under."""
+YOUNG = timedelta(hours=6)
+AGAIN_AFTER = timedelta(minutes=10)
+AT_ONCE = 20
+
+
+class OrderAsker:
+    """`step` asks about studies without an order: when they come, and every ten minutes for some hours."""
+
+    def __init__(
+        self, server: FhirServer, *, database: Database, issuers: Mapping[str, str], now: Callable[[], datetime],
+        alarms: Alarms,
+    ) -> None:
+        self._server = server
+        self._database = database
+        self._issuers = issuers
+        self._now = now
+        self._alarms = alarms
+        self._asked: dict[int, datetime] = {}
+        self._not_before: datetime | None = None
+
+    def step(self) -> bool:
+        """Ask about some; True when there are more."""
+        now = self._now()
+        if self._not_before is not None and now < self._not_before:
+            return False
+        with self._database.read() as session:
+            studies = dict(orders.without_order(session, now - YOUNG))
+        self._asked = {study: at for study, at in self._asked.items() if study in studies}
+        due = [study for study in studies if now - self._asked.get(study, now - AGAIN_AFTER) >= AGAIN_AFTER]
+        try:
+            client = FhirClient(self._server) if due else None
+            for study_id in due[:AT_ONCE]:
+                if client is not None:
+                    self._ask(client, study_id, studies[study_id])
+                self._asked[study_id] = now
+        except FhirUnreachable as unreachable:
+            self._not_before = now + timedelta(minutes=1)
+            self._alarms.set("order-server", f"the FHIR server that is asked for orders: {unreachable}")
+            return False
+        if due:
+            self._alarms.clear("order-server")
+        return len(due) > AT_ONCE
+
+    def _ask(self, client: FhirClient, study_id: int, accession_number: str) -> None:
+        system = self._issuers.get("accession_system", "")
+        identifier = f"{system}|{accession_number}" if system else accession_number
+        status, answer = client.search(
+            "ServiceRequest", identifier=identifier, _include="ServiceRequest:subject", _count="50"
+        )
+        if status != 200:
+            raise FhirUnreachable(f"it answered {status}")
+        for reference in patients_missing(answer):
+            status, patient = client.read(reference)
+            if status != 200:
+                raise FhirUnreachable(f"it answered {status}")
+            answer["entry"].append({"resource": patient})
+        found = orders_in(answer, accession_number, self._issuers)
+        now = self._now()
+        with self._database.begin() as session:
+            for order in found:
+                orders.store_order(session, SENDER, order, now)
+            if found:
+                contexts.attach(session, study_id, now)
+        log.info("order.asked", study=study_id, found=len(found))

@@ -1,0 +1,1 @@
+"""What the node fetches by itself: from archives, from folders, and priors."""

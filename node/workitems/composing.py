@@ -1,0 +1,40 @@
+"""Ties the parts of work items together: one call of the composition root makes them all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from radnode.node.scheduler import Activity
+from radnode.node.web.workitems import router
+from radnode.node.workitems.desk import Desk
+from radnode.node.workitems.performing import Performer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from fastapi import FastAPI
+
+    from radnode.config.loading import Configuration
+    from radnode.node.alarms import Alarms
+    from radnode.pipelines.contract import Manifest
+    from radnode.storage.database import Database
+
+
+class WorkItems:
+    """`activity` performs; `mount` serves."""
+
+    def __init__(
+        self, database: Database, configuration: Callable[[], Configuration],
+        manifests: Callable[[], Mapping[str, Manifest]], now: Callable[[], datetime], *, alarms: Alarms,
+        on_jobs: Callable[[], None],
+    ) -> None:
+        performer = Performer(database=database, configuration=configuration, manifests=manifests, now=now,
+                              on_jobs=on_jobs)
+        self.activity = Activity("performing", performer.step, alarms)
+        self._desk = Desk(database=database, configuration=configuration, now=now, on_change=self.activity.pulse)
+
+    def mount(self, app: FastAPI) -> FastAPI:
+        """The application with UPS-RS."""
+        app.include_router(router(self._desk))
+        return app
