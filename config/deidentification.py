@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from radnode.config.sections import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from radnode.config.peers import Peer
 
@@ -69,7 +69,9 @@ class Deidentification(Section):
         return self
 
 
-def contradictions(data: Path, peers: Mapping[str, Peer]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+def contradictions(
+    data: Path, peers: Mapping[str, Peer], archives: Collection[str] = ()
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Where, what each key alone allows but not all of them together, and what would be right."""
     for name, peer in peers.items():
         lane = peer.deidentify
@@ -84,6 +86,8 @@ def contradictions(data: Path, peers: Mapping[str, Peer]) -> Iterator[tuple[tupl
             if getattr(peer, key):
                 yield (("peers", name, key), "it would be asked about names that it must not know",
                        f"write `{key}: false`")
+        if name in archives:
+            yield ("archives", name), "it would be asked for patients that it must not know", "leave it out"
         yield from _of_what_returns(peer, lane, where, peers)
 
 

@@ -7,8 +7,9 @@ that could say something else.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from fastapi.routing import APIRoute
 from pydicom.uid import UID
 from pynetdicom import sop_class
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
@@ -19,21 +20,29 @@ from radnode.node.commitment_sets import PUSH_MODEL
 from radnode.node.conformance.document import Section, Table
 from radnode.node.deidentifying.profile import Profile
 from radnode.node.dicomweb import media
+from radnode.node.dicomweb_out import rendering, searching
+from radnode.node.dicomweb_out import retrieving as dicomweb_out_retrieving
+from radnode.node.dicomweb_out.address import ROOT
 from radnode.node.doctor.facts_peers import FORMS
 from radnode.node.intake import negotiation
 from radnode.node.intake.p10 import IMPLEMENTATION_CLASS_UID
 from radnode.node.intake.pdus import MAX_P_DATA
+from radnode.node.retrieving import dimse as retrieving
 from radnode.node.security.tls import CIPHERS
+from radnode.node.web import workitems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
+    from radnode.node.dicomweb_out.holdings import Holdings
+    from radnode.node.workitems.desk import Desk
 
 RECEIVED = "SOP classes received"
 RECEIVED_SYNTAXES = "Transfer syntaxes received, in the order in which one is chosen"
 SENT = "SOP classes sent"
+RESOURCES = "Resources served by HTTP"
 _KEYWORDS = {str(uid): keyword for keyword, uid in vars(sop_class).items() if keyword.endswith("Storage")}
 
 
@@ -66,14 +75,25 @@ def statement(configuration: Configuration) -> Section:
 
 def _overview(configuration: Configuration) -> Section:
     peers = configuration.peers.values()
+    archives = configuration.retrieving.archives.values()
+    ways = {archive.retrieve for archive in archives if archive.dicomweb is None}
+    asked_by_web = any(archive.dicomweb is not None for archive in archives)
     dimse = (
         ("Verification", "Y", "Y"),
         ("Storage", _yes(any(peer.receives for peer in peers)), "Y"),
         ("Storage Commitment Push Model", _yes(any(peer.receives and peer.commitment for peer in peers)),
          _yes(any(peer.sends and peer.commitment for peer in peers))),
-        ("Query/Retrieve, Study Root FIND", _yes(any(peer.answers_find for peer in peers)), "N"),
+        ("Query/Retrieve, Study Root FIND", _yes(bool(ways) or any(peer.answers_find for peer in peers)), "N"),
+        ("Query/Retrieve, Study Root MOVE", _yes("c-move" in ways), "N"),
+        ("Query/Retrieve, Study Root GET", _yes("c-get" in ways), "N"),
     )
-    web = (("Studies service, Store transaction (STOW-RS)", "N", _yes(configuration.settings.dicomweb is not None)),)
+    web = (
+        ("Studies service, Store transaction (STOW-RS)", _yes(any(peer.receives and peer.dicomweb for peer in peers)),
+         _yes(configuration.settings.dicomweb is not None)),
+        ("Studies service, Search transaction (QIDO-RS)", _yes(asked_by_web), "Y"),
+        ("Studies service, Retrieve transaction (WADO-RS)", _yes(asked_by_web), "Y"),
+        ("Worklist service (UPS-RS)", "N", "Y"),
+    )
     return Section("Overview", (
         "The node receives images, has pipelines read them, and sends what was found as DICOM objects.",
     ), (
@@ -144,10 +164,14 @@ def _sending(configuration: Configuration) -> Section:
     sent = tuple((_name(uid), uid, _name(syntax), syntax, ", ".join(names))
                  for (uid, syntax), names in sorted(rows.items()))
     services = []
-    if any(peer.answers_find for peer in configuration.peers.values()):
+    archives = configuration.retrieving.archives.values()
+    ways = {archive.retrieve for archive in archives if archive.dicomweb is None}
+    if ways or any(peer.answers_find for peer in configuration.peers.values()):
         services.append((_name(StudyRootQueryRetrieveInformationModelFind),
                          str(StudyRootQueryRetrieveInformationModelFind), "SCU",
                          "SERIES and IMAGE to count and to find, STUDY to compare the patient"))
+    services += [(_name(uid), uid, "SCU", "to fetch images from archives")
+                 for way, uid in (("c-move", retrieving.MOVE), ("c-get", retrieving.GET)) if way in ways]
     if any(peer.commitment and peer.receives for peer in configuration.peers.values()):
         services.append((_name(PUSH_MODEL), PUSH_MODEL, "SCU", "reports are taken for 24 hours"))
     return Section("Sending", (
@@ -160,15 +184,28 @@ def _sending(configuration: Configuration) -> Section:
 
 def _dicomweb(configuration: Configuration) -> Section:
     web = configuration.settings.dicomweb
+    resources = Table(RESOURCES, ("method", "path"), served())
     if web is None:
-        return Section("DICOMweb", ("It is switched off (`node.dicomweb`).",))
+        return Section("DICOMweb", ("Nothing is taken by STOW-RS (`node.dicomweb`).", resources))
     return Section("DICOMweb", (
+        resources,
         "STOW-RS (PS3.18 10.5) with POST to /dicom-web/studies and /dicom-web/studies/{study}.",
         Table("Store transaction", ("what", "value"), (
             ("port", str(web.port)), ("TLS", _yes(web.tls)),
             ("media type of parts", media.DICOM), ("media types of answers", f"{media.JSON}, {media.XML}"),
             ("transfer syntaxes", "as in Receiving"), ("authentication", "a token of the peer, or its certificate"),
         )),
+    ))
+
+
+def served() -> tuple[tuple[str, str], ...]:
+    """Method and path of each resource of PS3.18, from the routers that serve them."""
+    made = [(ROOT, route) for each in (searching, dicomweb_out_retrieving, rendering)
+            for route in each.routes(cast("Holdings", None)).routes]
+    made += [("", route) for route in workitems.router(cast("Desk", None)).routes]
+    return tuple(sorted(
+        (method, prefix + route.path) for prefix, route in made if isinstance(route, APIRoute)
+        for method in route.methods or ()
     ))
 
 
