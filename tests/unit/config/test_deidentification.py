@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from radnode.config.loading import ConfigError, check_references, parse
+from radnode.config.loading import ConfigError, parse
+from radnode.config.references import check_references
 
 INSIDE = {"ae_title": "PACS", "host": "h", "port": 104, "receives": True}
 MASK = {"manufacturer": "A", "model": "B", "rows": 8, "columns": 8, "boxes": [[0, 0, 8, 2]]}
