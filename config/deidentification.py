@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from radnode.config.peers import Peer
 
+LONGEST_NAME = 64
 Retained = Literal["device", "patient-characteristics", "modified-dates", "safe-private", "uids"]
 Cleaned = Literal["descriptors", "structured-content", "pixels"]
 Text = Annotated[str, Field(min_length=1, max_length=64)]
@@ -78,6 +79,8 @@ def contradictions(
         if lane is None:
             continue
         where = ("peers", name, "deidentify")
+        if len(name) > LONGEST_NAME:
+            yield ("peers", name), "too long a name for pseudonyms", f"use at most {LONGEST_NAME} characters"
         if not peer.receives:
             yield where, "nothing is sent there", "write `receives: true`, too"
         if lane.secret_file.resolve().is_relative_to(data.resolve()):
