@@ -162,7 +162,8 @@ class _Reader:
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in (
-                *security.contradictions(settings, peers), *deidentification.contradictions(settings.data, peers)
+                *security.contradictions(settings, peers),
+                *deidentification.contradictions(settings.data, peers, retrieving.archives),
             ):
                 self._report(where, message, cure)
         self._cross_check_peers(peers)
