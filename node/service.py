@@ -21,12 +21,11 @@ from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
-from radnode.node.delivery.committing import Commitments
+from radnode.node.delivery.composing import Promises
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
-from radnode.node.delivery.vouching import Voucher
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
@@ -34,7 +33,6 @@ from radnode.node.execution.rewriting import Rewriter
 from radnode.node.execution.worker_process import WorkerProcess
 from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
-from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
 from radnode.node.observability import Metrics
 from radnode.node.scheduler import Activity, Clock
@@ -317,7 +315,12 @@ class Node:
             metrics=self.metrics,
             on_sent=self._result_sent,
         )
-        desk = self._commitment(settings)
+        promises = Promises(
+            database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now, alarms=self.alarms,
+            metrics=self.metrics, on_missing=lambda: self._sending.pulse(), on_refused=lambda: self._confirming.pulse(),
+            on_said=lambda: self._closing.pulse(),
+        )
+        self._committing = promises.committing
         confirmer = Confirmer(
             database=self.database,
             outages=Outages(),  # of C-FIND, which may be out where C-STORE is not
@@ -382,7 +385,7 @@ class Node:
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, *self._workers,
+                 self._confirming, promises.committing, promises.vouching, self._rewriting, *self._workers,
                  ordered.activity, noting, reloading)
         seldom = (caretaker, *self._alarming)
         self._clock = Clock()
@@ -395,28 +398,13 @@ class Node:
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=desk,
+                metrics=self.metrics, desk=promises.desk,
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
         app = ordered.mount(create_app(self.answers, self.metrics))
         with _listening("http_port", settings.http_port):
             self._http = HttpServer(app, host=settings.http_host, port=settings.http_port)
-
-    def _commitment(self, settings: Settings) -> CommitmentDesk:
-        """Both parts in storage commitment: that of who asks, and that of who vouches."""
-        committing = Commitments(
-            database=self.database, outages=Outages(), own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
-            alarms=self.alarms, metrics=self.metrics, on_missing=lambda: self._sending.pulse(),
-            on_refused=lambda: self._confirming.pulse(),
-        )
-        voucher = Voucher(
-            database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
-            on_requested=lambda: self._vouching.pulse(),
-        )
-        self._committing = Activity("committing", committing.ask_due, self.alarms)
-        self._vouching = Activity("vouching", voucher.report_due, self.alarms)
-        return CommitmentDesk(reported=committing.reported, requested=voucher.requested)
 
     def _make_storage(self, settings: Settings) -> Storage:
         return Storage(
