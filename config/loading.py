@@ -216,7 +216,7 @@ class _Reader:
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
         alarms = self._alarms(_given(document, "alarms", {}))
-        ordered = self._work_items(_given(document, "workitems", {}), routes)
+        ordered = self._work_items(_given(document, "workitems", {}), routes, peers)
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in security.contradictions(settings, peers):
@@ -265,12 +265,14 @@ class _Reader:
             self._report(["alarms", *where], message, cure)
         return settings.beside(self._base)
 
-    def _work_items(self, section: object, routes: Sequence[Route]) -> workitems.WorkItems | None:
+    def _work_items(
+        self, section: object, routes: Sequence[Route], peers: Mapping[str, Peer]
+    ) -> workitems.WorkItems | None:
         if not isinstance(section, dict):
             self._report(["workitems"], "not a mapping", "write for example `codes:` below it")
             return None
         found = self._model(workitems.WorkItems, section, ["workitems"])
-        for where, message, cure in workitems.contradictions(found, routes) if found else ():
+        for where, message, cure in workitems.contradictions(found, routes, peers) if found else ():
             self._report(where, message, cure)
         return found
 

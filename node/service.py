@@ -315,12 +315,11 @@ class Node:
             metrics=self.metrics,
             on_sent=self._result_sent,
         )
-        promises = Promises(
+        self._promises = promises = Promises(
             database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now, alarms=self.alarms,
             metrics=self.metrics, on_missing=lambda: self._sending.pulse(), on_refused=lambda: self._confirming.pulse(),
             on_said=lambda: self._closing.pulse(),
         )
-        self._committing = promises.committing
         confirmer = Confirmer(
             database=self.database,
             outages=Outages(),  # of C-FIND, which may be out where C-STORE is not
@@ -386,7 +385,7 @@ class Node:
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
                  self._confirming, promises.committing, promises.vouching, self._rewriting, *self._workers,
-                 ordered.activity, noting, reloading)
+                 *ordered.activities, noting, reloading)
         seldom = (caretaker, *self._alarming)
         self._clock = Clock()
         for activity in often:
@@ -429,7 +428,7 @@ class Node:
 
     def _result_sent(self) -> None:
         self._confirming.pulse()
-        self._committing.pulse()
+        self._promises.committing.pulse()
 
     def _pulse_workers(self) -> None:
         for worker in self._workers:
