@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from ruamel.yaml import YAML
 
-from radnode.config.loading import load
 from radnode.node.security import roster
 from radnode.storage.database import Database
 from support import canaries
@@ -141,6 +140,7 @@ class NodeProcess:
             **QUICK,
             **(settings or {}),
         }
+        self._database_url = str(node.get("database_url") or f"sqlite:///{node['data']}/radnode.db")
         text = StringIO()
         document = {
             "node": node,
@@ -181,7 +181,7 @@ class NodeProcess:
     def token(self, role: str = "admin") -> str:
         """A new API token, as `radnode tokens add` makes one, without a process for it."""
         url = {**os.environ, **self._environment}.get("RADNODE_DATABASE_URL")
-        database = Database(url or load(self.config).settings.effective_database_url)
+        database = Database(url or self._database_url)
         try:
             with database.begin() as session:
                 return roster.add_token(session, f"test-{secrets.token_hex(8)}", role, datetime.now(UTC))
