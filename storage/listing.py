@@ -124,13 +124,15 @@ def unlisted_received(session: Session, after: int, limit: int) -> list[tuple[in
 
 
 def unlisted_results(session: Session, after: int, limit: int) -> list[UnlistedResult]:
-    """Result objects with a higher number than `after`, of listed studies, that are not listed."""
+    """Result objects with a higher number than `after`, of listed studies, that are not listed. Messages are none of
+    DICOM's: they have no SOP class.
+    """
     rows = session.execute(
         select(ResultObjectRow.id, ResultObjectRow.digest)
         .join(JobRow, JobRow.id == ResultObjectRow.job_id)
         .join(ListedStudyRow, ListedStudyRow.study_id == JobRow.study_id)
         .where(
-            ResultObjectRow.id > after,
+            ResultObjectRow.id > after, ResultObjectRow.sop_class_uid != "",
             ~exists().where(ListedInstanceRow.result_object_id == ResultObjectRow.id),
         )
         .order_by(ResultObjectRow.id).limit(limit)

@@ -120,6 +120,14 @@ def test_a_note_that_a_study_was_not_read_is_found_until_it_was_read(database: D
         assert [each.sop_instance_uid for each in results] == [f"1.9.{6 + revision}"]
 
 
+def test_a_message_is_no_instance(database: Database) -> None:
+    take(database, 1)
+    rows.insert_job(database, rows.new_job("job", [1], series=rows.close_all(database)[0]))
+    rows.produce(database, rows.must_lease(database), replace(result("1.9.1"), form="ORU", sop_class_uid=""))
+    with database.read() as session:
+        assert listing.unlisted_results(session, 0, 10) == []
+
+
 def test_a_result_that_came_back_is_found_once_with_the_bytes_that_were_recorded(database: Database) -> None:
     produced(database)
     recorded = receive(database, reception(7))
