@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from radnode.node.dicomweb_out.image_processes import ImageUnreadable
+from radnode.node.dicomweb_out.matching import BadQuery
 from radnode.storage import listed_metadata, listing_queries
 from radnode.storage.listed_metadata import Metadata
 from radnode.storage.listing_queries import Criterion, Level
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from radnode.storage.files import FileStore
     from radnode.storage.listing_queries import Found, InstanceFound
 
-MOST_INSTANCES = 100_000
+MOST_INSTANCES = 50_000
 _KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
@@ -48,10 +49,12 @@ class Holdings:
             return listing_queries.withheld(session, study_instance_uid)
 
     def retrieve(self, *uids: str) -> list[Found]:
-        """The instances of a study, of a series of it, or one. Raises NotHeld."""
+        """The instances of a study, of a series of it, or one: all, or none. Raises NotHeld, BadQuery."""
         criteria = [Criterion(keyword=keyword, values=(uid,)) for keyword, uid in zip(_KEYWORDS, uids, strict=False)]
         with self._database.read() as session:
-            found = listing_queries.find(session, Level.INSTANCES, criteria, limit=MOST_INSTANCES)
+            found = listing_queries.find(session, Level.INSTANCES, criteria, limit=MOST_INSTANCES + 1)
+        if len(found) > MOST_INSTANCES:
+            raise BadQuery(f"the study has more than {MOST_INSTANCES} instances; ask for each series")
         if not found:
             raise NotHeld("the node has nothing of this name that can be retrieved")
         return found

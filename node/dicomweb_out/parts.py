@@ -34,14 +34,17 @@ class Envelope:
         return f'multipart/related; type="{kind}"; boundary={self.boundary}'
 
     def written(self, parts: Iterable[Part]) -> Iterator[bytes]:
-        """The whole, piece by piece; the lines of a part go with its first piece."""
+        """The whole, piece by piece; the lines before a part go with its first piece: each piece costs a switch of
+        threads.
+        """
+        lines = b""
         for part in parts:
-            head = self._head(part)
+            lines += self._head(part)
             for piece in part.pieces:
-                yield head + piece if head else piece
-                head = b""
-            yield head + b"\r\n"
-        yield f"--{self.boundary}--\r\n".encode("ascii")
+                yield lines + piece if lines else piece
+                lines = b""
+            lines += b"\r\n"
+        yield lines + f"--{self.boundary}--\r\n".encode("ascii")
 
     def length(self, parts: Sequence[Part]) -> int | None:
         """Bytes of the whole; None where a part does not know its own."""

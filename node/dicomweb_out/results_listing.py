@@ -8,6 +8,7 @@ import structlog
 
 from radnode.node.dicomweb_out.holdings import NotHeld
 from radnode.node.dicomweb_out.image_processes import ImageRefused, ImageUnreadable, Overloaded
+from radnode.node.dicomweb_out.matching import BadQuery
 from radnode.node.dicomweb_out.retrieving import instance_of
 from radnode.storage import listing
 
@@ -65,7 +66,7 @@ class ResultsListing:
         try:
             found = self._holdings.retrieve(study_instance_uid)
             self._holdings.metadata([instance_of(each) for each in found])
-        except (NotHeld, ImageUnreadable, ImageRefused, Overloaded) as error:
+        except (BadQuery, NotHeld, ImageUnreadable, ImageRefused, Overloaded) as error:
             log.warning("dicomweb.headers_not_made_ready", reason=str(error))
 
     def _list_received(self) -> bool:

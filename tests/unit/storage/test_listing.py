@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import rows
 from support.rows import NOW, receive, reception, result
 
-from radnode.storage import catalog, ledger, listed_metadata, listing, listing_queries, retention
+from radnode.storage import catalog, jobs, ledger, listed_metadata, listing, listing_queries, retention
 from radnode.storage.ledger import InstanceState
 from radnode.storage.listed_metadata import Metadata
 from radnode.storage.listing_queries import Criterion, Level
@@ -100,6 +101,31 @@ def test_a_result_is_found_in_the_study_of_its_images_as_long_as_it_holds(databa
     with database.begin() as session:
         session.get_one(JobRow, 1).state = "SUPERSEDED"
     assert uids(find(database, StudyInstanceUID="1.2.5.1")) == ["1.2.3.1"]
+
+
+def test_a_note_that_a_study_was_not_read_is_found_until_it_was_read(database: Database) -> None:
+    take(database, 1)
+    series = rows.close_all(database)[0]
+    for revision, key in ((1, "first"), (2, "second")):
+        rows.insert_job(database, rows.new_job(key, [1], series=series, revision=revision))
+        job = rows.must_lease(database)
+        if revision == 1:
+            note = replace(result("1.9.7"), name="NOT-PROCESSED", form="NOT-PROCESSED")
+            with database.begin() as session:
+                jobs.not_processed(session, job.job_id, job.token, "no lung", {}, NOW, objects=[note])
+        else:
+            rows.produce(database, job, result("1.9.8"))
+        list_results(database)
+        results = [each.instance for each in find(database) if each.instance and each.instance.is_result]
+        assert [each.sop_instance_uid for each in results] == [f"1.9.{6 + revision}"]
+
+
+def test_a_message_is_no_instance(database: Database) -> None:
+    take(database, 1)
+    rows.insert_job(database, rows.new_job("job", [1], series=rows.close_all(database)[0]))
+    rows.produce(database, rows.must_lease(database), replace(result("1.9.1"), form="ORU", sop_class_uid=""))
+    with database.read() as session:
+        assert listing.unlisted_results(session, 0, 10) == []
 
 
 def test_a_result_that_came_back_is_found_once_with_the_bytes_that_were_recorded(database: Database) -> None:
