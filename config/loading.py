@@ -157,12 +157,13 @@ class _Reader:
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
         beside = self._beside_the_node(document, settings, peers)
-        ordered = self._work_items(_given(document, "workitems", {}), routes)
+        ordered = self._work_items(_given(document, "workitems", {}), routes, peers)
         retrieving = pulls.read(document, pulls.Reading(self._report, self._model), self._base)
         if settings is not None:
             self._cross_check_settings(settings)
             for where, message, cure in (
-                *security.contradictions(settings, peers), *deidentification.contradictions(settings.data, peers)
+                *security.contradictions(settings, peers),
+                *deidentification.contradictions(settings.data, peers, retrieving.archives),
             ):
                 self._report(where, message, cure)
         self._cross_check_peers(peers)
@@ -244,12 +245,14 @@ class _Reader:
         settings = self._model(MessagingSettings, messaging.named(section), ["messaging"])
         return None if settings is None else messaging.beside(settings, self._base)
 
-    def _work_items(self, section: object, routes: Sequence[Route]) -> workitems.WorkItems | None:
+    def _work_items(
+        self, section: object, routes: Sequence[Route], peers: Mapping[str, Peer]
+    ) -> workitems.WorkItems | None:
         if not isinstance(section, dict):
             self._report(["workitems"], "not a mapping", "write for example `codes:` below it")
             return None
         found = self._model(workitems.WorkItems, section, ["workitems"])
-        for where, message, cure in workitems.contradictions(found, routes) if found else ():
+        for where, message, cure in workitems.contradictions(found, routes, peers) if found else ():
             self._report(where, message, cure)
         return found
 

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from radnode.config.alarms import THIS_MACHINE
-from radnode.config.peers import ClientTls, Host, Network, Port, Section, Size, empty_or_section, shown_certificate
+from radnode.config.peers import (
+    ClientTls,
+    Host,
+    Network,
+    Port,
+    Section,
+    Size,
+    WebPeer,
+    empty_or_section,
+    shown_certificate,
+)
 from radnode.config.settings import ListeningPort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from radnode.config.peers import Peer
     from radnode.config.settings import Settings
@@ -29,20 +39,6 @@ CharacterSet = Literal["ASCII", "8859/1", "8859/2", "8859/5", "8859/9", "8859/15
 """Of HL7 table 0211, those that a message may be in that does not say."""
 OrderField = Literal["IPC-1", "OBR-2", "OBR-3", "OBR-18", "OBR-19", "ORC-2", "ORC-3"]
 """Where senders write an Accession Number."""
-
-
-def _url(value: str) -> str:
-    """An address of HTTP, without the slash at its end."""
-    try:
-        parts = urlsplit(value)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("write a whole address, for example https://fhir.hospital.example/r4")
-    if parts.username is not None or parts.password is not None or parts.fragment or parts.query:
-        raise ValueError("neither a user, a ? nor a # belongs into it; secrets go into files")
-    return value.rstrip("/")
 
 
 def _uri(value: str) -> str:
@@ -59,7 +55,6 @@ def _name(value: str) -> str:
 
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]{1,200}")
-Url = Annotated[str, AfterValidator(_url)]
 Uri = Annotated[str, AfterValidator(_uri)]
 Name = Annotated[str, AfterValidator(_name)]
 
@@ -134,22 +129,10 @@ class Hl7Destination(Destination):
         return f"mllp://{self.host}:{self.port}"
 
 
-class OAuth(Section):
-    """Client credentials (RFC 6749 4.4)."""
+class FhirServer(WebPeer):
+    """A FHIR R4 server, and what the node shows of itself there, at most one of three."""
 
-    token_url: Url
-    client_id: Name
-    client_secret_file: Path
-    scope: Annotated[str, Field(pattern=r"^[!-~]( ?[!-~])*$", max_length=400)] | None = None
-
-
-class FhirServer(Section):
-    """A FHIR R4 server and how the node shows who it is. token_file: a Bearer token."""
-
-    url: Url
-    token_file: Path | None = None
-    oauth: Annotated[OAuth | None, BeforeValidator(empty_or_section)] = None
-    ca_file: Path | None = None
+    tls: Annotated[ClientTls | None, BeforeValidator(empty_or_section)] = None
 
 
 class FhirDestination(Destination, FhirServer):
@@ -211,9 +194,10 @@ def contradictions(
         kind = "hl7" if name in messaging.hl7 else "fhir"
         if name in peers or (name in messaging.hl7 and name in messaging.fhir):
             yield (kind, name), "another destination has this name", "give each its own: routes send by name"
-    for name, each in messaging.hl7.items():
-        if each.tls and (each.tls.certificate is None) != (each.tls.key is None):
-            yield ("hl7", name, "tls"), "a certificate without its key, or the reverse", "write both, or neither"
+    for where, tls in (*((("hl7", name), each.tls) for name, each in messaging.hl7.items()),
+                       *((("fhir", name), each.tls) for name, each in messaging.fhir.items())):
+        if tls and (tls.certificate is None) != (tls.key is None):
+            yield (*where, "tls"), "a certificate without its key, or the reverse", "write both, or neither"
     for name, server in messaging.fhir.items():
         yield from _of_server(("fhir", name), server)
     if messaging.orders_from:
@@ -223,18 +207,23 @@ def contradictions(
 def files(messaging: MessagingSettings) -> Iterator[tuple[Where, Path]]:
     """The files that the section names, and where."""
     for name, each in messaging.hl7.items():
-        for key in ("certificate", "key", "ca"):
-            if path := getattr(each.tls, key, None):
-                yield ("hl7", name, "tls", key), path
+        yield from _of_tls(("hl7", name), each.tls)
     servers: list[tuple[Where, FhirServer]] = [(("fhir", name), server) for name, server in messaging.fhir.items()]
     if messaging.orders_from:
         servers.append((("orders_from",), messaging.orders_from))
     for where, server in servers:
-        for key in ("token_file", "ca_file"):
+        yield from _of_tls(where, server.tls)
+        for key in ("token_file", "password_file"):
             if path := getattr(server, key):
                 yield (*where, key), path
-        if server.oauth:
-            yield (*where, "oauth", "client_secret_file"), server.oauth.client_secret_file
+        if server.oauth2:
+            yield (*where, "oauth2", "secret_file"), server.oauth2.secret_file
+
+
+def _of_tls(where: Where, tls: ClientTls | None) -> Iterator[tuple[Where, Path]]:
+    for key in ("certificate", "key", "ca"):
+        if path := getattr(tls, key, None):
+            yield (*where, "tls", key), path
 
 
 def _of_listener(
@@ -258,13 +247,13 @@ def _of_listener(
 
 
 def _of_server(where: Where, server: FhirServer) -> Iterator[tuple[Where, str, str]]:
-    if server.token_file and server.oauth:
-        yield (*where, "token_file"), "there is `oauth`, too", "write one of the two"
-    secret = server.token_file or server.oauth
-    urls = [("url", server.url)] + ([("oauth", server.oauth.token_url)] if server.oauth else [])
+    shown = [key for key in ("token_file", "user", "oauth2") if getattr(server, key)]
+    if len(shown) > 1:
+        yield (*where, shown[1]), f"there is `{shown[0]}`, too", "write one of the two"
+    if (server.user is None) != (server.password_file is None):
+        yield where, "a user without password_file, or the reverse", "write both, or neither"
+    urls = [("url", server.url)] + ([("oauth2", server.oauth2.token_url)] if server.oauth2 else [])
     for key, url in urls:
         parts = urlsplit(url)
-        if parts.scheme == "http" and parts.hostname not in THIS_MACHINE and (secret or key == "url"):
+        if parts.scheme == "http" and parts.hostname not in THIS_MACHINE:
             yield (*where, key), "patients and tokens would be readable by anybody on the way", "write https://…"
-    if server.ca_file and all(urlsplit(url).scheme == "http" for _, url in urls):
-        yield (*where, "ca_file"), "nothing is encrypted", "write https://…, or leave it out"

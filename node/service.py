@@ -25,12 +25,11 @@ from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
 from radnode.node.deidentifying.forwarding import sending_on
 from radnode.node.deidentifying.lanes import Lanes
-from radnode.node.delivery.committing import Commitments
+from radnode.node.delivery.composing import Promises
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
-from radnode.node.delivery.vouching import Voucher
 from radnode.node.dicomweb_out.web import DicomWebOut
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
@@ -39,7 +38,6 @@ from radnode.node.execution.rewriting import Rewriter
 from radnode.node.execution.worker_process import WorkerProcess
 from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
-from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
 from radnode.node.messaging.composition import Messaging
 from radnode.node.observability import Metrics
@@ -278,10 +276,10 @@ class Node:
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
-        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
-                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities,
-                 *self._messaging.asking, self._ordered.activity)
+        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, *self._workers,
+                 self._sending, self._confirming, self._promises.committing, self._promises.vouching,
+                 self._rewriting, self._forwarding, noting, reloading, self._dicomweb_out.activity,
+                 *self._retrieving.activities, *self._messaging.asking, *self._ordered.activities)
         seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
@@ -338,7 +336,11 @@ class Node:
         self._sending = Activity("sending", sender.send_due, self.alarms)
         self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
         self._forwarding = sending_on(lanes, self.store, lambda: self._configuration, self.alarms)
-        self._desk = self._commitment(settings)
+        self._promises = Promises(
+            database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now, alarms=self.alarms,
+            metrics=self.metrics, on_missing=lambda: self._sending.pulse(), on_refused=lambda: self._confirming.pulse(),
+            on_said=lambda: self._closing.pulse(),
+        )
 
     def _compose_judging(self, settings: Settings) -> None:
         """What reads headers, says what is complete, and asks for jobs."""
@@ -371,7 +373,7 @@ class Node:
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=self._desk,
+                metrics=self.metrics, desk=self._promises.desk,
             )
             self._messaging = Messaging(
                 database=self.database, configuration=lambda: self._configuration, now=utc_now, alarms=self.alarms,
@@ -391,21 +393,6 @@ class Node:
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
             self._http = self._access.server(self._retrieving.serve(self._ordered.mount(app)))
-
-    def _commitment(self, settings: Settings) -> CommitmentDesk:
-        """Both parts in storage commitment: that of who asks, and that of who vouches."""
-        committing = Commitments(
-            database=self.database, outages=Outages(), own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
-            alarms=self.alarms, metrics=self.metrics, on_missing=lambda: self._sending.pulse(),
-            on_refused=lambda: self._confirming.pulse(),
-        )
-        voucher = Voucher(
-            database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
-            on_requested=lambda: self._vouching.pulse(),
-        )
-        self._committing = Activity("committing", committing.ask_due, self.alarms)
-        self._vouching = Activity("vouching", voucher.report_due, self.alarms)
-        return CommitmentDesk(reported=committing.reported, requested=voucher.requested)
 
     def _make_storage(self, settings: Settings) -> Storage:
         return Storage(
@@ -431,7 +418,7 @@ class Node:
 
     def _result_sent(self) -> None:
         self._confirming.pulse()
-        self._committing.pulse()
+        self._promises.committing.pulse()
 
     def _pulse_workers(self) -> None:
         for worker in self._workers:

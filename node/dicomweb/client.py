@@ -1,4 +1,4 @@
-"""HTTP that the node opens itself, to the DICOMweb service of a peer: one way to connect, one error when it fails.
+"""HTTP that the node opens itself, to the DICOMweb or FHIR service of a peer: one way to connect, one error.
 
 No redirect is followed, no proxy of the environment is used, nothing of an answer's text becomes part of a message.
 """
@@ -22,7 +22,7 @@ from radnode.node.security.tokens import SecretUnreadable, read_secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from radnode.config.peers import Peer, WebPeer
+    from radnode.config.peers import ClientTls, Peer, WebPeer
 
 LARGEST_ANSWER = 32 * 2**20
 """Bytes: a list of 10,000 images in JSON has about a third of it."""
@@ -62,7 +62,7 @@ class Reply:
     def document(self) -> Any:
         """The body as JSON, None where it is none."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind not in ("application/dicom+json", "application/json"):
+        if kind not in ("application/dicom+json", "application/fhir+json", "application/json"):
             return None
         try:
             return json.loads(self.content)
@@ -73,12 +73,14 @@ class Reply:
 class WebClient:
     """A connection to the service of one peer; further requests use it again."""
 
-    def __init__(self, peer: Peer, web: WebPeer, client: httpx2.Client, failure: Callable[[], str]) -> None:
-        self._peer = peer
+    def __init__(
+        self, name: str, tls: ClientTls | None, web: WebPeer, client: httpx2.Client, failure: Callable[[], str]
+    ) -> None:
+        self._name = name
         self._web = web
         self._client = client
         self._failure = failure
-        self._extensions = {"sni_hostname": peer.tls.name} if peer.tls and peer.tls.name else {}
+        self._extensions = {"sni_hostname": tls.name} if tls and tls.name else {}
 
     def request(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None,
@@ -100,7 +102,7 @@ class WebClient:
         if reply.status not in _MEANING and not 300 <= reply.status < 400:
             return None
         meaning = _MEANING.get(reply.status, "names another address, which is not followed; write that one")
-        sentence = f"{self._peer.name} ({self._web.url}) {meaning} (HTTP {reply.status})"
+        sentence = f"{self._name} ({self._web.url}) {meaning} (HTTP {reply.status})"
         wait = retry_after(reply.headers) if reply.status in (429, 503) else None
         return PeerUnreachable(sentence) if wait is None else PeerBusy(sentence, wait)
 
@@ -109,7 +111,7 @@ class WebClient:
         body: Callable[[], Iterator[bytes]] | None,
     ) -> Reply:
         shown = self._shown()
-        where = f"{self._peer.name} ({self._web.url})"
+        where = f"{self._name} ({self._web.url})"
         try:
             with self._client.stream(
                 method, self._web.url + path, params=params, headers={**(headers or {}), **shown},
@@ -134,7 +136,7 @@ class WebClient:
             if web.user and web.password_file:
                 return {"Authorization": tokens.basic(web.user, read_secret(web.password_file))}
         except (SecretUnreadable, tokens.NoToken) as error:
-            raise PeerUnreachable(f"{self._peer.name}: {error}") from error
+            raise PeerUnreachable(f"{self._name}: {error}") from error
         return {}
 
 
@@ -143,13 +145,20 @@ def connect(peer: Peer) -> Iterator[WebClient]:
     """For the requests of one occasion. The peer has a `dicomweb`. Raises :class:`PeerUnreachable`."""
     if peer.dicomweb is None:
         raise PeerUnreachable(f"{peer.name} has no `dicomweb`")
+    with open_service(peer.name, peer.tls, peer.dicomweb) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def open_service(name: str, tls: ClientTls | None, web: WebPeer) -> Iterator[WebClient]:
+    """The same for any service. name: what messages call it."""
     try:
-        context = client_context(peer.tls) if peer.tls else public_context()
+        context = client_context(tls) if tls else public_context()
     except TlsUnusable as error:
-        raise PeerUnreachable(f"{peer.name}: {error}") from error
+        raise PeerUnreachable(f"{name}: {error}") from error
     timeout = httpx2.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     with httpx2.Client(verify=context, timeout=timeout, trust_env=False, headers={"User-Agent": "radnode"}) as client:
-        yield WebClient(peer, peer.dicomweb, client, lambda: context.failure)
+        yield WebClient(name, tls, web, client, lambda: context.failure)
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:

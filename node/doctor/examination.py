@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, make_url, select
 
-from radnode.config import security
+from radnode.config import messaging, security
 from radnode.config.alarms import files
 from radnode.config.loading import ConfigError, load
 from radnode.config.references import check_files
 from radnode.node.checking import check_configuration
 from radnode.node.doctor import checks_machine, checks_peers, checks_records, facts_machine, facts_peers
+from radnode.node.doctor.checks_messages import messages
 from radnode.node.doctor.checks_records import Waste
 from radnode.node.doctor.finding import Finding, good, unchecked, wrong
 from radnode.node.security.tls import TlsUnusable, client_context, server_context
@@ -47,7 +48,7 @@ def examine(path: Path) -> Iterator[Finding]:
         yield wrong("configuration", "\n".join(map(str, problems)), "correct these lines")
     else:
         yield good("configuration", f"{len(configuration.peers)} peers, {len(configuration.routes)} routes, no mistake")
-    for part in (machine, workers, records, peers):
+    for part in (machine, workers, records, peers, messages):
         yield from part(configuration)
 
 
@@ -121,7 +122,8 @@ def _secrets(configuration: Configuration) -> Iterator[Finding]:
     for (_, key), path in files(configuration.alarms):
         if key != "ca_file":
             held[path] = "a secret of the section alarms"
-    for where, path in security.files(settings, configuration.peers):
+    of_messages = messaging.files(configuration.messaging)
+    for where, path in (*security.files(settings, configuration.peers), *of_messages):
         if where[-1] in security.SECRETS:
             held[path] = security.SECRETS[where[-1]]
     for path, mode in facts_machine.modes(list(held)).items():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from radnode.node.association import PeerUnreachable
+from radnode.node.dicomweb.client import open_service
 from radnode.node.messaging import contexts
-from radnode.node.messaging.fhir_client import FhirClient, FhirUnreachable
 from radnode.node.messaging.fhir_orders import orders_in, patients_missing
+from radnode.node.messaging.fhir_sending import FHIR_JSON
 from radnode.storage import orders
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from radnode.config.messaging import FhirServer
     from radnode.node.alarms import Alarms
+    from radnode.node.dicomweb.client import WebClient
     from radnode.storage.database import Database
 
 log = structlog.get_logger(__name__)
@@ -53,33 +56,27 @@ class OrderAsker:
             studies = dict(orders.without_order(session, now - YOUNG))
         self._asked = {study: at for study, at in self._asked.items() if study in studies}
         due = [study for study in studies if now - self._asked.get(study, now - AGAIN_AFTER) >= AGAIN_AFTER]
-        try:
-            client = FhirClient(self._server) if due else None
-            for study_id in due[:AT_ONCE]:
-                if client is not None:
-                    self._ask(client, study_id, studies[study_id])
-                self._asked[study_id] = now
-        except FhirUnreachable as unreachable:
-            self._not_before = now + timedelta(minutes=1)
-            self._alarms.set("order-server", f"the FHIR server that is asked for orders: {unreachable}")
+        if not due:
             return False
-        if due:
-            self._alarms.clear("order-server")
+        try:
+            with open_service("the FHIR server that is asked for orders", self._server.tls, self._server) as client:
+                for study_id in due[:AT_ONCE]:
+                    self._ask(client, study_id, studies[study_id])
+                    self._asked[study_id] = now
+        except PeerUnreachable as unreachable:
+            self._not_before = now + timedelta(minutes=1)
+            self._alarms.set("order-server", str(unreachable))
+            return False
+        self._alarms.clear("order-server")
         return len(due) > AT_ONCE
 
-    def _ask(self, client: FhirClient, study_id: int, accession_number: str) -> None:
+    def _ask(self, client: WebClient, study_id: int, accession_number: str) -> None:
         system = self._issuers.get("accession_system", "")
         identifier = f"{system}|{accession_number}" if system else accession_number
-        status, answer = client.search(
-            "ServiceRequest", identifier=identifier, _include="ServiceRequest:subject", _count="50"
-        )
-        if status != 200:
-            raise FhirUnreachable(f"it answered {status}")
+        answer = _get(client, "/ServiceRequest", {
+            "identifier": identifier, "_include": "ServiceRequest:subject", "_count": "50"})
         for reference in patients_missing(answer):
-            status, patient = client.read(reference)
-            if status != 200:
-                raise FhirUnreachable(f"it answered {status}")
-            answer["entry"].append({"resource": patient})
+            answer["entry"].append({"resource": _get(client, f"/{reference}", {})})
         found = orders_in(answer, accession_number, self._issuers)
         now = self._now()
         with self._database.begin() as session:
@@ -88,3 +85,10 @@ class OrderAsker:
             if found:
                 contexts.attach(session, study_id, now)
         log.info("order.asked", study=study_id, found=len(found))
+
+
+def _get(client: WebClient, path: str, parameters: Mapping[str, str]) -> Any:
+    reply = client.request("GET", path, params=parameters, headers={"Accept": FHIR_JSON})
+    if reply.status != 200:
+        raise PeerUnreachable(f"the FHIR server that is asked for orders answered {reply.status}")
+    return reply.document()

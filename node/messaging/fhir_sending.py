@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from radnode.node.association import PeerUnreachable
 from radnode.node.delivery.answer import Answer, intact, none, taken
-from radnode.node.messaging.fhir_client import FhirClient, FhirUnreachable
+from radnode.node.dicomweb.client import open_service
 from radnode.node.statuses import Outcome
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from radnode.config.messaging import FhirDestination
+    from radnode.node.dicomweb.client import WebClient
 
+FHIR_JSON = "application/fhir+json"
 _REFUSED = frozenset({400, 405, 406, 409, 412, 413, 415, 422})
 """These are about the bundle. Others, also 401, 403 and 404, are about the server, its address or who we are to it."""
 
@@ -25,17 +27,19 @@ class FhirCarrier:
 
     is_established = True
 
-    def __init__(self, client: FhirClient) -> None:
+    def __init__(self, client: WebClient) -> None:
         self._client = client
 
     def store(self, path: Path, digest: str, *_uids: str) -> Answer:
         """Post one bundle. Raises :class:`~radnode.node.delivery.answer.Damaged`, OSError for the file."""
         content = intact(path, digest)
         try:
-            status, answer = self._client.post(content)
-        except FhirUnreachable as unreachable:
+            reply = self._client.request(
+                "POST", "", headers={"Content-Type": FHIR_JSON, "Accept": FHIR_JSON}, body=lambda: iter([content])
+            )
+        except PeerUnreachable as unreachable:
             return none(str(unreachable))
-        return judge(status, answer)
+        return judge(reply.status, reply.document())
 
 
 def judge(status: int, answer: object) -> Answer:
@@ -65,9 +69,6 @@ _ISSUE_TYPES = frozenset({
 
 @contextlib.contextmanager
 def connect(destination: FhirDestination) -> Iterator[FhirCarrier]:
-    """Raises :class:`~radnode.node.association.PeerUnreachable` where it does not answer or gives no token."""
-    try:
-        client = FhirClient(destination)
-    except FhirUnreachable as unreachable:
-        raise PeerUnreachable(f"{destination.name}: {unreachable}") from unreachable
-    yield FhirCarrier(client)
+    """Raises :class:`~radnode.node.association.PeerUnreachable`."""
+    with open_service(destination.name, destination.tls, destination) as client:
+        yield FhirCarrier(client)

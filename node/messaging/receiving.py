@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -90,8 +92,8 @@ class MessageReceiver:
             outcome = Outcome(how="E", code=error.code, where=error.where, says=str(error))
             log.warning("message.refused", sender=name, kind="unreadable", code=error.code, reason=str(error))
             header = _header(content)
-        except Exception:  # whatever it is: nothing was kept, and the sender must know that
-            log.exception("message.failed", sender=name)
+        except Exception as error:  # noqa: BLE001 - nothing was kept, and the sender must know that
+            log.error("message.failed", sender=name, error=type(error).__name__, place=_place(error))
             outcome = AGAIN_LATER
         return acknowledgements(header, outcome, self._now(), secrets.token_hex(8).upper())
 
@@ -110,6 +112,12 @@ class MessageReceiver:
     def _say(self, event: str, host: str, reason: str) -> None:
         if self._quiet.worth_saying(host):
             log.warning(event, host=host, reason=reason)
+
+
+def _place(error: Exception) -> str:
+    """Where it happened, without what is quoted in an error."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 def _header(content: bytes) -> Segment | None:

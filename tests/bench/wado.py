@@ -57,7 +57,7 @@ def images(folder: Path) -> Series:
 class Server:
     """One of the two, and what it takes to answer."""
 
-    def __init__(self, name: str, port: int, series: Series, login: tuple[str, str] | httpx.Auth) -> None:
+    def __init__(self, name: str, port: int, series: Series, login: httpx.Auth) -> None:
         self.name = name
         self._client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}/dicom-web", auth=login, timeout=120, trust_env=False,
@@ -113,7 +113,7 @@ def measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
             dcmtk.dcmsend(port, series.files, called=name)
         eventually(lambda: node.states().get("NOT_ROUTED") == SLICES, within=120, why=node.log)
         servers = [Server("radnode", node.http_port, series, MachineToken(node.token)),
-                   Server("orthanc", orthanc.http_port, series, ("test", "test"))]  # fmt: skip
+                   Server("orthanc", orthanc.http_port, series, httpx.BasicAuth("test", "test"))]  # fmt: skip
         taken: dict[str, dict[str, list[float]]] = {each.name: {} for each in servers}
         for number in range(rounds):
             for server in servers if number % 2 == 0 else reversed(servers):

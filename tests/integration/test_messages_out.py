@@ -20,6 +20,7 @@ from support.result_samples import sample
 
 from radnode.config.messaging import FhirDestination, Hl7Destination
 from radnode.node.messaging import mllp_sending
+from radnode.node.statuses import Outcome
 from radnode.pipelines.messages import producing
 from radnode.pipelines.results import write
 from radnode.storage import outbox
@@ -155,10 +156,10 @@ def test_in_tls_the_ris_has_to_be_the_one_that_is_configured(bench: Outbound, tm
 def test_an_acknowledgement_of_another_message_is_none(written: dict[str, bytes]) -> None:
     answer = b"MSH|^~\\&|RIS\rMSA|AA|OTHER\r"
 
-    assert mllp_sending.judge(answer, "MINE").status is None
-    assert mllp_sending.judge(answer, "OTHER").status == 0
-    assert mllp_sending.judge(b"MSH|^~\\&|RIS\r", "MINE").status is None
-    assert mllp_sending.judge(b"\xff", "MINE").status is None
+    assert mllp_sending.judge(answer, "OTHER").outcome is Outcome.STORED
+    for useless in (answer, b"MSH|^~\\&|RIS\r", b"\xff"):
+        judged = mllp_sending.judge(useless, "MINE")
+        assert (judged.outcome, judged.reason) == (Outcome.TRANSIENT, "no acknowledgement of it")
 
 
 def test_a_fhir_server_keeps_one_report_however_often_it_is_sent(bench: Outbound, fhir: FhirPeer) -> None:
@@ -180,25 +181,31 @@ def test_a_fhir_server_keeps_one_report_however_often_it_is_sent(bench: Outbound
     assert report["status"] == "preliminary"
 
 
-@pytest.mark.parametrize(
-    ("spoil", "state", "said"),
-    [
-        (lambda content, _: content.replace(b'"status":"preliminary"', b'"status":7', 1), "DEAD", "it answered 422"),
-        (lambda content, peer: peer.secret_file.write_text("wrong") and content, "WAITING", "no token from 127.0.0.1"),
-    ],
-)
-def test_what_a_fhir_server_refuses_is_given_up_and_who_is_not_let_in_tries_again(
-    bench: Outbound, fhir: FhirPeer, spoil: Callable[[bytes, FhirPeer], bytes], state: str, said: str
-) -> None:
-    secret = fhir.secret_file.read_text()
+def test_a_bundle_that_a_fhir_server_refuses_is_given_up(bench: Outbound, fhir: FhirPeer) -> None:
     bench.peers = {"EHR": fhir_destination(fhir)}
-    bench.messages = {"FHIR": spoil(bench.messages["FHIR"], fhir)}
+    bench.messages = {"FHIR": bench.messages["FHIR"].replace(b'"status":"preliminary"', b'"status":7', 1)}
     bench.produce(["FHIR"], to=["EHR"])
     bench.deliver()
-    fhir.secret_file.write_text(secret)
 
     (row,) = bench.deliveries()
-    assert (row.state, said in row.reason) == (state, True), row.reason
+    assert (row.state, "it answered 422" in row.reason) == ("DEAD", True), row.reason
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [({"oauth2": None}, "it answered 401"), ({"client_id": "nobody"}, "no token from")],
+)
+def test_whom_a_fhir_server_does_not_let_in_tries_again(
+    bench: Outbound, fhir: FhirPeer, shown: dict[str, Any], said: str
+) -> None:
+    section = fhir.section()
+    section["oauth2"] = shown["oauth2"] if "oauth2" in shown else {**section["oauth2"], **shown}
+    bench.peers = {"EHR": FhirDestination(name="EHR", **section)}
+    bench.produce(["FHIR"], to=["EHR"])
+    bench.deliver()
+
+    (row,) = bench.deliveries()
+    assert (row.state, said in row.reason) == ("WAITING", True), row.reason
 
 
 def test_a_fhir_server_that_is_not_there_is_an_outage(bench: Outbound) -> None:

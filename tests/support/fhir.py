@@ -42,9 +42,9 @@ class FhirPeer:
 
     def section(self, **more: Any) -> dict[str, Any]:
         """What a configuration says of it."""
-        oauth = {"token_url": f"http://127.0.0.1:{self.port}/token", "client_id": CLIENT,
-                 "client_secret_file": str(self.secret_file), "scope": "system/*.write"}
-        return {"url": self.url, "oauth": oauth, **more}
+        oauth2 = {"token_url": f"http://127.0.0.1:{self.port}/token", "client_id": CLIENT,
+                  "secret_file": str(self.secret_file), "scope": "system/*.write"}
+        return {"url": self.url, "oauth2": oauth2, **more}
 
     def all(self, resource: str, **parameters: str) -> list[dict[str, Any]]:
         """Every resource of a kind that it has."""
