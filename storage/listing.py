@@ -14,7 +14,16 @@ from sqlalchemy import ColumnElement, delete, exists, or_, select, update
 from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState, portions
 from radnode.storage.listing_tables import ListedInstanceRow, ListedSeriesRow, ListedStudyRow
-from radnode.storage.tables import HeaderRow, InstanceRow, JobRow, ResultObjectRow, SeriesRow, StudyRow, plain
+from radnode.storage.tables import (
+    IS_OBJECT,
+    HeaderRow,
+    InstanceRow,
+    JobRow,
+    ResultObjectRow,
+    SeriesRow,
+    StudyRow,
+    plain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -117,7 +126,7 @@ def unlisted_results(session: Session, after: int, limit: int) -> list[UnlistedR
         .join(JobRow, JobRow.id == ResultObjectRow.job_id)
         .join(ListedStudyRow, ListedStudyRow.study_id == JobRow.study_id)
         .where(
-            ResultObjectRow.id > after,
+            ResultObjectRow.id > after, IS_OBJECT,
             ~exists().where(ListedInstanceRow.result_object_id == ResultObjectRow.id),
         )
         .order_by(ResultObjectRow.id).limit(limit)
