@@ -85,6 +85,8 @@ bench: setup
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/ledger_balance.py
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/answers.py
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/restart.py
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/qido.py
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/wado.py
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/replay.py
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python -m pytest tests/faults/test_attack.py
 	$(BIN)/python -m pytest tests/bench -s

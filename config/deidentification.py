@@ -10,10 +10,11 @@ from pydantic import Field, field_validator, model_validator
 from radnode.config.sections import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from radnode.config.peers import Peer
 
+LONGEST_NAME = 64
 Retained = Literal["device", "patient-characteristics", "modified-dates", "safe-private", "uids"]
 Cleaned = Literal["descriptors", "structured-content", "pixels"]
 Text = Annotated[str, Field(min_length=1, max_length=64)]
@@ -69,13 +70,17 @@ class Deidentification(Section):
         return self
 
 
-def contradictions(data: Path, peers: Mapping[str, Peer]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+def contradictions(
+    data: Path, peers: Mapping[str, Peer], archives: Collection[str] = ()
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Where, what each key alone allows but not all of them together, and what would be right."""
     for name, peer in peers.items():
         lane = peer.deidentify
         if lane is None:
             continue
         where = ("peers", name, "deidentify")
+        if len(name) > LONGEST_NAME:
+            yield ("peers", name), "too long a name for pseudonyms", f"use at most {LONGEST_NAME} characters"
         if not peer.receives:
             yield where, "nothing is sent there", "write `receives: true`, too"
         if lane.secret_file.resolve().is_relative_to(data.resolve()):
@@ -84,6 +89,8 @@ def contradictions(data: Path, peers: Mapping[str, Peer]) -> Iterator[tuple[tupl
             if getattr(peer, key):
                 yield (("peers", name, key), "it would be asked about names that it must not know",
                        f"write `{key}: false`")
+        if name in archives:
+            yield ("archives", name), "it would be asked for patients that it must not know", "leave it out"
         yield from _of_what_returns(peer, lane, where, peers)
 
 

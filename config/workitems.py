@@ -14,6 +14,7 @@ from radnode.config.routes import nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from radnode.config.peers import Peer
     from radnode.config.routes import Route
 
 _CODE = re.compile(r"[^\s^\\]{1,16}\^[^\s^\\]{1,16}")
@@ -29,14 +30,25 @@ Code = Annotated[str, AfterValidator(_code)]
 
 
 class WorkItems(Section):
-    """codes: Scheduled Workitem Code -> name of a route. wait: how long a claimed item waits for its images."""
+    """codes: Scheduled Workitem Code -> name of a route. managers: peers whose worklists are asked for such orders.
+
+    wait: how long a claimed item waits for its images.
+    """
 
     codes: dict[Code, Annotated[str, Field(min_length=1)]] = {}
+    managers: tuple[str, ...] = ()
     wait: Duration = Field(default="24 h", validate_default=True)
 
 
-def contradictions(found: WorkItems, routes: Sequence[Route]) -> Iterator[tuple[Sequence[str], str, str]]:
+def contradictions(
+    found: WorkItems, routes: Sequence[Route], peers: Mapping[str, Peer]
+) -> Iterator[tuple[Sequence[str], str, str]]:
     """Where, what is wrong, what would be right."""
+    for name in found.managers:
+        if name not in peers or peers[name].dicomweb is None:
+            cure = nearest(name, peers) if name not in peers else ""
+            yield (["workitems", "managers"], f'no peer with `dicomweb` is named "{name}"',
+                   cure or f"write `dicomweb: {{url: …}}` at peers.{name}")
     known: Mapping[str, Route] = {route.name: route for route in routes}
     for code, name in found.codes.items():
         if name not in known:

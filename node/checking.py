@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from radnode.config.loading import Problem, check_references
+from radnode.config.loading import Problem
+from radnode.config.references import check_references
 from radnode.node.retrieving.prior_wishes import useless
 from radnode.pipelines import registry
 from radnode.pipelines.languages import cannot_write

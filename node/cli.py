@@ -76,7 +76,7 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="The file to check.")] = DEFAULT_CONFIG) -> None:
     """Validate a configuration: every mistake with file, line, what is wrong and what would be right."""
-    from radnode.config.loading import check_files
+    from radnode.config.references import check_files
     from radnode.node.checking import check_configuration
 
     configuration = _load(config)

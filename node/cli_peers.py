@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from radnode.config.peers import Peer
+    from radnode.node.doctor.finding import Finding
+    from radnode.node.doctor.proposal import Proposal
 
 peer_app = typer.Typer(no_args_is_help=True, help="Try a peer.")
 
@@ -34,8 +41,6 @@ def try_out(
     from dataclasses import asdict
 
     from radnode.config.loading import ConfigError, load
-    from radnode.node.doctor.facts_services import look_at
-    from radnode.node.doctor.proposal import findings, propose
 
     try:
         configuration = load(config)
@@ -44,26 +49,44 @@ def try_out(
     peer = configuration.peers.get(name)
     if peer is None:
         _fail(f"no peer is named {name}; the configuration names {', '.join(configuration.peers) or 'none'}", 2)
-    own = configuration.settings.ae_title
-    seen = look_at(peer, own)
-    said, proposal = findings(peer, own, seen), propose(peer, seen)
+    said, proposal = _tried(peer, configuration.settings.ae_title)
     if as_json:
         proposed = asdict(proposal) if proposal else None
         out.print_json(json.dumps({"findings": [asdict(each) for each in said], "proposal": proposed}))
     else:
-        for each in said:
-            out.print(escape(f"{each.state:>11}  {each.question}: {each.answer}"), soft_wrap=True, highlight=False)
-            if each.remedy:
-                out.print(escape(f"{'':>13}-> {each.remedy}"), soft_wrap=True, highlight=False)
+        _show(said)
         if proposal is not None:
-            out.print(escape(f"\nWrite at peers.{name}, because {proposal.because}:"), soft_wrap=True, highlight=False)
-            for key, value in proposal.entry.items():
-                out.print(escape(f"    {key}: {_yaml(value)}"), soft_wrap=True, highlight=False)
-            if proposal.also:
-                out.print(escape(f"It would take these profiles, too: {', '.join(proposal.also)}."), soft_wrap=True)
-            out.print("What it accepts it need not show: look at a result in its viewer.", soft_wrap=True)
-    if proposal is None or any(each.state == "wrong" for each in said):
+            _show_proposal(name, proposal)
+    if any(each.state == "wrong" for each in said):
         raise typer.Exit(1)
+
+
+def _tried(peer: Peer, own_ae_title: str) -> tuple[list[Finding], Proposal | None]:
+    from radnode.node.doctor import checks_peers, facts_peers
+    from radnode.node.doctor.facts_services import look_at
+    from radnode.node.doctor.proposal import findings, of_web, propose
+
+    if peer.dicomweb:
+        failure = facts_peers.ask(peer, own_ae_title)
+        return [checks_peers.web(peer.name, failure)], of_web(peer, failure)
+    seen = look_at(peer, own_ae_title)
+    return findings(peer, own_ae_title, seen), propose(peer, seen)
+
+
+def _show(said: Sequence[Finding]) -> None:
+    for each in said:
+        out.print(escape(f"{each.state:>11}  {each.question}: {each.answer}"), soft_wrap=True, highlight=False)
+        if each.remedy:
+            out.print(escape(f"{'':>13}-> {each.remedy}"), soft_wrap=True, highlight=False)
+
+
+def _show_proposal(name: str, proposal: Proposal) -> None:
+    out.print(escape(f"\nWrite at peers.{name}, because {proposal.because}:"), soft_wrap=True, highlight=False)
+    for key, value in proposal.entry.items():
+        out.print(escape(f"    {key}: {_yaml(value)}"), soft_wrap=True, highlight=False)
+    if proposal.also:
+        out.print(escape(f"It would take these profiles, too: {', '.join(proposal.also)}."), soft_wrap=True)
+    out.print("What it accepts it need not show: look at a result in its viewer.", soft_wrap=True)
 
 
 def _yaml(value: object) -> str:

@@ -22,12 +22,13 @@ from radnode.node.rejections import rejection
 from radnode.node.retrieving.prior_wishes import want_priors
 from radnode.node.series_geometry import geometry_of
 from radnode.node.watching import Watches
-from radnode.storage import catalog, fetches, jobs, ledger, studies
+from radnode.storage import catalog, fetches, jobs, ledger, performed, studies
 from radnode.storage.jobs import NewJob
 from radnode.storage.ledger import InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from radnode.pipelines.contract import Manifest
     from radnode.storage.catalog import InstanceHeader, SeriesSnapshot
     from radnode.storage.database import Database
+    from radnode.storage.performed import Statement
 
 log = structlog.get_logger(__name__)
 
@@ -75,12 +77,14 @@ class SeriesCloser:
         self._metrics = metrics
         self._alarms = alarms
         self._on_jobs = on_jobs
+        self._performed: Mapping[str, Sequence[Statement]] = {}
         self._watches = Watches(monotonic_s=monotonic_s, look_again_in=look_again_in)
 
     def step(self) -> bool:
         """Judge what has news or whose time has come. Always False: for what must wait, a time is set."""
         with self._database.read() as session:
             series = catalog.open_series(session)
+            self._performed = performed.of_open(session)
         self._watches.look_at_each({each.series_id: each for each in series}, self._look_at, self._not_judged)
         return False
 
@@ -90,12 +94,13 @@ class SeriesCloser:
 
     def _look_at(self, series: SeriesSnapshot) -> None:
         watch = self._watches.of(series.series_id, (series.revision, series.received))
-        news = watch.news((series.unindexed, series.queried_count, self._open(series)))
+        said = tuple(self._performed.get(series.study_instance_uid, ()))
+        news = watch.news((series.unindexed, series.queried_count, self._open(series), said))
         if series.unindexed or not (news or self._monotonic_s() >= watch.look_again_s):
             return
         with self._database.read() as session:
             headers = catalog.headers(session, series.series_id)
-        verdict = self._judge(series, headers, watch)
+        verdict = self._judge(series, headers, watch, said)
         if verdict.decision == "wait":
             wait = verdict.look_again_in or timedelta(seconds=1)
             watch.look_again_s = self._monotonic_s() + wait.total_seconds()
@@ -105,7 +110,9 @@ class SeriesCloser:
     def _open(self, series: SeriesSnapshot) -> int:
         return self._associations.open_associations(series.series_instance_uid)
 
-    def _judge(self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], watch: Watch) -> Verdict:
+    def _judge(
+        self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], watch: Watch, said: Sequence[Statement]
+    ) -> Verdict:
         configuration = self._configuration()
         settings = configuration.settings
         peer = configuration.peers.get(series.source)
@@ -122,6 +129,7 @@ class SeriesCloser:
             queried_count=series.queried_count,
             find_available=peer is not None and peer.answers_find,
             geometry=geometry_of(attributes),
+            performed=performed_of(said, series.series_instance_uid, {header.sop_instance_uid for header in headers}),
         )
         policy = completion.Policy(
             quiet=timedelta(seconds=settings.quiet_time_s),
@@ -229,6 +237,22 @@ class SeriesCloser:
         reason = f"images it was made of were rejected: {why}"
         withdrawn = jobs.withdraw(session, series.study_id, sop_instance_uids, reason, now)
         log.warning("results.withdrawn", study_instance_uid=series.study_instance_uid, jobs=withdrawn, reason=why)
+
+
+def performed_of(
+    said: Sequence[Statement], series_instance_uid: str, here: AbstractSet[str]
+) -> completion.Performed | None:
+    """What counts of what peers say of a series. A step in progress may name more later: it proves nothing yet."""
+    ended = [each for each in said if each.state == "DISCONTINUED" or
+             (each.state == "COMPLETED" and series_instance_uid in each.series)]
+    if not ended:
+        return None
+    named = {uid for each in ended for uid in each.series.get(series_instance_uid, ())}
+    reasons = [each.reason or "no reason given" for each in ended if each.state == "DISCONTINUED"]
+    return completion.Performed(
+        by=" and ".join(sorted({each.kind for each in ended})), named=len(named), missing=len(named - here),
+        discontinued=f"a procedure step of the study was discontinued ({', '.join(reasons)})" if reasons else "",
+    )
 
 
 def new_job(

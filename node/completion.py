@@ -7,6 +7,9 @@ In this order:
 3. The source's own count (C-FIND): reached, complete at once; not reached, wait, and in the end hold.
 4. An expected count in the images, when all of them agree on it: reached, complete once released and settled; not
    reached, only the quiet time counts, and the grounds name both numbers.
+   A procedure step that ended, or a notice of what is available, that names instances of the series (MPPS, IAN): all
+   here, complete once released and settled; not all, wait, and in the end hold. A step that was discontinued proves
+   nothing, but is said.
 5. A regular stack with instance numbers from the first without a hole: complete once released and settled. When the
    source answers C-FIND, its count gets a chance first. Several images at one position are echoes, phases or copies,
    of which more may follow: then only the quiet time counts.
@@ -56,6 +59,19 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Performed:
+    """What peers say was performed. by: who says it. named: instances of the series; missing: those not here.
+
+    discontinued: that, and why; empty if it was not.
+    """
+
+    by: str
+    named: int
+    missing: int
+    discontinued: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesEvidence:
     """What is known of an open series. None: not known."""
 
@@ -68,6 +84,7 @@ class SeriesEvidence:
     queried_count: int | None
     find_available: bool
     geometry: Geometry
+    performed: Performed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,23 +143,48 @@ def judge(series: SeriesEvidence, policy: Policy, quiet_for: timedelta) -> Verdi
     if lack := _lack(series):
         return _lacking(series, policy, quiet_for, lack)
     if _counted(series):
-        return Verdict(decision="complete", grounds=(_count_ground(series), *_geometry_grounds(series)))
+        grounds = (_count_ground(series), *_geometry_grounds(series), *_performed_grounds(series))
+        return Verdict(decision="complete", grounds=grounds)
     if quiet_for >= policy.settle:
+        if _performed_proves(series):
+            grounds = (*_performed_grounds(series), _released(series), *_geometry_grounds(series))
+            return Verdict(decision="complete", grounds=grounds)
         if _announced_reached(series) and series.associations_seen <= MOST_ASSOCIATIONS:
-            grounds = (*_announced_grounds(series), _released(series), *_geometry_grounds(series))
+            grounds = (*_announced_grounds(series), _released(series), *_geometry_grounds(series),
+                       *_performed_grounds(series))
             return Verdict(decision="complete", grounds=grounds)
         if _is_whole_stack(series) and (not series.find_available or quiet_for >= policy.settle + TIME_FOR_COUNT):
-            return Verdict(decision="complete", grounds=(*_geometry_grounds(series), _released(series), _ends()))
+            grounds = (*_geometry_grounds(series), _released(series), _ends(), *_performed_grounds(series))
+            return Verdict(decision="complete", grounds=grounds)
     if quiet:
         text = f"nothing new for {quiet_for.total_seconds():.0f} s"
         ground = Ground(kind="quiet time", text=text, holds=True)
-        grounds = (ground, *_announced_grounds(series), *_geometry_grounds(series), *_number_grounds(series), _ends())
+        grounds = (ground, *_announced_grounds(series), *_geometry_grounds(series), *_number_grounds(series), _ends(),
+                   *_performed_grounds(series))
         return Verdict(decision="complete", grounds=grounds)
     return Verdict(decision="wait", look_again_in=_next_look(policy, quiet_for))
 
 
 def _counted(series: SeriesEvidence) -> bool:
     return series.queried_count is not None and series.received >= series.queried_count
+
+
+def _performed_proves(series: SeriesEvidence) -> bool:
+    said = series.performed
+    return said is not None and said.named > 0 and not said.missing and not said.discontinued
+
+
+def _performed_text(said: Performed) -> str:
+    return f"{said.named - said.missing} of the {said.named} instances that {said.by} names are here"
+
+
+def _performed_grounds(series: SeriesEvidence) -> tuple[Ground, ...]:
+    said = series.performed
+    if said is None:
+        return ()
+    if said.discontinued:
+        return (Ground(kind="performed", text=said.discontinued, holds=None),)
+    return (Ground(kind="performed", text=_performed_text(said), holds=True),) if said.named else ()
 
 
 def _announced_reached(series: SeriesEvidence) -> bool:
@@ -165,6 +207,8 @@ def _lack(series: SeriesEvidence) -> Ground | None:
     if series.queried_count is not None and series.received < series.queried_count:
         text = f"{series.received} received, the source holds {series.queried_count}"
         return Ground(kind="count at the source", text=text, holds=False)
+    if series.performed and series.performed.missing:
+        return Ground(kind="performed", text=_performed_text(series.performed), holds=False)
     return None
 
 

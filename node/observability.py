@@ -92,6 +92,7 @@ def configure_logging(*, as_json: bool, level: str = "INFO") -> None:
     )
     # pynetdicom describes peers in sentences of its own; our events say the same with escaped fields.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # it quotes values
 
 
 class Metrics:

@@ -20,16 +20,16 @@ from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.checking import check_configuration
+from radnode.node.claim import LEASE_TIME, DatabaseClaim
 from radnode.node.closing import SeriesCloser
 from radnode.node.counting import SourceCounter
 from radnode.node.deidentifying.forwarding import sending_on
 from radnode.node.deidentifying.lanes import Lanes
-from radnode.node.delivery.committing import Commitments
+from radnode.node.delivery.composing import Promises
 from radnode.node.delivery.confirmer import Confirmer
 from radnode.node.delivery.fallback import Fallback
 from radnode.node.delivery.outages import Outages
 from radnode.node.delivery.sender import Sender
-from radnode.node.delivery.vouching import Voucher
 from radnode.node.dicomweb_out.web import DicomWebOut
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
@@ -38,7 +38,6 @@ from radnode.node.execution.rewriting import Rewriter
 from radnode.node.execution.worker_process import WorkerProcess
 from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
-from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.intake.storing import Storage
 from radnode.node.messaging.composition import Messaging
 from radnode.node.observability import Metrics
@@ -52,7 +51,7 @@ from radnode.node.web.composing import WebAccess
 from radnode.node.workitems.composing import WorkItems
 from radnode.pipelines import registry
 from radnode.pipelines.models.store import PINS
-from radnode.storage import commitments, fetches, jobs, leases, outbox, rebuilding, receptions, reconciling
+from radnode.storage import commitments, fetches, jobs, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -71,7 +70,6 @@ log = structlog.get_logger(__name__)
 
 UPKEEP_EVERY_S = 10.0
 LOOK_EVERY_S = 1.0
-DATABASE_LEASE_TIME = timedelta(seconds=60)
 
 
 class StartRefused(Exception):
@@ -126,7 +124,7 @@ class Node:
         self._executor = LocalExecutor(settings.workers, settings.model_store)
         self._identity = _identity(settings.data)
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
-        self._database_token = 0
+        self._claim = DatabaseClaim(self.database, self._identity, utc_now)
         self._storage = self._make_storage(settings)
         self._dicomweb_out = DicomWebOut(database=self.database, store=self.store, alarms=self.alarms)
         self._compose(configuration)
@@ -140,7 +138,11 @@ class Node:
         self.database.upgrade()
         if forgotten := rebuilding.forgotten(self.database, self.store.acknowledgements):
             raise StartRefused(forgotten)
-        self._claim_database()
+        if not self._claim.take():
+            raise StartRefused(
+                "another node works on this database; give this one its own `database_url`, or, if the other is gone, "
+                f"start again in {LEASE_TIME.total_seconds():.0f} s"
+            )
         self._take_over()
         for activity in self._activities:
             activity.start()
@@ -168,8 +170,7 @@ class Node:
         self._dicomweb_out.close()
         self._reader.close()
         self._access.end()
-        with self.database.begin() as session:
-            leases.release(session, leases.DATABASE_LEASE, self._database_token, utc_now())
+        self._claim.give_back()
         self.database.close()
         self.store.unlock()
         log.info("node.stopped")
@@ -234,28 +235,12 @@ class Node:
         for name, reason in self._installed.refused.items():
             self.alarms.set(f"pipeline:{name}", f"pipeline {name} is not usable: {reason}")
 
-    def _claim_database(self) -> None:
-        """One node a database: two would give back each other's jobs. The same node may return at once."""
-        with self.database.begin() as session:
-            token = leases.acquire(session, leases.DATABASE_LEASE, self._identity, utc_now(), DATABASE_LEASE_TIME)
-        if token is None:
-            raise StartRefused(
-                "another node works on this database; give this one its own `database_url`, or, if the other is gone, "
-                f"start again in {DATABASE_LEASE_TIME.total_seconds():.0f} s"
-            )
-        self._database_token = token
-
     def _keep_claim(self) -> bool:
         """Prolong all leases of this process."""
-        with self.database.begin() as session:
-            kept = leases.renew(session, leases.DATABASE_LEASE, self._database_token, utc_now(), DATABASE_LEASE_TIME)
-        if not kept:
-            try:
-                self._claim_database()
-            except StartRefused as refused:
-                log.critical("node.lost_its_database", reason=str(refused))
-                self._on_lost()
-                return False
+        if not self._claim.keep():
+            log.critical("node.lost_its_database")
+            self._on_lost()
+            return False
         return self._dispatcher.heartbeat()
 
     def _take_over(self) -> None:
@@ -291,10 +276,10 @@ class Node:
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
         reloading = Activity("reloading", self.reload_if_changed, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
-        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, self._sending,
-                 self._confirming, self._committing, self._vouching, self._rewriting, self._forwarding,
-                 *self._workers, noting, reloading, self._dicomweb_out.activity, *self._retrieving.activities,
-                 *self._messaging.asking, self._ordered.activity)
+        often = (self._cataloguing, self._closing, self._closing_studies, self._counting, *self._workers,
+                 self._sending, self._confirming, self._promises.committing, self._promises.vouching,
+                 self._rewriting, self._forwarding, noting, reloading, self._dicomweb_out.activity,
+                 *self._retrieving.activities, *self._messaging.asking, *self._ordered.activities)
         seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
@@ -308,34 +293,21 @@ class Node:
         """What runs pipelines, and what writes their findings again in another form."""
         settings = configuration.settings
         self._dispatcher = Dispatcher(
-            database=self.database,
-            store=self.store,
-            executor=self._executor,
-            peers=self._destinations,
-            issuers=configuration.messaging.issuers.stated(),
-            manifests=self._manifests,
-            wanted=self._wanted_pipelines,
-            work_folder=settings.data / "work",
-            content_qualification=settings.content_qualification,
-            report_language=settings.report_language,
-            node_version=radnode.__version__,
-            now=utc_now,
-            metrics=self.metrics,
-            on_produced=lambda: self._sending.pulse(),
-            worker_prefix=self._life,
+            database=self.database, store=self.store, executor=self._executor, peers=self._destinations,
+            issuers=configuration.messaging.issuers.stated(), manifests=self._manifests,
+            wanted=self._wanted_pipelines, work_folder=settings.data / "work",
+            content_qualification=settings.content_qualification, report_language=settings.report_language,
+            node_version=radnode.__version__, now=utc_now, metrics=self.metrics,
+            on_produced=lambda: self._sending.pulse(), worker_prefix=self._life,
         )
         self._rewriter = Rewriter(
-            database=self.database,
-            store=self.store,
+            database=self.database, store=self.store,
             worker=WorkerProcess(
                 device="cpu", memory_limit_bytes=settings.workers[0].memory_limit,
                 time_limit_s=settings.workers[0].time_limit_s, models=settings.model_store,
             ),
-            work_folder=settings.data / "work",
-            manifests=self._manifests,
-            content_qualification=settings.content_qualification,
-            node_version=radnode.__version__,
-            now=utc_now,
+            work_folder=settings.data / "work", manifests=self._manifests,
+            content_qualification=settings.content_qualification, node_version=radnode.__version__, now=utc_now,
             on_rewritten=lambda: self._sending.pulse(),
         )
         self._rewriting = Activity("rewriting", self._rewriter.step, self.alarms)
@@ -351,46 +323,31 @@ class Node:
         )
         lanes = Lanes(self.database, settings.data, utc_now)
         sender = Sender(
-            database=self.database,
-            store=self.store,
-            fallback=fallback,
-            outages=self._outages,
-            own_ae_title=settings.ae_title,
-            peers=self._destinations,
-            now=utc_now,
-            alarms=self.alarms,
-            metrics=self.metrics,
-            on_sent=self._result_sent,
-            lanes=lanes,
+            database=self.database, store=self.store, fallback=fallback, outages=self._outages,
+            own_ae_title=settings.ae_title, peers=self._destinations, now=utc_now, alarms=self.alarms,
+            metrics=self.metrics, on_sent=self._result_sent, lanes=lanes,
         )
         confirmer = Confirmer(
-            database=self.database,
+            database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now, alarms=self.alarms,
             outages=Outages(),  # of C-FIND, which may be out where C-STORE is not
-            own_ae_title=settings.ae_title,
-            peers=self._peers,
-            confirm_within=timedelta(seconds=settings.confirm_within_s),
-            now=utc_now,
-            alarms=self.alarms,
-            metrics=self.metrics,
+            confirm_within=timedelta(seconds=settings.confirm_within_s), metrics=self.metrics,
             on_missing=lambda: self._sending.pulse(),
         )
         self._sending = Activity("sending", sender.send_due, self.alarms)
         self._confirming = Activity("confirming", confirmer.confirm_sent, self.alarms)
         self._forwarding = sending_on(lanes, self.store, lambda: self._configuration, self.alarms)
-        self._desk = self._commitment(settings)
+        self._promises = Promises(
+            database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now, alarms=self.alarms,
+            metrics=self.metrics, on_missing=lambda: self._sending.pulse(), on_refused=lambda: self._confirming.pulse(),
+            on_said=lambda: self._closing.pulse(),
+        )
 
     def _compose_judging(self, settings: Settings) -> None:
         """What reads headers, says what is complete, and asks for jobs."""
         closer = SeriesCloser(
-            database=self.database,
-            configuration=lambda: self._configuration,
-            manifests=self._manifests,
-            associations=self.associations,
-            now=utc_now,
-            monotonic_s=time.monotonic,
-            metrics=self.metrics,
-            alarms=self.alarms,
-            on_jobs=self._series_closed,
+            database=self.database, configuration=lambda: self._configuration, manifests=self._manifests,
+            associations=self.associations, now=utc_now, monotonic_s=time.monotonic, metrics=self.metrics,
+            alarms=self.alarms, on_jobs=self._series_closed,
             look_again_in=lambda seconds: self._closing.pulse_in(seconds),
         )
         study_closer = StudyCloser(
@@ -416,7 +373,7 @@ class Node:
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=self._desk,
+                metrics=self.metrics, desk=self._promises.desk,
             )
             self._messaging = Messaging(
                 database=self.database, configuration=lambda: self._configuration, now=utc_now, alarms=self.alarms,
@@ -436,21 +393,6 @@ class Node:
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
             self._http = self._access.server(self._retrieving.serve(self._ordered.mount(app)))
-
-    def _commitment(self, settings: Settings) -> CommitmentDesk:
-        """Both parts in storage commitment: that of who asks, and that of who vouches."""
-        committing = Commitments(
-            database=self.database, outages=Outages(), own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
-            alarms=self.alarms, metrics=self.metrics, on_missing=lambda: self._sending.pulse(),
-            on_refused=lambda: self._confirming.pulse(),
-        )
-        voucher = Voucher(
-            database=self.database, own_ae_title=settings.ae_title, peers=self._peers, now=utc_now,
-            on_requested=lambda: self._vouching.pulse(),
-        )
-        self._committing = Activity("committing", committing.ask_due, self.alarms)
-        self._vouching = Activity("vouching", voucher.report_due, self.alarms)
-        return CommitmentDesk(reported=committing.reported, requested=voucher.requested)
 
     def _make_storage(self, settings: Settings) -> Storage:
         return Storage(
@@ -476,7 +418,7 @@ class Node:
 
     def _result_sent(self) -> None:
         self._confirming.pulse()
-        self._committing.pulse()
+        self._promises.committing.pulse()
 
     def _pulse_workers(self) -> None:
         for worker in self._workers:

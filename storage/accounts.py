@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, insert, select, update
 
+from radnode.storage.access_tables import AccountRow, ApiTokenRow, LoginRow
 from radnode.storage.catalog import affected
-from radnode.storage.tables_access import AccountRow, ApiTokenRow, LoginRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

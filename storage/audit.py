@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, insert, select, update
 
+from radnode.storage.access_tables import AuditMarkRow, AuditRow
 from radnode.storage.catalog import affected
 from radnode.storage.dialects import insert_for
 from radnode.storage.tables import plain
-from radnode.storage.tables_access import AuditMarkRow, AuditRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, or_, select, update
 
+from radnode.storage import catalog
 from radnode.storage.catalog import SeriesState, add_event
 from radnode.storage.dialects import insert_for
 from radnode.storage.fetch_tables import FetchRow, FetchState, PullRow
@@ -147,6 +148,13 @@ def lease(session: Session, now: datetime, archives: Mapping[str, int], pulls: C
     return _fetch(row)
 
 
+def is_any_due(session: Session, now: datetime) -> bool:
+    """Whether :func:`lease` could have something; asked first, for it locks nothing."""
+    return session.scalar(
+        select(FetchRow.id).where(FetchRow.state.in_(DUE), FetchRow.due_at <= now).limit(1)
+    ) is not None
+
+
 def get(session: Session, fetch_id: int) -> Fetch:
     """A fetch by its number."""
     return _fetch(session.get_one(FetchRow, fetch_id, populate_existing=True))
@@ -206,23 +214,34 @@ def contradict(session: Session, study_instance_uid: str, reason: str) -> None:
     )
 
 
+def _uncounted(session: Session) -> list[tuple[int, int]]:
+    """(id, instances) of open series that nobody has counted and that an archive has listed."""
+    rows = session.execute(
+        select(SeriesRow.id, SeriesRow.series_instance_uid, FetchRow.expected)
+        .join(StudyRow, StudyRow.id == SeriesRow.study_id)
+        .join(FetchRow, FetchRow.study_instance_uid == StudyRow.study_instance_uid)
+        .where(SeriesRow.state == SeriesState.OPEN, SeriesRow.queried_count.is_(None))
+        .order_by(SeriesRow.id)
+    )
+    return [(number, int(expected[uid])) for number, uid, expected in rows if expected.get(uid)]
+
+
+def has_news(session: Session) -> bool:
+    """Whether :func:`note_expected` or :func:`promote` has something to write."""
+    return bool(_uncounted(session) or sent_by_others(session))
+
+
 def note_expected(session: Session, now: datetime) -> int:
     """Tell open series what the archive listed of them, where nobody else has counted; how many were told.
 
     So that what came in part is not taken for whole, whenever it is judged.
     """
-    rows = session.execute(
-        select(SeriesRow, FetchRow.expected)
-        .join(StudyRow, StudyRow.id == SeriesRow.study_id)
-        .join(FetchRow, FetchRow.study_instance_uid == StudyRow.study_instance_uid)
-        .where(SeriesRow.state == SeriesState.OPEN, SeriesRow.queried_count.is_(None))
-    ).all()
-    told = 0
-    for series, expected in rows:
-        if count := expected.get(series.series_instance_uid):
-            series.queried_count, series.queried_at = max(int(count), series.queried_count or 0), now
-            told += 1
-    return told
+    found: dict[int, int] = {}
+    for number, count in _uncounted(session):
+        found[number] = max(count, found.get(number, 0))
+    for number, count in found.items():
+        catalog.note_count(session, number, count, now)
+    return len(found)
 
 
 def is_prior(session: Session, study_id: int) -> bool:

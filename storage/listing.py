@@ -134,8 +134,10 @@ def unlisted_results(session: Session, after: int, limit: int) -> list[UnlistedR
     return [UnlistedResult(result_object_id=number, digest=digest) for number, digest in rows]
 
 
-def list_result(session: Session, result_object_id: int, attributes: dict[str, Any]) -> None:
-    """List a result object in the study that it was made of. It takes the place of a copy that came back."""
+def list_result(session: Session, result_object_id: int, attributes: dict[str, Any]) -> str:
+    """List a result object in the study that it was made of, and name that. It takes the place of a copy that came
+    back.
+    """
     row = session.execute(
         select(
             ResultObjectRow.id.label("result_object_id"), StudyRow.id.label("study_id"), StudyRow.study_instance_uid,
@@ -147,6 +149,7 @@ def list_result(session: Session, result_object_id: int, attributes: dict[str, A
         .where(ResultObjectRow.id == result_object_id)
     ).one()
     _enter(session, [Entry(attributes=attributes, **row._mapping)])
+    return str(row.study_instance_uid)
 
 
 def forget(session: Session, instance_ids: Iterable[int]) -> None:

@@ -16,6 +16,7 @@ class WorkItemRow(Base):
 
     content: its attributes in the DICOM JSON model, but the Transaction UID. transaction_uid: of who has it in hands;
     `own`: that is this node. jobs: ids of the jobs that perform it. cancel_asked: somebody asked for its end.
+    manager: whose worklist it is on, empty for ours; told: the version that the manager was told of last.
     """
 
     __tablename__ = "work_items"
@@ -30,6 +31,8 @@ class WorkItemRow(Base):
     jobs: Mapped[list[Any]]
     cancel_asked: Mapped[bool]
     progress: Mapped[str] = mapped_column(PlainText)
+    manager: Mapped[str] = mapped_column(Text)
+    told: Mapped[int]
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime] = mapped_column(index=True)
 

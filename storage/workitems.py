@@ -41,6 +41,8 @@ class WorkItem:
     jobs: tuple[int, ...]
     cancel_asked: bool
     progress: str
+    manager: str
+    told: int
     created_at: datetime
     changed_at: datetime
 
@@ -79,13 +81,15 @@ class JobOutcome:
 
 
 def enter(
-    session: Session, uid: str, content: Mapping[str, Any], *, route: str, study_instance_uid: str, now: datetime
+    session: Session, uid: str, content: Mapping[str, Any], *, route: str, study_instance_uid: str, now: datetime,
+    manager: str = "", transaction_uid: str | None = None,
 ) -> bool:
-    """A new item, SCHEDULED; False when the UID is taken."""
+    """A new item, SCHEDULED; False when the UID is taken. manager: whose it is; transaction_uid: to claim it with."""
     entered = session.scalar(
         insert_for(session, WorkItemRow)
         .values(
-            uid=uid, state="SCHEDULED", version=1, content=dict(content), transaction_uid=None, own=False, route=route,
+            uid=uid, state="SCHEDULED", version=1, content=dict(content), own=False, route=route,
+            transaction_uid=transaction_uid, manager=manager, told=0,
             study_instance_uid=study_instance_uid, jobs=[], cancel_asked=False, progress="", created_at=now,
             changed_at=now,
         )
@@ -107,11 +111,28 @@ def newest(session: Session, *, states: Collection[str] = (), limit: int = MOST_
     return [_item(row) for row in session.scalars(query.where(WorkItemRow.state.in_(states)) if states else query)]
 
 
-def to_perform(session: Session) -> list[WorkItem]:
-    """What nobody has claimed, and what this node has in hands; the oldest first."""
+def of_manager(session: Session, manager: str) -> list[WorkItem]:
+    """What is to be claimed at a manager, and what he was not told of yet; the oldest first."""
     rows = session.scalars(
         select(WorkItemRow)
-        .where((WorkItemRow.state == "SCHEDULED") | ((WorkItemRow.state == "IN PROGRESS") & WorkItemRow.own))
+        .where(WorkItemRow.manager == manager,
+               (WorkItemRow.state == "SCHEDULED") | (WorkItemRow.version != WorkItemRow.told))
+        .order_by(WorkItemRow.created_at, WorkItemRow.uid)
+    )
+    return [_item(row) for row in rows]
+
+
+def told(session: Session, uid: str, version: int) -> None:
+    """The manager knows this version."""
+    session.execute(update(WorkItemRow).where(WorkItemRow.uid == uid).values(told=version))
+
+
+def to_perform(session: Session) -> list[WorkItem]:
+    """What nobody has claimed on our own worklist, and what this node has in hands; the oldest first."""
+    rows = session.scalars(
+        select(WorkItemRow)
+        .where(((WorkItemRow.state == "SCHEDULED") & (WorkItemRow.manager == ""))
+               | ((WorkItemRow.state == "IN PROGRESS") & WorkItemRow.own))
         .order_by(WorkItemRow.created_at, WorkItemRow.uid)
     )
     return [_item(row) for row in rows]
@@ -196,5 +217,6 @@ def _item(row: WorkItemRow) -> WorkItem:
     return WorkItem(
         uid=row.uid, state=row.state, version=row.version, content=row.content, transaction_uid=row.transaction_uid,
         own=row.own, route=row.route, study_instance_uid=row.study_instance_uid, jobs=tuple(row.jobs),
-        cancel_asked=row.cancel_asked, progress=row.progress, created_at=row.created_at, changed_at=row.changed_at,
+        cancel_asked=row.cancel_asked, progress=row.progress,
+        manager=row.manager, told=row.told, created_at=row.created_at, changed_at=row.changed_at,
     )

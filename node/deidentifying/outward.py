@@ -32,6 +32,8 @@ def outward(
 ) -> tuple[bytes, Record]:
     """The bytes of the file that leaves, and the way back. Raises :class:`Held`."""
     dataset = pydicom.dcmread(path)
+    if not UID(dataset.file_meta.TransferSyntaxUID).is_little_endian:
+        raise Held("it is in big endian, which the node takes from nobody either")
     mask = mask_of(dataset, masks)
     if reason := why_held(dataset, profile, masked=mask is not None):
         raise Held(reason)
@@ -53,10 +55,8 @@ def outward(
 def written(dataset: Dataset) -> bytes:
     """A file (PS3.10) with a file meta information of ours alone, and an empty preamble."""
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
-    if not (syntax.is_little_endian and not syntax.is_deflated):
-        syntax = ExplicitVRLittleEndian  # intake takes neither; a folder of files may have them
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = syntax
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax.is_deflated else syntax
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     dataset.file_meta = meta
     dataset.preamble = b"\0" * 128

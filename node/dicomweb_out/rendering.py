@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydicom.uid import EncapsulatedPDFStorage
 
 from radnode.node.dicomweb_out.accept import NotAcceptable, accepted, choose
-from radnode.node.dicomweb_out.address import accept_of
+from radnode.node.dicomweb_out.address import accept_of, studies_router
 from radnode.node.dicomweb_out.holdings import NotHeld
 from radnode.node.dicomweb_out.matching import BadQuery
 from radnode.node.dicomweb_out.retrieving import NO_STORE, instance_of
@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"-?\d{1,8}(\.\d{1,6})?")
 
 def routes(holdings: Holdings) -> APIRouter:
     """The resources of pictures."""
-    router = APIRouter()
+    router = studies_router()
 
     @router.get("/studies/{study}/series/{series}/instances/{instance}/rendered")
     def rendered(request: Request, study: str, series: str, instance: str) -> Response:

@@ -1,4 +1,4 @@
-"""Lists the node's own results, and images of before the list was kept."""
+"""Lists the node's own results, and images of before the list was kept; makes ready what will be looked at."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from radnode.node.dicomweb_out.holdings import NotHeld
 from radnode.node.dicomweb_out.image_processes import ImageRefused, ImageUnreadable, Overloaded
+from radnode.node.dicomweb_out.retrieving import instance_of
 from radnode.storage import listing
 
 if TYPE_CHECKING:
-    from radnode.node.dicomweb_out.image_processes import ImageProcesses
+    from radnode.node.dicomweb_out.holdings import Holdings
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
 
@@ -25,10 +27,10 @@ first."""
 class ResultsListing:
     """`step` lists one batch; True while there may be more. Where it has come to is not kept: a restart looks again."""
 
-    def __init__(self, *, database: Database, store: FileStore, images: ImageProcesses) -> None:
+    def __init__(self, *, database: Database, store: FileStore, holdings: Holdings) -> None:
         self._database = database
         self._store = store
-        self._images = images
+        self._holdings = holdings
         self._received: int | None = 0
         self._results = 0
         self._unreadable: set[int] = set()
@@ -42,18 +44,29 @@ class ResultsListing:
         with self._database.read() as session:
             found = listing.unlisted_results(session, self._results - LOOK_BACK, AT_ONCE)
         fresh = [each for each in found if each.result_object_id not in self._unreadable]
+        studies = set()
         for each in fresh:
             try:
-                said, _ = self._images.ask("attributes", self._store.path(each.digest, "results"))
+                said, _ = self._holdings.images.ask("attributes", self._store.path(each.digest, "results"))
             except (ImageUnreadable, ImageRefused, Overloaded) as error:
                 self._unreadable.add(each.result_object_id)
                 log.error("dicomweb.result_not_listed", result_object=each.result_object_id, reason=str(error))
                 continue
             with self._database.begin() as session:
-                listing.list_result(session, each.result_object_id, said["attributes"])
+                studies.add(listing.list_result(session, each.result_object_id, said["attributes"]))
+        for study in studies:
+            self._make_ready(study)
         if found:
             self._results = max(self._results, found[-1].result_object_id)
         return len(found) == AT_ONCE and bool(fresh)
+
+    def _make_ready(self, study_instance_uid: str) -> None:
+        """Who opens a study with results does not wait for its headers. What cannot be read now is told to who asks."""
+        try:
+            found = self._holdings.retrieve(study_instance_uid)
+            self._holdings.metadata([instance_of(each) for each in found])
+        except (NotHeld, ImageUnreadable, ImageRefused, Overloaded) as error:
+            log.warning("dicomweb.headers_not_made_ready", reason=str(error))
 
     def _list_received(self) -> bool:
         """Once after each start, from the first to the last header: newer ones are listed as they are stored."""

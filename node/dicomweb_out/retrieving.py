@@ -18,7 +18,7 @@ from radnode.node.dicomweb_out.accept import (
     choose_frames,
     choose_instances,
 )
-from radnode.node.dicomweb_out.address import accept_of, base_of
+from radnode.node.dicomweb_out.address import accept_of, base_of, studies_router
 from radnode.node.dicomweb_out.holdings import NotHeld
 from radnode.node.dicomweb_out.matching import BadQuery
 from radnode.node.dicomweb_out.parts import Envelope, Part, pieces_of
@@ -42,7 +42,7 @@ _PIXELS = ("7FE00008", "7FE00009", "7FE00010")
 
 def routes(holdings: Holdings) -> APIRouter:
     """The resources of a retrieval."""
-    router = APIRouter()
+    router = studies_router()
     server = _Retrieval(holdings)
 
     @router.get("/studies/{study}")

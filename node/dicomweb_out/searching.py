@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request, Response
 
 from radnode.node.dicomweb_out.accept import accepted, choose
-from radnode.node.dicomweb_out.address import accept_of, base_of
+from radnode.node.dicomweb_out.address import accept_of, base_of, studies_router
 from radnode.node.dicomweb_out.matching import included, question
 from radnode.node.dicomweb_out.model import matches
 from radnode.storage.listing_queries import Level
@@ -21,7 +21,7 @@ JSON_TYPES = ("application/dicom+json", "application/json")
 
 def routes(holdings: Holdings) -> APIRouter:
     """The resources of a search."""
-    router = APIRouter()
+    router = studies_router()
 
     @router.get("/studies")
     def studies(request: Request) -> Response:

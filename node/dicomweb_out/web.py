@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
@@ -23,8 +22,6 @@ from radnode.node.dicomweb_out.image_processes import (
 from radnode.node.dicomweb_out.matching import BadQuery
 from radnode.node.dicomweb_out.results_listing import ResultsListing
 from radnode.node.scheduler import Activity
-from radnode.node.web.access import Permission, needs
-from radnode.storage.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +35,7 @@ if TYPE_CHECKING:
 
 _STATUSES: dict[type[Exception], int] = {
     BadQuery: 400, NotHeld: 404, ValueMissing: 404, NotAcceptable: 406, ImageRefused: 406, ImageUnreadable: 500,
-    Overloaded: 503, DatabaseUnavailable: 503,
+    Overloaded: 503,
 }
 
 
@@ -48,15 +45,13 @@ class DicomWebOut:
     def __init__(self, *, database: Database, store: FileStore, alarms: Alarms) -> None:
         self._images = ImageProcesses()
         self._holdings = Holdings(database=database, store=store, images=self._images)
-        lister = ResultsListing(database=database, store=store, images=self._images)
+        lister = ResultsListing(database=database, store=store, holdings=self._holdings)
         self.activity = Activity("listing", lister.step, alarms)
 
     def mount(self, app: FastAPI, origins: Sequence[str]) -> FastAPI:
         """Serve below /dicom-web. origins: of web pages that may ask, as in `https://viewer.hospital.example`."""
-        router = APIRouter(prefix=ROOT, dependencies=[needs(Permission.STUDIES)])
         for each in (searching, retrieving, rendering):
-            router.include_router(each.routes(self._holdings))
-        app.include_router(router)
+            app.include_router(each.routes(self._holdings))
         for error in _STATUSES:
             app.add_exception_handler(error, _said)
         if origins:

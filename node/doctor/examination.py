@@ -13,7 +13,8 @@ from sqlalchemy import func, make_url, select
 
 from radnode.config import messaging, security
 from radnode.config.alarms import files
-from radnode.config.loading import ConfigError, check_files, load
+from radnode.config.loading import ConfigError, load
+from radnode.config.references import check_files
 from radnode.node.checking import check_configuration
 from radnode.node.doctor import checks_machine, checks_peers, checks_records, facts_machine, facts_peers
 from radnode.node.doctor.checks_messages import messages

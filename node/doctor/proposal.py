@@ -68,6 +68,17 @@ def propose(peer: Peer, seen: Seen) -> Proposal | None:
     return Proposal(entry={"result_forms": wanted, **services}, because="it accepts all forms of no profile")
 
 
+def of_web(peer: Peer, failure: str) -> Proposal | None:
+    """For who is reached by DICOMweb: nothing is negotiated there, so that only storing shows what it stores.
+
+    failure: why it did not answer a search.
+    """
+    if failure or peer.deidentify:
+        return None
+    because = "it answers QIDO-RS; which result forms it stores is seen only when one is stored"
+    return Proposal(entry={"answers_find": True}, because=because)
+
+
 def _besides(names: Sequence[str], chosen: str) -> tuple[str, ...]:
     return tuple(name for name in names if name != chosen)
 

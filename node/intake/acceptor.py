@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from radnode.node.commitment_sets import PUSH_MODEL
-from radnode.node.intake import commands, negotiation, pdus
+from radnode.node.intake import commands, negotiation, normalized, pdus
 from radnode.node.intake.admission import Rejected
 from radnode.node.intake.connection import ConnectionLost, Silent
 from radnode.node.intake.negotiation import NotNegotiable
-from radnode.node.intake.normalized import Gathering
 from radnode.node.intake.pdu_stream import PduStream
 from radnode.node.intake.pdus import PduType, Violation
 from radnode.node.intake.storing import Origin
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from radnode.node.intake.connection import Connection
     from radnode.node.intake.guards import OncePerMinute, Seats
     from radnode.node.intake.negotiation import Agreement, Context
-    from radnode.node.intake.normalized import CommitmentDesk
+    from radnode.node.intake.normalized import CommitmentDesk, Gathering, PerformedGathering
     from radnode.node.intake.storing import Incoming, Storage
     from radnode.node.intake.tally import RefusalTally
     from radnode.node.observability import Metrics
@@ -94,7 +92,7 @@ class _Unfinished:
         self.context_id = 0
         self.command_set = bytearray()
         self.command: Command | None = None
-        self.incoming: Incoming | Gathering | None = None
+        self.incoming: Incoming | Gathering | PerformedGathering | None = None
 
 
 class Acceptor:
@@ -237,9 +235,8 @@ class Acceptor:
     def _begin(self, context: Context, origin: Origin) -> None:
         message = self._message
         message.command = commands.parse(bytes(message.command_set))
-        if context.abstract_syntax == PUSH_MODEL:
-            if message.command.field in (commands.N_EVENT_REPORT_RQ, commands.N_ACTION_RQ):
-                message.incoming = Gathering(message.command, context, origin, self._house.desk)
+        if context.abstract_syntax in normalized.SERVICES:
+            message.incoming = normalized.gathering(message.command, context, origin, self._house.desk)
         elif message.command.field == commands.C_STORE_RQ and context.abstract_syntax != negotiation.VERIFICATION:
             message.incoming = self._house.storage.begin(message.command, context, origin)
         if not message.command.has_data_set:

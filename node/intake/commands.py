@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 C_STORE_RQ = 0x0001
 C_ECHO_RQ = 0x0030
 N_EVENT_REPORT_RQ = 0x0100
+N_SET_RQ = 0x0120
 N_ACTION_RQ = 0x0130
+N_CREATE_RQ = 0x0140
 C_CANCEL_RQ = 0x0FFF
 LONGEST = 16_384
 """Bytes of a command set; the longest real one has 300."""

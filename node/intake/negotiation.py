@@ -21,6 +21,7 @@ from radnode.node.commitment_sets import PUSH_MODEL
 from radnode.node.intake.header_walk import unpadded
 from radnode.node.intake.p10 import IMPLEMENTATION_CLASS_UID
 from radnode.node.intake.pdus import MAX_P_DATA, PduType, Violation
+from radnode.node.performed_sets import AVAILABILITY, MPPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +87,7 @@ _ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
 _TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
 
-SERVICES = (VERIFICATION, PUSH_MODEL)
+SERVICES = (VERIFICATION, PUSH_MODEL, MPPS, AVAILABILITY)
 """What stores nothing."""
 _SERVICES = tuple(each.encode() for each in SERVICES)
 IMPLEMENTATION_VERSION_NAME = f"RADNODE_{radnode.__version__}"[:16]

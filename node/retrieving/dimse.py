@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import build_role, evt
+from pynetdicom import StoragePresentationContexts, build_role, evt
 
 from radnode.node.association import PeerUnreachable, associate
 from radnode.node.intake.negotiation import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, TRANSFER_SYNTAXES
@@ -31,8 +31,9 @@ CANNOT_KEEP = 0xA700
 _PLAIN = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 _PATIENCE_S = 600.0
 """For the next answer while images are moved: an archive may fetch them from a tape first."""
-MOST_CLASSES = 60
-"""Of one series; an association has 128 presentation contexts (PS3.8 9.3.2.2)."""
+_MANY = [str(context.abstract_syntax) for context in StoragePresentationContexts]
+"""120 classes, for an archive that does not say which (DCMTK's): an association has room for 128 contexts (PS3.8
+9.3.2.2)."""
 
 _STUDY = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "StudyDate", "AccessionNumber", "StudyDescription",
           "ModalitiesInStudy", "NumberOfStudyRelatedInstances")
@@ -131,12 +132,8 @@ class DimseArchive:
             return self._outcome(answers, "C-MOVE")
 
     def _get(self, identifier: Dataset, request: Request) -> str:
-        classes = sorted({each for each in request.instances.values() if each})
-        if not classes or "" in request.instances.values():
-            raise NoAnswer(f"{self._peer.name} does not say of which SOP class its images are, as C-GET needs; "
-                           "have it send them by C-MOVE")
-        if len(classes) > MOST_CLASSES:
-            raise NoAnswer(f"{self._peer.name} lists {len(classes)} SOP classes in one series")
+        said = sorted(set(request.instances.values()))
+        classes = _MANY if "" in said or len(said) > len(_MANY) else said
         contexts = [(GET, _PLAIN), *((each, TRANSFER_SYNTAXES) for each in classes)]
         roles = [build_role(each, scp_role=True) for each in classes]
 

@@ -67,6 +67,11 @@ class Fetcher:
         free = {name: archive.associations for name, archive in retrieving.archives.items()}
         local = self._local_now()
         open_pulls = [pull.name for pull in retrieving.pulls if pull.enabled and plan.in_hours(pull, local)]
+        if not free:
+            return False
+        with self._database.read() as session:
+            if not fetches.is_any_due(session, self._now()):
+                return False
         with self._database.begin() as session:
             fetch = fetches.lease(session, self._now(), free, open_pulls)
         if fetch is None:

@@ -92,10 +92,23 @@ def may(request: Request, permission: Permission) -> bool:
 
 
 def declared(request: Request) -> None:
-    """A dependency of the application: whatever route comes, it is public or names what it needs."""
-    route = request.scope.get("route")
-    if getattr(route, "path", None) not in PUBLIC and permission_of(route) is None:
+    """A dependency of the application: whatever route comes, it is public or names what it needs, itself or by the
+    router that it belongs to.
+    """
+    endpoint, app = request.scope.get("endpoint"), request.app
+    if endpoint not in getattr(app.state, "served", {}):
+        app.state.served = _served(app)  # also what was added since
+    if not app.state.served.get(endpoint, False):
         raise HTTPException(403, "this is served to nobody")
+
+
+def _served(app: FastAPI) -> dict[object, bool]:
+    """Endpoint -> whether every route to it is public or needs a permission."""
+    found: dict[object, bool] = {}
+    for route in iter_route_contexts(app.routes):
+        is_declared = route.path_format in PUBLIC or permission_of(route) is not None
+        found[route.endpoint] = found.get(route.endpoint, True) and is_declared
+    return found
 
 
 def permission_of(route: object) -> Permission | None:
@@ -111,7 +124,7 @@ def endpoints(app: FastAPI) -> Iterator[tuple[str, str, Permission | None]]:
     """Method, path and permission of all that an application serves; a mount has the method "*"."""
     for route in iter_route_contexts(app.routes):
         for method in sorted(route.methods or {"*"}):
-            yield method, str(route.path), permission_of(route)
+            yield method, str(route.path_format or route.path), permission_of(route)
 
 
 def undeclared(app: FastAPI) -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Safe methods (RFC 9110 9.2.1)."""
-BURST, EACH_SECOND = 2000.0, 200.0
+BURST, EACH_SECOND = 5000.0, 500.0
 """Requests of one identity: a viewer asks for all images of a study at once."""
 STRANGERS_BURST, STRANGERS_EACH_SECOND = 100.0, 2.0
 """Requests from one address with no identity, or a wrong one."""

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
@@ -116,6 +117,11 @@ def order(dataset: Dataset) -> Order:
         raise Unclear("InputInformationSequence holds something that is no UID")
     return Order(code=code, study_instance_uid=studies.pop(),
                  series=tuple((uid, frozenset(some)) for uid, some in sorted(series.items())))
+
+
+def tags(keywords: Sequence[str]) -> set[str]:
+    """As the DICOM JSON model names them."""
+    return {f"{tag_for_keyword(keyword):08X}" for keyword in keywords}
 
 
 def has_final_attributes(dataset: Dataset, wanted: State) -> bool:

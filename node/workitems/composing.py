@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from radnode.node.scheduler import Activity
 from radnode.node.web.workitems import router
 from radnode.node.workitems.desk import Desk
+from radnode.node.workitems.following import Follower
 from radnode.node.workitems.performing import Performer
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class WorkItems:
-    """`activity` performs; `mount` serves."""
+    """`activities` perform, and follow the worklists of others; `mount` serves."""
 
     def __init__(
         self, database: Database, configuration: Callable[[], Configuration],
@@ -31,8 +32,10 @@ class WorkItems:
     ) -> None:
         performer = Performer(database=database, configuration=configuration, manifests=manifests, now=now,
                               on_jobs=on_jobs)
-        self.activity = Activity("performing", performer.step, alarms)
-        self._desk = Desk(database=database, configuration=configuration, now=now, on_change=self.activity.pulse)
+        performing = Activity("performing", performer.step, alarms)
+        follower = Follower(database=database, configuration=configuration, now=now, on_claimed=performing.pulse)
+        self.activities = (performing, Activity("following worklists", follower.step, alarms))
+        self._desk = Desk(database=database, configuration=configuration, now=now, on_change=performing.pulse)
 
     def mount(self, app: FastAPI) -> FastAPI:
         """The application with UPS-RS."""

@@ -1,7 +1,7 @@
 """The same nodules in an earlier CT, and how fast they grew.
 
-Pure functions on what two runs said. The node does not fetch earlier images yet; who does calls :func:`compared` with
-the nodules of both. Two series of one day, as of one study, are no two times: growth is refused.
+Pure functions on what was found in two CTs; :mod:`following` calls them with the priors that a route fetches. Two
+series of one day, as of one study, are no two times: growth is refused.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from radnode.pipelines.contract import NotProcessed
+from radnode.pipelines.contract import NotProcessed, StudyImages
 from radnode.pipelines.ct_lung import remarks as lung_remarks
 from radnode.pipelines.ct_lung.lungs import segment_lungs
 from radnode.pipelines.ct_lung.measures import ATTENUATION, HOUNSFIELD, LEFT, LUNG, MEAN, RIGHT, VOLUME
 from radnode.pipelines.ct_lung.pipeline import refuse_other_units
 from radnode.pipelines.ct_nodule import lung_rads, remarks
 from radnode.pipelines.ct_nodule.field import fields
+from radnode.pipelines.ct_nodule.following import followed
 from radnode.pipelines.ct_nodule.marks import Blobs, OfModel
 from radnode.pipelines.ct_nodule.measures import Kind, measured, on_images
 from radnode.pipelines.findings import (
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from radnode.pipelines.contract import RunContext, SlotModel, StudyImages
+    from radnode.pipelines.contract import PriorImages, RunContext, SlotModel
+    from radnode.pipelines.ct_lung.lungs import Lungs
     from radnode.pipelines.ct_nodule.field import Field
     from radnode.pipelines.ct_nodule.marks import Detector, Mark
     from radnode.pipelines.ct_nodule.measures import Nodule
@@ -78,17 +80,7 @@ class CtNodule(WithModel):
         there are no lungs or their sides are unclear.
         """
         volume = images.volume
-        refuse_other_units(volume)
-        _refuse_thick_slices(volume, images.acquisition.get("SliceThickness", ""))
-        lungs = segment_lungs(volume, context.device, context.stage)
-        if lungs.left is None and lungs.right is None:
-            raise NotProcessed("no air-filled lung of at least 80 ml was found, so nodules cannot be looked for; a "
-                               "chest CT with both lungs is needed")
-        searched = fields(volume, lungs, context.device)
-        marks = self._detector(images, searched, context)
-        context.stage("measuring")
-        shown = [each for each in marks if each.certainty >= self._detector.operating_point]
-        found, labels, beside = _measured(volume, searched, shown, context.device)
+        lungs, searched, found, labels, beside = self._read(images, context)
         named = [(f"nodule-{number}", f"Nodule {number}", mark, field, nodule)
                  for number, (mark, field, nodule) in enumerate(found, 1)]
         whole = lung_remarks.is_complete(lungs, volume)
@@ -96,6 +88,7 @@ class CtNodule(WithModel):
             self._detector.method, remarks.operating_point(self._detector.operating_point, len(found), SMALLEST_MM),
             *(remarks.on_nodule(label, nodule, field.side, _third(nodule, field) if whole else None, mark.certainty)
               for _, label, mark, field, nodule in named),
+            *self._followed(images, searched, named, context),
             *beside, remarks.LIMITS, *lung_remarks.on_what_was_found(lungs, volume),
             *remarks.on_the_images(images.acquisition, volume.spacing_mm[0]),
         ]
@@ -114,6 +107,36 @@ class CtNodule(WithModel):
             looked_for=(NODULE,),
             remarks=tuple(said),
         )
+
+
+    def _read(
+        self, images: StudyImages, context: RunContext
+    ) -> tuple[Lungs, Sequence[Field], Sequence[tuple[Mark, Field, Nodule]], NDArray[np.uint8], list[str]]:
+        """Lungs, where nodules are looked for, nodules, their label map, what was left out. Raises NotProcessed."""
+        volume = images.volume
+        refuse_other_units(volume)
+        _refuse_thick_slices(volume, images.acquisition.get("SliceThickness", ""))
+        lungs = segment_lungs(volume, context.device, context.stage)
+        if lungs.left is None and lungs.right is None:
+            raise NotProcessed("no air-filled lung of at least 80 ml was found, so nodules cannot be looked for; a "
+                               "chest CT with both lungs is needed")
+        searched = fields(volume, lungs, context.device)
+        marks = self._detector(images, searched, context)
+        context.stage("measuring")
+        shown = [each for each in marks if each.certainty >= self._detector.operating_point]
+        return (lungs, searched, *_measured(volume, searched, shown, context.device))
+
+    def _followed(
+        self, images: StudyImages, searched: Sequence[Field],
+        named: Sequence[tuple[str, str, Mark, Field, Nodule]], context: RunContext,
+    ) -> list[str]:
+        def read(prior: PriorImages) -> tuple[Sequence[Field], list[tuple[Field, Nodule]]]:
+            earlier = StudyImages(volume=prior.volume, modality=images.modality, excluded={},
+                                  acquisition=prior.acquisition)
+            _, fields_then, nodules, _, _ = self._read(earlier, context)
+            return fields_then, [(field, nodule) for _, field, nodule in nodules]
+
+        return followed(images, searched, {label: (field, nodule) for _, label, _, field, nodule in named}, read)
 
 
 def baseline_screening(models: Mapping[str, SlotModel] | None = None) -> CtNodule:

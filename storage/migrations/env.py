@@ -3,10 +3,10 @@
 from alembic import context
 
 from radnode.storage import (  # noqa: F401 - their tables belong to the schema
+    access_tables,
     fetch_tables,
     listing_tables,
     order_tables,
-    tables_access,
     transfer_tables,
     workitem_tables,
 )

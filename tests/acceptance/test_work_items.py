@@ -27,7 +27,7 @@ def test_an_ordered_reading_is_performed_by_a_node_whose_routes_run_nothing_by_t
     node.write_config(node.config.read_text() + 'workitems:\n  codes: {"CHEST^99HOSP": chest-ct}\n')
     series = write_chest(tmp_path / "ct", slices=10)
     with node:
-        client = UpsClient(node.http_port)
+        client = UpsClient(node.http_port, node.shown("service"))
         answer = client.create(order(series.study_instance_uid, {series.series_instance_uid: ()}))
         assert answer.status_code == 201
         uid = answer.headers["location"].rpartition("/")[2]

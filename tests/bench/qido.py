@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
-from fastapi import FastAPI  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 from sqlalchemy import insert  # noqa: E402
 from support.figures import write_down  # noqa: E402
+from support.listed import open_application  # noqa: E402
 from support.steady import percentile  # noqa: E402
 
 from radnode.node.alarms import Alarms  # noqa: E402
@@ -172,7 +172,7 @@ def main() -> None:
         fill(database, asked.studies)
         store = FileStore(Path(folder) / "data", 0)
         web = DicomWebOut(database=database, store=store, alarms=Alarms(lambda: NOW, lambda: None))
-        client = TestClient(web.mount(FastAPI(), []))
+        client = TestClient(web.mount(open_application(), []))
         figures, every = {}, []
         for name, taken, matches in measure(client, asked.studies, asked.times):
             every += taken

@@ -29,7 +29,7 @@ from support import dcmtk  # noqa: E402
 from support.chest import write_chest  # noqa: E402
 from support.figures import write_down  # noqa: E402
 from support.network import enter_private_network  # noqa: E402
-from support.node import NodeProcess, modality  # noqa: E402
+from support.node import MachineToken, NodeProcess, modality  # noqa: E402
 from support.orthanc import Orthanc  # noqa: E402
 from support.waiting import eventually  # noqa: E402
 
@@ -57,7 +57,7 @@ def images(folder: Path) -> Series:
 class Server:
     """One of the two, and what it takes to answer."""
 
-    def __init__(self, name: str, port: int, series: Series, login: tuple[str, str] | None) -> None:
+    def __init__(self, name: str, port: int, series: Series, login: httpx.Auth) -> None:
         self.name = name
         self._client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}/dicom-web", auth=login, timeout=120, trust_env=False,
@@ -112,8 +112,8 @@ def measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
         for port, name in ((node.port, "RADNODE"), (orthanc.port, orthanc.ae_title)):
             dcmtk.dcmsend(port, series.files, called=name)
         eventually(lambda: node.states().get("NOT_ROUTED") == SLICES, within=120, why=node.log)
-        servers = [Server("radnode", node.http_port, series, None),
-                   Server("orthanc", orthanc.http_port, series, ("test", "test"))]  # fmt: skip
+        servers = [Server("radnode", node.http_port, series, MachineToken(node.token)),
+                   Server("orthanc", orthanc.http_port, series, httpx.BasicAuth("test", "test"))]  # fmt: skip
         taken: dict[str, dict[str, list[float]]] = {each.name: {} for each in servers}
         for number in range(rounds):
             for server in servers if number % 2 == 0 else reversed(servers):

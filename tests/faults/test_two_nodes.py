@@ -46,7 +46,7 @@ def beginning(folder: Path, **settings: str) -> Iterator[Program]:
 
 
 def test_K17_of_two_nodes_on_one_database_one_works(
-    start_node: Callable[..., NodeProcess], tmp_path: Path, url: str
+    url: str, start_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
     """Also when the first was frozen so long that the second rightly took its place: it ends when it wakes."""
     first = start_node(peers=[archive(104)], settings={"database_url": url})

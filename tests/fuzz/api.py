@@ -42,6 +42,8 @@ CANARY = "CANARY-PATIENT"
 """A patient's ID that nobody without the permission to see studies, or the audit trail, may ever read."""
 SEES = frozenset({Permission.STUDIES, Permission.AUDIT})
 STRANGER = "nobody"
+DICOMWEB = "/dicom-web"
+"""What is answered there PS3.18 says, and what a client accepts; the document does not announce it."""
 REFUSED = frozenset({400, 401, 403, 404, 405, 422})
 """A body is read before anybody is asked who he is: one that is malformed is told so, and nothing else."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -57,7 +59,7 @@ def fuzz(running: Site, calls: int, seed: int) -> Counter[tuple[str, int]]:
     rows.receive(running.database, *studies)
     with running.database.begin() as session:
         rows.catalog.add_event(session, "test", detail={"patient": CANARY}, now=rows.NOW, study_id=1)
-    needed = {(method, path): permission for method, path, permission in endpoints(running.app)}
+    needed = {(method, path.replace(":path}", "}")): wanted for method, path, wanted in endpoints(running.app)}
     token = running.token("admin", "fuzz-reads-openapi")
     shown = {"Authorization": f"Bearer {token}"}
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", running.app, headers=shown)
@@ -74,7 +76,8 @@ def fuzz(running: Site, calls: int, seed: int) -> Counter[tuple[str, int]]:
 
                 def judge(case: Any, person: str = person, permission: Permission | None = permission,
                           headers: dict[str, str] = headers) -> None:
-                    answer = case.call_and_validate(headers=headers, checks=CHECKS)
+                    checks = [not_a_server_error] if case.path.startswith(DICOMWEB) else CHECKS
+                    answer = case.call_and_validate(headers=headers, checks=checks)
                     answered[person, answer.status_code] += 1
                     _judge(answer, person, permission)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import radnode.config
-from radnode.config.loading import ConfigError, check_references, parse
+from radnode.config.loading import ConfigError, parse
+from radnode.config.references import check_references
 from radnode.node import routing
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from radnode.config.loading import parse
 from radnode.config.peers import Peer
 from radnode.node.conformance import statement as module
 from radnode.node.conformance.document import as_html, markdown
-from radnode.node.conformance.statement import RECEIVED, RECEIVED_SYNTAXES, SENT, statement
+from radnode.node.conformance.statement import RECEIVED, RECEIVED_SYNTAXES, RESOURCES, SENT, statement
 from radnode.node.delivery import dimse
 from radnode.node.doctor.facts_peers import FORMS
 from radnode.node.intake import p10
@@ -88,6 +88,19 @@ def test_what_is_proposed_to_dcmtk_is_what_the_statement_says_is_sent(tmp_path: 
     finally:
         listener.stop()
     assert _proposed(listener.tail(4000)) == {(row[1], row[3]) for row in table(SENT).rows}
+
+
+def test_what_is_asked_by_dimse_and_served_by_http_is_listed() -> None:
+    document = statement(parse(CONFIGURATION + "archives: {PACS: {retrieve: c-get}}\n", "test"))
+    (services,) = [each for each in document.tables() if each.title == "DIMSE services"]
+    said = {row[0]: row[1:] for row in services.rows}
+    assert said["Query/Retrieve, Study Root GET"] == ("Y", "N")
+    assert said["Query/Retrieve, Study Root MOVE"] == ("N", "N")
+    (requested,) = [each for each in document.tables() if each.title == "Other services requested"]
+    assert "1.2.840.10008.5.1.4.1.2.2.3" in {row[1] for row in requested.rows}
+    resources = set(table(RESOURCES).rows)
+    assert {("GET", "/dicom-web/studies"), ("GET", "/dicom-web/studies/{study}/metadata"),
+            ("POST", "/dicom-web/workitems")} <= resources
 
 
 def test_a_class_that_is_no_longer_taken_is_no_longer_listed(monkeypatch: pytest.MonkeyPatch) -> None:

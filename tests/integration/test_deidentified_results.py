@@ -23,6 +23,7 @@ from radnode.node.deidentifying.pseudonyms import Pseudonyms
 from radnode.pipelines.results import write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pydicom.dataset import Dataset
@@ -61,6 +62,24 @@ def test_every_form_that_leaves_is_valid_and_refers_to_the_images_outside(tmp_pa
         assert str(header.SOPInstanceUID).encode() not in path.read_bytes()
     for form in ("TID1500", "COMPREHENSIVE", "KEY-OBJECTS"):
         validators.dsrdump(left[form])
+
+
+@pytest.mark.parametrize("name", ["ct-chest", "mr-brain"])
+def test_real_images_leave_with_the_same_voxels_in_the_same_place(
+    real_data: Callable[[str], Path], name: str
+) -> None:
+    paths = sorted(real_data(name).rglob("*.dcm"))[::20]
+    assert paths
+    seen = set()
+    for path in paths:
+        content, _ = outward(path, PROFILE, OUTSIDE, ())
+        original, sent = pydicom.dcmread(path), pydicom.dcmread(BytesIO(content))
+        assert (sent.pixel_array == original.pixel_array).all()
+        for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Modality"):
+            assert sent[keyword].value == original[keyword].value
+        assert str(original.StudyInstanceUID).encode() not in content
+        seen.add((sent.PatientID, sent.StudyInstanceUID, sent.FrameOfReferenceUID))
+    assert len(seen) == 1
 
 
 def test_a_destination_outside_gets_a_result_without_its_patient_and_none_without_the_secret(tmp_path: Path) -> None:

@@ -35,7 +35,10 @@ def test_dicomweb_client_and_orthanc_retrieve_what_the_node_received(
     compressed.save_as(series.files[0])
     node = start_node(peers=[modality()], routes=[])
     dcmtk.dcmsend(node.port, series.files, called="RADNODE")
-    client = DICOMwebClient(f"http://127.0.0.1:{node.http_port}/dicom-web")
+    token = node.token("radiologist")
+    client = DICOMwebClient(
+        f"http://127.0.0.1:{node.http_port}/dicom-web", headers={"Authorization": f"Bearer {token}"}
+    )
     eventually(
         lambda: len(client.search_for_instances(study_instance_uid=series.study_instance_uid)) == SLICES,
         within=30, why=lambda: f"all images are listed\n{node.log()}",
@@ -43,7 +46,10 @@ def test_dicomweb_client_and_orthanc_retrieve_what_the_node_received(
     _searches(client, series)
     _retrieves(client, series)
     orthanc = start_orthanc(more={"DicomWeb": {
-        "Enable": True, "Root": "/dicom-web/", "Servers": {"node": [f"http://127.0.0.1:{node.http_port}/dicom-web/"]}
+        "Enable": True, "Root": "/dicom-web/", "Servers": {"node": {
+            "Url": f"http://127.0.0.1:{node.http_port}/dicom-web/",
+            "HttpHeaders": {"Authorization": f"Bearer {token}"},
+        }},
     }})
     orthanc.post("/dicom-web/servers/node/retrieve", {"Resources": [{"Study": series.study_instance_uid}]})
     assert len(orthanc.instances(series.study_instance_uid)) == SLICES

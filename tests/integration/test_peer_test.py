@@ -43,6 +43,13 @@ def test_orthanc_takes_every_form_finds_and_commits(start_orthanc: Callable[...,
     answers = {each["question"]: each["answer"] for each in said["findings"]}
     assert "OFFIS_DCMTK" in answers["implementation"]  # as Orthanc calls itself
 
+    (tmp_path / "password").write_text("test")
+    url = f"http://127.0.0.1:{orthanc.http_port}/dicom-web"
+    web = tried(tmp_path, orthanc.port, "ORTHANC", dicomweb={"url": url, "user": "test", "password_file": "password"})
+    assert (web["exit"], web["proposal"]["entry"]) == (0, {"answers_find": True})
+    nowhere = tried(tmp_path, orthanc.port, "ORTHANC", dicomweb={"url": f"http://127.0.0.1:{free_port()}/dicom-web"})
+    assert (nowhere["exit"], nowhere["proposal"]) == (1, None)
+
 
 @pytest.mark.peer
 def test_storescp_neither_finds_nor_commits_and_knows_no_label_maps(tmp_path: Path) -> None:

@@ -7,17 +7,23 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, get_args
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
-from support.web import PASSWORD, Site, site, whole_site
+from support.web import PASSWORD, Site, quick_passwords, site, whole_site
 
 from radnode.config.access import ROLES, Role
 from radnode.node.web import composing
-from radnode.node.web.access import HOLDS, PUBLIC, Permission, declared, endpoints, undeclared
+from radnode.node.web.access import HOLDS, PUBLIC, Permission, declared, endpoints, needs, undeclared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    with quick_passwords():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +74,12 @@ def test_a_route_that_names_no_permission_is_served_to_nobody() -> None:
 
     assert TestClient(app).get("/api/forgotten").status_code == 403
     assert "GET /api/forgotten" in undeclared(app)
+    inner, outer = APIRouter(), APIRouter(dependencies=[needs(Permission.STATE)])
+    inner.get("/api/late")(lambda: "a state")
+    outer.include_router(inner)
+    app.include_router(outer)
+    app.state.permits = lambda *_: None
+    assert TestClient(app).get("/api/late").status_code == 200, "its router names the permission"
 
 
 @pytest.mark.goal("roles")

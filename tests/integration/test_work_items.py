@@ -19,8 +19,9 @@ from radnode.node.web.api import create_app
 from radnode.node.web.server import HttpServer
 from radnode.node.web.workitems import router
 from radnode.node.workitems.desk import Desk
+from radnode.node.workitems.following import Follower
 from radnode.node.workitems.performing import Performer
-from radnode.storage import catalog, outbox
+from radnode.storage import catalog, outbox, workitems
 from radnode.storage.database import Database
 from radnode.storage.quarantine import Quarantine
 from radnode.storage.workitem_tables import WorkItemRow
@@ -55,9 +56,10 @@ class Bench:
                          on_change=lambda: None)
         self.restart()
         answers = Answers(self.database, None, list, list, Quarantine(folder / "quarantine"))
-        app = create_app(answers, Metrics())
-        app.include_router(router(self.desk))
-        self.server = HttpServer(app, host="127.0.0.1", port=0)
+        self.app = create_app(answers, Metrics())
+        self.app.state.permits = lambda *_: None  # who may ask is another test's matter
+        self.app.include_router(router(self.desk))
+        self.server = HttpServer(self.app, host="127.0.0.1", port=0)
         self.server.start()
         self.client = UpsClient(self.server.port)
 
@@ -294,3 +296,89 @@ def test_every_job_of_the_node_is_shown_as_a_work_item_that_nobody_changes(bench
     fail(bench.database, job, "out of memory", bench.clock.time)
     (own,) = bench.client.search(ProcedureStepState="CANCELED")
     assert why(bench.client.get(own)) == "out of memory"
+
+
+class Pulling:
+    """A node that follows the worklist of another, which is a node of ours, too."""
+
+    def __init__(self, bench: Bench, url: str) -> None:
+        self.bench = bench
+        bench.configuration = parse(
+            CONFIGURATION.replace("workitems:\n", "workitems:\n  managers: [MANAGER]\n").replace(
+                "peers:\n", f"peers:\n  MANAGER: {{receives: true, dicomweb: {{url: '{url}'}}}}\n"
+            ), "a.yaml",
+        )
+        self.follower = Follower(database=bench.database, configuration=lambda: bench.configuration,
+                                 now=bench.clock.now, on_claimed=lambda: None)
+
+    def later(self) -> None:
+        """Ten seconds later it asks again, and performs what it has."""
+        self.bench.clock.forward(timedelta(seconds=11))
+        self.follower.step()
+        self.bench.steps(1)
+
+
+def test_orders_on_another_worklist_are_claimed_performed_and_reported_there(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    manager = Bench(tmp_path_factory.mktemp("manager"))
+    try:
+        pulling = Pulling(bench, f"http://127.0.0.1:{manager.server.port}/dicom-web")
+        bench.images([1, 2])
+        uid, late = manager.ordered(1, 2), manager.ordered(9)
+        pulling.later()
+        pulling.later()
+        item = manager.client.get(uid)
+        assert (item.ProcedureStepState, progress(item)) == ("IN PROGRESS", "1 jobs of route chest-ct")
+        assert "are not here" in progress(manager.client.get(late))
+        assert manager.client.change(uid, "CANCELED", TRANSACTION).status_code == 409
+        job = must_lease(bench.database, bench.clock.time)
+        produce(bench.database, job, result("1.2.9.1"), now=bench.clock.time)
+        bench.arrive()
+        url = bench.configuration.peers["MANAGER"].dicomweb
+        assert url is not None
+        manager.server.stop()  # what is to be told waits for it
+        pulling.later()
+        pulling.later()
+        assert bench.client.get(uid).ProcedureStepState == "COMPLETED"
+        manager.server = HttpServer(manager.app, host="127.0.0.1", port=int(url.url.split(":")[2].split("/")[0]))
+        manager.server.start()
+        pulling.later()
+        item = manager.client.get(uid)
+        assert item.ProcedureStepState == "COMPLETED"
+        (output,) = item.UnifiedProcedureStepPerformedProcedureSequence[0].OutputInformationSequence
+        assert output.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.9.1"
+        bench.clock.forward(timedelta(hours=25))
+        pulling.later()
+        pulling.later()
+        assert why(manager.client.get(late)).startswith("given up after 1 day")
+        assert bench.client.search(ProcedureStepState="IN PROGRESS") == []
+    finally:
+        manager.close()
+
+
+def test_who_is_too_late_to_claim_performs_nothing_and_a_lost_answer_is_no_loss(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    manager = Bench(tmp_path_factory.mktemp("manager"))
+    try:
+        pulling = Pulling(bench, f"http://127.0.0.1:{manager.server.port}/dicom-web")
+        taken, lost = manager.ordered(1), manager.ordered(2)
+        with manager.database.begin() as session:
+            content = {uid: workitems.find(session, uid) for uid in (taken, lost)}
+        with bench.database.begin() as session:
+            for uid, transaction in ((taken, "1.2.8.1"), (lost, "1.2.8.2")):
+                item = content[uid]
+                assert item is not None
+                workitems.enter(session, uid, item.content, route="chest-ct", study_instance_uid="1.2.5.1",
+                                now=bench.clock.time, manager="MANAGER", transaction_uid=transaction)
+        assert manager.client.change(taken, "IN PROGRESS", "1.2.9").status_code == 200  # by another
+        assert manager.client.change(lost, "IN PROGRESS", "1.2.8.2").status_code == 200  # by us, before a crash
+        pulling.later()
+        pulling.later()
+        assert bench.client.get(taken).ProcedureStepState == "CANCELED"
+        assert bench.client.get(lost).ProcedureStepState == "IN PROGRESS"
+        assert manager.client.get(taken).ProcedureStepState == "IN PROGRESS"
+        assert "waits" in progress(manager.client.get(lost))
+    finally:
+        manager.close()

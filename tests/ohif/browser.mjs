@@ -1,6 +1,6 @@
 // Opens a study in OHIF in a headless Chromium and does what a reader does; what it saw, as JSON on standard output.
 //
-//     node browser.mjs '{"viewer": folder, "pacs": URL, "credentials": "name:password", "study": UID, "slices": number,
+//     node browser.mjs '{"viewer": folder, "pacs": URL, "credentials": "name:password" or "token", "study": UID, "slices": number,
 //                        "chromium": path, "pictures": folder, "instance": Instance Number to show,
 //                        "segmentation": series description, if any, "report": series description, if any,
 //                        "listed": whether to look at the list of studies}'
@@ -61,6 +61,7 @@ function proxy(request, response) {
   const target = new URL(request.url, asked.pacs);
   const headers = { ...request.headers };
   if (asked.credentials) headers.authorization = `Basic ${btoa(asked.credentials)}`;
+  if (asked.token) headers.authorization = `Bearer ${asked.token}`;
   const onward = forward(target, { method: request.method, headers }, answer => {
     response.writeHead(answer.statusCode, answer.headers);
     answer.pipe(response);

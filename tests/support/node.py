@@ -188,6 +188,10 @@ class NodeProcess:
         finally:
             database.close()
 
+    def shown(self, role: str = "radiologist") -> dict[str, str]:
+        """The header with which somebody else's client comes in."""
+        return {"Authorization": f"Bearer {self.token(role)}"}
+
     def kill(self) -> None:
         """SIGKILL to the node alone, as the kernel would: its workers must notice by themselves."""
         assert self._program is not None

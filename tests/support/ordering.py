@@ -51,8 +51,10 @@ def state(name: str, transaction: str = "") -> dict[str, Any]:
 class UpsClient:
     """Plain requests of PS3.18 11."""
 
-    def __init__(self, port: int) -> None:
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}/dicom-web", trust_env=False, timeout=30)
+    def __init__(self, port: int, shown: Mapping[str, str] | None = None) -> None:
+        """shown: the header with which it comes in."""
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}/dicom-web", trust_env=False, timeout=30,
+                                    headers=shown)
 
     def close(self) -> None:
         """Let go of the connection."""

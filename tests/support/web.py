@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from radnode.config.loading import parse
@@ -14,7 +15,7 @@ from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.intake.associations import Associations
 from radnode.node.observability import Metrics
-from radnode.node.security import roster
+from radnode.node.security import passwords, roster
 from radnode.node.service import Node
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 
 
 PASSWORD = "a long enough secret"  # noqa: S105 - of nobody
+
+
+@contextmanager
+def quick_passwords() -> Iterator[None]:
+    """Hashes that take no time, for tests that are not about them."""
+    kept, passwords._hasher = passwords._hasher, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    yield
+    passwords._hasher = kept
 
 
 @dataclass

@@ -10,8 +10,9 @@ from ruamel.yaml import YAML
 
 import radnode.config
 from radnode.config.alarms import AlarmSettings, Mail, Webhook
-from radnode.config.loading import ConfigError, check_files, load, parse
+from radnode.config.loading import ConfigError, load, parse
 from radnode.config.peers import Expectation
+from radnode.config.references import check_files
 
 MANUAL = Path(radnode.config.__file__).parent / "defaults" / "radnode.yaml"
 GOOD = """\

@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from radnode.config.loading import ConfigError, check_references, parse
+from radnode.config.loading import ConfigError, parse
+from radnode.config.references import check_references
 
 INSIDE = {"ae_title": "PACS", "host": "h", "port": 104, "receives": True}
 MASK = {"manufacturer": "A", "model": "B", "rows": 8, "columns": 8, "boxes": [[0, 0, 8, 2]]}
 
 
-def configured(lane: dict[str, Any], *, routes: Any = (), **peer: Any) -> Any:
+def configured(lane: dict[str, Any], *, routes: Any = (), archives: Any = None, **peer: Any) -> Any:
     """A node with this destination outside."""
     outside = {"ae_title": "OUT", "host": "h", "port": 104, "receives": True, **peer,
                "deidentify": {"secret_file": "/etc/secret", **lane}}
-    document = {"node": {"data": "/srv/radnode"}, "peers": {"PACS": INSIDE, "OUT": outside}, "routes": list(routes)}
+    document = {"node": {"data": "/srv/radnode"}, "peers": {"PACS": INSIDE, "OUT": outside}, "routes": list(routes),
+                "archives": archives or {}}
 
     text = StringIO()
     YAML(typ="safe").dump(document, text)
@@ -50,6 +52,11 @@ def test_a_lane_that_would_leak_or_lose_is_refused(lane: dict[str, Any], peer: d
 def test_a_lane_with_its_way_back_is_read() -> None:
     found = configured({"clean": ["pixels"], "masks": [MASK], "returns_to": ["PACS"]}, sends=True)
     assert found.peers["OUT"].deidentify.masks[0].boxes == ((0, 0, 8, 2),)
+
+
+def test_nobody_outside_is_asked_for_the_images_of_a_patient() -> None:
+    with pytest.raises(ConfigError, match="asked for patients that it must not know"):
+        configured({"returns_to": ["PACS"]}, sends=True, archives={"OUT": {}})
 
 
 def test_images_are_forwarded_outside_only_and_need_neither_pipeline_nor_result() -> None:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import keyword_dict
 
-from radnode.config.loading import ConfigError, check_references, load, needs_restart, parse, stamp
+from radnode.config.loading import ConfigError, load, needs_restart, parse, stamp
+from radnode.config.references import check_references
 from radnode.config.routes import OPERATORS, snake_case
 from radnode.config.settings import Settings
 

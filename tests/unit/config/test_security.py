@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from radnode.config.loading import ConfigError, check_files, load, parse
+from radnode.config.loading import ConfigError, load, parse
+from radnode.config.references import check_files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,6 +13,8 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import (
     ComprehensiveSRStorage,
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGLSLossless,
@@ -216,6 +218,14 @@ def test_what_was_done_is_said_in_codes(leave: Any) -> None:
     codes = {each.CodeValue for each in sent.DeidentificationMethodCodeSequence}
     assert codes == {"113100", "113104", "113105", "113107", "113108", "113109", "113111"}
     assert (sent.PatientIdentityRemoved, sent.BurnedInAnnotation) == ("YES", "NO")
+
+
+def test_big_endian_is_held_because_its_pixels_would_be_turned(leave: Any) -> None:
+    dataset = image()
+    with pytest.raises(Held, match="big endian"):
+        leave(dataset, syntax=ExplicitVRBigEndian)
+    inflated = leave(dataset, syntax=DeflatedExplicitVRLittleEndian)[1]
+    assert inflated.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
 
 
 def test_the_oldest_are_of_one_age_and_none_is_told_without_the_option(leave: Any) -> None:

@@ -85,7 +85,8 @@ def produced(database: Database) -> None:
 def list_results(database: Database) -> None:
     with database.begin() as session:
         for each in listing.unlisted_results(session, 0, 10):
-            listing.list_result(session, each.result_object_id, {"Modality": "SEG", "InstanceNumber": 1})
+            study = listing.list_result(session, each.result_object_id, {"Modality": "SEG", "InstanceNumber": 1})
+            assert study == "1.2.5.1"
 
 
 def test_a_result_is_found_in_the_study_of_its_images_as_long_as_it_holds(database: Database) -> None:

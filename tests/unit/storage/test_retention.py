@@ -23,10 +23,11 @@ from support.rows import (
 
 from radnode.config.settings import Settings
 from radnode.node.delivery.backoff import HORIZON
-from radnode.storage import catalog, outbox, retention
+from radnode.storage import catalog, outbox, retention, transfers
 from radnode.storage.acknowledgements import Expiry
 from radnode.storage.files import FileStore
 from radnode.storage.tables import HeaderRow, InstanceRow, RemovalRow
+from radnode.storage.transfers import TransferState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,3 +213,15 @@ def test_more_than_one_statement_takes_go_at_once(database: Database, store: Fil
     close_all(database)
     assert _expire(database, store, limit=2000) == 600
     assert states(database) == {"EXPIRED": 600}
+
+
+def test_an_image_that_is_still_to_be_sent_on_stays(database: Database, store: FileStore) -> None:
+    waiting, settled = _arrive(database, store, reception(1), reception(2))
+    close_all(database)
+    with database.begin() as session:
+        transfers.plan(session, [waiting, settled], ["OUTSIDE"], "ON", NOW)
+        second = next(each for each in transfers.due(session, NOW, 9) if each.instance_id == settled)
+        transfers.end(session, second, TransferState.HELD, "a report", NOW)
+    assert _expire(database, store) == 1
+    with database.begin() as session:
+        assert transfers.again(session, "OUTSIDE", NOW) == 1
