@@ -9,13 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, delete, exists, or_, select, update
 
 from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState, portions
 from radnode.storage.listing_tables import ListedInstanceRow, ListedSeriesRow, ListedStudyRow
-from radnode.storage.tables import HeaderRow, InstanceRow, JobRow, ResultObjectRow, SeriesRow, StudyRow, plain
+from radnode.storage.tables import (
+    IS_OBJECT,
+    HeaderRow,
+    InstanceRow,
+    JobRow,
+    ResultObjectRow,
+    SeriesRow,
+    StudyRow,
+    plain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,8 +34,6 @@ SERVED = tuple(
     set(InstanceState) - {InstanceState.QUARANTINED, InstanceState.EXPIRED, InstanceState.CONFLICT}
 )
 """Of an instance in conflict nobody can say which image, or whose, its UID means."""
-
-_NOT_READ = ("NOT_PROCESSED", "FAILED")
 
 STUDY_KEYWORDS = (
     "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyDescription", "PatientName",
@@ -76,22 +82,12 @@ class UnlistedResult:
 
 
 def visible() -> ColumnElement[bool]:
-    """Whether a listed instance may be served now: its image is in good order, or it is a result that still holds.
-
-    A note that a study was not processed, or that it failed, holds until the job, or one of a later revision, says
-    otherwise.
-    """
-    later = aliased(JobRow)
-    answered = exists().where(
-        later.series_id == JobRow.series_id, later.study_id == JobRow.study_id, later.pipeline == JobRow.pipeline,
-        later.revision > JobRow.revision, later.state.in_(("PRODUCED", *_NOT_READ)),
-    )
-    is_note = ResultObjectRow.form == "NOT-PROCESSED"
+    """Whether a listed instance may be served now: its image is in good order, or it is a result that still holds."""
     return or_(
         exists().where(InstanceRow.id == ListedInstanceRow.instance_id, InstanceRow.state.in_(SERVED)),
         exists().where(
             ResultObjectRow.id == ListedInstanceRow.result_object_id, JobRow.id == ResultObjectRow.job_id,
-            or_(and_(~is_note, JobRow.state == "PRODUCED"), and_(is_note, JobRow.state.in_(_NOT_READ), ~answered)),
+            JobRow.state == "PRODUCED",
         ),
     )
 
@@ -124,15 +120,13 @@ def unlisted_received(session: Session, after: int, limit: int) -> list[tuple[in
 
 
 def unlisted_results(session: Session, after: int, limit: int) -> list[UnlistedResult]:
-    """Result objects with a higher number than `after`, of listed studies, that are not listed. Messages are none of
-    DICOM's: they have no SOP class.
-    """
+    """Result objects with a higher number than `after`, of listed studies, that are not listed."""
     rows = session.execute(
         select(ResultObjectRow.id, ResultObjectRow.digest)
         .join(JobRow, JobRow.id == ResultObjectRow.job_id)
         .join(ListedStudyRow, ListedStudyRow.study_id == JobRow.study_id)
         .where(
-            ResultObjectRow.id > after, ResultObjectRow.sop_class_uid != "",
+            ResultObjectRow.id > after, IS_OBJECT,
             ~exists().where(ListedInstanceRow.result_object_id == ResultObjectRow.id),
         )
         .order_by(ResultObjectRow.id).limit(limit)

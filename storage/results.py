@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewResultObject:
     """A result object whose bytes are kept under `digest`. name: which object of the job; order: its send order."""

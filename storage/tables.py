@@ -287,6 +287,10 @@ class ResultObjectRow(Base):
     references: Mapped[list[Any]]
 
 
+IS_OBJECT = ResultObjectRow.sop_class_uid != ""
+"""That a result is a DICOM object, not a message of HL7 v2 or FHIR, which have no SOP class."""
+
+
 class RefusedFormRow(Base):
     """A result form that a destination does not take. It holds as long as the peer is configured as it was then."""
 

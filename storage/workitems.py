@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from radnode.storage.catalog import affected
 from radnode.storage.dialects import insert_for
 from radnode.storage.outbox import DeliveryState
-from radnode.storage.tables import DeliveryRow, InstanceRow, JobRow, ResultObjectRow, SeriesRow, StudyRow
+from radnode.storage.tables import IS_OBJECT, DeliveryRow, InstanceRow, JobRow, ResultObjectRow, SeriesRow, StudyRow
 from radnode.storage.workitem_tables import WorkItemRow
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _outcomes(session: Session, rows: Sequence[JobRow]) -> list[JobOutcome]:
     ids = [row.id for row in rows]
     objects: dict[int, list[tuple[str, str, str]]] = {}
     for each in session.scalars(
-        select(ResultObjectRow).where(ResultObjectRow.job_id.in_(ids)).order_by(ResultObjectRow.send_order)
+        select(ResultObjectRow).where(ResultObjectRow.job_id.in_(ids), IS_OBJECT).order_by(ResultObjectRow.send_order)
     ):
         named = (each.series_instance_uid, each.sop_class_uid, each.sop_instance_uid)
         objects.setdefault(each.job_id, []).append(named)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from radnode.pipelines.contract import InputInstance, Predecessor, PriorSeries, WorkOrder
-from radnode.pipelines.forms import REPORTS, Wanted
+from radnode.pipelines.forms import MESSAGES, REPORTS, Wanted
 from radnode.storage.results import NewResultObject
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def work_order(
                 name=each.name, sop_class_uid=each.sop_class_uid, sop_instance_uid=each.sop_instance_uid,
                 series_instance_uid=each.series_instance_uid, study_instance_uid=each.study_instance_uid,
             )
-            for each in sent_before if each.name in wanted and Wanted.parse(each.name).form in REPORTS
+            for each in sent_before if each.name in wanted and Wanted.parse(each.name).form in {*REPORTS, *MESSAGES}
         ),
         priors=_priors(earlier, store),
         prior_remarks=tuple(remarks),

@@ -49,13 +49,21 @@ def _produced(
     for name in names:
         if name in order.forms:
             one = replace(making, wanted=Wanted(name))
+            said = replace(report, sentences=(*report.sentences, *_replaces(one)))
             path = Path(order.output_folder) / f"{name}.message"
-            write_whole(path, partial(_to, _written(one, report, written)))
-            gate.check(path.read_bytes(), one, report, [str(each.dataset.SOPInstanceUID) for each in written])
+            write_whole(path, partial(_to, _written(one, said, written)))
+            gate.check(path.read_bytes(), one, said, [str(each.dataset.SOPInstanceUID) for each in written])
             yield ProducedObject(
                 name=name, form=name, order=send_order(name), path=str(path), sop_class_uid="",
                 sop_instance_uid=one.uid("instance"), series_instance_uid="", transfer_syntax_uid="", references=(),
             )
+
+
+def _replaces(making: Making) -> tuple[str, ...]:
+    """Which message this one takes the place of, where images came later; a receiver knows it by that."""
+    before = [each.sop_instance_uid for each in making.predecessors()]
+    names = [oru.control_id(uid) if making.wanted.form.startswith("ORU") else f"urn:oid:{uid}" for uid in before]
+    return tuple(f"Takes the place of {name}, which was made before more images came." for name in names)
 
 
 def _to(content: bytes, file: IO[bytes]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import radnode.config
-from radnode.config.loading import ConfigError, check_references, named_files, parse
+from radnode.config.loading import ConfigError, parse
 from radnode.config.messaging import (
     FhirDestination,
     Hl7Destination,
@@ -18,6 +18,7 @@ from radnode.config.messaging import (
     Sender,
 )
 from radnode.config.peers import ClientCredentials
+from radnode.config.references import check_references, named_files
 
 MANUAL = Path(radnode.config.__file__).parent / "defaults" / "radnode.yaml"
 GOOD = """\

@@ -6,10 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sqlalchemy import func, select
+from support import rows
 from support.rows import NOW, receive, reception
 
-from radnode.storage import orders
+from radnode.storage import catalog, listing, orders, workitems
 from radnode.storage.orders import NewMessage, Order, PatientChange, StudyContext
+from radnode.storage.tables import ResultObjectRow
 
 if TYPE_CHECKING:
     from radnode.storage.database import Database
@@ -58,3 +61,18 @@ def test_what_is_old_is_forgotten(database: Database) -> None:
         orders.store_order(session, "RIS", ORDER, NOW)
         assert orders.forget(session, NOW) == 0
         assert orders.forget(session, NOW + timedelta(days=1)) == 2
+
+
+def test_a_message_is_no_object_of_a_study_nor_an_output_of_a_work_item(database: Database) -> None:
+    rows.job_over(database, 1)
+    with database.begin() as session:
+        unread = catalog.unindexed(session, 9)
+        catalog.store_headers(session, [(each.instance_id, {"Modality": "CT"}) for each in unread])
+    message = replace(rows.result("1.9.2"), name="ORU", form="ORU", sop_class_uid="", transfer_syntax_uid="")
+    rows.produce(database, rows.must_lease(database), rows.result("1.9.1"), message)
+
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(ResultObjectRow)) == 2
+        assert [each.digest for each in listing.unlisted_results(session, 0, 10)] == [rows.result("1.9.1").digest]
+        (outcome,) = workitems.outcomes(session, [1])
+    assert [uid for _, _, uid in outcome.objects] == ["1.9.1"]

@@ -15,6 +15,7 @@ from hl7apy.parser import parse_message
 from pydicom.valuerep import PersonName
 from support.result_samples import Sample, nothing, sample, stack, volume_of
 
+from radnode.pipelines.contract import Predecessor
 from radnode.pipelines.forms import MESSAGES, Wanted
 from radnode.pipelines.messages import gate, oru, producing
 from radnode.pipelines.messages.statements import Report, refusal_of, report_of
@@ -140,6 +141,17 @@ def test_nothing_found_and_not_processed_are_different_answers() -> None:
     assert b"the slices have gaps" in refused["ORU-NOT-PROCESSED"]
     absent = [entry["resource"].get("dataAbsentReason") for entry in json.loads(refused["FHIR-NOT-PROCESSED"])["entry"]]
     assert [each["coding"][0]["code"] for each in absent if each] == ["not-performed"]
+
+
+def test_a_later_revision_says_which_message_it_takes_the_place_of(tmp_path: Path) -> None:
+    before = tuple(Predecessor(name=name, sop_class_uid="", sop_instance_uid=f"1.2.{place}", series_instance_uid="",
+                               study_instance_uid="") for place, name in enumerate(("ORU", "FHIR")))
+    one = sample(forms=("ORU", "FHIR"), output_folder=str(tmp_path), predecessors=before)
+    said = {each.name: Path(each.path).read_text(encoding="utf-8")
+            for each in producing.results(one.findings, one.source, one.provenance, ())}
+
+    assert f"Takes the place of {oru.control_id('1.2.0')}, which" in said["ORU"]
+    assert "Takes the place of urn:oid:1.2.1, which" in said["FHIR"]
 
 
 def test_prefix_and_suffix_of_a_name_change_their_places_and_each_script_is_a_repetition() -> None:
