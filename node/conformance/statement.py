@@ -83,6 +83,8 @@ def _overview(configuration: Configuration) -> Section:
         ("Storage", _yes(any(peer.receives for peer in peers)), "Y"),
         ("Storage Commitment Push Model", _yes(any(peer.receives and peer.commitment for peer in peers)),
          _yes(any(peer.sends and peer.commitment for peer in peers))),
+        *((_name(uid), "N", "Y") for uid in negotiation.SERVICES
+          if uid not in (negotiation.VERIFICATION, PUSH_MODEL)),
         ("Query/Retrieve, Study Root FIND", _yes(bool(ways) or any(peer.answers_find for peer in peers)), "N"),
         ("Query/Retrieve, Study Root MOVE", _yes("c-move" in ways), "N"),
         ("Query/Retrieve, Study Root GET", _yes("c-get" in ways), "N"),
@@ -142,7 +144,7 @@ def _receiving() -> Section:
     taken = negotiation.taken()
     storage = [(name, syntaxes) for name, syntaxes in taken.items() if name not in negotiation.SERVICES]
     services = [(name, syntaxes) for name, syntaxes in taken.items() if name in negotiation.SERVICES]
-    roles = {negotiation.VERIFICATION: "SCP", PUSH_MODEL: "SCP and SCU, by role selection or without"}
+    roles = {PUSH_MODEL: "SCP and SCU, by role selection or without"}
     refused = sorted({f"0x{each.code:04X}: {each.comment}" for each in statuses.C_STORE.values()})
     return Section("Receiving", (
         "No class of images is preferred. Syntaxes with loss are chosen only where nothing else is offered. Storage is "
@@ -150,7 +152,7 @@ def _receiving() -> Section:
         Table(RECEIVED, ("SOP class", "UID", "role"),
               tuple((_name(uid), uid, "SCP") for uid, _ in sorted(storage, key=lambda each: _name(each[0])))),
         Table("Other services accepted", ("SOP class", "UID", "role", "transfer syntaxes"),
-              tuple((_name(uid), uid, roles[uid], ", ".join(map(_name, syntaxes))) for uid, syntaxes in services)),
+              tuple((_name(uid), uid, roles.get(uid, "SCP"), ", ".join(map(_name, syntaxes))) for uid, syntaxes in services)),
         Table("Answers to C-STORE besides 0x0000", ("status",), tuple((each,) for each in refused)),
     ))
 
