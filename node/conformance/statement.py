@@ -94,7 +94,7 @@ def _overview(configuration: Configuration) -> Section:
          _yes(configuration.settings.dicomweb is not None)),
         ("Studies service, Search transaction (QIDO-RS)", _yes(asked_by_web), "Y"),
         ("Studies service, Retrieve transaction (WADO-RS)", _yes(asked_by_web), "Y"),
-        ("Worklist service (UPS-RS)", "N", "Y"),
+        ("Worklist service (UPS-RS)", _yes(bool(configuration.workitems.managers)), "Y"),
     )
     return Section("Overview", (
         "The node receives images, has pipelines read them, and sends what was found as DICOM objects.",
@@ -152,7 +152,8 @@ def _receiving() -> Section:
         Table(RECEIVED, ("SOP class", "UID", "role"),
               tuple((_name(uid), uid, "SCP") for uid, _ in sorted(storage, key=lambda each: _name(each[0])))),
         Table("Other services accepted", ("SOP class", "UID", "role", "transfer syntaxes"),
-              tuple((_name(uid), uid, roles.get(uid, "SCP"), ", ".join(map(_name, syntaxes))) for uid, syntaxes in services)),
+              tuple((_name(uid), uid, roles.get(uid, "SCP"), ", ".join(map(_name, syntaxes)))
+                    for uid, syntaxes in services)),
         Table("Answers to C-STORE besides 0x0000", ("status",), tuple((each,) for each in refused)),
     ))
 
