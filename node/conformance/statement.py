@@ -22,7 +22,6 @@ from radnode.node.deidentifying.profile import Profile
 from radnode.node.dicomweb import media
 from radnode.node.dicomweb_out import rendering, searching
 from radnode.node.dicomweb_out import retrieving as dicomweb_out_retrieving
-from radnode.node.dicomweb_out.address import ROOT
 from radnode.node.doctor.facts_peers import FORMS
 from radnode.node.intake import negotiation
 from radnode.node.intake.p10 import IMPLEMENTATION_CLASS_UID
@@ -203,12 +202,11 @@ def _dicomweb(configuration: Configuration) -> Section:
 
 def served() -> tuple[tuple[str, str], ...]:
     """Method and path of each resource of PS3.18, from the routers that serve them."""
-    made = [(ROOT, route) for each in (searching, dicomweb_out_retrieving, rendering)
+    made = [route for each in (searching, dicomweb_out_retrieving, rendering)
             for route in each.routes(cast("Holdings", None)).routes]
-    made += [("", route) for route in workitems.router(cast("Desk", None)).routes]
+    made += workitems.router(cast("Desk", None)).routes
     return tuple(sorted(
-        (method, prefix + route.path) for prefix, route in made if isinstance(route, APIRoute)
-        for method in route.methods or ()
+        (method, route.path) for route in made if isinstance(route, APIRoute) for method in route.methods or ()
     ))
 
 
