@@ -22,7 +22,6 @@ from radnode.node.deidentifying.profile import Profile
 from radnode.node.dicomweb import media
 from radnode.node.dicomweb_out import rendering, searching
 from radnode.node.dicomweb_out import retrieving as dicomweb_out_retrieving
-from radnode.node.dicomweb_out.address import ROOT
 from radnode.node.doctor.facts_peers import FORMS
 from radnode.node.intake import negotiation
 from radnode.node.intake.p10 import IMPLEMENTATION_CLASS_UID
@@ -83,6 +82,8 @@ def _overview(configuration: Configuration) -> Section:
         ("Storage", _yes(any(peer.receives for peer in peers)), "Y"),
         ("Storage Commitment Push Model", _yes(any(peer.receives and peer.commitment for peer in peers)),
          _yes(any(peer.sends and peer.commitment for peer in peers))),
+        *((_name(uid), "N", "Y") for uid in negotiation.SERVICES
+          if uid not in (negotiation.VERIFICATION, PUSH_MODEL)),
         ("Query/Retrieve, Study Root FIND", _yes(bool(ways) or any(peer.answers_find for peer in peers)), "N"),
         ("Query/Retrieve, Study Root MOVE", _yes("c-move" in ways), "N"),
         ("Query/Retrieve, Study Root GET", _yes("c-get" in ways), "N"),
@@ -92,7 +93,7 @@ def _overview(configuration: Configuration) -> Section:
          _yes(configuration.settings.dicomweb is not None)),
         ("Studies service, Search transaction (QIDO-RS)", _yes(asked_by_web), "Y"),
         ("Studies service, Retrieve transaction (WADO-RS)", _yes(asked_by_web), "Y"),
-        ("Worklist service (UPS-RS)", "N", "Y"),
+        ("Worklist service (UPS-RS)", _yes(bool(configuration.workitems.managers)), "Y"),
     )
     return Section("Overview", (
         "The node receives images, has pipelines read them, and sends what was found as DICOM objects.",
@@ -142,7 +143,7 @@ def _receiving() -> Section:
     taken = negotiation.taken()
     storage = [(name, syntaxes) for name, syntaxes in taken.items() if name not in negotiation.SERVICES]
     services = [(name, syntaxes) for name, syntaxes in taken.items() if name in negotiation.SERVICES]
-    roles = {negotiation.VERIFICATION: "SCP", PUSH_MODEL: "SCP and SCU, by role selection or without"}
+    roles = {PUSH_MODEL: "SCP and SCU, by role selection or without"}
     refused = sorted({f"0x{each.code:04X}: {each.comment}" for each in statuses.C_STORE.values()})
     return Section("Receiving", (
         "No class of images is preferred. Syntaxes with loss are chosen only where nothing else is offered. Storage is "
@@ -150,7 +151,8 @@ def _receiving() -> Section:
         Table(RECEIVED, ("SOP class", "UID", "role"),
               tuple((_name(uid), uid, "SCP") for uid, _ in sorted(storage, key=lambda each: _name(each[0])))),
         Table("Other services accepted", ("SOP class", "UID", "role", "transfer syntaxes"),
-              tuple((_name(uid), uid, roles[uid], ", ".join(map(_name, syntaxes))) for uid, syntaxes in services)),
+              tuple((_name(uid), uid, roles.get(uid, "SCP"), ", ".join(map(_name, syntaxes)))
+                    for uid, syntaxes in services)),
         Table("Answers to C-STORE besides 0x0000", ("status",), tuple((each,) for each in refused)),
     ))
 
@@ -200,12 +202,11 @@ def _dicomweb(configuration: Configuration) -> Section:
 
 def served() -> tuple[tuple[str, str], ...]:
     """Method and path of each resource of PS3.18, from the routers that serve them."""
-    made = [(ROOT, route) for each in (searching, dicomweb_out_retrieving, rendering)
+    made = [route for each in (searching, dicomweb_out_retrieving, rendering)
             for route in each.routes(cast("Holdings", None)).routes]
-    made += [("", route) for route in workitems.router(cast("Desk", None)).routes]
+    made += workitems.router(cast("Desk", None)).routes
     return tuple(sorted(
-        (method, prefix + route.path) for prefix, route in made if isinstance(route, APIRoute)
-        for method in route.methods or ()
+        (method, route.path) for route in made if isinstance(route, APIRoute) for method in route.methods or ()
     ))
 
 

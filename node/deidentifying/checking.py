@@ -113,6 +113,8 @@ def _in_bytes(content: bytes, identity: Identity, made: set[str]) -> Iterator[st
     numbers = {each for each in texts if each.isdigit()}
     encoded = set(identity.encoded)
     for text in texts - numbers:
+        if text.isascii() and len(text) < SHORTEST_IN_BYTES:
+            continue  # C3N in UTF-16 is three dark pixels of 16 bits
         encoded |= {text.encode(name, "ignore") for name in _ENCODINGS}
     folded = content.lower()
     if any(each.lower() in folded for each in encoded if len(each) >= SHORTEST_IN_BYTES) or any(

@@ -313,6 +313,12 @@ def test_a_number_within_a_longer_one_is_no_find() -> None:
     assert leftovers(b"PAT 123456", Dataset(), identity, made=())
 
 
+def test_three_dark_pixels_are_no_name() -> None:
+    identity = identity_of(image(PatientName="C3N-00247", PatientID="C3N-00247"), lambda _: False)
+    assert leftovers(b"\xfb\0C\x003\0n\0\x07\0", Dataset(), identity, made=()) == []
+    assert leftovers("C3N-00247".encode("utf-16-le"), Dataset(), identity, made=())
+
+
 def test_a_secret_that_could_be_guessed_is_refused() -> None:
     with pytest.raises(SecretTooShort, match="openssl rand"):
         Pseudonyms("hospital", "OUTSIDE")
