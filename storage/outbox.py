@@ -248,7 +248,7 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list
             DeliveryRow.id.in_(set(delivery_ids) - withheld),
             DeliveryRow.state.in_((DeliveryState.DEAD, DeliveryState.SENT)),
             ~_superseded(),
-        )
+        ).order_by(DeliveryRow.id)
     ).all()
     said = {row[0].id: row[0].reason for row in chosen}
     held_back = {(row[0].job_id, row[0].destination) for row in chosen if row[0].reason.startswith(OTHER_PATIENT)}
