@@ -92,7 +92,7 @@ def _overview(configuration: Configuration) -> Section:
          _yes(configuration.settings.dicomweb is not None)),
         ("Studies service, Search transaction (QIDO-RS)", _yes(asked_by_web), "Y"),
         ("Studies service, Retrieve transaction (WADO-RS)", _yes(asked_by_web), "Y"),
-        ("Worklist service (UPS-RS)", "N", "Y"),
+        ("Worklist service (UPS-RS)", _yes(bool(configuration.workitems.managers)), "Y"),
     )
     return Section("Overview", (
         "The node receives images, has pipelines read them, and sends what was found as DICOM objects.",
