@@ -27,6 +27,7 @@ from radnode.node.doctor.facts_peers import FORMS
 from radnode.node.intake import negotiation
 from radnode.node.intake.p10 import IMPLEMENTATION_CLASS_UID
 from radnode.node.intake.pdus import MAX_P_DATA
+from radnode.node.performed_sets import AVAILABILITY, MPPS
 from radnode.node.retrieving import dimse as retrieving
 from radnode.node.security.tls import CIPHERS
 from radnode.node.web import workitems
@@ -83,6 +84,8 @@ def _overview(configuration: Configuration) -> Section:
         ("Storage", _yes(any(peer.receives for peer in peers)), "Y"),
         ("Storage Commitment Push Model", _yes(any(peer.receives and peer.commitment for peer in peers)),
          _yes(any(peer.sends and peer.commitment for peer in peers))),
+        ("Modality Performed Procedure Step", "N", "Y"),
+        ("Instance Availability Notification", "N", "Y"),
         ("Query/Retrieve, Study Root FIND", _yes(bool(ways) or any(peer.answers_find for peer in peers)), "N"),
         ("Query/Retrieve, Study Root MOVE", _yes("c-move" in ways), "N"),
         ("Query/Retrieve, Study Root GET", _yes("c-get" in ways), "N"),
@@ -142,7 +145,8 @@ def _receiving() -> Section:
     taken = negotiation.taken()
     storage = [(name, syntaxes) for name, syntaxes in taken.items() if name not in negotiation.SERVICES]
     services = [(name, syntaxes) for name, syntaxes in taken.items() if name in negotiation.SERVICES]
-    roles = {negotiation.VERIFICATION: "SCP", PUSH_MODEL: "SCP and SCU, by role selection or without"}
+    roles = {negotiation.VERIFICATION: "SCP", MPPS: "SCP", AVAILABILITY: "SCP",
+             PUSH_MODEL: "SCP and SCU, by role selection or without"}
     refused = sorted({f"0x{each.code:04X}: {each.comment}" for each in statuses.C_STORE.values()})
     return Section("Receiving", (
         "No class of images is preferred. Syntaxes with loss are chosen only where nothing else is offered. Storage is "
