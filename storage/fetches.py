@@ -112,6 +112,12 @@ def want(session: Session, wish: Wish, now: datetime, *, again: bool) -> tuple[i
     return row.id, True
 
 
+def is_wanted(session: Session, archive: str, study_instance_uid: str) -> bool:
+    """Whether it was ever asked of this archive as a study, whatever came of it."""
+    which = (FetchRow.archive == archive, FetchRow.study_instance_uid == study_instance_uid, FetchRow.purpose == STUDY)
+    return session.scalar(select(FetchRow.id).where(*which)) is not None
+
+
 def _insert(session: Session, wish: Wish, now: datetime) -> int:
     return int(session.execute(
         insert_for(session, FetchRow)

@@ -40,11 +40,12 @@ class Unclear(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What an item asks for. series: of the input; none: the whole study."""
+    """What an item asks for. series: of the input; none: the whole study. patient_id: empty where it says none."""
 
     code: str
     study_instance_uid: str
     series: tuple[Reference, ...]
+    patient_id: str = ""
 
 
 def parse(content: bytes) -> Dataset:
@@ -116,7 +117,8 @@ def order(dataset: Dataset) -> Order:
     if not all(is_uid(uid.encode("ascii", "replace")) for uid in uids):
         raise Unclear("InputInformationSequence holds something that is no UID")
     return Order(code=code, study_instance_uid=studies.pop(),
-                 series=tuple((uid, frozenset(some)) for uid, some in sorted(series.items())))
+                 series=tuple((uid, frozenset(some)) for uid, some in sorted(series.items())),
+                 patient_id=str(dataset.get("PatientID") or "").strip())
 
 
 def tags(keywords: Sequence[str]) -> set[str]:

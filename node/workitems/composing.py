@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from radnode.node.scheduler import Activity
 from radnode.node.web.workitems import router
 from radnode.node.workitems.desk import Desk
+from radnode.node.workitems.fetching import InputFetcher
 from radnode.node.workitems.following import Follower
 from radnode.node.workitems.performing import Performer
 
@@ -31,7 +32,7 @@ class WorkItems:
         on_jobs: Callable[[], None],
     ) -> None:
         performer = Performer(database=database, configuration=configuration, manifests=manifests, now=now,
-                              on_jobs=on_jobs)
+                              on_jobs=on_jobs, fetch=InputFetcher(database, configuration, now))
         performing = Activity("performing", performer.step, alarms)
         follower = Follower(database=database, configuration=configuration, now=now, on_claimed=performing.pulse)
         self.activities = (performing, Activity("following worklists", follower.step, alarms))

@@ -19,7 +19,7 @@ from radnode.node.own_results import is_own_result
 from radnode.node.workitems import attributes
 from radnode.node.workitems.desk import retrieve_from
 from radnode.node.workitems.states import State
-from radnode.storage import catalog, jobs, workitems
+from radnode.storage import catalog, fetches, jobs, workitems
 from radnode.storage.catalog import SeriesState
 from radnode.storage.jobs import JobState
 
@@ -157,6 +157,9 @@ class Performer:
         with self._database.begin() as session:
             found = input_of(order, workitems.held(session, order.study_instance_uid))
             if not isinstance(found, Lacking):
+                held_of = (fetches.patient_of(session, order.study_instance_uid) or "").strip()
+                if order.patient_id and order.patient_id != held_of:
+                    raise NotPerformed("its images are of another patient than it names")
                 ids = self._jobs(session, configuration, route, order, found)
                 text = f"{len(ids)} jobs of route {route.name}"
                 workitems.change(session, item, self._now(), jobs=ids, progress=text,

@@ -169,6 +169,16 @@ def test_an_order_runs_on_exactly_what_it_names_or_waits_for_it(bench: Bench) ->
     assert sorted(each.sop_instance_uid for each in job.inputs) == ["1.2.3.3", "1.2.3.4"]
 
 
+def test_an_order_for_another_patient_than_that_of_its_images_is_canceled(bench: Bench) -> None:
+    bench.images([1])
+    right, wrong = bench.ordered(1, PatientID="P1 "), bench.ordered(1, PatientID="P2")
+    bench.steps()
+    assert bench.client.get(right).ProcedureStepState == "IN PROGRESS"
+    item = bench.client.get(wrong)
+    assert item.ProcedureStepState == "CANCELED"
+    assert why(item) == "its images are of another patient than it names"
+
+
 def test_an_order_that_cannot_be_performed_is_canceled_with_the_reason(bench: Bench) -> None:
     bench.images([1])
     late = bench.ordered(9)
