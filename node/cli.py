@@ -8,12 +8,13 @@ import json
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperGroup
 
 from radnode.node.cli_access import audit, tokens_app, users_app
 from radnode.node.cli_conformance import conformance
@@ -24,7 +25,25 @@ from radnode.node.cli_peers import peer_app
 from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
+
+class _Explaining(TyperGroup):
+    """Errors that name their own cure are one line and exit code 2, whatever the command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from radnode.node.association import PeerUnreachable
+            from radnode.node.service import StartRefused
+            from radnode.storage.errors import StorageError
+
+            if not isinstance(error, PeerUnreachable | StartRefused | StorageError):
+                raise
+            err.print(escape(str(error)), style="red", highlight=False, soft_wrap=True)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(cls=_Explaining, no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
 routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
 app.add_typer(routes_app, name="routes")
 app.add_typer(result_app, name="result")
@@ -61,9 +80,8 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with _explained():
-        node = Node(configuration, on_lost=give_up)
-        node.start()
+    node = Node(configuration, on_lost=give_up)
+    node.start()
     try:
         ended.wait()
     finally:
@@ -124,8 +142,7 @@ def send(
     from radnode.node.sending import send_folder
 
     configuration = _load(config)
-    with _explained():
-        report = send_folder(folder, to, configuration)
+    report = send_folder(folder, to, configuration)
     out.print(f"{report.stored} stored, {len(report.refused)} refused, {len(report.skipped)} skipped (no DICOM file)")
     for path, reason in report.refused:
         err.print(f"{escape(str(path))}: {escape(reason)}", style="red", soft_wrap=True)
@@ -143,8 +160,7 @@ def alarms(
     from radnode.node.answers import Answers
 
     answers = Answers.open(_load(config))
-    with _explained():
-        rows, watched = answers.alarms(history=history), answers.watched()
+    rows, watched = answers.alarms(history=history), answers.watched()
     if as_json:
         _print_json(rows)
     for row in rows if not as_json else ():
@@ -229,8 +245,7 @@ def reindex(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> Non
     from radnode.node.reindexing import reindex as make_whole
 
     configuration = _load(config)
-    with _explained():
-        report = make_whole(configuration)
+    report = make_whole(configuration)
     if as_json:
         _print_json({**asdict(report), "complete": report.complete})
     else:
@@ -332,7 +347,7 @@ def try_routes(
             err.print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(1)
     database = Database(present.settings.effective_database_url)
-    with _explained(), database.read() as session:
+    with database.read() as session:
         found = rehearse(session, present.routes, then.routes, newest)
     database.close()
     table = Table("route", f"matches, of {found.series} series")
@@ -360,26 +375,9 @@ def demo(
     """Show the node at work: a chest CT goes in, SEG and Structured Report come back to a stand-in PACS."""
     from radnode.node.demo.demo import run_demo
 
-    with _explained():
-        good = run_demo(dicom=dicom, output=output, json_file=json_file, stay=not exit_at_once, console=out)
+    good = run_demo(dicom=dicom, output=output, json_file=json_file, stay=not exit_at_once, console=out)
     if not good:
         raise typer.Exit(1)
-
-
-class _explained:  # noqa: N801 - reads as a word at the call: `with _explained():`
-    """Turns the errors that name their own cure into one line and exit code 2."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        from radnode.node.association import PeerUnreachable
-        from radnode.node.service import StartRefused
-        from radnode.storage.errors import StorageError
-
-        if isinstance(error, PeerUnreachable | StartRefused | StorageError):
-            err.print(escape(str(error)), style="red", soft_wrap=True)
-            raise typer.Exit(2) from error
 
 
 def _load(path: Path):  # type: ignore[no-untyped-def]

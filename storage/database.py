@@ -177,6 +177,10 @@ def _translated() -> Iterator[None]:
     except PoolExhausted as error:
         raise DatabaseUnavailable("all connections to the database are in use") from error
     except DBAPIError as error:
+        if "unable to open database file" in str(error.orig):
+            raise DatabaseUnavailable(
+                "there is no database, or this account may not open it; the first start of the node makes it"
+            ) from error
         if error.connection_invalidated or type(error).__name__ in _NOT_OUR_MISTAKE:
             raise DatabaseUnavailable(f"the database does not answer: {error.orig}") from error
         raise
