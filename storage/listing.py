@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy.orm import aliased
 
 from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState, portions
@@ -34,6 +35,8 @@ SERVED = tuple(
     set(InstanceState) - {InstanceState.QUARANTINED, InstanceState.EXPIRED, InstanceState.CONFLICT}
 )
 """Of an instance in conflict nobody can say which image, or whose, its UID means."""
+
+_NOT_READ = ("NOT_PROCESSED", "FAILED")
 
 STUDY_KEYWORDS = (
     "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyDescription", "PatientName",
@@ -82,12 +85,22 @@ class UnlistedResult:
 
 
 def visible() -> ColumnElement[bool]:
-    """Whether a listed instance may be served now: its image is in good order, or it is a result that still holds."""
+    """Whether a listed instance may be served now: its image is in good order, or it is a result that still holds.
+
+    A note that a study was not processed, or that it failed, holds until the job, or one of a later revision, says
+    otherwise.
+    """
+    later = aliased(JobRow)
+    answered = exists().where(
+        later.series_id == JobRow.series_id, later.study_id == JobRow.study_id, later.pipeline == JobRow.pipeline,
+        later.revision > JobRow.revision, later.state.in_(("PRODUCED", *_NOT_READ)),
+    )
+    is_note = ResultObjectRow.form == "NOT-PROCESSED"
     return or_(
         exists().where(InstanceRow.id == ListedInstanceRow.instance_id, InstanceRow.state.in_(SERVED)),
         exists().where(
             ResultObjectRow.id == ListedInstanceRow.result_object_id, JobRow.id == ResultObjectRow.job_id,
-            JobRow.state == "PRODUCED",
+            or_(and_(~is_note, JobRow.state == "PRODUCED"), and_(is_note, JobRow.state.in_(_NOT_READ), ~answered)),
         ),
     )
 
@@ -120,7 +133,9 @@ def unlisted_received(session: Session, after: int, limit: int) -> list[tuple[in
 
 
 def unlisted_results(session: Session, after: int, limit: int) -> list[UnlistedResult]:
-    """Result objects with a higher number than `after`, of listed studies, that are not listed."""
+    """Result objects with a higher number than `after`, of listed studies, that are not listed. Messages are none of
+    DICOM's: they have no SOP class.
+    """
     rows = session.execute(
         select(ResultObjectRow.id, ResultObjectRow.digest)
         .join(JobRow, JobRow.id == ResultObjectRow.job_id)

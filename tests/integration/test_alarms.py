@@ -365,6 +365,7 @@ def test_X1_a_disk_below_its_reserve_is_an_alarm_until_there_is_room_again(node:
 def _lose_an_instance(node: Node) -> None:
     node.receives(reception(1), reception(2))
     with node.database.begin() as session:
+        session.execute(text("DELETE FROM listed_instances WHERE instance_id = 1"))
         session.execute(text("DELETE FROM headers WHERE instance_id = 1"))
         session.execute(text("DELETE FROM ledger_events WHERE instance_id = 1 AND kind <> 'acknowledged'"))
         session.execute(text("UPDATE ledger_events SET instance_id = 2"))
