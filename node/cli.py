@@ -17,6 +17,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from radnode.node.cli_access import audit, tokens_app, users_app
+from radnode.node.cli_common import err, load_configuration
 from radnode.node.cli_conformance import conformance
 from radnode.node.cli_deidentify import deidentify, reidentify, transfers
 from radnode.node.cli_evaluate import evaluate
@@ -55,7 +56,6 @@ for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidenti
     app.command()(command)
 
 out = Console()
-err = Console(stderr=True)
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="The node's configuration file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -70,7 +70,7 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
     from radnode.node.observability import configure_logging
     from radnode.node.service import Node
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     configure_logging(as_json=configuration.settings.json_logs)
     ended, lost = threading.Event(), threading.Event()
 
@@ -97,7 +97,7 @@ def check(config: Annotated[Path, typer.Argument(help="The file to check.")] = D
     from radnode.config.references import check_files
     from radnode.node.checking import check_configuration
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     problems = [*check_configuration(configuration), *check_files(configuration)]
     for problem in problems:
         err.print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
@@ -141,7 +141,7 @@ def send(
     """C-STORE every DICOM file of a folder to a peer."""
     from radnode.node.sending import send_folder
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     report = send_folder(folder, to, configuration)
     out.print(f"{report.stored} stored, {len(report.refused)} refused, {len(report.skipped)} skipped (no DICOM file)")
     for path, reason in report.refused:
@@ -159,7 +159,7 @@ def alarms(
     """List what is wrong, since when, and what to do; exit code 1 if anything is."""
     from radnode.node.answers import Answers
 
-    answers = Answers.open(_load(config))
+    answers = Answers.open(load_configuration(config))
     rows, watched = answers.alarms(history=history), answers.watched()
     if as_json:
         _print_json(rows)
@@ -183,7 +183,7 @@ def jobs(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """List the jobs, newest first."""
     from radnode.node.answers import Answers
 
-    rows = Answers.open(_load(config)).jobs()
+    rows = Answers.open(load_configuration(config)).jobs()
     if as_json:
         _print_json(rows)
         return
@@ -201,7 +201,7 @@ def refused(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> Non
     """List what was not taken, or was and cannot be read, newest first: when, from whom, why, and where it lies."""
     from radnode.node.answers import Answers
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     rows = Answers.open(configuration).refused()
     if as_json:
         _print_json(rows)
@@ -218,7 +218,7 @@ def ledger(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     """Prove that every acknowledged instance is in exactly one state; exit code 1 if not."""
     from radnode.node.answers import Answers
 
-    balance = Answers.open(_load(config)).ledger()
+    balance = Answers.open(load_configuration(config)).ledger()
     if as_json:
         _print_json(balance)
     else:
@@ -244,7 +244,7 @@ def reindex(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> Non
 
     from radnode.node.reindexing import reindex as make_whole
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     report = make_whole(configuration)
     if as_json:
         _print_json({**asdict(report), "complete": report.complete})
@@ -264,7 +264,7 @@ def deliveries(
     """List result objects on their way, newest first: state, why, since when, when tried next, how proven."""
     from radnode.node.answers import Answers
 
-    rows = Answers.open(_load(config)).deliveries(failed=failed, destination=destination)
+    rows = Answers.open(load_configuration(config)).deliveries(failed=failed, destination=destination)
     if as_json:
         _print_json(rows)
         return
@@ -294,7 +294,7 @@ def resend(
         err.print("say what: delivery numbers, --job NUMBER, --destination NAME or --all-failed", style="red")
         raise typer.Exit(2)
     resent = resend_deliveries(
-        _load(config), delivery_ids=named, job_id=job, destination=destination, every=all_failed
+        load_configuration(config), delivery_ids=named, job_id=job, destination=destination, every=all_failed
     )
     out.print(f"{len(resent)} wait to be sent again {' '.join(map(str, resent))}".strip(), soft_wrap=True)
     if not resent or set(named) - set(resent):
@@ -309,7 +309,7 @@ def offer_again(
     """Offer a destination again the result forms that it refused."""
     from radnode.node.by_hand import offer_again as forget
 
-    number = forget(_load(config), destination)
+    number = forget(load_configuration(config), destination)
     out.print(f"{number} refused forms of {escape(destination)} are offered again")
     if not number:
         raise typer.Exit(1)
@@ -323,7 +323,7 @@ def explain(
     """Say for each series of a study why each route did or did not run."""
     from radnode.node.answers import Answers
 
-    text = Answers.open(_load(config)).explain(study_instance_uid)
+    text = Answers.open(load_configuration(config)).explain(study_instance_uid)
     if text is None:
         err.print(f"no study {escape(study_instance_uid)} was received", style="red", soft_wrap=True)
         raise typer.Exit(1)
@@ -341,7 +341,7 @@ def try_routes(
     from radnode.node.rehearsal import rehearse
     from radnode.storage.database import Database
 
-    present, then = _load(config), _load(proposed)
+    present, then = load_configuration(config), load_configuration(proposed)
     if problems := check_configuration(then):
         for problem in problems:
             err.print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
@@ -378,16 +378,6 @@ def demo(
     good = run_demo(dicom=dicom, output=output, json_file=json_file, stay=not exit_at_once, console=out)
     if not good:
         raise typer.Exit(1)
-
-
-def _load(path: Path):  # type: ignore[no-untyped-def]
-    from radnode.config.loading import ConfigError, load
-
-    try:
-        return load(path)
-    except ConfigError as error:
-        err.print(escape(str(error)), style="red", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
 
 
 def _print_json(value: object) -> None:

@@ -10,12 +10,14 @@ import getpass
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from radnode.node.cli_common import fail, load_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +31,6 @@ users_app = typer.Typer(no_args_is_help=True, help="Accounts of people who log i
 tokens_app = typer.Typer(no_args_is_help=True, help="Tokens of machines that ask over HTTP.")
 
 out = Console()
-err = Console(stderr=True)
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="The node's configuration file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -47,7 +48,7 @@ def add_user(
     """Make an account; prints a link, good once within an hour, with which its owner sets a password."""
     from radnode.node.security import roster
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     secret = _ordered(configuration, f"account {name} added as {role}", lambda session: roster.add_user(
         session, name, role, _now()))
     _print_link(configuration, secret)
@@ -58,7 +59,7 @@ def link(name: Name, config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Print a new link for an account: for a forgotten password, or to enable it again."""
     from radnode.node.security import roster
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     secret = _ordered(configuration, f"link for account {name}", lambda session: roster.link(session, name, _now()))
     _print_link(configuration, secret)
 
@@ -68,7 +69,8 @@ def disable(name: Name, config: ConfigFile = DEFAULT_CONFIG) -> None:
     """End an account: its sessions, its password and its link."""
     from radnode.node.security import roster
 
-    _ordered(_load(config), f"account {name} disabled", lambda session: roster.disable(session, name, _now()))
+    configuration = load_configuration(config)
+    _ordered(configuration, f"account {name} disabled", lambda session: roster.disable(session, name, _now()))
     out.print(f"{escape(name)} comes in no more")
 
 
@@ -78,7 +80,7 @@ def list_users(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> 
     from radnode.node.web.roster import user_as_data
     from radnode.storage import accounts
 
-    with _opened(_load(config)) as database, database.read() as session:
+    with _opened(load_configuration(config)) as database, database.read() as session:
         rows = [user_as_data(each) for each in accounts.accounts(session)]
     _print(rows, as_json=as_json)
 
@@ -93,7 +95,7 @@ def add_token(
     """Make a token and print it, this once: Authorization: Bearer TOKEN."""
     from radnode.node.security import roster
 
-    secret = _ordered(_load(config), f"token {name} added as {role}", lambda session: roster.add_token(
+    secret = _ordered(load_configuration(config), f"token {name} added as {role}", lambda session: roster.add_token(
         session, name, role, _now(), days))
     out.print(secret, soft_wrap=True, highlight=False, markup=False)
 
@@ -104,7 +106,7 @@ def list_tokens(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) ->
     from radnode.node.web.roster import token_as_data
     from radnode.storage import accounts
 
-    with _opened(_load(config)) as database, database.read() as session:
+    with _opened(load_configuration(config)) as database, database.read() as session:
         rows = [token_as_data(each) for each in accounts.tokens(session)]
     _print(rows, as_json=as_json)
 
@@ -114,7 +116,7 @@ def revoke(name: Name, config: ConfigFile = DEFAULT_CONFIG) -> None:
     """End a token at once."""
     from radnode.node.security import roster
 
-    _ordered(_load(config), f"token {name} revoked", lambda session: roster.revoke(session, name, _now()))
+    _ordered(load_configuration(config), f"token {name} revoked", lambda session: roster.revoke(session, name, _now()))
     out.print(f"{escape(name)} comes in no more")
 
 
@@ -132,7 +134,7 @@ def audit(
     from radnode.node.web.audit import as_data
     from radnode.storage import audit as kept
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     who = Participant(user_id=getpass.getuser(), is_requestor=True, name="at the machine")
     with _opened(configuration) as database, database.begin() as session:
         broken = kept.broken_at(session) if verify else None
@@ -161,7 +163,7 @@ def _ordered(configuration: Configuration, what: str, order: Callable[[Session],
             found = order(session)
             kept.append(session, [message])
     except Refused as error:
-        _fail(str(error), 1)
+        fail(str(error), 1)
     return found or ""
 
 
@@ -181,10 +183,10 @@ def _opened(configuration: Configuration) -> Iterator[Database]:
     database = Database(configuration.settings.effective_database_url)
     try:
         if database.schema() != "current":
-            _fail("the database is not of this version yet; start the node once", 2)
+            fail("the database is not of this version yet; start the node once", 2)
         yield database
     except StorageError as error:
-        _fail(str(error), 2)
+        fail(str(error), 2)
     finally:
         database.close()
 
@@ -202,19 +204,6 @@ def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     out.print(table)
 
 
-def _load(path: Path) -> Configuration:
-    from radnode.config.loading import ConfigError, load
-
-    try:
-        return load(path)
-    except ConfigError as error:
-        _fail(str(error), 2)
-
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _fail(reason: str, code: int) -> NoReturn:
-    err.print(escape(reason), style="red", highlight=False, soft_wrap=True)
-    raise typer.Exit(code)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from radnode.node.cli_common import err, fail, load_configuration
+
 if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
 
 out = Console()
-err = Console(stderr=True)
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="The node's configuration file.")]
 DEFAULT_CONFIG = Path("radnode.yaml")
@@ -34,7 +35,7 @@ def deidentify(
     from radnode.node.deidentifying.lanes import SecretUnusable, trial
     from radnode.node.sending import dicom_files
 
-    peer = _lane(_load(config), profile)
+    peer = _lane(load_configuration(config), profile)
     files, others = dicom_files(folder)
     to.mkdir(parents=True, exist_ok=True)
     held, confined = 0, Confined()
@@ -46,7 +47,7 @@ def deidentify(
                 held += 1
                 err.print(f"{escape(str(path))}: {escape(str(reason))}", style="red", soft_wrap=True, highlight=False)
     except SecretUnusable as error:
-        _fail(str(error))
+        fail(str(error))
     finally:
         confined.close()
     out.print(f"{len(files) - held} written, {held} held, {len(others)} skipped (no DICOM file)")
@@ -64,20 +65,20 @@ def reidentify(
     from radnode.node.deidentifying.lanes import SecretUnusable, look_up
     from radnode.storage.database import Database
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     if not why.strip():
-        _fail("say what for: --why")
+        fail("say what for: --why")
     database = Database(configuration.settings.effective_database_url)
     try:
         found = look_up(database, _lane(configuration, profile), pseudonym, who=getpass.getuser(), why=why)
     except SecretUnusable as error:
-        _fail(str(error))
+        fail(str(error))
     finally:
         database.close()
     for name, value in found.items():
         out.print(f"{escape(name)}: {escape(value)}", soft_wrap=True, highlight=False)
     if not found:
-        _fail(f"{pseudonym} was never used for {profile}")
+        fail(f"{pseudonym} was never used for {profile}")
 
 
 def transfers(
@@ -90,7 +91,7 @@ def transfers(
     from radnode.storage import transfers as kept
     from radnode.storage.database import Database
 
-    database = Database(_load(config).settings.effective_database_url)
+    database = Database(load_configuration(config).settings.effective_database_url)
     try:
         if again is not None:
             with database.begin() as session:
@@ -111,20 +112,5 @@ def _lane(configuration: Configuration, name: str) -> Peer:
     peer = configuration.peers.get(name)
     if peer is None or peer.deidentify is None:
         known = [each for each, found in configuration.peers.items() if found.deidentify is not None]
-        _fail(f"no destination {name} has `deidentify`; {', '.join(known) or 'none'} has")
+        fail(f"no destination {name} has `deidentify`; {', '.join(known) or 'none'} has")
     return peer
-
-
-def _load(path: Path) -> Configuration:
-    from radnode.config.loading import ConfigError, load
-
-    try:
-        return load(path)
-    except ConfigError as error:
-        err.print(escape(str(error)), style="red", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
-
-
-def _fail(reason: str) -> NoReturn:
-    err.print(escape(reason), style="red", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from radnode.node.cli_common import fail, load_configuration
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from radnode.config.loading import Configuration
 
 out = Console()
-err = Console(stderr=True)
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="The node's configuration file.")]
 _DEFAULT = Path("radnode.yaml")
@@ -34,12 +34,12 @@ def pulls(
     from radnode.storage.database import Database
     from radnode.storage.errors import StorageError
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     database = Database(configuration.settings.effective_database_url, read_only=True)
     try:
         found = overview(database, configuration)
     except StorageError as error:
-        _fail(str(error))
+        fail(str(error))
     finally:
         database.close()
     if as_json:
@@ -61,20 +61,20 @@ def fetch(
     from radnode.node.retrieving.answers import NotListed, fetch_by_hand
     from radnode.storage.errors import StorageError
 
-    configuration = _load(config)
+    configuration = load_configuration(config)
     if (study_instance_uid is None) == (accession is None):
-        _fail("say which study: its UID, or --accession NUMBER")
+        fail("say which study: its UID, or --accession NUMBER")
     if source not in configuration.retrieving.archives:
-        _fail(f"say which archive: --from {' or '.join(configuration.retrieving.archives) or 'NAME; there is none'}")
+        fail(f"say which archive: --from {' or '.join(configuration.retrieving.archives) or 'NAME; there is none'}")
     if study_instance_uid is not None and not is_uid(study_instance_uid.encode()):
-        _fail("a Study Instance UID has digits and dots alone; --accession takes an accession number")
+        fail("a Study Instance UID has digits and dots alone; --accession takes an accession number")
     if accession is not None and (not accession.isprintable() or set(accession) & set("*?\\")):
-        _fail("write the whole accession number, without * and ?")
+        fail("write the whole accession number, without * and ?")
     try:
         found = fetch_by_hand(configuration, source, study_instance_uid=study_instance_uid or "",
                               accession_number=accession or "")
     except (NotListed, PeerUnreachable, StorageError) as error:
-        _fail(str(error))
+        fail(str(error))
     for uid in found:
         out.print(f"{uid} is fetched from {escape(source)}", soft_wrap=True, highlight=False)
 
@@ -84,18 +84,3 @@ def _print(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(escape("" if row[column] is None else str(row[column])) for column in columns))
     out.print(table)
-
-
-def _load(path: Path) -> Configuration:
-    from radnode.config.loading import ConfigError, load
-
-    try:
-        return load(path)
-    except ConfigError as error:
-        err.print(escape(str(error)), style="red", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
-
-
-def _fail(reason: str) -> NoReturn:
-    err.print(escape(reason), style="red", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)

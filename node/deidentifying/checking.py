@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydicom.datadict import keyword_for_tag
-from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
 from radnode.node.deidentifying.standard_uids import is_standard
+from radnode.node.deidentifying.walking import elements, several
 from radnode.node.deidentifying.wording import KNOWN
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def identity_of(original: Dataset, retained: Callable[[DataElement], bool]) -> I
     retained: whether an attribute leaves as it is, on purpose; its day or UID is none to be looked for.
     """
     found = Identity()
-    for element in _elements(original):
+    for element in elements(original):
         if element.VR in ("DA", "DT", "UI") and retained(element):
             continue
-        for value in _several(element.value):
+        for value in several(element.value):
             _add(found, element, value)
     for kind in (found.numbers, found.names):
         kind.discard("")
@@ -90,11 +90,11 @@ def leftovers(content: bytes, written: Dataset, identity: Identity, *, made: Col
     found = list(_in_bytes(content, identity, made))
     words = {word.casefold() for word in _words_of(identity)}
     whole = {each.casefold() for each in identity.names | identity.numbers} - {each.casefold() for each in made}
-    for element in _elements(written):
+    for element in elements(written):
         if element.VR not in _TEXTS:
             continue
         where = keyword_for_tag(element.tag) or str(element.tag)
-        for text in (str(each) for each in _several(element.value) if str(each) not in made):
+        for text in (str(each) for each in several(element.value) if str(each) not in made):
             if words & {word.casefold() for word in _WORD.findall(text)}:
                 found.append(f"a part of a name in {where}")
             elif text.strip().casefold() in whole or _days_in(text) & (identity.days - made):
@@ -148,18 +148,3 @@ def _add_name(found: Identity, value: object) -> None:
             found.names.add(group.strip("^ "))
     if raw := getattr(name, "original_string", b""):
         found.encoded |= {each.strip(b"^ ") for each in bytes(raw).split(b"=")}
-
-
-def _several(value: object) -> list[object]:
-    if value is None or value == "":
-        return []
-    return list(value) if isinstance(value, MultiValue) else [value]
-
-
-def _elements(dataset: Dataset) -> Iterator[DataElement]:
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value or ():
-                yield from _elements(item)
-        else:
-            yield element

@@ -17,9 +17,10 @@ from radnode.node.deidentifying.cleaning import OF_THE_PATIENT, OF_THE_STUDY
 from radnode.node.deidentifying.holding import Held
 from radnode.node.deidentifying.outward import written
 from radnode.node.deidentifying.standard_uids import is_standard
+from radnode.node.deidentifying.walking import elements, several
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from pydicom.dataelem import DataElement
@@ -59,8 +60,8 @@ def named_in(path: Path) -> Named:
     """What the node has to look up."""
     dataset = pydicom.dcmread(path)
     uids, references, days = set(), set(), set()
-    for element in _elements(dataset):
-        for value in _several(element.value):
+    for element in elements(dataset):
+        for value in several(element.value):
             if element.VR == "UI" and not is_standard(str(value)):
                 uids.add(str(value))
                 references |= {str(value)} if element.keyword in _REFERENCES else set()
@@ -100,7 +101,7 @@ def inward(path: Path, way: WayBack) -> bytes:
 
 def _restored(element: DataElement, way: WayBack) -> Any:
     known = way.uids if element.VR == "UI" else way.days
-    values = [_old(str(each), known, element.VR) for each in _several(element.value)]
+    values = [_old(str(each), known, element.VR) for each in several(element.value)]
     return values if isinstance(element.value, MultiValue) else values[0] if values else element.value
 
 
@@ -131,18 +132,3 @@ def _change(dataset: Dataset, new: Callable[[DataElement], Any]) -> None:
                 _change(item, new)
         elif element.VR in ("UI", "DA", "DT") and not element.is_empty:
             element.value = new(element)
-
-
-def _several(value: Any) -> list[Any]:
-    if value is None or value == "":
-        return []
-    return list(value) if isinstance(value, MultiValue) else [value]
-
-
-def _elements(dataset: Dataset) -> Iterator[DataElement]:
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value or ():
-                yield from _elements(item)
-        else:
-            yield element
