@@ -6,8 +6,8 @@ import atexit
 import gc
 import json
 import signal
-import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Annotated, Any
 
 import typer
@@ -72,21 +72,16 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
     configuration = load_configuration(config)
     configure_logging(as_json=configuration.settings.json_logs)
-    ended, lost = threading.Event(), threading.Event()
-
-    def give_up() -> None:
-        lost.set()
-        ended.set()
-
+    why_end: SimpleQueue[str] = SimpleQueue()  # a signal may come while this thread waits for it: put() is reentrant
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    node = Node(configuration, on_lost=give_up)
+        signal.signal(number, lambda *_: why_end.put("told"))
+    node = Node(configuration, on_lost=lambda: why_end.put("lost"))
     node.start()
     try:
-        ended.wait()
+        why = why_end.get()
     finally:
         node.stop()
-    if lost.is_set():
+    if why == "lost":
         err.print("another node has taken over the database; this one has ended", style="red", highlight=False)
         raise typer.Exit(1)
 

@@ -56,14 +56,21 @@ class Warm:
         """model_digest: of the model that is wanted, if that matters. Raises RunFailed for what is not installed."""
         known = self._registry.manifests.get(name)
         if known is None or model_digest not in ("", known.model_digest):
-            self._registry = self._installed()
-            self._loaded.pop(name, None)
+            self._look_again()
             known = self._registry.manifests.get(name)
         if known is None:
             raise RunFailed(f"pipeline {name} is not installed where this worker runs")
         if model_digest not in ("", known.model_digest):
             raise RunFailed(f"pipeline {name} has another model than the job was made for; run the study again")
         return known
+
+    def _look_again(self) -> None:
+        """What is installed now; of what is loaded, only what is still the same stays, whoever asked."""
+        self._registry = self._installed()
+        for name, each in list(self._loaded.items()):
+            manifest = self._registry.manifests.get(name)
+            if manifest is None or manifest.model_digest != each.known[1]:
+                del self._loaded[name]
 
     def loaded(self, name: str) -> Pipeline | None:
         """It, if it is loaded."""

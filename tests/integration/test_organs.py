@@ -44,6 +44,12 @@ def bladder(folder: Path) -> Path:
     return bundles.write_bundle(folder, said=said)
 
 
+def usable(node: NodeProcess) -> str:
+    """The pipelines that the node named when it last looked at its models; not those that it refused."""
+    said = [line for line in node.log().splitlines() if "models.loaded" in line]
+    return said[-1].partition("refused=")[0] if said else ""
+
+
 def made_by(results: list[Dataset], title: str) -> dict[str, Dataset]:
     """Modality -> the result of the pipeline with that title."""
     return {str(each.Modality): each for each in results if title in str(each.SeriesDescription)}
@@ -67,10 +73,11 @@ def test_models_in_the_slots_give_volumes_and_a_structure_set_that_names_what_is
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
     node = start_node(peers=[archive(pacs.port, result_forms=FORMS), modality()], routes=[ROUTE])
-    for name in ("ct-organs-labels", "rt-oar-pelvis-labels"):
+    slots = ("ct-organs-labels", "rt-oar-pelvis-labels")
+    for name in slots:
         added = models(node, "add", bladder(tmp_path / name), "--name", name)
         assert added.returncode == 0, added.stderr
-    eventually(lambda: "rt-oar-pelvis-labels" in node.log(), within=60, why=node.log)
+    eventually(lambda: all(f"'{name}'" in usable(node) for name in slots), within=60, why=node.log)
     phantom = abdomen_phantom(slices=12, size=64, spacing_mm=(5.0, 6.0))
     files = write_series(phantom.scan, tmp_path / "ct")
 
