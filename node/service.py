@@ -41,6 +41,7 @@ from radnode.node.intake.associations import Associations
 from radnode.node.intake.storing import Storage
 from radnode.node.messaging.composition import Messaging
 from radnode.node.observability import Metrics
+from radnode.node.pages import site
 from radnode.node.retrieving.composing import Retrieving
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
@@ -392,7 +393,12 @@ class Node:
                                  strangers=lambda: self._doors.strangers.lately())
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
-            self._http = self._access.server(self._retrieving.serve(self._ordered.mount(app)))
+            app = site.mount(self._retrieving.serve(self._ordered.mount(app)), site.Parts(
+                database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
+                metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
+                now=utc_now,
+            ))
+            self._http = self._access.server(app)
 
     def _make_storage(self, settings: Settings) -> Storage:
         return Storage(

@@ -49,7 +49,8 @@ HOLDS: Mapping[Role, frozenset[Permission]] = {
 }
 """Role -> what it may. Nothing is inherited, nothing is configured."""
 
-PUBLIC = frozenset({"/health", "/login", "/login/oidc", "/login/oidc/done", "/link/{secret}", "/logout"})
+PUBLIC = frozenset({"/health", "/login", "/login/oidc", "/login/oidc/done", "/link/{secret}", "/logout",
+                    "/language/{code}", "/static/{digest}/{name}"})
 """What anybody may ask. Each says in its own module what it gives away."""
 
 

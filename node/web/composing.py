@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 import structlog
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from radnode.node.audit.following import Follower
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from fastapi import FastAPI, Request, Response
+    from fastapi import FastAPI, Request
 
     from radnode.config.access import AccessSettings
     from radnode.config.loading import Configuration
@@ -145,8 +145,15 @@ async def _to_login(request: Request, error: Exception) -> Response:
     """A person in a browser is led to the login; everybody else reads why not."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
     wants_page = "text/html" in request.headers.get("accept", "") and request.method in READS
-    if error.status_code == 401 and wants_page and "authorization" not in request.headers:
+    in_browser = "authorization" not in request.headers
+    if error.status_code == 401 and in_browser and "hx-request" in request.headers:
+        then = urlsplit(request.headers.get("hx-current-url", "")).path
+        return Response(status_code=401, headers={"HX-Redirect": f"/login?{urlencode({'then': then})}"})
+    if error.status_code == 401 and wants_page and in_browser:
         return RedirectResponse(f"/login?{urlencode({'then': request.url.path})}", 303)
+    if wants_page and in_browser and (page := getattr(request.app.state, "error_page", None)) is not None:
+        shown: Response = page(request, error.status_code, str(error.detail))
+        return shown
     return JSONResponse({"detail": error.detail}, error.status_code, dict(error.headers or {}))
 
 

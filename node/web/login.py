@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LARGEST_FORM = 8192
-HOME = "/login"
+HOME = "/"
 
 _pages = Environment(loader=PackageLoader("radnode.node.web", "pages"), autoescape=True)
 

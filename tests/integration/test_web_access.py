@@ -248,7 +248,7 @@ def test_every_answer_tells_the_browser_to_do_nothing_that_was_not_meant(shared:
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cache-control"] == "no-store"
         assert "max-age" in headers["strict-transport-security"]
     assert "strict-transport-security" not in shared.client(base="http://localhost").get("/health").headers

@@ -178,10 +178,14 @@ class NodeProcess:
         status = program.stop(within=60)
         assert status not in (-signal.SIGABRT, -signal.SIGKILL), f"no end on SIGTERM\n{program.tail(200)}"
 
+    @property
+    def database_url(self) -> str:
+        """Where its tables are."""
+        return {**os.environ, **self._environment}.get("RADNODE_DATABASE_URL") or self._database_url
+
     def token(self, role: str = "admin") -> str:
         """A new API token, as `radnode tokens add` makes one, without a process for it."""
-        url = {**os.environ, **self._environment}.get("RADNODE_DATABASE_URL")
-        database = Database(url or self._database_url)
+        database = Database(self.database_url)
         try:
             with database.begin() as session:
                 return roster.add_token(session, f"test-{secrets.token_hex(8)}", role, datetime.now(UTC))

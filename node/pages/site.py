@@ -1,0 +1,55 @@
+"""Puts the pages together: the only module that knows all areas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from radnode.node.pages import overview
+from radnode.node.pages.frame import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from fastapi import APIRouter, FastAPI
+
+    from radnode.config.loading import Configuration
+    from radnode.node.alarms import Alarms
+    from radnode.node.answers import Answers
+    from radnode.node.observability import Metrics
+    from radnode.node.pages.frame import Area
+    from radnode.pipelines.registry import Registry
+    from radnode.storage.database import Database
+    from radnode.storage.files import FileStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the pages ask and order."""
+
+    database: Database
+    store: FileStore
+    answers: Answers
+    alarms: Alarms
+    metrics: Metrics
+    configuration: Callable[[], Configuration]
+    installed: Callable[[], Registry]
+    now: Callable[[], datetime]
+
+
+AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
+    (overview.AREA, overview.router),
+)
+"""In the order of the navigation."""
+
+
+def mount(app: FastAPI, parts: Parts) -> FastAPI:
+    """The same application with pages."""
+    frame = Frame(parts.configuration)
+    frame.begin([area for area, _ in AREAS])
+    app.include_router(frame.router())
+    for _, router in AREAS:
+        app.include_router(router(parts, frame), include_in_schema=False)
+    app.state.error_page = frame.error
+    return app

@@ -1,0 +1,45 @@
+// What every page does: the theme, times in the reader's own zone, what went wrong in a line.
+"use strict";
+
+(() => {
+  const root = document.documentElement;
+  const shown = () => root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-theme-switch]")) return;
+    root.dataset.theme = shown() === "dark" ? "light" : "dark";
+    document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax`;
+    document.dispatchEvent(new CustomEvent("radnode:theme"));
+  });
+
+  const zoned = new Intl.DateTimeFormat(root.lang, { dateStyle: "medium", timeStyle: "medium" });
+  const place = (within) => {
+    for (const each of within.querySelectorAll("time[datetime]:not([data-placed])")) {
+      const at = new Date(each.dateTime);
+      if (Number.isNaN(at.getTime())) continue;
+      each.title = each.textContent;
+      each.textContent = zoned.format(at);
+      each.dataset.placed = "";
+    }
+  };
+  place(document);
+  document.addEventListener("htmx:load", (event) => place(event.target));
+
+  const said = document.getElementById("said");
+  let clearing = 0;
+  const say = (text, bad) => {
+    said.textContent = text;
+    said.className = bad ? "bad" : "good";
+    clearTimeout(clearing);
+    clearing = setTimeout(() => { said.textContent = ""; said.className = ""; }, 8000);
+  };
+  document.addEventListener("htmx:responseError", (event) => {
+    const answer = event.detail.xhr;
+    let text = answer.statusText || String(answer.status);
+    try { text = JSON.parse(answer.responseText).detail || text; } catch { /* not JSON: the status says it */ }
+    say(text, true);
+  });
+  document.addEventListener("htmx:sendError", () => say(said.dataset.ended, true));
+  // An answer may say what was done: HX-Trigger: {"said": "..."}
+  document.addEventListener("said", (event) => say(event.detail.value, false));
+})();

@@ -1,0 +1,92 @@
+"""The node's pages in a real browser: Chromium driven by Playwright; axe-core looks for what shuts people out."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from radnode.node.security import passwords
+from radnode.storage import accounts
+from radnode.storage.database import Database
+from support.processes import required
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+    from support.node import NodeProcess
+
+PASSWORD = "a long phrase for tests"  # noqa: S105 - of accounts that live as long as a test
+SERIOUS = ("serious", "critical")
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Chromium without a window; a skip where it is not installed, a failure in CI."""
+    program = required("/usr/bin/chromium")
+    with sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+def logged_in(
+    running: Browser, node: NodeProcess, role: str = "admin", language: str = "en", dark: bool = False
+) -> BrowserContext:
+    """A browser of its own for one person, after the login form; `context.new_page().goto("/...")`."""
+    name = f"{role}-in-tests"
+    database = Database(node.database_url)
+    try:
+        with database.begin() as session:
+            if accounts.account(session, name) is None:
+                accounts.add_account(session, name, role, datetime.now(UTC))
+                made = accounts.account(session, name)
+                assert made is not None
+                accounts.set_password(session, made.account_id, passwords.hashed(PASSWORD))
+    finally:
+        database.close()
+    context = running.new_context(
+        base_url=f"http://127.0.0.1:{node.http_port}", locale={"en": "en-GB", "zh": "zh-CN"}[language],
+        color_scheme="dark" if dark else "light", viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin",
+    )
+    page = context.new_page()
+    page.goto("/login")
+    page.fill("#name", name)
+    page.fill("#password", PASSWORD)
+    page.click("button")
+    page.wait_for_url("**/")
+    page.close()
+    return context
+
+
+def opened(context: BrowserContext, path: str) -> Page:
+    """A page whose errors in the console or from the network fail the test that calls :func:`assert_well`."""
+    page = context.new_page()
+    page.said: list[str] = []  # type: ignore[attr-defined, misc]
+    page.on("console", lambda each: page.said.append(each.text) if each.type in ("error", "warning") else None)  # type: ignore[attr-defined]
+    page.on("pageerror", lambda each: page.said.append(str(each)))  # type: ignore[attr-defined]
+    page.goto(path)
+    return page
+
+
+def assert_well(page: Page) -> None:
+    """No error in the console, and nothing that axe-core calls serious (WCAG 2.2 A and AA)."""
+    assert page.said == [], page.said  # type: ignore[attr-defined]
+    found = [each for each in Axe().run(page).response["violations"] if each["impact"] in SERIOUS]
+    told = [f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']][:3]}" for each in found]
+    assert not told, "\n".join(told)
+
+
+def picture(page: Page, name: str) -> None:
+    """Where RADNODE_TEST_PICTURES names a folder: the whole page as `name`.png, for the documentation."""
+    if folder := os.environ.get("RADNODE_TEST_PICTURES"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

@@ -1,0 +1,65 @@
+"""Every text of the pages is there in every language."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment
+
+from radnode.node import pages
+from radnode.node.pages.words import FOLDER, LANGUAGES, catalogue, language_of
+
+HERE = Path(pages.__file__).parent
+MARKED = ("N_", "_", "gettext", "ngettext")
+
+
+def texts_of_templates() -> set[str | None]:
+    reader = Environment(extensions=["jinja2.ext.i18n", "jinja2.ext.do"], autoescape=True)
+    found: set[str | None] = set()
+    for path in (HERE / "templates").rglob("*.html"):
+        for _, _, message in reader.extract_translations(path.read_text(encoding="utf-8")):  # type: ignore[attr-defined]
+            found.add(message if isinstance(message, str) or message is None else message[0])
+    return found - {None}
+
+
+def texts_of_code() -> set[str | None]:
+    calls = [each for path in HERE.rglob("*.py") for each in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+             if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == "N_"]
+    return {str(ast.literal_eval(each.args[0])) for each in calls}
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {"en"}))
+def test_every_text_has_a_translation_and_no_translation_is_left_over(language: str) -> None:
+    used, known = texts_of_templates() | texts_of_code(), catalogue(language)
+    assert used - known.keys() == set()
+    assert known.keys() - used == set()
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {"en"}))
+def test_a_translation_has_the_places_of_its_text(language: str) -> None:
+    def places(text: str) -> set[str]:
+        return {part.partition(")")[0] for part in text.split("%(")[1:]}
+
+    assert {text: each for text, each in catalogue(language).items() if places(text) != places(each)} == {}
+
+
+def test_there_is_a_catalogue_for_each_language() -> None:
+    assert {each.name for each in FOLDER.iterdir()} == LANGUAGES.keys() - {"en"}
+
+
+class Asking:
+    """As much of a request as is read."""
+
+    def __init__(self, cookie: str = "", accept: str = "") -> None:
+        self.cookies = {"language": cookie} if cookie else {}
+        self.headers = {"accept-language": accept} if accept else {}
+
+
+@pytest.mark.parametrize(("asking", "language"), [
+    (Asking(), "en"), (Asking(accept="zh-CN,zh;q=0.9,en;q=0.8"), "zh"), (Asking(accept="de,en;q=0.5"), "en"),
+    (Asking(cookie="en", accept="zh"), "en"), (Asking(cookie="../../etc", accept="zh"), "zh"),
+])
+def test_the_chosen_language_comes_before_the_browsers(asking: Asking, language: str) -> None:
+    assert language_of(asking) == language  # type: ignore[arg-type]
