@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from radnode.node.pages import overview
 from radnode.node.pages.frame import Frame
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
+    from radnode.node.delivery.outages import Outage
+    from radnode.node.execution.local import WorkerNow
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
     from radnode.pipelines.registry import Registry
@@ -36,6 +38,11 @@ class Parts:
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
+    running: Callable[[], list[dict[str, Any]]]
+    workers: Callable[[], list[WorkerNow]]
+    outages: Callable[[], list[Outage]]
+    before_stop: list[Callable[[], None]] = field(default_factory=list)
+    """What ends streams that pages keep open."""
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
@@ -52,4 +59,5 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     for _, router in AREAS:
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
+    app.state.before_stop = parts.before_stop
     return app
