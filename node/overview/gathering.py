@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from radnode.storage.ledger import Balance
 
 STUDIES = 12
-SELDOM_S = 20.0
-"""How often the ledger, which counts every image, and the disk are looked at; GPUs half as long."""
-GPUS_S = 10.0
+SELDOM_S, GPUS_S = 20.0, 10.0
+DEAR = 50.0
+"""What took long, as the ledger does that counts every image, is not looked at again for so many times as long."""
 
 WORST_FIRST = ("critical", "error", "warning")
 
@@ -95,7 +95,7 @@ class Gathering:
             running = present.running_jobs(session)
             outgoing = present.outgoing(session)
             last = symptoms.heard(session, names)
-        ledger_at, balance = self._seldom("ledger", SELDOM_S, self._balance)
+        ledger_at, balance = self._seldom("ledger", 0.0, self._balance)
         return Overview(
             at=now, alarms=alarms, studies=[(study, judging.study_state(study)) for study in studies], queue=queue,
             slots=self._slots({job.job_id: job for job in running}),
@@ -133,9 +133,11 @@ class Gathering:
         )
 
     def _seldom(self, name: str, every_s: float, ask: Callable[[], Value]) -> Value:
-        at_s, value = self._kept.get(name, (-every_s, None))
-        if time.monotonic() - at_s >= every_s or value is None:
+        next_s, value = self._kept.get(name, (0.0, None))
+        began_s = time.monotonic()
+        if began_s >= next_s or value is None:
             value = ask()
-            self._kept[name] = (time.monotonic(), value)
+            ended_s = time.monotonic()
+            self._kept[name] = (ended_s + max(every_s, DEAR * (ended_s - began_s)), value)
         found: Value = value
         return found

@@ -40,7 +40,7 @@ STUDY_STATES = {
     "deciding": (N_("waits until it is whole"), "idle"), "refused": (N_("not processed"), "warning"),
     "done": (N_("read"), "good"), "not routed": (N_("no route"), "idle"),
 }
-LIGHTS = {"green": (N_("well"), "good"), "amber": (N_("look at it"), "warning"), "red": (N_("stopped"), "bad")}
+LIGHTS = {"green": (N_("well"), "good"), "amber": (N_("look at it"), "warning"), "red": (N_("trouble"), "bad")}
 SEVERITIES = {"critical": (N_("critical"), "bad"), "error": (N_("error"), "bad"), "warning": (N_("warning"), "warning")}
 PRIORITIES = {0: N_("urgent"), 10: N_("routine"), 20: N_("low")}
 STAGES = {

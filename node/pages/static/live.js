@@ -5,9 +5,10 @@
   const root = document.querySelector("[data-events]");
   const badge = document.querySelector("[data-live-badge]");
   if (!root || !badge) return;
-  const lang = document.documentElement.lang;
+  const page = document.documentElement.lang;
+  const lang = navigator.languages.find((each) => each.split("-")[0] === page) || page;
   const clock = new Intl.DateTimeFormat(lang, { dateStyle: "short", timeStyle: "medium" });
-  const relative = new Intl.RelativeTimeFormat(lang, { style: "short" });
+  const relative = new Intl.RelativeTimeFormat(page, { style: "short", numeric: "auto" });
   const SILENT_MS = 45000, AGAIN_MS = 10000;
   let ahead = Date.parse(root.dataset.now) - Date.now();  // of the node's clock before this one
   let known = Date.parse(root.dataset.now), heard = Date.now(), source = null, again = 0;
@@ -17,7 +18,7 @@
       const seconds = Math.max(0, (Date.now() + ahead - Date.parse(each.dateTime)) / 1000);
       const [value, unit] = seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"]
         : seconds < 129600 ? [seconds / 3600, "hour"] : [seconds / 86400, "day"];
-      const text = relative.format(-Math.round(unit === "second" ? value / 10 : value) * (unit === "second" ? 10 : 1), unit);
+      const text = relative.format(-(unit === "second" ? Math.floor(value / 10) * 10 : Math.round(value)), unit);
       if (each.textContent !== text) each.textContent = text;
       each.title = clock.format(new Date(each.dateTime));
     }
