@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 from sqlalchemy.orm import aliased
 
 from radnode.storage.jobs import JobState
@@ -89,10 +89,13 @@ def _within(column: Any, begin: datetime, end: datetime) -> tuple[ColumnElement[
 
 
 def _hour(session: Session, column: Any) -> ColumnElement[str]:
-    """"2026-03-01 12", in UTC, on either database: both keep moments as UTC, and each has its own word for it."""
+    """"2026-03-01 12", in UTC, on either database: both keep moments as UTC, and each has its own word for it.
+
+    No parameters: PostgreSQL takes two that are alike for two groupings.
+    """
     if session.get_bind().dialect.name == "postgresql":
-        return func.to_char(func.timezone("UTC", column), "YYYY-MM-DD HH24")
-    return func.substr(column, 1, len("2026-03-01 12"))
+        return func.to_char(func.timezone(literal_column("'UTC'"), column), literal_column("'YYYY-MM-DD HH24'"))
+    return func.substr(column, 1, literal_column("13"))
 
 
 def whole_hour(at: datetime) -> datetime:
