@@ -34,7 +34,8 @@ class WorkItems:
         performer = Performer(database=database, configuration=configuration, manifests=manifests, now=now,
                               on_jobs=on_jobs, fetch=InputFetcher(database, configuration, now))
         performing = Activity("performing", performer.step, alarms)
-        follower = Follower(database=database, configuration=configuration, now=now, on_claimed=performing.pulse)
+        follower = Follower(database=database, configuration=configuration, now=now, alarms=alarms,
+                            on_claimed=performing.pulse)
         self.activities = (performing, Activity("following worklists", follower.step, alarms))
         self._desk = Desk(database=database, configuration=configuration, now=now, on_change=performing.pulse)
 
