@@ -371,10 +371,12 @@ class Node:
 
     def _compose_doors(self, settings: Settings) -> None:
         """What listens, and what fetches and watches where nobody sends."""
+        self._ordered = WorkItems(self.database, lambda: self._configuration, self._manifests, utc_now,
+                                  alarms=self.alarms, on_jobs=self._pulse_workers, opener=self._dicomweb_out.images)
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=self._promises.desk,
+                metrics=self.metrics, desk=replace(self._promises.desk, ordered=self._ordered.door),
             )
             self._messaging = Messaging(
                 database=self.database, configuration=lambda: self._configuration, now=utc_now, alarms=self.alarms,
@@ -382,8 +384,6 @@ class Node:
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
-        self._ordered = WorkItems(self.database, lambda: self._configuration, self._manifests, utc_now,
-                                  alarms=self.alarms, on_jobs=self._pulse_workers)
         self._retrieving = Retrieving(
             database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
             alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,

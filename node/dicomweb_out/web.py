@@ -40,11 +40,11 @@ _STATUSES: dict[type[Exception], int] = {
 
 
 class DicomWebOut:
-    """Searching and retrieving what a node holds. `activity` lists what is new; `close` ends processes."""
+    """Searching and retrieving what a node holds. `activity` lists what is new, `images` open files."""
 
     def __init__(self, *, database: Database, store: FileStore, alarms: Alarms) -> None:
-        self._images = ImageProcesses()
-        self._holdings = Holdings(database=database, store=store, images=self._images)
+        self.images = ImageProcesses()
+        self._holdings = Holdings(database=database, store=store, images=self.images)
         lister = ResultsListing(database=database, store=store, holdings=self._holdings)
         self.activity = Activity("listing", lister.step, alarms)
 
@@ -60,7 +60,7 @@ class DicomWebOut:
 
     def close(self) -> None:
         """End the processes that open images."""
-        self._images.close()
+        self.images.close()
 
 
 def _said(_request: Request, error: Exception) -> JSONResponse:
