@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -224,7 +225,8 @@ class StudyRoutingRow(Base):
 class JobRow(Base):
     """One pipeline over one frozen set of instances. `token` rises with every lease.
 
-    findings_digest: the kept file of what was found, so that it can be written in another form.
+    findings_digest: the kept file of what was found, so that it can be written in another form. shadow: its results are
+    kept and go to nobody; destinations are those that would get them.
 
     turn_at: when it was inserted plus a minute for each step of its priority; the earliest is leased first. Urgent jobs
     overtake by as many minutes as they are ahead in priority, so nothing that waits is overtaken for ever. A job that
@@ -255,6 +257,7 @@ class JobRow(Base):
     crashes: Mapped[int] = mapped_column(default=0)
     report: Mapped[dict[str, Any]]
     findings_digest: Mapped[str | None] = mapped_column(String(64))
+    shadow: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
