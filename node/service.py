@@ -408,6 +408,7 @@ class Node:
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
                 metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
                 now=utc_now, desk=self.desk,
+                running=self._running, workers=self._executor.workers, outages=self._outages.current,
             ))
             self._http = self._access.server(app)
 

@@ -81,7 +81,7 @@ class StudyRow(Base):
     study_date: Mapped[str | None] = mapped_column(PlainText)
     description: Mapped[str | None] = mapped_column(PlainText)
     conflict: Mapped[str] = mapped_column(Text, default="")
-    first_received_at: Mapped[datetime]
+    first_received_at: Mapped[datetime] = mapped_column(index=True)
     last_received_at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -261,7 +261,7 @@ class JobRow(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    __table_args__ = (Index("ix_jobs_state", "state", "turn_at"),)
+    __table_args__ = (Index("ix_jobs_state", "state", "turn_at"), Index("ix_jobs_ended_at", "ended_at", "state"))
 
 
 class JobInputRow(Base):
@@ -397,6 +397,7 @@ class DeliveryRow(Base):
     __table_args__ = (
         UniqueConstraint("result_object_id", "destination"),
         Index("ix_deliveries_state", "state", "destination", "due_at"),
+        Index("ix_deliveries_sent_at", "sent_at", "job_id"),
     )
 
 

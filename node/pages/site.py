@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from radnode.node.pages import overview
+from radnode.node.pages import alarms, overview
 from radnode.node.pages.frame import Frame
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
     from radnode.node.configuring import ConfigurationDesk
+    from radnode.node.delivery.outages import Outage
+    from radnode.node.execution.local import WorkerNow
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
     from radnode.pipelines.registry import Registry
@@ -38,10 +40,16 @@ class Parts:
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
     desk: ConfigurationDesk
+    running: Callable[[], list[dict[str, Any]]]
+    workers: Callable[[], list[WorkerNow]]
+    outages: Callable[[], list[Outage]]
+    before_stop: list[Callable[[], None]] = field(default_factory=list)
+    """What ends streams that pages keep open."""
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
+    (alarms.AREA, alarms.router),
 )
 """In the order of the navigation."""
 
@@ -54,4 +62,5 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     for _, router in AREAS:
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
+    app.state.before_stop = parts.before_stop
     return app
