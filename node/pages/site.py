@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from radnode.node.pages import overview
+from radnode.node.pages import overview, studies
 from radnode.node.pages.frame import Frame
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Parts:
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
+    (studies.AREA, studies.router),
 )
 """In the order of the navigation."""
 

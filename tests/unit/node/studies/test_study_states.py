@@ -16,7 +16,8 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def series(state: str = "CLOSED", number: int = 1) -> SeriesFacts:
-    return SeriesFacts(series_id=number, modality="CT", description="", source="PACS", state=state, reason="", received=3)
+    return SeriesFacts(series_id=number, modality="CT", description="", source="PACS", state=state, reason="",
+                       received=3)
 
 
 def delivery(state: str) -> DeliveryFacts:
