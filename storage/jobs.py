@@ -59,6 +59,7 @@ class JobState(StrEnum):
     NOT_PROCESSED = "NOT_PROCESSED"
     FAILED = "FAILED"
     SUPERSEDED = "SUPERSEDED"
+    DISCARDED = "DISCARDED"
 
 
 ALLOWED: Mapping[JobState, frozenset[JobState]] = {

@@ -76,7 +76,7 @@ class StudyRow(Base):
     __tablename__ = "studies"
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
-    patient_id: Mapped[str] = mapped_column(PlainText)
+    patient_id: Mapped[str] = mapped_column(PlainText, index=True)
     accession_number: Mapped[str | None] = mapped_column(PlainText, index=True)
     study_date: Mapped[str | None] = mapped_column(PlainText)
     description: Mapped[str | None] = mapped_column(PlainText)
@@ -91,7 +91,7 @@ class SeriesRow(Base):
     __tablename__ = "series"
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
-    series_instance_uid: Mapped[str] = mapped_column(String(64))
+    series_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
     source: Mapped[str] = mapped_column(Text)
     modality: Mapped[str | None] = mapped_column(PlainText)
     description: Mapped[str | None] = mapped_column(PlainText)
@@ -108,6 +108,7 @@ class SeriesRow(Base):
     __table_args__ = (
         UniqueConstraint("study_id", "series_instance_uid"),
         Index("ix_series_source", "source", "last_received_at"),
+        Index("ix_series_modality", "modality", "study_id"),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from radnode.node.pages import alarms, overview
+from radnode.node.pages import alarms, overview, studies
 from radnode.node.pages.frame import Frame
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Parts:
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
+    (studies.AREA, studies.router),
     (alarms.AREA, alarms.router),
 )
 """In the order of the navigation."""

@@ -9,6 +9,7 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     listing_tables,
     order_tables,
     silence_tables,
+    study_tables,
     transfer_tables,
     workitem_tables,
 )
