@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from radnode.node.pages import overview
+from radnode.node.pages import overview, pictures
 from radnode.node.pages.frame import Frame
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
+    from radnode.node.dicomweb_out.holdings import Holdings
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
     from radnode.pipelines.registry import Registry
@@ -30,6 +31,7 @@ class Parts:
 
     database: Database
     store: FileStore
+    holdings: Holdings
     answers: Answers
     alarms: Alarms
     metrics: Metrics
@@ -42,6 +44,8 @@ AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
 )
 """In the order of the navigation."""
+BESIDE: tuple[Callable[[Parts, Frame], APIRouter], ...] = (pictures.router,)
+"""Pages that others lead to."""
 
 
 def mount(app: FastAPI, parts: Parts) -> FastAPI:
@@ -49,7 +53,7 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     frame = Frame(parts.configuration)
     frame.begin([area for area, _ in AREAS])
     app.include_router(frame.router())
-    for _, router in AREAS:
+    for router in (*(router for _, router in AREAS), *BESIDE):
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
     return app

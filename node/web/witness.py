@@ -31,6 +31,8 @@ THROTTLED = "too many wrong passwords"
 MOST_REMEMBERED = 10_000
 STUDY_PARAMETERS = ("study_instance_uid", "study_uid", "study")
 """What routes call a study in their path."""
+STUDY_ROW = "study_id"
+"""What pages call its row there: an address in a browser names nobody."""
 _CHANGES = {Permission.CONFIGURE: "Software Configuration", Permission.ACCOUNTS: "User Security Attributes Changed"}
 
 
@@ -83,10 +85,12 @@ class WebWitness:
         study_instance_uid = next(
             (request.path_params[name] for name in STUDY_PARAMETERS if name in request.path_params), None
         )
-        if study_instance_uid is not None:
+        row = request.path_params.get(STUDY_ROW)
+        if study_instance_uid is not None or row is not None:
             action: Action = "R" if reads else "E"
-            if not reads or self._is_new(identity.how, identity.name, str(study_instance_uid)):
-                study = self._study(str(study_instance_uid))
+            name = f"row {row}" if study_instance_uid is None else str(study_instance_uid)
+            if not reads or self._is_new(identity.how, identity.name, name):
+                study = self._study(str(study_instance_uid)) if row is None else self._study_of_row(str(row))
                 self._trail.write(self._auditor.accessed(now, who, study, action))
         elif not reads:
             self._trail.write(self._auditor.alert(now, who, "Use of Restricted Function", _what(request), SUCCESS))
@@ -100,6 +104,12 @@ class WebWitness:
             return StudyObject(study_instance_uid=study_instance_uid[:64])
         return StudyObject(study_instance_uid=row.study_instance_uid, patient_id=row.patient_id,
                            accession_number=row.accession_number or "")
+
+    def _study_of_row(self, number: str) -> StudyObject:
+        with self._database.read() as session:
+            row = session.get(StudyRow, int(number)) if number.isdecimal() and len(number) < 18 else None
+            uid = row.study_instance_uid if row is not None else ""
+        return self._study(uid)
 
     def _is_new(self, *what: str) -> bool:
         now = time.monotonic()
