@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
+from radnode.storage.ledger import portions
 from radnode.storage.listing import visible
 from radnode.storage.listing_queries import InstanceFound
 from radnode.storage.listing_tables import ListedInstanceRow, ListedSeriesRow, ListedStudyRow
@@ -133,6 +134,19 @@ def image(session: Session, study_id: int, listed_instance_id: int) -> InstanceF
         .where(ListedInstanceRow.id == listed_instance_id, ListedSeriesRow.study_id == study_id, visible())
     ).one_or_none()
     return None if row is None else _instance(row[0], row[1])
+
+
+def series_of(session: Session, study_id: int, sop_instance_uids: Collection[str]) -> dict[str, tuple[int, int]]:
+    """SOP Instance UID -> (id in the list of its series, its own), of what this study has of these."""
+    found: dict[str, tuple[int, int]] = {}
+    for some in portions(sop_instance_uids):
+        rows = session.execute(
+            select(ListedInstanceRow.sop_instance_uid, ListedInstanceRow.series_id, ListedInstanceRow.id)
+            .join(ListedSeriesRow, ListedSeriesRow.id == ListedInstanceRow.series_id)
+            .where(ListedSeriesRow.study_id == study_id, ListedInstanceRow.sop_instance_uid.in_(some), visible())
+        )
+        found |= {uid: (series_id, number) for uid, series_id, number in rows}
+    return found
 
 
 def objects(session: Session, study_id: int, sop_classes: Collection[str], limit: int) -> list[ShownObject]:

@@ -48,12 +48,13 @@ def study_shown(study: ShownStudy) -> dict[str, Any]:
     }
 
 
-def series_shown(series: ShownSeries) -> dict[str, Any]:
+def series_shown(series: ShownSeries, views: str = "") -> dict[str, Any]:
     """For a template."""
     said = series.attributes
     return {
         "address": series.address, "modality": said.get("Modality") or "", "number": said.get("SeriesNumber"),
         "description": said.get("SeriesDescription") or "", "instances": series.instances, "made": series.is_result,
+        "views": views,
         "pictures": said.get("Modality") not in ("SR", "SEG", "RTSTRUCT", "PR", "KO", "DOC", "PLAN", "REG"),
     }
 

@@ -53,7 +53,7 @@ def _add_pages(pages: APIRouter, parts: Parts, frame: Frame, gallery: Gallery) -
         objects, more = gallery.objects(study_id)
         return frame.page(
             request, "pictures/study.html", study=study_shown(found), withheld=withheld,
-            received=[series_shown(each) for each in series if not each.is_result],
+            received=[series_shown(each, gallery.views(each)) for each in series if not each.is_result],
             made=[series_shown(each) for each in series if each.is_result], objects=objects, more=more,
             viewer=viewer_address(parts.configuration().settings.viewer_url, found.study_instance_uid),
         )
@@ -65,7 +65,8 @@ def _add_pages(pages: APIRouter, parts: Parts, frame: Frame, gallery: Gallery) -
         _, others, _ = gallery.study(study_id)
         return frame.page(
             request, "pictures/series.html", study=study_shown(shown.study), series=series_shown(shown.series),
-            others=[series_shown(each) for each in others], shown=shown, slices=[_slice(each) for each in shown.slices],
+            others=[series_shown(each, gallery.views(each)) for each in others],
+            shown=shown, slices=[_slice(each) for each in shown.slices],
             unclear=sum(each.sides is None for each in shown.slices), presets=PRESETS if shown.hounsfield else (),
             viewer=viewer_address(parts.configuration().settings.viewer_url, shown.study.study_instance_uid),
         )
@@ -76,7 +77,8 @@ def _add_pages(pages: APIRouter, parts: Parts, frame: Frame, gallery: Gallery) -
         shown = _shown(gallery, study_id, series)
         objects, more = gallery.objects(study_id)
         found = gallery.readings(shown, objects)
-        return frame.part(request, "pictures/findings.html", found=found, more=more, unit=unit, number_said=number_said,
+        return frame.part(request, "pictures/findings.html", study_id=study_id, found=found, more=more,
+                          elsewhere=gallery.elsewhere(study_id, found), unit=unit, number_said=number_said,
                           drawn=[_drawn(each.instance, reading) for each, reading in found])
 
 
@@ -144,7 +146,7 @@ def _slice(each: Any) -> dict[str, Any]:
         "columns": each.columns, "aspect": round(each.aspect, 6), "number": each.number,
         "place": f"{place[0]} {place[1]:.1f} mm" if place else "",
         "sides": [each.sides.left, each.sides.right, each.sides.top, each.sides.bottom] if each.sides else None,
-        "view": " ".join(filter(None, (each.side, each.view))),
+        "view": each.said,
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
-from radnode.node.dicomweb_out.frames import NoPicture, Pixels
+from radnode.node.dicomweb_out.frames import NoPicture, Pixels, presentation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def planes(path: Path) -> dict[str, Any]:
     window, said = _window(pixels, middle)
     return {
         "frames": [place(dataset, number) for number in range(pixels.frames)],
-        "window": window, "window_of": said, "hounsfield": _is_hounsfield(dataset),
+        "window": window, "window_of": said, "hounsfield": _is_hounsfield(dataset, presentation(dataset, middle)),
         "colour": pixels.samples == 3 or dataset.get("PhotometricInterpretation") == "PALETTE COLOR",
     }
 
@@ -55,7 +55,7 @@ def place(dataset: Dataset, number: int) -> dict[str, list[float]]:
 
 
 def _window(pixels: Pixels, number: int) -> tuple[list[float] | None, str]:
-    dataset = pixels.dataset
+    dataset = presentation(pixels.dataset, number)
     if pixels.samples == 3 or dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         return None, "colour"
     centers, widths = dataset.get("WindowCenter"), dataset.get("WindowWidth")
@@ -71,9 +71,9 @@ def _window(pixels: Pixels, number: int) -> tuple[list[float] | None, str]:
     return [round(float(low + high) / 2, 3), max(round(float(high - low), 3), 1.0)], "values"
 
 
-def _is_hounsfield(dataset: Dataset) -> bool:
+def _is_hounsfield(dataset: Dataset, shown: Dataset) -> bool:
     """PS3.3 C.8.2.1.1.2: of CT images, unless the image says otherwise."""
     return bool(
-        dataset.get("Modality") == "CT" and "RescaleIntercept" in dataset
-        and dataset.get("RescaleType", "HU") in ("HU", "", None) and dataset.SOPClassUID in _OF_CT
+        dataset.get("Modality") == "CT" and "RescaleIntercept" in shown
+        and shown.get("RescaleType", "HU") in ("HU", "", None) and dataset.SOPClassUID in _OF_CT
     )

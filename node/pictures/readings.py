@@ -47,7 +47,7 @@ class Finding:
     """One line of the list. at: the picture to go to, None where it is on none of these pictures.
 
     segment: its number in the segmentation. pictures: on how many it is. of: what it belongs to. numbers: name, value,
-    unit; answers: name, value.
+    unit; answers: name, value. elsewhere: SOP Instance UID of the image that it names, of another series.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Finding:
     shapes: tuple[Shape, ...] = ()
     of: str = ""
     shown: bool = True
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +127,14 @@ def of_report(said: Mapping[str, Any], slices: Sequence[Slice], frame_of_referen
         shapes = (*_on_pictures(each, places), *_in_patient(each, slices, frame_of_reference))
         named = [at for uid, frame in each["images"] if (at := places.get((uid, frame))) is not None]
         at = shapes[len(shapes) // 2].at if shapes else named[0] if named else None
-        elsewhere += at is None and bool(each["places"] or each["in_patient"])
+        away = "" if at is not None else next(
+            iter([place["on"][0] for place in each["places"]] or [uid for uid, _ in each["images"]]), "")
+        elsewhere += at is None and not away and bool(each["in_patient"])
         findings.append(Finding(
             name=each["name"], side=each["side"] or _side_of(slices, at), site=each["site"], colour=MARK, at=at,
             pictures=len({shape.at for shape in shapes}), numbers=tuple((a, b, c) for a, b, c in each["numbers"]),
             answers=tuple((a, b) for a, b in each["answers"]), shapes=shapes, shown=each["shown"],
-            of=names[each["of"]] if each["of"] is not None else "",
+            of=names[each["of"]] if each["of"] is not None else "", elsewhere=away,
         ))
     return Reading(findings=tuple(findings), summary=tuple(said["summary"]), elsewhere=elsewhere,
                    left_out=said["left_out"])

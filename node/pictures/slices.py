@@ -51,6 +51,11 @@ class Slice:
         return self.instance.sop_instance_uid, self.frame if frames_of(self.instance.attributes) > 1 else 0
 
     @property
+    def said(self) -> str:
+        """Side and view of a projection, as R CC."""
+        return " ".join(filter(None, (self.side, self.view)))
+
+    @property
     def place(self) -> tuple[str, float] | None:
         """Towards which side of the patient's origin, and how far, mm."""
         return place_said(self.plane) if self.plane is not None else None

@@ -121,6 +121,12 @@
           if (kind === "shape") made.setAttribute("stroke", input.parentElement.querySelector("rect").getAttribute("fill"));
           marks.append(made);
         }
+        const label = document.createElementNS(SVG, "text"), tall = Math.max(each.columns, each.rows) / 40;
+        label.textContent = mark.finding + 1;
+        label.setAttribute("x", Math.max(...mark.points.map((point) => point[0])) + tall / 3);
+        label.setAttribute("y", Math.min(...mark.points.map((point) => point[1])));
+        label.setAttribute("font-size", tall);
+        marks.append(label);
       }
     });
   };
@@ -268,10 +274,12 @@
     if (!found || found.dataset.taken !== undefined) return;
     found.dataset.taken = "";
     drawn = JSON.parse(found.dataset.drawn);
-    const wanted = new URLSearchParams(location.search).get("at");
-    if (wanted === null && drawn.length) root.dataset.drawn = drawn.length;
+    root.dataset.drawn = drawn.length;
     show();
   });
+  const named = /^#picture-(\d+)$/.exec(location.hash);
+  const wanted = named ? slices.findIndex((each) => each.id === Number(named[1])) : -1;
+  if (wanted >= 0) at = wanted;
   new ResizeObserver(place).observe(stage);
   fade();
   show();
