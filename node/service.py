@@ -406,6 +406,7 @@ class Node:
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
             app = site.mount(self._retrieving.serve(self._ordered.mount(app)), site.Parts(
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
+                holdings=self._dicomweb_out.holdings,
                 metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
                 now=utc_now, desk=self.desk,
                 running=self._running, workers=self._executor.workers, outages=self._outages.current,

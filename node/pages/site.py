@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from radnode.node.pages import alarms, overview, studies
+from radnode.node.pages import alarms, overview, pictures, studies
 from radnode.node.pages.frame import Frame
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from radnode.node.answers import Answers
     from radnode.node.configuring import ConfigurationDesk
     from radnode.node.delivery.outages import Outage
+    from radnode.node.dicomweb_out.holdings import Holdings
     from radnode.node.execution.local import WorkerNow
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
@@ -33,6 +34,7 @@ class Parts:
 
     database: Database
     store: FileStore
+    holdings: Holdings
     answers: Answers
     alarms: Alarms
     metrics: Metrics
@@ -53,6 +55,8 @@ AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (alarms.AREA, alarms.router),
 )
 """In the order of the navigation."""
+BESIDE: tuple[Callable[[Parts, Frame], APIRouter], ...] = (pictures.router,)
+"""Pages that others lead to."""
 
 
 def mount(app: FastAPI, parts: Parts) -> FastAPI:
@@ -60,7 +64,7 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     frame = Frame(parts.configuration)
     frame.begin([area for area, _ in AREAS])
     app.include_router(frame.router())
-    for _, router in AREAS:
+    for router in (*(router for _, router in AREAS), *BESIDE):
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
     app.state.before_stop = parts.before_stop
