@@ -295,6 +295,7 @@ def _job(job: JobRow, series_instance_uid: str) -> dict[str, Any]:
         "series_instance_uid": series_instance_uid,
         "routes": job.route_names,
         "destinations": job.destinations,
+        "shadow": job.shadow,
         "attempts": job.attempts,
         "crashes": job.crashes,
         "report": job.report,

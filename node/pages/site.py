@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from radnode.node.pages import alarms, overview
+from radnode.node.pages import alarms, overview, pictures, studies
 from radnode.node.pages.frame import Frame
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
+    from radnode.node.configuring import ConfigurationDesk
     from radnode.node.delivery.outages import Outage
+    from radnode.node.dicomweb_out.holdings import Holdings
     from radnode.node.execution.local import WorkerNow
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
@@ -32,12 +34,14 @@ class Parts:
 
     database: Database
     store: FileStore
+    holdings: Holdings
     answers: Answers
     alarms: Alarms
     metrics: Metrics
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
+    desk: ConfigurationDesk
     running: Callable[[], list[dict[str, Any]]]
     workers: Callable[[], list[WorkerNow]]
     outages: Callable[[], list[Outage]]
@@ -47,9 +51,12 @@ class Parts:
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
+    (studies.AREA, studies.router),
     (alarms.AREA, alarms.router),
 )
 """In the order of the navigation."""
+BESIDE: tuple[Callable[[Parts, Frame], APIRouter], ...] = (pictures.router,)
+"""Pages that others lead to."""
 
 
 def mount(app: FastAPI, parts: Parts) -> FastAPI:
@@ -57,7 +64,7 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     frame = Frame(parts.configuration)
     frame.begin([area for area, _ in AREAS])
     app.include_router(frame.router())
-    for _, router in AREAS:
+    for router in (*(router for _, router in AREAS), *BESIDE):
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
     app.state.before_stop = parts.before_stop
