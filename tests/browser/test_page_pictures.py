@@ -158,3 +158,18 @@ def test_the_pictures_of_a_study_are_there_in_chinese_in_the_dark_and_on_a_narro
     assert "不得用于诊断" in page.locator("#stage").inner_text()
     pages.assert_well(page)
     context.close()
+
+
+def test_who_looks_at_pictures_is_in_the_audit_trail_with_the_study_and_no_address_names_the_patient(
+    hospital: Hospital, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, hospital.node, role="operator")
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    viewer(context).close()
+    context.close()
+    told = hospital.node.get(f"/api/audit?study={hospital.study_instance_uid}&limit=1000")
+    (looked,) = [each for each in told if "operator-in-tests" in each["message"]]
+    assert "PHANTOM-1" in looked["message"]
+    assert len(asked) > 10
+    assert not [url for url in asked if "PHANTOM" in url or hospital.study_instance_uid in url]
