@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from radnode.node.pages import overview
 from radnode.node.pages.frame import Frame
+from radnode.node.pages.routes import listing as routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ class Parts:
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
+    (routes.AREA, routes.router),
 )
 """In the order of the navigation."""
 
