@@ -396,7 +396,7 @@ class Node:
             app = site.mount(self._retrieving.serve(self._ordered.mount(app)), site.Parts(
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
                 metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
-                now=utc_now,
+                now=utc_now, witness=self._access.witness,
             ))
             self._http = self._access.server(app)
 

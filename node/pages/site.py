@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from radnode.node.pages import overview
+from radnode.node.pages import administration, overview
 from radnode.node.pages.frame import Frame
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from radnode.node.answers import Answers
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
+    from radnode.node.web.witness import WebWitness
     from radnode.pipelines.registry import Registry
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
@@ -36,10 +37,12 @@ class Parts:
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
+    witness: WebWitness
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
+    (administration.AREA, administration.router),
 )
 """In the order of the navigation."""
 
