@@ -5,6 +5,7 @@ from alembic import context
 from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     access_tables,
     fetch_tables,
+    guide_tables,
     listing_tables,
     order_tables,
     transfer_tables,
