@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
+    from radnode.node.configuring import ConfigurationDesk
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
     from radnode.node.web.witness import WebWitness
@@ -38,6 +39,8 @@ class Parts:
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
     witness: WebWitness
+    dicom_port: Callable[[], int]
+    desk: ConfigurationDesk
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
