@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
@@ -60,7 +60,9 @@ def with_peer(name: str, entry: Mapping[str, object]) -> Callable[[CommentedMap]
     return edit
 
 
-def with_route(name: str, when: Mapping[str, object], pipeline: str, destination: str) -> Callable[[CommentedMap], None]:
+def with_route(
+    name: str, when: Mapping[str, object], pipeline: str, destination: str
+) -> Callable[[CommentedMap], None]:
     """A route at the end of the list."""
 
     def edit(document: CommentedMap) -> None:
@@ -78,3 +80,22 @@ def _section(document: CommentedMap, name: str) -> CommentedMap:
         document[name] = CommentedMap()
     section: CommentedMap = document[name]
     return section
+
+
+Outcome = Literal["under way", "arrived", "nothing ran", "failed"]
+
+
+def outcome(study: Mapping[str, Any] | None) -> Outcome:
+    """What became of the test study, from what the node knows of it (:meth:`Answers.study`)."""
+    if not study or not study["series"] or any(each["state"] == "OPEN" for each in study["series"]):
+        return "under way"
+    jobs, deliveries = study["jobs"], study["deliveries"]
+    if not jobs:
+        return "nothing ran"
+    if any(job["state"] in ("WAITING", "RUNNING") for job in jobs):
+        return "under way"
+    if any(job["state"] == "FAILED" for job in jobs) or any(each["state"] == "DEAD" for each in deliveries):
+        return "failed"
+    if not deliveries or any(each["state"] in ("WAITING", "SENDING") for each in deliveries):
+        return "under way"
+    return "arrived"

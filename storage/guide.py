@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from radnode.storage.dialects import insert_for
 from radnode.storage.guide_tables import GuideStepRow
+from radnode.storage.tables import StudyRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,3 +37,8 @@ def note(session: Session, step: str, *, at: datetime, who: str, value: str = ""
 def taken(session: Session) -> Mapping[str, Taken]:
     """All steps that were taken, by name."""
     return {row.step: Taken(at=row.at, who=row.who, value=row.value) for row in session.scalars(select(GuideStepRow))}
+
+
+def study_id(session: Session, study_instance_uid: str) -> int | None:
+    """The row of a study, by which pages address it."""
+    return session.scalar(select(StudyRow.id).where(StudyRow.study_instance_uid == study_instance_uid))

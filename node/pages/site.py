@@ -58,4 +58,5 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     for _, router in AREAS:
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
+    app.state.first_page = lambda role: administration.first_page(parts, role)
     return app

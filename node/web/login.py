@@ -168,7 +168,8 @@ class Desk:
             account = accounts.account(session, used) if used else None
         if account is None:
             return page("link.html", status=404, name=None)
-        return self._begin(request, HOME, name=account.name, roles=(account.role,), account_id=account.account_id,
+        first = request.app.state.first_page(account.role) if hasattr(request.app.state, "first_page") else HOME
+        return self._begin(request, first, name=account.name, roles=(account.role,), account_id=account.account_id,
                            how="link")
 
     def log_out(self, request: Request, fields: Form) -> Response:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from radnode.node.pages.administration import mine, people
+from radnode.node.pages.administration import mine, people, settings, start
 from radnode.node.pages.frame import Area
 from radnode.node.pages.words import N_
-from radnode.node.web.access import Permission, needs
+from radnode.node.web.access import HOLDS, Permission, needs
 
 if TYPE_CHECKING:
     from radnode.node.pages.frame import Frame
@@ -21,10 +21,16 @@ _FIRST = ((Permission.ACCOUNTS, people.PATH),)
 """Where somebody is led who opens the area: the first of these that he may see, else his own account."""
 
 
+def first_page(parts: Parts, role: str) -> str:
+    """Where somebody is led who has just set his first password: an administrator through the first start."""
+    guided = Permission.CONFIGURE in HOLDS.get(role, frozenset()) and not start.is_finished(parts)  # type: ignore[call-overload]
+    return start.PATH if guided else "/"
+
+
 def router(parts: Parts, frame: Frame) -> APIRouter:
     """All pages of the area."""
     pages = APIRouter()
-    for part in (people, mine):
+    for part in (people, settings, start, mine):
         pages.include_router(part.router(parts, frame))
 
     @pages.get(AREA.path, dependencies=[needs(Permission.STATE)])
