@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from radnode.config import messaging
 from radnode.config.access import AccessSettings, AuditSettings
 from radnode.config.alarms import AlarmSettings
+from radnode.config.backup import BackupSettings
 from radnode.config.document import NotReadable, read_document
 from radnode.config.messaging import MessagingSettings
 from radnode.config.settings import TAKEN_OVER, Settings
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 FILE = Path(__file__).parent / "defaults" / "radnode.yaml"
 MODELS: Mapping[str, type[BaseModel]] = {
     "node": Settings, "alarms": AlarmSettings, "access": AccessSettings, "audit": AuditSettings,
-    "messaging": MessagingSettings, "workitems": WorkItems,
+    "messaging": MessagingSettings, "workitems": WorkItems, "backup": BackupSettings,
 }
 """Sections of single settings; peers, routes and what is fetched have pages of their own."""
 _KEY = re.compile(r"^(  )?([a-z0-9_]+):(?: |$)")
@@ -78,7 +79,7 @@ def is_live(section: str, key: str) -> bool:
     """Whether a running node takes a change of this key over."""
     if section == "node":
         return key in TAKEN_OVER
-    return not (section == "messaging" and key in messaging.AT_START)
+    return not (section == "messaging" and key in messaging.AT_START) and (section, key) != ("access", "url")
 
 
 def as_yaml(value: Any) -> str:
@@ -135,7 +136,7 @@ def _commented(text: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 def _sentences(comment: tuple[str, ...]) -> str:
     said = " ".join(line.strip() for line in comment if not line.startswith("   "))
-    return re.sub(r"\s*\(live\)\.?", "", said)
+    return re.sub(r"\s*[^.:]*\b(is|are) \(live\)[^.]*\.?|\s*\(live\)", "", said)
 
 
 def _example(comment: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
+    from radnode.node.backing_up.keeping import BackupKeeper
     from radnode.node.configuring import ConfigurationDesk
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
@@ -40,6 +41,7 @@ class Parts:
     now: Callable[[], datetime]
     witness: WebWitness
     dicom_port: Callable[[], int]
+    keeper: BackupKeeper
     desk: ConfigurationDesk
 
 

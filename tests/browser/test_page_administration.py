@@ -101,3 +101,29 @@ def test_a_password_is_changed_by_who_knows_the_old_one(hospital: Hospital, brow
         else:
             assert page.locator("#new:invalid").count() == 1
     context.close()
+
+
+def test_an_auditor_filters_the_trail_pages_through_it_and_takes_it_away_as_a_file(
+    hospital: Hospital, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, hospital.node, role="auditor", language="zh")
+    page = pages.opened(context, "/administration/audit")
+    pages.assert_well(page)
+    pages.picture(page, "audit-zh")
+    page.select_option("#event", "User Authentication")
+    page.fill("#who", "auditor-in-tests")
+    page.fill("#since", "2020-01-01")
+    page.locator("main form button").click()
+    events = page.locator("tbody tr td:nth-child(3)").all_inner_texts()
+    assert events
+    assert set(events) == {"User Authentication"}
+    assert set(page.locator("tbody tr td:nth-child(5)").all_inner_texts()) == {"auditor-in-tests"}
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="CSV").click()
+    lines = waiting.value.path().read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("number,at,event")
+    assert len(lines) == len(events) + 1
+    page.fill("#until", "2020-01-02")
+    page.locator("main form button").click()
+    assert page.locator("tbody tr").count() == 0
+    context.close()

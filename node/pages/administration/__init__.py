@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from radnode.node.pages.administration import mine, people, settings, start
+from radnode.node.pages.administration import mine, people, settings, start, trail
 from radnode.node.pages.frame import Area
 from radnode.node.pages.words import N_
 from radnode.node.web.access import HOLDS, Permission, needs
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from radnode.node.pages.site import Parts
 
 AREA = Area(path="/administration", label=N_("Administration"), permission=Permission.STATE)
-_FIRST = ((Permission.ACCOUNTS, people.PATH),)
+_FIRST = ((Permission.ACCOUNTS, people.PATH), (Permission.AUDIT, trail.PATH))
 """Where somebody is led who opens the area: the first of these that he may see, else his own account."""
 
 
@@ -30,7 +30,7 @@ def first_page(parts: Parts, role: str) -> str:
 def router(parts: Parts, frame: Frame) -> APIRouter:
     """All pages of the area."""
     pages = APIRouter()
-    for part in (people, settings, start, mine):
+    for part in (people, settings, trail, start, mine):
         pages.include_router(part.router(parts, frame))
 
     @pages.get(AREA.path, dependencies=[needs(Permission.STATE)])

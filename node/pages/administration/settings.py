@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PATH = "/administration/settings"
 SECTIONS: Mapping[str, str] = {
     "node": N_("Node"), "alarms": N_("Alarms"), "access": N_("Access"), "audit": N_("Audit"),
-    "messaging": N_("Messages (HL7, FHIR)"), "workitems": N_("Orders (UPS)"),
+    "messaging": N_("Messages (HL7, FHIR)"), "workitems": N_("Orders (UPS)"), "backup": N_("Back-up"),
 }
 _OVERRIDDEN = {"data": "RADNODE_DATA", "database_url": "RADNODE_DATABASE_URL"}
 _BEFORE_A_SENTENCE = re.compile(r"^[^:]+:\d+: ")

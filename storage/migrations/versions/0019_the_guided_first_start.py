@@ -1,4 +1,4 @@
-"""How far the guided first start has come."""
+"""How far the guided first start has come; audit messages by event and by person."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,11 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("step"),
     )
+    op.create_index("ix_audit_messages_event", "audit_messages", ["event", "id"], unique=False)
+    op.create_index("ix_audit_messages_who", "audit_messages", ["who", "id"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_audit_messages_who", table_name="audit_messages")
+    op.drop_index("ix_audit_messages_event", table_name="audit_messages")
     op.drop_table("guide_steps")
