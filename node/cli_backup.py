@@ -1,4 +1,4 @@
-"""`radnode backup` and `radnode restore`."""
+"""`radnode backup`, `radnode restore` and `radnode diagnostics`."""
 
 from __future__ import annotations
 
@@ -52,3 +52,27 @@ def restore(
     except (RestoreRefused, NotABackup, ConfigError) as error:
         fail(str(error), 2)
     out.print(*done.sentences, sep="\n", soft_wrap=True, highlight=False, markup=False)
+
+
+def diagnostics(
+    to: Annotated[Path, typer.Argument(help="The zip archive that is made.")] = Path("radnode-diagnostics.zip"),
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Gather what somebody elsewhere needs to find a fault, without patients: versions, doctor, queues, schema."""
+    from radnode.node.answers import Answers
+    from radnode.node.diagnostics import archive
+    from radnode.node.doctor.examination import examine
+    from radnode.pipelines import registry
+    from radnode.storage.database import Database
+
+    configuration = load_configuration(config)
+    database = Database(configuration.settings.effective_database_url, read_only=True)
+    content = archive(
+        configuration=configuration, database=database, answers=Answers.open(configuration), now=datetime.now(UTC),
+        registry=registry.installed(models=configuration.settings.model_store),
+        findings=lambda: list(examine(config)),
+    )
+    database.close()
+    to.write_bytes(content)
+    out.print(f"{to}: {len(content) / 1e3:.0f} kB; look through it before you give it away", soft_wrap=True,
+              highlight=False, markup=False)

@@ -123,3 +123,20 @@ def test_a_setting_is_explained_refused_with_the_loaders_sentence_and_changed(tm
         page.get_by_role("button", name="Send a test to the webhook").click()
         page.get_by_text("refused").wait_for()
         context.close()
+
+
+def test_a_backup_is_made_by_a_click_and_listed_and_the_doctor_is_a_page(tmp_path: Path, browser: Browser) -> None:
+    kept = {"backup": {"folder": str(tmp_path / "backups"), "at": "02:30", "keep": 3}}
+    with NodeProcess(tmp_path / "node", routes=(), more=kept) as node:
+        context = pages.logged_in(browser, node)
+        page = pages.opened(context, "/administration/backups")
+        page.get_by_role("button", name="Make a back-up now").click()
+        page.get_by_text("The back-up was made").wait_for()
+        assert page.locator("tbody tr").count() >= 1
+        pages.assert_well(page)
+        pages.picture(page, "backups")
+        page.get_by_role("link", name="Diagnosis").click()
+        page.get_by_text("What was looked at").wait_for(timeout=120_000)
+        pages.assert_well(page)
+        pages.picture(page, "diagnosis")
+        context.close()

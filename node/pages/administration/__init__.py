@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from radnode.node.pages.administration import mine, people, settings, start, trail
+from radnode.node.pages.administration import backups, diagnosis, mine, people, settings, start, trail
 from radnode.node.pages.frame import Area
 from radnode.node.pages.words import N_
 from radnode.node.web.access import HOLDS, Permission, needs
@@ -30,7 +30,7 @@ def first_page(parts: Parts, role: str) -> str:
 def router(parts: Parts, frame: Frame) -> APIRouter:
     """All pages of the area."""
     pages = APIRouter()
-    for part in (people, settings, trail, start, mine):
+    for part in (people, settings, trail, backups, diagnosis, start, mine):
         pages.include_router(part.router(parts, frame))
 
     @pages.get(AREA.path, dependencies=[needs(Permission.STATE)])
