@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from radnode.pipelines.registry import Registry
     from radnode.storage.database import Database
 
-_UID = re.compile(r"(?<![\w.])[0-2](?:\.\d+){4,}(?![\w])")
+_UID = re.compile(r"(?<![\w.])[0-2](?:(?:\.\d+){4,}|\.\d+\.\d{6,}[\d.]*)(?!\w)")
+"""Five parts or more, or a long number in the third (2.25 and a UUID); versions and addresses have less."""
 _STANDARD = "1.2.840.10008."
 """PS3.6 Annex A: what the standard names tells of no patient."""
 _DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{32,128}(?![0-9a-f])")

@@ -51,7 +51,8 @@ def test_neither_the_page_nor_the_command_gives_a_patient_a_uid_or_a_secret_away
         assert json.loads(said["schema.json"])["state"] == "current"
         assert json.loads(said["queue.json"])["ledger"]["holds"]
         assert {each["question"] for each in json.loads(said["doctor.json"])} >= {"configuration", "database"}
-    assert "uid-" in read(taken.content)["events.jsonl"]
+    assert '"job.ended"' in read(taken.content)["events.jsonl"]
+    assert "radnode_instances_stored_total" in read(taken.content)["metrics.txt"]
 
 
 def test_what_identifies_is_the_same_pseudonym_within_an_archive_and_another_in_the_next() -> None:
