@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-ALARM = "backup"
 AGAIN_AFTER = timedelta(minutes=30)
 """A back-up that failed is tried again."""
 TOO_OLD = timedelta(hours=30)
@@ -76,7 +75,7 @@ class BackupKeeper:
         configuration, now = self._configuration(), self._now()
         folder = configuration.backup.folder
         if folder is None:
-            self._alarms.clear(ALARM)
+            self._alarms.clear("backup")
             return False
         found = kept(folder)
         due = due_since(now, configuration.backup.at, configuration.alarms.zone)
@@ -111,9 +110,9 @@ class BackupKeeper:
 
     def _say(self, found: list[Kept], now: datetime) -> None:
         if self._failed is not None:
-            self._alarms.set(ALARM, f"the last back-up failed: {self._failed[1]}")
+            self._alarms.set("backup", f"the last back-up failed: {self._failed[1]}")
         elif not found or now - found[0].manifest.made_at > TOO_OLD:
             last = f"of {found[0].manifest.made_at:%Y-%m-%d %H:%M} UTC" if found else "none"
-            self._alarms.set(ALARM, f"the newest back-up is {last}")
+            self._alarms.set("backup", f"the newest back-up is {last}")
         else:
-            self._alarms.clear(ALARM)
+            self._alarms.clear("backup")

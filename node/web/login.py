@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LARGEST_FORM = 8192
+LARGEST_FORM = 65_536
+FORM_TYPE = "application/x-www-form-urlencoded"
 HOME = "/"
 
 _pages = Environment(loader=PackageLoader("radnode.node.web", "pages"), autoescape=True)
@@ -51,6 +52,8 @@ class LoginWitness(Protocol):
 async def form(request: Request) -> dict[str, str]:
     """The fields of a small form that this site's own page sent."""
     check_same_origin(request)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
+        raise HTTPException(415, f"a form is sent as {FORM_TYPE}")
     body = bytearray()
     async for part in request.stream():
         body += part

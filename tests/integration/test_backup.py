@@ -17,7 +17,7 @@ from support.node import archive, modality
 from radnode.config.loading import ConfigError, load, parse
 from radnode.node.alarms import Alarms
 from radnode.node.backing_up import manifest as manifests
-from radnode.node.backing_up.keeping import ALARM, BackupKeeper, due_since, kept
+from radnode.node.backing_up.keeping import BackupKeeper, due_since, kept
 from radnode.node.backing_up.making import BackupFailed, make
 from radnode.node.backing_up.restoring import RestoreRefused, restore
 from radnode.storage.database import Database
@@ -198,7 +198,7 @@ def test_by_schedule_one_a_day_is_made_so_many_are_kept_and_an_alarm_says_what_f
     database = tmp_path / "node" / "data" / "radnode.db"
     database.rename(tmp_path / "gone")
     keeper.step()
-    assert [alarm.name for alarm in alarms.raised()] == [ALARM]
+    assert [alarm.name for alarm in alarms.raised()] == ["backup"]
     (tmp_path / "gone").rename(database)
     keeper.step()
     assert alarms.raised(), "it is tried again after half an hour, not at once"
