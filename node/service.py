@@ -19,6 +19,7 @@ from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarming.activities import alarm_activities
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
+from radnode.node.backing_up.keeping import BackupKeeper
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.checking import check_configuration
 from radnode.node.claim import LEASE_TIME, DatabaseClaim
@@ -132,6 +133,7 @@ class Node:
         self._storage = self._make_storage(settings)
         self.desk = ConfigurationDesk(path=configuration.path, database=self.database, now=utc_now,
                                       take_over=self.reload_if_changed)
+        self._keeper = BackupKeeper(configuration=lambda: self._configuration, alarms=self.alarms, now=utc_now)
         self._dicomweb_out = DicomWebOut(database=self.database, store=self.store, alarms=self.alarms)
         self._compose(configuration)
 
@@ -292,7 +294,8 @@ class Node:
                  self._sending, self._confirming, self._promises.committing, self._promises.vouching,
                  self._rewriting, self._forwarding, noting, reloading, self._dicomweb_out.activity,
                  *self._retrieving.activities, *self._messaging.asking, *self._ordered.activities)
-        seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
+        saving = Activity("backup", self._keeper.step, self.alarms)
+        seldom = (caretaker, saving, *self._alarming, *self._access.activities, self._messaging.activity)
         self._clock = Clock()
         for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)
@@ -408,8 +411,9 @@ class Node:
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
                 holdings=self._dicomweb_out.holdings,
                 metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
-                now=utc_now, desk=self.desk,
+                now=utc_now, desk=self.desk, witness=self._access.witness, dicom_port=lambda: self.dicom_port,
                 running=self._running, workers=self._executor.workers, outages=self._outages.current,
+                keeper=self._keeper,
             ))
             self._http = self._access.server(app)
 

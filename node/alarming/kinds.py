@@ -232,6 +232,11 @@ _ALL = (
         remedy="look at that server and at `audit.syslog` in the configuration; the log says `audit.syslog_away`",
     ),
     Kind(
+        name="backup", severity="error", quotes=True,
+        says="the last back-up failed, or the newest one is older than 30 hours",
+        remedy="look at the folder of the section `backup`, its space and rights; `radnode backup` makes one by hand",
+    ),
+    Kind(
         name="restart", severity="warning",
         says="changed settings take effect after a restart",
         remedy="restart the node",

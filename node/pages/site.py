@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from radnode.node.pages import alarms, overview, pictures, studies
+from radnode.node.pages import administration, alarms, overview, pictures, studies
 from radnode.node.pages.frame import Frame
 from radnode.node.pages.routes import listing as routes
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
+    from radnode.node.backing_up.keeping import BackupKeeper
     from radnode.node.configuring import ConfigurationDesk
     from radnode.node.delivery.outages import Outage
     from radnode.node.dicomweb_out.holdings import Holdings
     from radnode.node.execution.local import WorkerNow
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
+    from radnode.node.web.witness import WebWitness
     from radnode.pipelines.registry import Registry
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
@@ -42,6 +44,9 @@ class Parts:
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
+    witness: WebWitness
+    dicom_port: Callable[[], int]
+    keeper: BackupKeeper
     desk: ConfigurationDesk
     running: Callable[[], list[dict[str, Any]]]
     workers: Callable[[], list[WorkerNow]]
@@ -55,6 +60,7 @@ AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (studies.AREA, studies.router),
     (routes.AREA, routes.router),
     (alarms.AREA, alarms.router),
+    (administration.AREA, administration.router),
 )
 """In the order of the navigation."""
 BESIDE: tuple[Callable[[Parts, Frame], APIRouter], ...] = (pictures.router,)
@@ -70,4 +76,5 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
     app.state.before_stop = parts.before_stop
+    app.state.first_page = lambda role: administration.first_page(parts, role)
     return app

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LARGEST_FORM = 8192
+LARGEST_FORM = 65_536
+FORM_TYPE = "application/x-www-form-urlencoded"
 HOME = "/"
 
 def _pages(language: str) -> Environment:
@@ -59,6 +60,8 @@ class LoginWitness(Protocol):
 async def form(request: Request) -> dict[str, str]:
     """The fields of a small form that this site's own page sent."""
     check_same_origin(request)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
+        raise HTTPException(415, f"a form is sent as {FORM_TYPE}")
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -177,7 +180,8 @@ class Desk:
             account = accounts.account(session, used) if used else None
         if account is None:
             return page(request, "link.html", status=404, name=None)
-        return self._begin(request, HOME, name=account.name, roles=(account.role,), account_id=account.account_id,
+        first = request.app.state.first_page(account.role) if hasattr(request.app.state, "first_page") else HOME
+        return self._begin(request, first, name=account.name, roles=(account.role,), account_id=account.account_id,
                            how="link")
 
     def log_out(self, request: Request, fields: Form) -> Response:

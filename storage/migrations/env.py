@@ -6,6 +6,7 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     access_tables,
     configuration_tables,
     fetch_tables,
+    guide_tables,
     listing_tables,
     order_tables,
     silence_tables,
