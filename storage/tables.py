@@ -258,7 +258,7 @@ class JobRow(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    __table_args__ = (Index("ix_jobs_state", "state", "turn_at"),)
+    __table_args__ = (Index("ix_jobs_state", "state", "turn_at"), Index("ix_jobs_pipeline", "pipeline", "id"))
 
 
 class JobInputRow(Base):

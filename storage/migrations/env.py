@@ -6,6 +6,7 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     access_tables,
     fetch_tables,
     listing_tables,
+    monitoring_tables,
     order_tables,
     transfer_tables,
     workitem_tables,
