@@ -67,9 +67,10 @@ def of_findings(findings: Findings) -> dict[str, float]:
     """How much was found, and how sure the model was of it at most (only where it says so)."""
     found = {"detections": float(len(findings.detections)),
              "segments": float(len(findings.segments))}
-    said = [each.certainty for each in (*findings.detections, *findings.segments, *findings.classifications)
-            if each.certainty is not None]
-    return {**found, "certainty": max(said)} if said else found
+    said = [*(each.certainty for each in findings.detections), *(each.certainty for each in findings.segments),
+            *(each.certainty for each in findings.classifications)]
+    certain = [each for each in said if each is not None]
+    return {**found, "certainty": max(certain)} if certain else found
 
 
 def _planes(images: StudyImages) -> Iterator[NDArray[np.float64]]:

@@ -48,7 +48,8 @@ def pairs_of(session: Session, job_ids: Sequence[int]) -> list[Pair]:
                other.findings_digest.is_not(None),
                or_(one.pipeline != other.pipeline, one.pipeline_version != other.pipeline_version))
     ).all()
-    return [_pair(*sorted((first, second), key=lambda job: job.id), None) for first, second in rows]
+    return [_pair(first, second, None) if first.id < second.id else _pair(second, first, None)
+            for first, second in rows]
 
 
 def want(session: Session, job_id: int, other_job_id: int, now: datetime) -> int:
@@ -67,7 +68,9 @@ def next_waiting(session: Session) -> ComparisonRow | None:
     return row
 
 
-def ended(session: Session, comparison_id: int, state: str, *, reason: str = "", structures: Sequence[Any] = ()) -> None:
+def ended(
+    session: Session, comparison_id: int, state: str, *, reason: str = "", structures: Sequence[Any] = ()
+) -> None:
     """What came of it."""
     session.execute(update(ComparisonRow).where(ComparisonRow.id == comparison_id)
                     .values(state=state, reason=reason, structures=list(structures)))

@@ -56,7 +56,6 @@ class EndedJob:
     reason: str
     report: Mapping[str, Any]
     ended_at: datetime
-    started_at: datetime | None
     source: str
     attributes: Mapping[str, Any] | None
 
@@ -148,14 +147,22 @@ def unobserved(session: Session, limit: int) -> list[EndedJob]:
         .join(SeriesRow, SeriesRow.id == JobRow.series_id)
         .order_by(JobRow.id).limit(limit)
     ).all()
-    return [
-        EndedJob(
-            job_id=job.id, pipeline=job.pipeline, version=job.pipeline_version, state=job.state, reason=job.reason,
-            report=job.report or {}, ended_at=job.ended_at, started_at=job.started_at, source=source,
-            attributes=_attributes(session, job),
-        )
-        for job, source in rows if job.ended_at is not None
-    ]
+    return [found for job, source in rows if (found := _ended(session, job, source)) is not None]
+
+
+def ended_job(session: Session, job_id: int) -> EndedJob | None:
+    """A job as it is entered; None if it has not ended."""
+    job = session.get_one(JobRow, job_id)
+    return _ended(session, job, session.get_one(SeriesRow, job.series_id).source)
+
+
+def _ended(session: Session, job: JobRow, source: str) -> EndedJob | None:
+    if job.ended_at is None:
+        return None
+    return EndedJob(
+        job_id=job.id, pipeline=job.pipeline, version=job.pipeline_version, state=job.state, reason=job.reason,
+        report=job.report or {}, ended_at=job.ended_at, source=source, attributes=_attributes(session, job),
+    )
 
 
 def _attributes(session: Session, job: JobRow) -> dict[str, Any] | None:
@@ -231,18 +238,22 @@ OUTCOME = "result/outcome"
 """The figure that every job has: how it ended."""
 
 
+_OF_A_DAY = (DayFigureRow.pipeline, DayFigureRow.version, DayFigureRow.scanner_id, DayFigureRow.figure,
+             DayFigureRow.day, DayFigureRow.number, DayFigureRow.missing, DayFigureRow.summary)
+
+
 def of_pipeline(
     session: Session, pipeline: str, since: str, *, version: str = "", figures: Iterable[str] = (), scanner: int = 0
 ) -> list[DayFigure]:
     """Days of a pipeline from `since` on, by day. version, figures, scanner: only these; empty for all."""
-    query = select(DayFigureRow).where(DayFigureRow.pipeline == pipeline, DayFigureRow.day >= since)
+    query = select(*_OF_A_DAY).where(DayFigureRow.pipeline == pipeline, DayFigureRow.day >= since)
     if version:
         query = query.where(DayFigureRow.version == version)
     if wanted := list(figures):
         query = query.where(DayFigureRow.figure.in_(wanted))
     if scanner:
         query = query.where(DayFigureRow.scanner_id == scanner)
-    rows = session.scalars(query.order_by(DayFigureRow.day))
+    rows = session.execute(query.order_by(DayFigureRow.day))
     return [DayFigure(pipeline=row.pipeline, version=row.version, scanner_id=row.scanner_id, figure=row.figure,
                       day=row.day, summary=_summary(row)) for row in rows]
 
@@ -274,7 +285,7 @@ def put_drifts(session: Session, found: Iterable[DriftRow]) -> None:
         session.merge(each)
 
 
-def _summary(row: DayFigureRow) -> Summary:
+def _summary(row: Any) -> Summary:
     kept = row.summary
     return Summary(number=row.number, missing=row.missing, mean=kept["mean"], low=kept["low"], high=kept["high"],
                    sample=tuple((int(digest), float(value)) for digest, value in kept["sample"]), words=kept["words"])

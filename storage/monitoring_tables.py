@@ -48,7 +48,7 @@ class DayFigureRow(Base):
     number: Mapped[int]
     missing: Mapped[int]
     summary: Mapped[dict[str, Any]]
-    __table_args__ = (Index("ix_day_figures_day", "day"),)
+    __table_args__ = (Index("ix_day_figures_day", "day"), Index("ix_day_figures_figure", "figure", "day"))
 
 
 class DriftRow(Base):

@@ -111,7 +111,7 @@ def judge(
         return _rate(days, expected, baseline, tests)
     window = window_of(days, baseline, today)
     recent = pooled(window)
-    detail = {"baseline": told(expected), "recent": told(recent)}
+    detail: dict[str, Any] = {"baseline": told(expected), "recent": told(recent)}
     enough = expected.number + expected.missing >= BASELINE_JOBS and recent.number + recent.missing >= WINDOW_JOBS
     if not enough:
         return Verdict(state="too few", detail=detail)
@@ -131,8 +131,9 @@ def told(summary: Summary) -> dict[str, Any]:
         return {**found, "words": dict(often[:8])}
     if summary.sample:
         values = sorted(summary.values)
-        found |= {"median": round(values[len(values) // 2], 4), "low": round(summary.low, 4),
-                  "high": round(summary.high, 4), "mean": round(summary.mean, 4)}
+        middle = values[len(values) // 2]
+        found.update(median=round(middle, 4), low=round(summary.low, 4), high=round(summary.high, 4),
+                     mean=round(summary.mean, 4))
     return found
 
 
@@ -151,7 +152,7 @@ def _rate(days: Sequence[DayFigure], expected: Summary, baseline: Span, tests: i
     after = [each for each in days if each.day > baseline.last]
     counted = [(each.summary.words.get("yes", 0), each.summary.number) for each in after]
     hits, cases = expected.words.get("yes", 0), expected.number
-    detail = {"baseline": told(expected), "recent": told(pooled(after[-WINDOW_DAYS:])),
+    detail: dict[str, Any] = {"baseline": told(expected), "recent": told(pooled(after[-WINDOW_DAYS:])),
               "limit": round(statistics.threshold(tests), 2)}
     if cases < BASELINE_JOBS or sum(number for _, number in counted) < WINDOW_JOBS:
         return Verdict(state="too few", detail=detail)

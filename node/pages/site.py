@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from radnode.node.pages import overview
 from radnode.node.pages.frame import Frame
+from radnode.node.pages.monitoring import area as monitoring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
+    from radnode.node.monitoring.composing import Monitoring
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
     from radnode.pipelines.registry import Registry
@@ -36,10 +38,12 @@ class Parts:
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
+    monitoring: Monitoring
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
+    (monitoring.AREA, monitoring.router),
 )
 """In the order of the navigation."""
 

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("pipeline", "day", "version", "scanner_id", "figure"),
     )
     op.create_index("ix_day_figures_day", "day_figures", ["day"], unique=False)
+    op.create_index("ix_day_figures_figure", "day_figures", ["figure", "day"], unique=False)
     op.create_table(
         "drifts",
         sa.Column("pipeline", sa.Text(), nullable=False),

@@ -26,7 +26,7 @@ REPORT = {
 def ended(**changed: Any) -> EndedJob:
     values: dict[str, Any] = {
         "job_id": 7, "pipeline": "ct-nodule", "version": "1.0", "state": "PRODUCED", "reason": "", "report": REPORT,
-        "ended_at": datetime(2026, 3, 1, 23, 59, tzinfo=UTC), "started_at": None, "source": "CT1", "attributes": CT,
+        "ended_at": datetime(2026, 3, 1, 23, 59, tzinfo=UTC), "source": "CT1", "attributes": CT,
         **changed,
     }
     return EndedJob(**values)
