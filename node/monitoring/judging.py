@@ -119,7 +119,7 @@ def judge(
     detail |= {"psi": round(found.psi, 4), "p": found.p}
     drifted = found.psi >= statistics.UNLIKE and found.p < statistics.level(tests, looks)
     if drifted or (before and found.psi >= statistics.SHIFTED and found.p < _AGAIN):
-        return Verdict(state="drifted", since=before or window[0].day, detail=detail)
+        return Verdict(state="drifted", since=before or _since(days, expected, recent, baseline), detail=detail)
     return Verdict(state="steady", detail=detail)
 
 
@@ -146,6 +146,24 @@ def _difference(expected: Summary, recent: Summary) -> statistics.Difference:
     else:
         values = statistics.numbers(expected.values, recent.values)
     return max((there, values), key=lambda each: (each.psi >= statistics.UNLIKE, -each.p))
+
+
+def _since(days: Sequence[DayFigure], expected: Summary, recent: Summary, baseline: Span) -> str:
+    """The day from which on the figure differs most from before: of what moved most, value, word or missing."""
+    known = [each for each in days if each.day >= baseline.first]
+    word = max(sorted({*expected.words, *recent.words}), default="", key=lambda one: abs(
+        recent.words.get(one, 0) / max(recent.number, 1) - expected.words.get(one, 0) / max(expected.number, 1)))
+    lacking = statistics.words({"yes": expected.number, "no": expected.missing},
+                               {"yes": recent.number, "no": recent.missing}).psi >= statistics.UNLIKE
+
+    def of_day(each: DayFigure) -> float:
+        found = each.summary
+        if lacking:
+            return found.missing / (found.number + found.missing)
+        return found.words.get(word, 0) / found.number if word else found.mean
+
+    counted = [each for each in known if each.summary.number or lacking]
+    return counted[statistics.change_point([of_day(each) for each in counted])].day
 
 
 def _rate(days: Sequence[DayFigure], expected: Summary, baseline: Span, tests: int) -> Verdict:

@@ -131,6 +131,15 @@ def _sum(observed: Sequence[tuple[int, int]], rate: float, odds: float) -> tuple
     return score, since
 
 
+def change_point(values: Sequence[float]) -> int:
+    """The place from which on values in their order differ most from those before (Pettitt 1979, by ranks); 0 if none
+    do.
+    """
+    ranks = stats.rankdata(values)
+    before = 2 * np.cumsum(ranks)[:-1] - np.arange(1, len(ranks)) * (len(ranks) + 1)
+    return int(np.abs(before).argmax()) + 1 if before.size and np.abs(before).max() > 0 else 0
+
+
 def wilson(hits: int, cases: int) -> tuple[float, float] | None:
     """The 95 % interval of a share (Wilson 1927); None without a case."""
     if not cases:

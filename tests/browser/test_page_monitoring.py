@@ -77,7 +77,7 @@ def test_a_figure_is_drawn_and_stands_in_a_table(watching: NodeProcess, browser:
     page.locator(".chart canvas").wait_for()
     page.get_by_text("As a table").click()
     assert page.locator("#course-days tbody tr").count() >= 55
-    page.get_by_label("Figure").select_option(label="Kernel")
+    page.locator("select[name=figure]").select_option(label="Kernel")
     page.get_by_role("button", name="Show").click()
     page.locator("#course-days").get_by_text("Br64d 5").first.wait_for()
     assert page.locator("#course-days").get_by_text("B70f 5").count() > 30
@@ -105,7 +105,7 @@ def test_a_radiologist_says_what_a_result_was_worth_and_it_is_counted(hospital: 
     pages.picture(page, "monitoring-study")
     page.goto("/monitoring/feedback")
     assert "the left apex is not lung" in page.locator("main").inner_text()
-    assert "0 % (0–79 %, n=1)" in page.locator("main").inner_text()
+    assert "0 % (0\u201379 %, n=1)" in page.locator("main").inner_text()
     pages.assert_well(page)
     pages.picture(page, "monitoring-feedback")
     context.close()

@@ -31,10 +31,10 @@
       width: Math.max(place.clientWidth, 280), height: 240,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       hooks: { drawClear: [shade] },
-      axes: [axis, { ...axis, size: 64 }],
+      axes: [{ ...axis, values: (_, at) => at.map((each) => new Date(each * 1000).toISOString().slice(5, 10)) }, { ...axis, size: 64 }],
       scales: wide ? {} : { y: { range: [0, 100] } },
       series: [
-        { value: (_, at) => (at === null ? "–" : new Date(at * 1000).toISOString().slice(0, 10)) },
+        { label: place.dataset.day, value: (_, at) => (at === null ? "–" : new Date(at * 1000).toISOString().slice(0, 10)) },
         { label: wide ? place.dataset.mean : "%", stroke: colour("--accent"), width: 2, points },
         ...(wide ? [
           { label: place.dataset.low, stroke: colour("--soft"), dash: [4, 4], points: { show: false } },

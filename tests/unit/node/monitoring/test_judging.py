@@ -64,8 +64,15 @@ def test_what_has_drifted_stays_so_until_it_is_back() -> None:
 
 def test_a_tag_that_is_no_longer_there_is_a_drift() -> None:
     there: dict[int, list[float | str | None]] = {day: ["B70f"] * 5 for day in range(40)}
-    gone: dict[int, list[float | str | None]] = {day: [None] * 5 for day in range(46, 60)}
-    assert judged(days(there | gone, "protocol/ConvolutionKernel"), 59).state == "drifted"
+    gone: dict[int, list[float | str | None]] = {day: [None] * 5 for day in range(40, 60)}
+    found = judged(days(there | gone, "protocol/ConvolutionKernel"), 59)
+    assert (found.state, found.since) == ("drifted", day_of(40))
+
+
+def test_another_word_has_drifted_since_it_came_first_also_before_the_window() -> None:
+    before: dict[int, list[float | str | None]] = {day: ["B70f"] * 5 for day in range(38)}
+    after: dict[int, list[float | str | None]] = {day: ["B70f", *["Br64d"] * 4] for day in range(38, 80)}
+    assert judged(days(before | after, "protocol/ConvolutionKernel"), 79).since == day_of(38)
 
 
 def test_a_rate_that_doubles_has_drifted_since_about_that_day() -> None:
