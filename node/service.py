@@ -166,6 +166,7 @@ class Node:
         self._retrieving.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
+        self._monitoring.stop()
         for activity in self._activities:
             activity.stop()
         self._http.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from radnode.node.monitoring.comparer import Comparer
 from radnode.node.monitoring.observer import Observer
 from radnode.node.monitoring.watch import DriftWatch
 from radnode.node.scheduler import Activity
@@ -26,8 +27,16 @@ class Monitoring:
         now: Callable[[], datetime],
     ) -> None:
         self.watch = DriftWatch(database, configuration, alarms, now)
-        observer = Observer(database, now, on_pairs=lambda: None)
+        models = configuration().settings.model_store
+        self._comparer = Comparer(database, store, models, now)
+        comparing = Activity("comparing", self._comparer.step, alarms)
+        observer = Observer(database, now, on_pairs=comparing.pulse)
         self.activities = (
             Activity("observing", observer.step, alarms),
             Activity("looking for drift", self.watch.step, alarms),
+            comparing,
         )
+
+    def stop(self) -> None:
+        """End the process that compares."""
+        self._comparer.stop()
