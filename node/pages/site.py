@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from radnode.node.pages import administration, alarms, overview, pictures, studies
 from radnode.node.pages.frame import Frame
+from radnode.node.pages.monitoring import area as monitoring
 from radnode.node.pages.routes import listing as routes
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from radnode.node.delivery.outages import Outage
     from radnode.node.dicomweb_out.holdings import Holdings
     from radnode.node.execution.local import WorkerNow
+    from radnode.node.monitoring.composing import Monitoring
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
     from radnode.node.web.witness import WebWitness
@@ -53,12 +55,14 @@ class Parts:
     outages: Callable[[], list[Outage]]
     before_stop: list[Callable[[], None]] = field(default_factory=list)
     """What ends streams that pages keep open."""
+    monitoring: Monitoring
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
     (studies.AREA, studies.router),
     (routes.AREA, routes.router),
+    (monitoring.AREA, monitoring.router),
     (alarms.AREA, alarms.router),
     (administration.AREA, administration.router),
 )
