@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from radnode.node.pages import alarms, overview, pictures, studies
 from radnode.node.pages.frame import Frame
+from radnode.node.pages.routes import listing as routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,7 @@ class Parts:
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
     (studies.AREA, studies.router),
+    (routes.AREA, routes.router),
     (alarms.AREA, alarms.router),
 )
 """In the order of the navigation."""
