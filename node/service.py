@@ -45,10 +45,12 @@ from radnode.node.pages import site
 from radnode.node.retrieving.composing import Retrieving
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
+from radnode.node.studies.ordering import OrderDesk
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
+from radnode.node.web.studies import studies_router
 from radnode.node.workitems.composing import WorkItems
 from radnode.pipelines import registry
 from radnode.pipelines.models.store import PINS
@@ -393,10 +395,13 @@ class Node:
                                  strangers=lambda: self._doors.strangers.lately())
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
+            orders = OrderDesk(database=self.database, configuration=lambda: self._configuration,
+                               manifests=self._manifests, now=utc_now)
+            app.include_router(studies_router(self.database, orders))
             app = site.mount(self._retrieving.serve(self._ordered.mount(app)), site.Parts(
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
                 metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
-                now=utc_now,
+                now=utc_now, orders=orders,
             ))
             self._http = self._access.server(app)
 

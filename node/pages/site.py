@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from radnode.node.answers import Answers
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
+    from radnode.node.studies.ordering import OrderDesk
     from radnode.pipelines.registry import Registry
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
@@ -36,6 +37,7 @@ class Parts:
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
+    orders: OrderDesk
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
