@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 SAID: Mapping[Action, str] = {
     Action.HOLD: N_("The study is held: no job of it starts."),
     Action.LET_GO: N_("The study is let go: its jobs wait for their turn."),
-    Action.RUN_AGAIN: N_("It will be judged and routed again within seconds; %(number)s series are concerned."),
-    Action.RUN: N_("%(number)s jobs wait for their turn."),
+    Action.RUN_AGAIN: N_("Series that are judged and routed again within seconds: %(number)s"),
+    Action.RUN: N_("Jobs that wait for their turn: %(number)s"),
     Action.AS_IT_IS: N_("The series will be closed as it is within seconds; its results say what was missing."),
     Action.DISCARD: N_("Discarded. The images stay until their time is over; what runs ends within ten seconds."),
-    Action.RESEND: N_("%(number)s results wait to be sent again."),
+    Action.RESEND: N_("Results that wait to be sent again: %(number)s"),
 }
 
 
