@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from radnode.node.monitoring.composing import Monitoring
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
+    from radnode.node.studies.ordering import OrderDesk
     from radnode.node.web.witness import WebWitness
     from radnode.pipelines.registry import Registry
     from radnode.storage.database import Database
@@ -56,6 +57,7 @@ class Parts:
     before_stop: list[Callable[[], None]] = field(default_factory=list)
     """What ends streams that pages keep open."""
     monitoring: Monitoring
+    orders: OrderDesk
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
