@@ -76,12 +76,12 @@ class StudyRow(Base):
     __tablename__ = "studies"
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
-    patient_id: Mapped[str] = mapped_column(PlainText)
+    patient_id: Mapped[str] = mapped_column(PlainText, index=True)
     accession_number: Mapped[str | None] = mapped_column(PlainText, index=True)
     study_date: Mapped[str | None] = mapped_column(PlainText)
     description: Mapped[str | None] = mapped_column(PlainText)
     conflict: Mapped[str] = mapped_column(Text, default="")
-    first_received_at: Mapped[datetime]
+    first_received_at: Mapped[datetime] = mapped_column(index=True)
     last_received_at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -91,7 +91,7 @@ class SeriesRow(Base):
     __tablename__ = "series"
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
-    series_instance_uid: Mapped[str] = mapped_column(String(64))
+    series_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
     source: Mapped[str] = mapped_column(Text)
     modality: Mapped[str | None] = mapped_column(PlainText)
     description: Mapped[str | None] = mapped_column(PlainText)
@@ -108,6 +108,7 @@ class SeriesRow(Base):
     __table_args__ = (
         UniqueConstraint("study_id", "series_instance_uid"),
         Index("ix_series_source", "source", "last_received_at"),
+        Index("ix_series_modality", "modality", "study_id"),
     )
 
 
@@ -261,7 +262,10 @@ class JobRow(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    __table_args__ = (Index("ix_jobs_state", "state", "turn_at"),)
+    __table_args__ = (
+        Index("ix_jobs_state", "state", "turn_at"), Index("ix_jobs_ended_at", "ended_at", "state"),
+        Index("ix_jobs_pipeline", "pipeline", "id"),
+    )
 
 
 class JobInputRow(Base):
@@ -397,6 +401,7 @@ class DeliveryRow(Base):
     __table_args__ = (
         UniqueConstraint("result_object_id", "destination"),
         Index("ix_deliveries_state", "state", "destination", "due_at"),
+        Index("ix_deliveries_sent_at", "sent_at", "job_id"),
     )
 
 
