@@ -396,7 +396,8 @@ class Node:
             app = site.mount(self._retrieving.serve(self._ordered.mount(app)), site.Parts(
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
                 metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
-                now=utc_now,
+                now=utc_now, outages=self._outages.current, turned_away=self._doors.turned_away.lately,
+                strangers=self._doors.strangers.lately,
             ))
             self._http = self._access.server(app)
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radnode.node.pages import overview
+from radnode.node.pages.connections import area as connections
 from radnode.node.pages.frame import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from fastapi import APIRouter, FastAPI
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
+    from radnode.node.delivery.outages import Outage
+    from radnode.node.intake.callers import Caller
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
     from radnode.pipelines.registry import Registry
@@ -36,10 +39,14 @@ class Parts:
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
+    outages: Callable[[], list[Outage]]
+    turned_away: Callable[[], list[Caller]]
+    strangers: Callable[[], Mapping[str, int]]
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
+    (connections.AREA, connections.router),
 )
 """In the order of the navigation."""
 
