@@ -104,9 +104,9 @@ def load(path: Path) -> Configuration:
     return _Reader(text, str(path), path.resolve()).read()
 
 
-def parse(text: str, name: str) -> Configuration:
-    """Read a text that is called `name` in messages. Raises :class:`ConfigError`."""
-    return _Reader(text, name, None).read()
+def parse(text: str, name: str, path: Path | None = None) -> Configuration:
+    """Read a text that is called `name` in messages, as if it stood at `path`. Raises :class:`ConfigError`."""
+    return _Reader(text, name, path).read()
 
 
 def stamp(path: Path | None) -> tuple[int, int, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from radnode.node.cataloguing import Cataloguer
 from radnode.node.checking import check_configuration
 from radnode.node.claim import LEASE_TIME, DatabaseClaim
 from radnode.node.closing import SeriesCloser
+from radnode.node.configuring import ConfigurationDesk
 from radnode.node.counting import SourceCounter
 from radnode.node.deidentifying.forwarding import sending_on
 from radnode.node.deidentifying.lanes import Lanes
@@ -110,6 +112,7 @@ class Node:
         self._configuration = configuration
         self._started_with = configuration
         self._configuration_stamp = stamp(configuration.path)
+        self._reload_lock = threading.Lock()
         self._installed = registry.installed(models=settings.model_store)
         self._models_stamp = stamp(settings.model_store / PINS)
         self.alarms = Alarms(utc_now, on_change=lambda: self._alarming[0].pulse())
@@ -127,6 +130,8 @@ class Node:
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._claim = DatabaseClaim(self.database, self._identity, utc_now)
         self._storage = self._make_storage(settings)
+        self.desk = ConfigurationDesk(path=configuration.path, database=self.database, now=utc_now,
+                                      take_over=self.reload_if_changed)
         self._dicomweb_out = DicomWebOut(database=self.database, store=self.store, alarms=self.alarms)
         self._compose(configuration)
 
@@ -145,6 +150,7 @@ class Node:
                 f"start again in {LEASE_TIME.total_seconds():.0f} s"
             )
         self._take_over()
+        self.desk.note_file()
         for activity in self._activities:
             activity.start()
         self._clock.start()
@@ -195,6 +201,10 @@ class Node:
         """Take over added models, and peers and routes of a changed file; a broken file changes nothing and raises an
         alarm.
         """
+        with self._reload_lock:
+            return self._reload()
+
+    def _reload(self) -> bool:
         self._reload_models()
         path = self._configuration.path
         latest = stamp(path)
@@ -217,6 +227,7 @@ class Node:
         live = {name: getattr(changed.settings, name) for name in TAKEN_OVER}
         self._configuration = replace(changed, settings=self._started_with.settings.model_copy(update=live))
         self.alarms.clear("configuration")
+        self.desk.note_file()
         log.info("configuration.loaded", digest=changed.digest, peers=len(changed.peers), routes=len(changed.routes))
         return False
 
@@ -396,8 +407,8 @@ class Node:
             app = site.mount(self._retrieving.serve(self._ordered.mount(app)), site.Parts(
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
                 metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
-                now=utc_now, outages=self._outages.current, turned_away=self._doors.turned_away.lately,
-                strangers=self._doors.strangers.lately,
+                now=utc_now, desk=self.desk, outages=self._outages.current,
+                turned_away=self._doors.turned_away.lately, strangers=self._doors.strangers.lately,
             ))
             self._http = self._access.server(app)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
+    from radnode.node.configuring import ConfigurationDesk
     from radnode.node.delivery.outages import Outage
     from radnode.node.intake.callers import Caller
     from radnode.node.observability import Metrics
@@ -42,6 +43,7 @@ class Parts:
     outages: Callable[[], list[Outage]]
     turned_away: Callable[[], list[Caller]]
     strangers: Callable[[], Mapping[str, int]]
+    desk: ConfigurationDesk
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (

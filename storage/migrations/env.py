@@ -4,6 +4,7 @@ from alembic import context
 
 from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     access_tables,
+    configuration_tables,
     fetch_tables,
     listing_tables,
     order_tables,

@@ -1,0 +1,22 @@
+"""The table of what the configuration file said, one version after another."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from radnode.storage.tables import Base, PlainText
+
+
+class ConfigurationVersionRow(Base):
+    """The text of the configuration file from this moment on. digest: SHA-256 of the text, which may come back."""
+
+    __tablename__ = "configuration_versions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    author: Mapped[str] = mapped_column(PlainText)
+    note: Mapped[str] = mapped_column(PlainText)
+    digest: Mapped[str] = mapped_column(String(64))
+    text: Mapped[str] = mapped_column(Text)
