@@ -85,18 +85,18 @@ def alarms_about(connection: Connection, alarms: Iterable[Mapping[str, Any]], ab
 
 
 def callers_of(peer: Peer, callers: Iterable[Caller]) -> list[Caller]:
-    """Who was turned away and is probably this peer: its AE title, or an address that only it has."""
-    return [each for each in callers if each.calling == peer.ae_title or _is_from(peer, each.host)]
+    """Who was turned away under its AE title."""
+    return [each for each in callers if each.calling == peer.ae_title]
 
 
-def strangers(peers: Iterable[Peer], callers: Iterable[Caller]) -> list[Caller]:
-    """Who was turned away and is no peer's."""
-    known = {(each.calling, each.called, each.host, each.why) for peer in peers for each in callers_of(peer, callers)}
-    return [each for each in callers if (each.calling, each.called, each.host, each.why) not in known]
-
-
-def _is_from(peer: Peer, address: str) -> bool:
-    return peer.sends and not any(network.endswith("/0") for network in peer.hosts) and calls_from(peer, address)
+def strangers(peers: Iterable[Peer], callers: Iterable[Caller]) -> list[tuple[Caller, list[str]]]:
+    """Who was turned away under a name that no peer has, and the peers whose address it has."""
+    known = list(peers)
+    titles = {each.ae_title for each in known}
+    return [
+        (each, [peer.name for peer in known if calls_from(peer, each.host)])
+        for each in callers if each.calling not in titles
+    ]
 
 
 def _of_destination(seen: Seen) -> Iterable[Reason]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from radnode.node import by_hand
 from radnode.node.connections import listing
 from radnode.node.connections.probing import ProbeRefused, look_for
-from radnode.node.pages.connections import asking
+from radnode.node.pages import changing
 from radnode.node.pages.words import N_
 from radnode.node.web.access import Permission, needs
 
@@ -71,6 +71,7 @@ def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
     def shown_probe(request: Request, connection: Connection) -> Response:
         peer = parts.configuration().peers.get(connection.name) if connection.kind == "peer" else None
         return frame.part(request, "connections/probe.html", connection=connection, peer=peer,
+                          seen=changing.seen(parts.desk),
                           probe=probes.of(f"{connection.kind}:{connection.name}"))
 
     def said(request: Request, text: str, **values: object) -> Response:

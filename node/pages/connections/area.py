@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from radnode.node.connections.probing import Probes
-from radnode.node.pages.connections import acting, looking
+from radnode.node.pages.connections import acting, entering, looking
 from radnode.node.pages.frame import Area, Frame
 from radnode.node.pages.words import N_
 from radnode.node.web.access import Permission
@@ -19,9 +19,9 @@ AREA = Area(path="/connections", label=N_("Connections"), permission=Permission.
 
 
 def router(parts: Parts, frame: Frame) -> APIRouter:
-    """Looking, trying and acting."""
+    """Looking, trying, acting and changing."""
     probes = Probes(parts.now)
     pages = APIRouter()
-    for each in (looking.router(parts, frame, probes), acting.router(parts, frame, probes)):
-        pages.include_router(each)
+    for each in (looking, acting, entering):
+        pages.include_router(each.router(parts, frame, probes))
     return pages

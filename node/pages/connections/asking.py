@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -41,10 +41,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knock:
-    """Who was turned away, and when last."""
+    """Who was turned away, and when last. neighbours: peers that have the same address."""
 
     caller: Caller
     at: datetime
+    neighbours: list[str] = field(default_factory=list)
 
 
 def all_shown(parts: Parts, wanted: Iterable[Connection]) -> list[Shown]:
@@ -82,8 +83,12 @@ def one_shown(parts: Parts, kind: str, name: str) -> Shown:
 
 
 def strangers(parts: Parts) -> list[Knock]:
-    """Who was turned away and is no peer, the latest first."""
-    return knocks(parts, standing.strangers(parts.configuration().peers.values(), parts.turned_away()))
+    """Who was turned away under a name that no peer has, the latest first."""
+    now = parts.now()
+    return [
+        Knock(caller=caller, at=now - timedelta(seconds=caller.ago_s), neighbours=names)
+        for caller, names in standing.strangers(parts.configuration().peers.values(), parts.turned_away())
+    ]
 
 
 def knocks(parts: Parts, callers: Iterable[Caller]) -> list[Knock]:

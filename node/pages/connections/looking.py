@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from radnode.node.connections import listing
 from radnode.node.connections.papers import papers
+from radnode.node.pages import changing
 from radnode.node.pages.connections import asking
 from radnode.node.pages.connections.words import FORMS, KINDS, PROFILES
 from radnode.node.security.validity import Certificates
@@ -70,8 +71,7 @@ def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
             "failed": failed[:SHOWN] if is_destination else [], "more": len(failed) > SHOWN, "page": page,
             "last": last if is_destination else [], "confirmation": confirmation, "vouched": vouched,
             "papers": papers(found, parts.now()), "probe": probes.of(f"{shown.connection.kind}:{name}"),
-            "knocks": asking.knocks(parts, shown.seen.callers), "own_ae_title": configuration.settings.ae_title,
-            "routes": [each for each in configuration.routes if name in (*each.send, *each.forward)],
+            "seen": changing.seen(parts.desk), "knocks": asking.knocks(parts, shown.seen.callers), "routes": [each for each in configuration.routes if name in (*each.send, *each.forward)],
         }
 
     return pages
