@@ -139,13 +139,12 @@ def _try_source(peer: Peer, own_ae_title: str, told: Callable[[str], None]) -> F
     greeting = facts_peers.greet(peer, own_ae_title, [])
     if greeting.failure:
         silent = f"nothing is sent there, so it need not answer, and it does not: {greeting.failure}"
-        said = [unchecked(f"source {peer.name}", silent)]
-        if peer.answers_find:
-            said.append(checks_peers.source(peer.name, greeting.failure))
-        return Found(findings=tuple(said))
+        asked = [checks_peers.source(peer.name, greeting.failure)] if peer.answers_find else []
+        return Found(findings=(unchecked(f"source {peer.name}", silent), *asked))
     told("C-FIND")
     failure = facts_peers.ask(peer, own_ae_title)
-    echo = good(f"source {peer.name}", f"{'answers C-ECHO and' if greeting.echoed else ''} knows {own_ae_title}".strip())
+    said = f"answers C-ECHO and knows {own_ae_title}" if greeting.echoed else f"knows {own_ae_title}"
+    echo = good(f"source {peer.name}", said)
     if failure and not peer.answers_find:
         return Found(findings=(echo, unchecked(f"C-FIND at {peer.name}", f"it does not offer it: {failure}")))
     because = "it answers C-FIND: the node can ask it how many images a series has"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from radnode.node.pages import overview
 from radnode.node.pages.connections import area as connections
 from radnode.node.pages.frame import Frame
+from radnode.node.pages.pipelines import area as pipelines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,6 +50,7 @@ class Parts:
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
     (connections.AREA, connections.router),
+    (pipelines.AREA, pipelines.router),
 )
 """In the order of the navigation."""
 

@@ -8,12 +8,8 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from support import pages
-from support.network import free_port
-from support.node import NodeProcess, PeerEntry, archive, modality
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
     from browser.conftest import Hospital
     from playwright.sync_api import Browser

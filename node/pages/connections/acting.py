@@ -23,60 +23,68 @@ if TYPE_CHECKING:
 
 def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
     """For who may act; each is audited."""
-    pages = APIRouter()
-    state, act = [needs(Permission.STATE)], [needs(Permission.ACT)]
+    pages, acting = APIRouter(), Acting(parts, frame, probes)
+    act = [needs(Permission.ACT)]
+    pages.get("/connections/probes/{kind}/{name:path}", dependencies=[needs(Permission.STATE)])(acting.probe)
+    pages.post("/connections/probes/{kind}/{name:path}", dependencies=act)(acting.try_it)
+    pages.post("/connections/deliveries/{delivery}/resend", dependencies=act)(acting.resend)
+    pages.post("/connections/resends/{name:path}", dependencies=act)(acting.resend_all)
+    pages.post("/connections/forms/{name:path}", dependencies=act)(acting.offer_again)
+    return pages
 
-    @pages.get("/connection-probes/{kind}/{name:path}", dependencies=state)
-    def probe(request: Request, kind: str, name: str) -> Response:
+
+class Acting:
+    """One method a route."""
+
+    def __init__(self, parts: Parts, frame: Frame, probes: Probes) -> None:
+        self._parts = parts
+        self._frame = frame
+        self._probes = probes
+
+    def probe(self, request: Request, kind: str, name: str) -> Response:
         """How far the last try is."""
-        return shown_probe(request, known(kind, name))
+        return self._shown(request, self._known(kind, name))
 
-    @pages.post("/connection-probes/{kind}/{name:path}", dependencies=act)
-    def try_it(request: Request, kind: str, name: str) -> Response:
+    def try_it(self, request: Request, kind: str, name: str) -> Response:
         """Begin to try it."""
-        connection = known(kind, name)
+        connection = self._known(kind, name)
         try:
-            probes.begin(f"{kind}:{name}", look_for(parts.configuration(), connection))
+            self._probes.begin(f"{kind}:{name}", look_for(self._parts.configuration(), connection))
         except ProbeRefused as refused:
             raise HTTPException(409, str(refused)) from refused
-        return shown_probe(request, connection)
+        return self._shown(request, connection)
 
-    @pages.post("/connection-deliveries/{delivery}/resend", dependencies=act)
-    def resend(request: Request, delivery: int) -> Response:
+    def resend(self, request: Request, delivery: int) -> Response:
         """One result that was given up, also one that was held back for its patient."""
-        if not by_hand.queue_again(parts.database, [delivery]):
-            raise HTTPException(409, frame.translated(request, N_(
+        if not by_hand.queue_again(self._parts.database, [delivery]):
+            raise HTTPException(409, self._frame.translated(request, N_(
                 "This result cannot be sent again: it is on its way, was replaced by a later one, or refers to another "
                 "that was given up; send that one first.")))
-        return said(request, N_("It waits to be sent again."))
+        return self._said(request, N_("It waits to be sent again."))
 
-    @pages.post("/connection-resends/{name:path}", dependencies=act)
-    def resend_all(request: Request, name: str) -> Response:
+    def resend_all(self, request: Request, name: str) -> Response:
         """Everything for a destination that was given up; what was held back for its patient stays."""
-        number = len(by_hand.queue_again(parts.database, destination=name))
-        return said(request, N_("%(number)s results wait to be sent again."), number=number)
+        number = len(by_hand.queue_again(self._parts.database, destination=name))
+        return self._said(request, N_("%(number)s results wait to be sent again."), number=number)
 
-    @pages.post("/connection-forms/{name:path}", dependencies=act)
-    def offer_again(request: Request, name: str) -> Response:
+    def offer_again(self, request: Request, name: str) -> Response:
         """Forget which result forms a destination refused."""
-        number = by_hand.forget_refusals(parts.database, name)
-        return said(request, N_("%(number)s result forms are offered again."), number=number)
+        number = by_hand.forget_refusals(self._parts.database, name)
+        return self._said(request, N_("%(number)s result forms are offered again."), number=number)
 
-    def known(kind: str, name: str) -> Connection:
-        connection = listing.find(parts.configuration(), kind, name)
+    def _known(self, kind: str, name: str) -> Connection:
+        connection = listing.find(self._parts.configuration(), kind, name)
         if connection is None:
             raise HTTPException(404, "no such connection is configured")
         return connection
 
-    def shown_probe(request: Request, connection: Connection) -> Response:
-        peer = parts.configuration().peers.get(connection.name) if connection.kind == "peer" else None
-        return frame.part(request, "connections/probe.html", connection=connection, peer=peer,
-                          seen=changing.seen(parts.desk),
-                          probe=probes.of(f"{connection.kind}:{connection.name}"))
+    def _shown(self, request: Request, connection: Connection) -> Response:
+        peer = self._parts.configuration().peers.get(connection.name) if connection.kind == "peer" else None
+        return self._frame.part(request, "connections/probe.html", connection=connection, peer=peer,
+                                seen=changing.seen(self._parts.desk),
+                                probe=self._probes.of(f"{connection.kind}:{connection.name}"))
 
-    def said(request: Request, text: str, **values: object) -> Response:
-        """The page is read again by the browser, which then says it."""
-        return Response(status_code=200, headers={"HX-Trigger": json.dumps(
-            {"said": frame.translated(request, text, **values), "connection-changed": True})})
-
-    return pages
+    def _said(self, request: Request, text: str, **values: object) -> Response:
+        """The page is read again by the browser, which says it."""
+        said = self._frame.translated(request, text, **values)
+        return Response(headers={"HX-Trigger": json.dumps({"said": said, "connection-changed": True})})

@@ -22,6 +22,6 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
     """Looking, trying, acting and changing."""
     probes = Probes(parts.now)
     pages = APIRouter()
-    for each in (looking, acting, entering):
+    for each in (entering, acting, looking):  # the last takes whatever name there is
         pages.include_router(each.router(parts, frame, probes))
     return pages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -17,7 +17,7 @@ from radnode.node.connections.probing import ProbeRefused, try_peer
 from radnode.node.pages import changing
 from radnode.node.pages.connections.entry_words import GROUPS
 from radnode.node.pages.connections.words import PROFILES
-from radnode.node.pages.forms import Fields
+from radnode.node.pages.forms import Fields  # noqa: TC001 - FastAPI reads it
 from radnode.node.pages.words import N_
 from radnode.node.web.access import Permission, needs
 from radnode.storage import connections as stored
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from radnode.node.pages.site import Parts
 
 DRAFT = "draft:"
+MOST_OF_A_NAME = 64
 
 
 class Entries:
@@ -67,113 +68,125 @@ class Entries:
 
 def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
     """For who may configure."""
-    pages = APIRouter(dependencies=[needs(Permission.CONFIGURE)])
-    entries = Entries(parts.desk)
+    pages, entering = APIRouter(dependencies=[needs(Permission.CONFIGURE)]), Entering(parts, frame, probes)
+    pages.get("/connections/entries/new")(entering.new)
+    pages.get("/connections/entries/change/{name:path}")(entering.present)
+    pages.get("/connections/entries/preview")(entering.preview)
+    pages.post("/connections/entries/save")(entering.save)
+    pages.post("/connections/entries/try")(entering.begin)
+    pages.get("/connections/entries/try/{name:path}")(entering.trial)
+    pages.post("/connections/entries/remove/{name:path}")(entering.remove)
+    pages.post("/connections/proposals/{name:path}")(entering.take_over)
+    return pages
 
-    @pages.get("/connection-entries/new")
-    def new(request: Request, ae_title: str = "", host: str = "") -> Response:
+
+class Entering:
+    """One method a route."""
+
+    def __init__(self, parts: Parts, frame: Frame, probes: Probes) -> None:
+        self._parts = parts
+        self._frame = frame
+        self._probes = probes
+        self._entries = Entries(parts.desk)
+
+    def new(self, request: Request, ae_title: str = "", host: str = "") -> Response:
         """An empty form, or with what a stranger called itself."""
         fields = {"ae_title": ae_title[:16], "hosts": host[:64], "host": host[:64], "port": "104"}
         if ae_title:
             fields["sends"] = "on"
-        return form(request, ae_title[:16], fields, is_new=True)
+        return self._form(request, ae_title[:16], fields, is_new=True)
 
-    @pages.get("/connection-entries/change/{name:path}")
-    def present(request: Request, name: str) -> Response:
+    def present(self, request: Request, name: str) -> Response:
         """The form with what is written."""
-        fields = entries.written(name)
-        if fields is None:
-            raise HTTPException(404, "no such peer is in the configuration file")
-        return form(request, name, fields, is_new=False)
+        return self._form(request, name, self._written(name), is_new=False)
 
-    @pages.get("/connection-entries/preview")
-    def preview(request: Request) -> Response:
+    def preview(self, request: Request) -> Response:
         """What would be written, and what is wrong with it. Changes nothing."""
         fields = dict(request.query_params)
-        return drafted(request, fields)
+        name = fields.get("name", "").strip()
+        lines, peer, wrong = self._entries.drafted(name, fields) if name else ("", None, [])
+        return self._frame.part(request, "connections/preview.html", lines=lines, peer=peer, wrong=wrong, name=name)
 
-    @pages.post("/connection-entries/save")
-    def save(request: Request, fields: Fields) -> Response:
+    def save(self, request: Request, fields: Fields) -> Response:
         """Write it into the configuration and put it in force."""
-        name = name_in(request, fields)
-        if "is_new" in fields and entries.written(name) is not None:
-            raise HTTPException(409, frame.translated(request, N_("There is a peer %(name)s already."), name=name))
+        name = self._name_in(request, fields)
+        if "is_new" in fields and self._entries.written(name) is not None:
+            self._refuse(request, 409, N_("There is a peer %(name)s already."), name=name)
         section = entry.section_of(fields)
-        changing.change(parts.desk, request, lambda document: entry.put(document, name, section),
-                        note=f"peer {name}: {fields.get('note', '').strip()[:200]}".rstrip(": "),
-                        seen=fields.get("seen", ""))
+        changing.change(self._parts.desk, request, lambda document: entry.put(document, name, section),
+                        note=f"peer {name}: {_note(fields)}".rstrip(": "), seen=fields.get("seen", ""))
         return Response(headers={"HX-Redirect": f"/connections/peer/{quote(name, safe='')}"})
 
-    @pages.post("/connection-entries/try")
-    def begin(request: Request, fields: Fields) -> Response:
+    def begin(self, request: Request, fields: Fields) -> Response:
         """Try the peer as it stands in the form, before it is saved."""
-        name = name_in(request, fields)
-        _, peer, wrong = entries.drafted(name, fields)
+        name = self._name_in(request, fields)
+        _, peer, wrong = self._entries.drafted(name, fields)
         if peer is None:
             raise HTTPException(422, "; ".join(wrong))
         try:
-            probes.begin(DRAFT + name, partial(try_peer, peer, parts.configuration().settings.ae_title))
+            own = self._parts.configuration().settings.ae_title
+            self._probes.begin(DRAFT + name, partial(try_peer, peer, own))
         except ProbeRefused as refused:
             raise HTTPException(409, str(refused)) from refused
-        return trial(request, name)
+        return self.trial(request, name)
 
-    @pages.get("/connection-entries/try/{name:path}")
-    def trial(request: Request, name: str) -> Response:
+    def trial(self, request: Request, name: str) -> Response:
         """How far that is."""
-        return frame.part(request, "connections/draft_probe.html", name=name, probe=probes.of(DRAFT + name))
+        probe = self._probes.of(DRAFT + name)
+        return self._frame.part(request, "connections/draft_probe.html", name=name, probe=probe)
 
-    @pages.post("/connection-entries/remove/{name:path}")
-    def remove(request: Request, name: str, fields: Fields) -> Response:
+    def remove(self, request: Request, name: str, fields: Fields) -> Response:
         """Take it out; not while a route names it."""
-        note = fields.get("note", "").strip()[:200]
-        if not note:
-            raise HTTPException(422, frame.translated(request, N_("Say why it is removed.")))
-        if entries.written(name) is None:
-            raise HTTPException(404, "no such peer is in the configuration file")
-        changing.change(parts.desk, request, lambda document: entry.remove(document, name),
+        if not (note := _note(fields)):
+            self._refuse(request, 422, N_("Say why it is removed."))
+        self._written(name)
+        changing.change(self._parts.desk, request, lambda document: entry.remove(document, name),
                         note=f"peer {name} removed: {note}", seen=fields.get("seen", ""))
         return Response(headers={"HX-Redirect": "/connections"})
 
-    @pages.post("/connection-proposals/{name:path}")
-    def take_over(request: Request, name: str, fields: Fields) -> Response:
+    def take_over(self, request: Request, name: str, fields: Fields) -> Response:
         """Write what the last probe of a peer proposed."""
-        probe = probes.of(f"peer:{name}")
+        self._written(name)
+        probe = self._probes.of(f"peer:{name}")
         proposal = probe.found.proposal if probe and probe.found else None
-        if proposal is None or entries.written(name) is None:
-            raise HTTPException(409, frame.translated(request, N_("There is no proposal for it; try it first.")))
-        changing.change(parts.desk, request, lambda document: entry.take_over(document, name, proposal.entry),
+        if proposal is None:
+            self._refuse(request, 409, N_("There is no proposal for it; try it first."))
+        changing.change(self._parts.desk, request, lambda document: entry.take_over(document, name, proposal.entry),
                         note=f"peer {name}: as its probe proposed", seen=fields.get("seen", ""))
-        text = frame.translated(request, N_("The proposal is in force."))
+        text = self._frame.translated(request, N_("The proposal is in force."))
         return Response(headers={"HX-Trigger": json.dumps({"said": text, "connection-changed": True})})
 
-    def form(request: Request, name: str, fields: Mapping[str, str], *, is_new: bool) -> Response:
+    def _form(self, request: Request, name: str, fields: Mapping[str, str], *, is_new: bool) -> Response:
         waiting = 0
         if not is_new:
-            with parts.database.read() as session:
+            with self._parts.database.read() as session:
                 waiting = stored.traffic(session, name).waiting
-        return frame.page(request, "connections/entry.html", name=name, fields=fields, groups=GROUPS, is_new=is_new,
-                          profiles=PROFILES, seen=changing.seen(parts.desk),
-                          why_not=parts.desk.why_read_only(), waiting=waiting,
-                          named_by=[each.name for each in parts.configuration().routes
-                                    if name in (*each.send, *each.forward)])
+        routes = self._parts.configuration().routes
+        return self._frame.page(
+            request, "connections/entry.html", name=name, fields=fields, groups=GROUPS, is_new=is_new,
+            profiles=PROFILES, seen=changing.seen(self._parts.desk), why_not=self._parts.desk.why_read_only(),
+            waiting=waiting, named_by=[each.name for each in routes if name in (*each.send, *each.forward)],
+        )
 
-    def drafted(request: Request, fields: Mapping[str, str]) -> Response:
-        name = fields.get("name", "").strip()
-        if not name:
-            return frame.part(request, "connections/preview.html", lines="", wrong=[], peer=None, name="")
-        lines, peer, wrong = entries.drafted(name, fields)
-        return frame.part(request, "connections/preview.html", lines=lines, peer=peer, wrong=wrong, name=name)
+    def _written(self, name: str) -> dict[str, str]:
+        fields = self._entries.written(name)
+        if fields is None:
+            raise HTTPException(404, "no such peer is in the configuration file")
+        return fields
 
-    def name_in(request: Request, fields: Mapping[str, str]) -> str:
+    def _name_in(self, request: Request, fields: Mapping[str, str]) -> str:
         name = fields.get("name", "").strip()
         if not 1 <= len(name) <= MOST_OF_A_NAME or not name.isprintable():
-            raise HTTPException(422, frame.translated(request, N_("Give it a name of 1 to 64 characters.")))
+            self._refuse(request, 422, N_("Give it a name of 1 to 64 characters."))
         return name
 
-    return pages
+    def _refuse(self, request: Request, status: int, text: str, **values: object) -> NoReturn:
+        raise HTTPException(status, self._frame.translated(request, text, **values))
 
 
-MOST_OF_A_NAME = 64
+def _note(fields: Mapping[str, str]) -> str:
+    """Why, in a line."""
+    return " ".join(fields.get("note", "").split())[:200]
 
 
 def _lines_of(text: str, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -49,7 +49,7 @@ def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
         shown = asking.one_shown(parts, kind, name)
         return frame.page(request, "connections/one.html", **values(shown, page))
 
-    def values(shown: Shown, page: int) -> dict[str, object]:
+    def values(shown: Shown, page: int) -> dict[str, Any]:
         configuration, name = parts.configuration(), shown.connection.name
         found = [
             each for each in certificates.look(configuration.settings, configuration.peers)
@@ -71,7 +71,8 @@ def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
             "failed": failed[:SHOWN] if is_destination else [], "more": len(failed) > SHOWN, "page": page,
             "last": last if is_destination else [], "confirmation": confirmation, "vouched": vouched,
             "papers": papers(found, parts.now()), "probe": probes.of(f"{shown.connection.kind}:{name}"),
-            "seen": changing.seen(parts.desk), "knocks": asking.knocks(parts, shown.seen.callers), "routes": [each for each in configuration.routes if name in (*each.send, *each.forward)],
+            "seen": changing.seen(parts.desk), "knocks": asking.knocks(parts, shown.seen.callers),
+            "routes": [each for each in configuration.routes if name in (*each.send, *each.forward)],
         }
 
     return pages
