@@ -51,8 +51,9 @@ def _field(key: str, label: str, hint: str = "", choices: Mapping[str, str] | No
     return Field(key=key, label=label, hint=hint, choices=choices or {})
 
 
-_DAYS: Mapping[str, str] = dict(zip(DAYS, (N_("Monday"), N_("Tuesday"), N_("Wednesday"), N_("Thursday"), N_("Friday"), N_("Saturday"),
-                        N_("Sunday")), strict=True))
+_DAYS: Mapping[str, str] = dict(zip(DAYS, (
+    N_("Monday"), N_("Tuesday"), N_("Wednesday"), N_("Thursday"), N_("Friday"), N_("Saturday"), N_("Sunday"),
+), strict=True))
 _RETAINED = dict(zip(get_args(Retained), (
     N_("the device that made the images"), N_("age, sex, size, weight"),
     N_("dates, moved by a number of days of the patient"), N_("private values that are known to be numbers"),
