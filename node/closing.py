@@ -269,13 +269,16 @@ def new_job(
     """The job of a pipeline over these instances, for the routes that ask for it.
 
     study: id and UID. series_uids: of the inputs. series_id, revision: what it is kept under, and which one it is.
+    Routes in shadow ask for a job in shadow; where a route that sends asks as well, only that one counts.
     """
+    shadow = all(route.shadow for route in asking)
+    asking = [route for route in asking if route.shadow == shadow]
     content_qualification = configuration.settings.content_qualification
     inputs = sorted((header.sop_instance_uid, header.digest) for header in headers)
     return NewJob(
         key=_digest(
             [study[1], *series_uids, inputs, manifest.name, manifest.version, manifest.model_digest,
-             content_qualification]
+             content_qualification, *(["shadow"] if shadow else [])]
         ),
         study_id=study[0],
         series_id=series_id,
@@ -288,6 +291,7 @@ def new_job(
         configuration_digest=configuration.digest,
         input_digest=_digest(inputs),
         instance_ids=[header.instance_id for header in headers],
+        shadow=shadow,
         within=min((route.within for route in asking if route.within is not None), default=None),
     )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from radnode.node.pages import overview
+from radnode.node.pages import alarms, overview, pictures, studies
 from radnode.node.pages.connections import area as connections
 from radnode.node.pages.frame import Frame
 from radnode.node.pages.pipelines import area as pipelines
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from radnode.node.answers import Answers
     from radnode.node.configuring import ConfigurationDesk
     from radnode.node.delivery.outages import Outage
+    from radnode.node.dicomweb_out.holdings import Holdings
+    from radnode.node.execution.local import WorkerNow
     from radnode.node.intake.callers import Caller
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
@@ -35,24 +37,33 @@ class Parts:
 
     database: Database
     store: FileStore
+    holdings: Holdings
     answers: Answers
     alarms: Alarms
     metrics: Metrics
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
-    outages: Callable[[], list[Outage]]
     turned_away: Callable[[], list[Caller]]
     strangers: Callable[[], Mapping[str, int]]
     desk: ConfigurationDesk
+    running: Callable[[], list[dict[str, Any]]]
+    workers: Callable[[], list[WorkerNow]]
+    outages: Callable[[], list[Outage]]
+    before_stop: list[Callable[[], None]] = field(default_factory=list)
+    """What ends streams that pages keep open."""
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
+    (studies.AREA, studies.router),
     (connections.AREA, connections.router),
     (pipelines.AREA, pipelines.router),
+    (alarms.AREA, alarms.router),
 )
 """In the order of the navigation."""
+BESIDE: tuple[Callable[[Parts, Frame], APIRouter], ...] = (pictures.router,)
+"""Pages that others lead to."""
 
 
 def mount(app: FastAPI, parts: Parts) -> FastAPI:
@@ -60,7 +71,8 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     frame = Frame(parts.configuration)
     frame.begin([area for area, _ in AREAS])
     app.include_router(frame.router())
-    for _, router in AREAS:
+    for router in (*(router for _, router in AREAS), *BESIDE):
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
+    app.state.before_stop = parts.before_stop
     return app

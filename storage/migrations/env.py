@@ -8,6 +8,8 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     fetch_tables,
     listing_tables,
     order_tables,
+    silence_tables,
+    study_tables,
     transfer_tables,
     workitem_tables,
 )

@@ -9,6 +9,7 @@ import pytest
 from jinja2 import Environment
 
 from radnode.node import pages
+from radnode.node.alarming.kinds import KINDS
 from radnode.node.pages.words import FOLDER, LANGUAGES, catalogue, language_of
 
 HERE = Path(pages.__file__).parent
@@ -27,7 +28,8 @@ def texts_of_templates() -> set[str | None]:
 def texts_of_code() -> set[str | None]:
     calls = [each for path in HERE.rglob("*.py") for each in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
              if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == "N_"]
-    return {str(ast.literal_eval(each.args[0])) for each in calls}
+    of_alarms = {text for kind in KINDS.values() for text in (kind.says, kind.remedy)}
+    return {str(ast.literal_eval(each.args[0])) for each in calls} | of_alarms
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {"en"}))
