@@ -17,6 +17,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from radnode.node.cli_access import audit, tokens_app, users_app
+from radnode.node.cli_backup import backup, diagnostics, restore
 from radnode.node.cli_common import err, load_configuration
 from radnode.node.cli_config import config_app
 from radnode.node.cli_conformance import conformance
@@ -54,7 +55,8 @@ app.add_typer(models_app, name="models")
 app.add_typer(users_app, name="users")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(peer_app, name="peer")
-for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidentify, transfers):
+for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidentify, transfers, backup, diagnostics,
+                restore):
     app.command()(command)
 
 out = Console()

@@ -19,6 +19,7 @@ from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarming.activities import alarm_activities
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
+from radnode.node.backing_up.keeping import BackupKeeper
 from radnode.node.cataloguing import Cataloguer
 from radnode.node.checking import check_configuration
 from radnode.node.claim import LEASE_TIME, DatabaseClaim
@@ -42,6 +43,7 @@ from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
 from radnode.node.intake.storing import Storage
 from radnode.node.messaging.composition import Messaging
+from radnode.node.monitoring.composing import Monitoring
 from radnode.node.observability import Metrics
 from radnode.node.pages import site
 from radnode.node.retrieving.composing import Retrieving
@@ -132,6 +134,7 @@ class Node:
         self._storage = self._make_storage(settings)
         self.desk = ConfigurationDesk(path=configuration.path, database=self.database, now=utc_now,
                                       take_over=self.reload_if_changed)
+        self._keeper = BackupKeeper(configuration=lambda: self._configuration, alarms=self.alarms, now=utc_now)
         self._dicomweb_out = DicomWebOut(database=self.database, store=self.store, alarms=self.alarms)
         self._compose(configuration)
 
@@ -171,6 +174,7 @@ class Node:
         self._retrieving.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
+        self._monitoring.stop()
         for activity in self._activities:
             activity.stop()
         self._http.stop()
@@ -292,7 +296,9 @@ class Node:
                  self._sending, self._confirming, self._promises.committing, self._promises.vouching,
                  self._rewriting, self._forwarding, noting, reloading, self._dicomweb_out.activity,
                  *self._retrieving.activities, *self._messaging.asking, *self._ordered.activities)
-        seldom = (caretaker, *self._alarming, *self._access.activities, self._messaging.activity)
+        saving = Activity("backup", self._keeper.step, self.alarms)
+        seldom = (caretaker, saving, *self._alarming, *self._access.activities, self._messaging.activity,
+                  *self._monitoring.activities)
         self._clock = Clock()
         for activity in often:
             self._clock.every(LOOK_EVERY_S, activity)
@@ -402,14 +408,17 @@ class Node:
         self._access = WebAccess(database=self.database, configuration=lambda: self._configuration, alarms=self.alarms,
                                  associations=self.associations, now=utc_now,
                                  strangers=lambda: self._doors.strangers.lately())
+        self._monitoring = Monitoring(database=self.database, store=self.store, alarms=self.alarms, now=utc_now,
+                                      configuration=lambda: self._configuration)
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
             app = site.mount(self._retrieving.serve(self._ordered.mount(app)), site.Parts(
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
                 holdings=self._dicomweb_out.holdings,
                 metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
-                now=utc_now, desk=self.desk,
+                now=utc_now, desk=self.desk, witness=self._access.witness, dicom_port=lambda: self.dicom_port,
                 running=self._running, workers=self._executor.workers, outages=self._outages.current,
+                keeper=self._keeper, monitoring=self._monitoring,
                 turned_away=self._doors.turned_away.lately, strangers=self._doors.strangers.lately,
             ))
             self._http = self._access.server(app)

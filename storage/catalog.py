@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 
 class SeriesState(StrEnum):
-    """OPEN: may still grow. The others are decided; a late instance opens any of them again."""
+    """OPEN: may still grow. The others are decided; a late instance opens any of them again.
+
+    DISCARDED: somebody has said that it is not to be read.
+    """
 
     OPEN = "OPEN"
     CLOSED = "CLOSED"
     HELD = "HELD"
     CONFLICT = "CONFLICT"
+    DISCARDED = "DISCARDED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

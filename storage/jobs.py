@@ -3,6 +3,7 @@
     WAITING ──lease──▶ RUNNING ──▶ PRODUCED ──(a later revision has its answer)──▶ SUPERSEDED
        ▲                  │ ├────▶ NOT_PROCESSED                                      ▲
        └──lease ended─────┘ └────▶ FAILED                          WAITING ───────────┘
+    WAITING, RUNNING ──somebody says so──▶ DISCARDED
 
 Every transition is an UPDATE on the old state and the token, so that a worker whose lease has ended changes nothing.
 Whoever ends a job locks its series first: two jobs that end at the same moment see each other.
@@ -16,12 +17,14 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import exists, func, insert, select, update
 
 from radnode.storage import ledger, priors, results
 from radnode.storage.catalog import add_event, affected, lock_series_of
 from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState
+from radnode.storage.monitoring_tables import UnobservedRow
+from radnode.storage.study_tables import StudyHoldRow
 from radnode.storage.tables import (
     DeliveryRow,
     InstanceRow,
@@ -63,15 +66,19 @@ class JobState(StrEnum):
 
 
 ALLOWED: Mapping[JobState, frozenset[JobState]] = {
-    JobState.WAITING: frozenset({JobState.RUNNING, JobState.SUPERSEDED}),
+    JobState.WAITING: frozenset({JobState.RUNNING, JobState.SUPERSEDED, JobState.DISCARDED}),
     JobState.RUNNING: frozenset(
-        {JobState.WAITING, JobState.PRODUCED, JobState.NOT_PROCESSED, JobState.FAILED}
+        {JobState.WAITING, JobState.PRODUCED, JobState.NOT_PROCESSED, JobState.FAILED, JobState.DISCARDED}
     ),
     JobState.PRODUCED: frozenset({JobState.SUPERSEDED}),
     JobState.NOT_PROCESSED: frozenset(),
     JobState.FAILED: frozenset(),
     JobState.SUPERSEDED: frozenset(),
+    JobState.DISCARDED: frozenset(),
 }
+
+OBSERVED = frozenset({JobState.PRODUCED, JobState.NOT_PROCESSED, JobState.FAILED})
+"""Ends that go into the figures of the day (:mod:`radnode.storage.figures`)."""
 
 # How an ended job leaves its instances. Of several jobs over one instance the worst answer is the one to show: a
 # person has to look at it, and would not at PROCESSED.
@@ -80,6 +87,7 @@ _OUTCOMES = {
     JobState.NOT_PROCESSED: InstanceState.NOT_PROCESSED,
     JobState.PRODUCED: InstanceState.PROCESSED,
     JobState.SUPERSEDED: InstanceState.PROCESSED,
+    JobState.DISCARDED: InstanceState.NOT_PROCESSED,
 }
 
 
@@ -197,10 +205,11 @@ def next_waiting(
 
 
 def _most_urgent(pipelines: Collection[str], now: datetime) -> Select[int, int]:
-    """A job that waits for its priors is not one to be run yet."""
+    """A job that waits for its priors is not one to be run yet, nor is one of a study that somebody holds."""
+    held = exists().where(StudyHoldRow.study_id == JobRow.study_id)
     return (
         select(JobRow.id, JobRow.token)
-        .where(JobRow.state == JobState.WAITING, JobRow.pipeline.in_(pipelines), ~priors.waited_for(now))
+        .where(JobRow.state == JobState.WAITING, JobRow.pipeline.in_(pipelines), ~priors.waited_for(now), ~held)
         .order_by(JobRow.turn_at, JobRow.id)
         .limit(1)
     )
@@ -261,6 +270,23 @@ def failed(
     results.record(session, job_id, objects, destinations or {}, now)
     _event(session, job_id, "job failed", {"reason": reason}, now)
     _release(session, job_id, now)
+
+
+def discard(session: Session, job_id: int, *, by: str, reason: str, now: datetime) -> JobState:
+    """End a job that waits or runs, without an answer; the state it was in. What a worker still brings is dropped.
+
+    An answer of an earlier revision stays in force. Raises :class:`LeaseLost` where it does neither any more.
+    """
+    lock_series_of(session, job_id)
+    row = session.execute(select(JobRow.state, JobRow.token).where(JobRow.id == job_id)).one()
+    was = JobState(row.state)
+    if JobState.DISCARDED not in ALLOWED[was]:
+        raise LeaseLost(f"job {job_id} is {was}: it neither waits nor runs")
+    _move(session, job_id, row.token, was, JobState.DISCARDED, reason=f"discarded by {by}: {reason}", ended_at=now,
+          lease_until=None)
+    _event(session, job_id, "job discarded", {"by": by, "reason": reason, "was": was}, now)
+    _release(session, job_id, now)
+    return was
 
 
 def withdraw(
@@ -358,6 +384,8 @@ def _move(session: Session, job_id: int, expected_token: int, old: JobState, new
     )
     if changed != 1:
         raise LeaseLost(f"job {job_id} is not {old} under token {expected_token}")
+    if new in OBSERVED:
+        session.execute(insert_for(session, UnobservedRow).values(job_id=job_id).on_conflict_do_nothing())
 
 
 def get(session: Session, job_id: int) -> LeasedJob:
@@ -435,12 +463,12 @@ def _release(session: Session, job_id: int, now: datetime) -> None:
     for instance_id, over_it in _jobs_over_inputs(session, job_id).items():
         if any(state in (JobState.WAITING, JobState.RUNNING) for _, _, state, _ in over_it):
             continue
-        answering = [each for each in over_it if not each[3]] or over_it
-        found = [each[:3] for each in answering]
+        answered = [each for each in over_it if not each[3]] or over_it
+        answered = [each for each in answered if each[2] is not JobState.DISCARDED] or answered
         latest: dict[str, int] = {}
-        for pipeline, revision, _ in found:
+        for pipeline, revision, _, _ in answered:
             latest[pipeline] = max(revision, latest.get(pipeline, 0))
-        answers = {state for pipeline, revision, state in found if revision == latest[pipeline]}
+        answers = {state for pipeline, revision, state, _ in answered if revision == latest[pipeline]}
         worst = next(state for state in _OUTCOMES if state in answers)
         by_outcome.setdefault(_OUTCOMES[worst], []).append(instance_id)
     for outcome, ids in by_outcome.items():

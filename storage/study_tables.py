@@ -22,12 +22,13 @@ class StudyHoldRow(Base):
 
 class AsItIsRow(Base):
     """A series that is to be closed as it is, although it is incomplete: only in this revision, so that a late image
-    asks anew.
+    asks anew. lacking: what was missing when it was ordered.
     """
 
     __tablename__ = "closed_as_is"
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True, autoincrement=False)
     revision: Mapped[int]
+    lacking: Mapped[str] = mapped_column(PlainText)
     by: Mapped[str] = mapped_column(PlainText)
     reason: Mapped[str] = mapped_column(PlainText)
     at: Mapped[datetime]

@@ -36,7 +36,7 @@ TOLD_AGAIN = N_("%(name)s is told again.")
 
 def router(parts: Parts, frame: Frame) -> APIRouter:
     """The page and its two actions."""
-    pages = APIRouter(dependencies=[needs(Permission.STATE)])
+    pages, actions = APIRouter(dependencies=[needs(Permission.STATE)]), APIRouter(dependencies=[needs(Permission.ACT)])
 
     def standing(request: Request, said: str) -> Response:
         answer = frame.part(request, "alarms/standing.html", alarms=parts.answers.alarms(), severities=SEVERITIES,
@@ -54,7 +54,7 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
             cleared=[(alarm, kind_of(alarm.name)) for alarm in cleared], number=page, more=more, kinds=KINDS.values(),
         )
 
-    @pages.post("/alarms/silence", dependencies=[needs(Permission.ACT)])
+    @actions.post("/alarms/silence")
     def be_silent(request: Request, fields: Form) -> Response:
         """Nobody is told for a time."""
         name, lasts = fields.get("name", ""), LASTS.get(fields.get("lasts", ""))
@@ -67,14 +67,17 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
             raise HTTPException(422, str(error)) from error
         return standing(request, frame.translated(request, SILENCED, name=name))
 
-    @pages.post("/alarms/tell", dependencies=[needs(Permission.ACT)])
+    @actions.post("/alarms/tell")
     def tell(request: Request, fields: Form) -> Response:
         """The silence ends now."""
         name = fields.get("name", "")
         tell_again(parts.database, name, who=_who(request))
         return standing(request, frame.translated(request, TOLD_AGAIN, name=name))
 
-    return pages
+    both = APIRouter()
+    both.include_router(pages)
+    both.include_router(actions)
+    return both
 
 
 def _who(request: Request) -> str:

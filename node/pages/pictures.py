@@ -78,7 +78,8 @@ def _add_pages(pages: APIRouter, parts: Parts, frame: Frame, gallery: Gallery) -
         objects, more = gallery.objects(study_id)
         found = gallery.readings(shown, objects)
         return frame.part(request, "pictures/findings.html", study_id=study_id, found=found, more=more,
-                          elsewhere=gallery.elsewhere(study_id, found), unit=unit, number_said=number_said,
+                          elsewhere={uid: (series_shown(each, views), number) for uid, (each, views, number)
+                                     in gallery.elsewhere(study_id, found).items()}, unit=unit, number_said=number_said,
                           drawn=[_drawn(each.instance, reading) for each, reading in found])
 
 

@@ -163,13 +163,16 @@ class Gallery:
             found = showing.objects(session, study_id, (*SEGMENTATIONS, *REPORTS), MOST_OBJECTS + 1)
         return found[:MOST_OBJECTS], len(found) > MOST_OBJECTS
 
-    def elsewhere(self, study_id: int, found: Sequence[tuple[ShownObject, Reading]]) -> dict[str, tuple[str, int]]:
-        """SOP Instance UID that a finding names -> (address of its series, id in the list), of what the study has."""
+    def elsewhere(
+        self, study_id: int, found: Sequence[tuple[ShownObject, Reading]]
+    ) -> dict[str, tuple[ShownSeries, str, int]]:
+        """SOP Instance UID that a finding names -> its series, side and view, id in the list; of what the study has."""
         wanted = {finding.elsewhere for _, reading in found for finding in reading.findings if finding.elsewhere}
         with self._database.read() as session:
             known = showing.series_of(session, study_id, wanted)
-            addresses = {each.listed_id: each.address for each in showing.series(session, study_id)} if known else {}
-        return {uid: (addresses[series], number) for uid, (series, number) in known.items() if series in addresses}
+            of = {each.listed_id: each for each in showing.series(session, study_id)} if known else {}
+        return {uid: (of[series], self.views(of[series]), number) for uid, (series, number) in known.items()
+                if series in of}
 
     def views(self, series: ShownSeries) -> str:
         """Side and view of the projections of a series; empty for slices, and where they do not say."""

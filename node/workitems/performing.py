@@ -82,9 +82,8 @@ def ended(outcomes: Sequence[JobOutcome]) -> bool:
     for job in outcomes:
         if job.state in (JobState.WAITING, JobState.RUNNING):
             return False
-        if job.state in (JobState.FAILED, JobState.NOT_PROCESSED):
-            raise NotPerformed(f"{job.pipeline}: {'failed' if job.state == JobState.FAILED else 'not processed'}: "
-                               f"{job.reason}")
+        if job.state in (JobState.FAILED, JobState.NOT_PROCESSED, JobState.DISCARDED):
+            raise NotPerformed(f"{job.pipeline}: {job.state.lower().replace('_', ' ')}: {job.reason}")
     for job in outcomes:
         dead = sorted({destination for destination, state in job.deliveries if state == "DEAD"})
         if dead:

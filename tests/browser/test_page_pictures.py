@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from playwright.sync_api import expect
 from support import pages
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from browser.conftest import Hospital
     from playwright.sync_api import Browser, BrowserContext, Page
 
 SERIES = "/studies/1/series/1"
-LUNG, SOFT_TISSUE = "C -500  W 1500", "C 40  W 400"
+LOADED = "[...document.querySelectorAll('.tiles img')].every((each) => each.naturalWidth > 1)"
+LUNG, SOFT_TISSUE = "C -500 W 1500", "C 40 W 400"
 
 
 def viewer(context: BrowserContext, path: str = SERIES) -> Page:
@@ -26,7 +30,7 @@ def said(page: Page, what: str) -> str:
 
 def arrived(page: Page, number: int) -> None:
     """The picture, counted from 1, is shown: it and all that is over it."""
-    page.wait_for_selector(f"#viewer[data-at='{number - 1}']")
+    expect(page.locator("#viewer")).to_have_attribute("data-at", str(number - 1))
     assert said(page, "number").startswith(f"{number} / 30")
 
 
@@ -83,19 +87,16 @@ def test_a_finding_leads_to_its_slice_and_can_be_hidden_alone_or_with_all_others
     page.locator("#leaf").fill("1")
     arrived(page, 1)
     right.get_by_role("button", name="Right lung").click()
-    page.wait_for_function("Number(document.getElementById('viewer').dataset.at) > 3")
+    expect(page.locator("#viewer")).not_to_have_attribute("data-at", "0")
     both = coloured(page)
     right.get_by_role("checkbox").uncheck()
-    page.wait_for_function("document.querySelector('.layers img')?.src !== ''")
-    page.wait_for_timeout(300)
-    left = coloured(page)
-    assert 0 < left < both
+    eventually(lambda: 0 < coloured(page) < both, within=10, why=lambda: "the left lung alone is drawn")
     page.locator("[data-overlay]").uncheck()
-    page.wait_for_function("!document.querySelector('.layers img')")
+    expect(page.locator(".layers img")).to_have_count(0)
     page.locator("[data-opacity]").fill("80")
     assert page.locator(".layers").evaluate("each => getComputedStyle(each).opacity") == "0.8"
     page.locator("[data-overlay]").check()
-    page.wait_for_selector(".layers img", state="attached")
+    expect(page.locator(".layers img")).to_have_count(1)
     pages.assert_well(page)
     pages.picture(page, "viewer")
     context.close()
@@ -106,23 +107,23 @@ def test_windows_are_chosen_by_name_by_key_and_by_dragging(hospital: Hospital, b
     page = viewer(context)
     assert said(page, "window") == LUNG
     page.get_by_role("button", name="Soft tissue").click()
-    page.wait_for_function(f"document.querySelector('[data-said=window]').textContent === '{SOFT_TISSUE}'")
+    expect(page.locator("[data-said=window]")).to_have_text(SOFT_TISSUE)
     page.locator("#stage").focus()
     page.keyboard.press("1")
-    page.wait_for_function(f"document.querySelector('[data-said=window]').textContent === '{LUNG}'")
+    expect(page.locator("[data-said=window]")).to_have_text(LUNG)
     page.keyboard.press("Shift+ArrowRight")
-    assert said(page, "window") == "C -500  W 1575"
+    expect(page.locator("[data-said=window]")).to_have_text("C -500 W 1575")
     box = page.locator("#stage").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 200, box["y"] + 200)
     page.mouse.down()
     page.mouse.move(box["x"] + 300, box["y"] + 200)
     page.mouse.up()
-    assert float(said(page, "window").partition("W ")[2]) > 1900
+    eventually(lambda: float(said(page, "window").partition("W ")[2]) > 1900, within=10, why=lambda: "wider")
     page.keyboard.press("0")
-    page.wait_for_function(f"document.querySelector('[data-said=window]').textContent === '{LUNG}'")
+    expect(page.locator("[data-said=window]")).to_have_text(LUNG)
     page.keyboard.press("+")
-    assert "scale(1.25)" in page.locator(".plate").evaluate("each => each.style.transform")
+    expect(page.locator(".plate")).to_have_attribute("style", re.compile(r"scale\(1\.25\)"))
     assert page.said == []  # type: ignore[attr-defined]
     context.close()
 
@@ -148,7 +149,7 @@ def test_the_pictures_of_a_study_are_there_in_chinese_in_the_dark_and_on_a_narro
     context = pages.logged_in(browser, hospital.node, language="zh", dark=True)
     page = pages.opened(context, "/studies/1/pictures")
     assert page.get_by_role("heading", level=1).inner_text() == "影像"
-    page.wait_for_function("[...document.querySelectorAll('.tiles img')].every((each) => each.naturalWidth > 1)")
+    eventually(lambda: page.evaluate(LOADED), within=10, why=lambda: "thumbnails")
     pages.assert_well(page)
     page.get_by_role("link", name="Chest 1.0 B31f").click()
     page.wait_for_selector("#viewer[data-drawn][data-at]")
@@ -157,3 +158,18 @@ def test_the_pictures_of_a_study_are_there_in_chinese_in_the_dark_and_on_a_narro
     assert "不得用于诊断" in page.locator("#stage").inner_text()
     pages.assert_well(page)
     context.close()
+
+
+def test_who_looks_at_pictures_is_in_the_audit_trail_with_the_study_and_no_address_names_the_patient(
+    hospital: Hospital, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, hospital.node, role="operator")
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    viewer(context).close()
+    context.close()
+    told = hospital.node.get(f"/api/audit?study={hospital.study_instance_uid}&limit=1000")
+    (looked,) = [each for each in told if "operator-in-tests" in each["message"]]
+    assert "PHANTOM-1" in looked["message"]
+    assert len(asked) > 10
+    assert not [url for url in asked if "PHANTOM" in url or hospital.study_instance_uid in url]

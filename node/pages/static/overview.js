@@ -22,7 +22,7 @@
       [figures.images, figures.studies]],
     jobs: (figures) => {
       const rows = [figures.jobs.made, figures.jobs.refused, figures.jobs.failed];
-      return [[line(words.made, "--good", bars("--good")), line(words.refused, "--warning", bars("--warning")), line(words.failed, "--bad", bars("--bad"))], sums(rows), rows];
+      return [[line(words.made, "--good", bars("--good")), line(words.refused, "--focus", bars("--focus")), line(words.failed, "--bad", bars("--bad"))], sums(rows), rows];
     },
     latency: (figures) => [
       [line(`${words.median} (${words.minutes})`, "--busy", { points: { show: true, size: 6 } }), line(`${words.p95} (${words.minutes})`, "--bad", { dash: [6, 4], points: { show: true, size: 6 } })],

@@ -11,7 +11,7 @@
   const leaf = find("#leaf"), opacity = find("[data-opacity]"), switched = find("[data-overlay]"), broken = find(".broken");
   const SVG = "http://www.w3.org/2000/svg", SIZES = [512, 1024, 2048, 4096], KEPT = 80, AHEAD = 4;
   const stored = root.dataset.window ? root.dataset.window.split(",").map(Number) : null;
-  let drawn = [], at = Math.floor(slices.length / 2), chosen = stored, zoom = 1, offset = [0, 0], turn = 0, heading = 1, shown = null;
+  let drawn = [], at = Math.floor(slices.length / 2), chosen = stored, zoom = 1, offset = [0, 0], heading = 1, shown = null, drawnAt = at;
 
   // What was loaded: address -> object URL; the least used goes first.
   const kept = new Map();
@@ -37,7 +37,7 @@
   const ready = async (url, image) => { image.src = url; await image.decode(); return image; };
 
   const area = () => {
-    const each = slices[at], box = stage.getBoundingClientRect();
+    const each = slices[drawnAt], box = stage.getBoundingClientRect();
     const width = each.columns || 512, height = (each.rows || 512) * each.aspect;
     const fit = Math.min(box.width / width, box.height / height);
     return { width: width * fit, height: height * fit, box };
@@ -64,24 +64,24 @@
     plate.style.height = `${height}px`;
     const x = (box.width - width * zoom) / 2 + offset[0], y = (box.height - height * zoom) / 2 + offset[1];
     plate.style.transform = `translate(${x}px, ${y}px) scale(${zoom})`;
-    base.classList.toggle("near", zoom * width > 2 * (slices[at].columns || 1));
+    base.classList.toggle("near", zoom * width > 2 * (slices[drawnAt].columns || 1));
   };
   const say = (name, text) => { for (const each of root.querySelectorAll(`[data-said="${name}"]`)) each.textContent = text; };
   const windowOf = (button) => button.dataset.preset ? button.dataset.preset.split(",").map(Number) : stored;
-  const tell = () => {
-    const each = slices[at];
-    say("number", `${at + 1} / ${slices.length}${each.number === null ? "" : `  (#${each.number})`}`);
+  const tell = (number, lit) => {
+    const each = slices[number];
+    say("number", `${number + 1} / ${slices.length}${each.number === null ? "" : `  (#${each.number})`}`);
     say("place", each.place);
     say("view", each.view);
-    say("window", "colour" in root.dataset ? "" : chosen ? `C ${+chosen[0].toFixed(1)}  W ${+chosen[1].toFixed(1)}` : root.dataset.own);
+    say("window", "colour" in root.dataset ? "" : lit ? `C ${+lit[0].toFixed(1)}  W ${+lit[1].toFixed(1)}` : root.dataset.own);
     for (const side of root.querySelectorAll("[data-side]")) {
       side.textContent = each.sides ? each.sides[side.dataset.side] : side.dataset.side === "2" ? root.dataset.unclear : "";
       side.classList.toggle("unclear", !each.sides);
     }
     leaf.value = at + 1;
-    leaf.setAttribute("aria-valuetext", `${at + 1} / ${slices.length} ${each.place}`);
+    leaf.setAttribute("aria-valuetext", `${number + 1} / ${slices.length} ${each.place}`);
     const named = [...root.querySelectorAll("[data-preset]")];
-    const pressed = named.find((button) => String(windowOf(button)) === String(chosen));
+    const pressed = named.find((button) => String(windowOf(button)) === String(lit));
     for (const button of named) button.setAttribute("aria-pressed", String(button === pressed));
   };
 
@@ -131,30 +131,21 @@
     });
   };
 
-  // One picture is asked for at a time; of those that were asked for meanwhile, the last.
-  let asking = null;
-  const show = async () => {
-    const mine = ++turn, number = at, each = slices[number];
-    asking?.abort();
-    asking = new AbortController();
-    const signal = asking.signal;
+  const draw = async () => {
+    const number = at, lit = chosen, each = slices[number];
     let picture = null, over = [], failed = "";
     try {
-      picture = await loaded(ofPicture(each), signal);
+      picture = await loaded(ofPicture(each));
       await ready(picture, new Image());
     } catch (error) {
-      if (error.name === "AbortError") return;
       failed = `${root.dataset.failed} ${error.message}`;
+      picture = null;
     }
-    if (picture) {
-      try {
-        over = await Promise.all(ofLayers(number).map(async (one) => ready(await loaded(one, signal), new Image())));
-      } catch (error) {
-        if (error.name === "AbortError") return;
-        failed = `${root.dataset.notDrawn} ${error.message}`;
-      }
+    try {
+      if (picture) over = await Promise.all(ofLayers(number).map(async (one) => ready(await loaded(one), new Image())));
+    } catch (error) {
+      failed = `${root.dataset.notDrawn} ${error.message}`;
     }
-    if (mine !== turn) return;
     if (picture) base.src = picture;
     else base.removeAttribute("src");
     base.hidden = !picture;
@@ -164,17 +155,34 @@
     broken.textContent = failed;
     broken.hidden = !failed;
     if (picture) outline(number); else marks.replaceChildren();
+    drawnAt = number;
     place();
-    tell();
+    tell(number, lit);
     root.dataset.at = number;
-    for (let step = 1; step <= AHEAD && mine === turn; step += 1) {
-      const next = number + step * heading;
-      if (!slices[next]) break;
+  };
+  const readAhead = async (signal) => {
+    for (let step = 1; step <= AHEAD; step += 1) {
+      const next = at + step * heading;
+      if (!slices[next]) return;
       try {
-        await loaded(ofPicture(slices[next]), signal);
-        for (const one of ofLayers(next)) await loaded(one, signal);
-      } catch { return; }
+        for (const one of [ofPicture(slices[next]), ...ofLayers(next)]) await loaded(one, signal);
+      } catch { return; }  // it is asked for again, and said, when it is leafed to
     }
+  };
+  // One picture is drawn at a time; of those that were asked for meanwhile, the last.
+  let busy = false, again = false, ahead = new AbortController();
+  const show = async () => {
+    ahead.abort();
+    again = true;
+    if (busy) return;
+    busy = true;
+    while (again) {
+      again = false;
+      await draw();
+    }
+    busy = false;
+    ahead = new AbortController();
+    readAhead(ahead.signal);
   };
   const go = (number) => {
     const next = Math.max(0, Math.min(slices.length - 1, number));
@@ -190,14 +198,11 @@
     place();
     show();
   };
-  let waiting = 0;
   const level = (center, width) => {
     if ("colour" in root.dataset) return;
     const from = chosen || stored || [128, 256];
     chosen = [from[0] + center, Math.max(1, from[1] + width)];
-    tell();
-    clearTimeout(waiting);
-    waiting = setTimeout(show, 40);
+    show();
   };
   const preset = (button) => {
     if (!button) return;
