@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-MOST_REPORTS = 1500
-MOST_COUNTED = 20_000
+MOST_REPORTS = 600
+MOST_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
