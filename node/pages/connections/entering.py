@@ -190,8 +190,11 @@ def _note(fields: Mapping[str, str]) -> str:
 
 
 def _lines_of(text: str, name: str) -> str:
-    """The lines of one peer in a configuration's text."""
-    lines = read_document(text)[1]
+    """The lines of one peer in a configuration's text; empty if that cannot be read, which its check says."""
+    try:
+        lines = read_document(text)[1]
+    except NotReadable:
+        return ""
     first = lines.get(("peers", name))
     if first is None:
         return ""

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args, get_origin
 
+import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from radnode.config.editing import edited
-from radnode.config.loading import parse
+from radnode.config.loading import ConfigError, parse
 from radnode.config.peers import Peer
 from radnode.node.connections import entry
 from radnode.node.pages.connections.entry_words import GROUPS
@@ -90,3 +91,15 @@ def test_a_proposed_profile_takes_the_place_of_result_forms() -> None:
 def test_a_removed_peer_leaves_the_others_as_they_were() -> None:
     more = WRITTEN + "  CT1: {ae_title: CT1, host: ct1, port: 104, sends: true}\n"
     assert edited(more, lambda document: entry.remove(document, "CT1")) == WRITTEN
+
+
+@pytest.mark.parametrize("name", ["<<", "a: b", "- x", "#", "1", "null", "{{a}}", "&x", "*x", "!t", "'", "PACS"])
+def test_whatever_name_is_typed_the_lines_are_read_back_under_it_or_refused(name: str) -> None:
+    section = entry.section_of({"ae_title": "CT1", "host": "ct1", "port": "104", "sends": "on"})
+    text = edited(WRITTEN, lambda document: entry.put(document, name, section))
+    try:
+        found = parse(text, "test").peers
+    except ConfigError:
+        return
+    assert found[name].ae_title == "CT1"
+    assert set(found) == {"PACS", name}
