@@ -370,6 +370,7 @@ class Node:
                 now=utc_now, desk=self.desk, witness=self._access.witness, dicom_port=lambda: self.dicom_port,
                 running=self._running, workers=self._executor.workers, outages=self._outages.current,
                 keeper=self._keeper, monitoring=self._monitoring, orders=orders,
+                turned_away=self._doors.turned_away.lately, strangers=self._doors.strangers.lately,
             ))
             self._http = self._access.server(app)
 
