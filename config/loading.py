@@ -303,7 +303,7 @@ class _Reader:
             self._report(path, "not a mapping", "write name, when, run and send")
             return None
         before = len(self._problems)
-        known = ("name", "when", "run", "send", "forward", "priority", "within", "enabled", "priors")
+        known = ("name", "when", "run", "send", "forward", "priority", "within", "enabled", "shadow", "priors")
         for key in section:
             if key not in known:
                 self._report([*path, key], f'unknown key "{key}"', nearest(key, known) or f"use {', '.join(known)}")
@@ -314,9 +314,13 @@ class _Reader:
         if priority not in PRIORITIES:
             self._report([*path, "priority"], f'unknown priority "{priority}"', f"use {', '.join(PRIORITIES)}")
         within = self._within(section, path)
-        enabled = section.get("enabled", True)
-        if not isinstance(enabled, bool):
-            self._report([*path, "enabled"], "neither true nor false", "write true or false")
+        enabled, shadow = section.get("enabled", True), section.get("shadow", False)
+        for key, value in (("enabled", enabled), ("shadow", shadow)):
+            if not isinstance(value, bool):
+                self._report([*path, key], "neither true nor false", "write true or false")
+        if shadow is True and "forward" in section:
+            self._report([*path, "shadow"], "a route in shadow sends nothing, and this one forwards images",
+                         "take out `forward`, or write a route of its own for it")
         when = ConditionReader(self._report).read(section.get("when"), [*path, "when"])
         forward = self._names(section, path, "forward") if "forward" in section else ()
         images_only = "forward" in section and not section.keys() & {"run", "send"}
@@ -325,7 +329,7 @@ class _Reader:
         if len(self._problems) > before:
             return None
         return Route(name=str(name).strip(), when=when, run=run, send=send, priority=priority, within=within,
-                     enabled=enabled, priors=priors, forward=forward)
+                     enabled=enabled, priors=priors, forward=forward, shadow=shadow)
 
     def _within(self, section: Mapping[str, object], path: list[str | int]) -> timedelta | None:
         if section.get("within") is None:

@@ -385,10 +385,12 @@ class Node:
 
     def _compose_doors(self, settings: Settings) -> None:
         """What listens, and what fetches and watches where nobody sends."""
+        self._ordered = WorkItems(self.database, lambda: self._configuration, self._manifests, utc_now,
+                                  alarms=self.alarms, on_jobs=self._pulse_workers, opener=self._dicomweb_out.images)
         try:
             self._doors = Doors(
                 configuration=lambda: self._configuration, storage=self._storage, alarms=self.alarms,
-                metrics=self.metrics, desk=self._promises.desk,
+                metrics=self.metrics, desk=replace(self._promises.desk, ordered=self._ordered.door),
             )
             self._messaging = Messaging(
                 database=self.database, configuration=lambda: self._configuration, now=utc_now, alarms=self.alarms,
@@ -396,8 +398,6 @@ class Node:
             )
         except TlsUnusable as error:
             raise StartRefused(f"node.tls: {error}") from error
-        self._ordered = WorkItems(self.database, lambda: self._configuration, self._manifests, utc_now,
-                                  alarms=self.alarms, on_jobs=self._pulse_workers)
         self._retrieving = Retrieving(
             database=self.database, storage=self._storage, configuration=lambda: self._configuration, now=utc_now,
             alarms=self.alarms, on_open=lambda: self._closing.pulse(), on_jobs=self._pulse_workers,
@@ -409,9 +409,11 @@ class Node:
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
             app = site.mount(self._retrieving.serve(self._ordered.mount(app)), site.Parts(
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
+                holdings=self._dicomweb_out.holdings,
                 metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
                 now=utc_now, desk=self.desk, witness=self._access.witness, dicom_port=lambda: self.dicom_port,
                 keeper=self._keeper,
+                running=self._running, workers=self._executor.workers, outages=self._outages.current,
             ))
             self._http = self._access.server(app)
 

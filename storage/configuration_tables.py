@@ -1,10 +1,10 @@
-"""The table of what the configuration file said, one version after another."""
+"""The tables of what the configuration file said, one version after another, and of what its routes matched."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import String, Text
+from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from radnode.storage.tables import Base, PlainText
@@ -20,3 +20,13 @@ class ConfigurationVersionRow(Base):
     note: Mapped[str] = mapped_column(PlainText)
     digest: Mapped[str] = mapped_column(String(64))
     text: Mapped[str] = mapped_column(Text)
+
+
+class RouteMatchRow(Base):
+    """A series that a route matched; at: when it did last. The route is there by its name, as in explanations."""
+
+    __tablename__ = "route_matches"
+    route: Mapped[str] = mapped_column(Text, primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True)
+    at: Mapped[datetime]
+    __table_args__ = (Index("ix_route_matches_at", "route", "at"),)

@@ -185,6 +185,11 @@ _ALL = (
                "once cured: `radnode fetch STUDY_UID --from NAME`",
     ),
     Kind(
+        name="worklist", severity="warning", about="manager", quotes=True,
+        says="the worklist of a manager cannot be asked: its orders are not seen, and it is not told what came of them",
+        remedy="look at the manager and at its peer in the configuration; what it was not told is told by itself",
+    ),
+    Kind(
         name="pull", severity="error", about="pull", quotes=True,
         says="an archive gave a pull no answer three times in a row",
         remedy="look at the archive and the network; it is asked again by itself",

@@ -87,6 +87,7 @@ class WebAccess:
         app.state.site = lambda: urlsplit(self._settings().url or "").netloc or None
         app.state.permits = gate.permits
         app.state.identity = gate.identity
+        app.state.still = gate.still
         for router in (desk.router(), self_router(gate), roster_router(self._database, self._now),
                        audit_router(self._database)):
             app.include_router(router)

@@ -9,6 +9,8 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     guide_tables,
     listing_tables,
     order_tables,
+    silence_tables,
+    study_tables,
     transfer_tables,
     workitem_tables,
 )
