@@ -18,6 +18,7 @@ from radnode.config.alarms import AlarmSettings, contradictions
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.durations import duration
 from radnode.config.messaging import MessagingSettings
+from radnode.config.monitoring import MonitoringSettings
 from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer, Section
 from radnode.config.routes import PRIORITIES, ConditionReader, Route, nearest
 from radnode.config.settings import TAKEN_OVER, Settings, overridden
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from radnode.config.messaging import FhirDestination, Hl7Destination
 
-SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", "messaging", "workitems", "backup", *pulls.SECTIONS)
+SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", "messaging", "workitems", "backup", "monitoring",
+            *pulls.SECTIONS)
 
 Model = TypeVar("Model", bound=BaseModel)
 PlainSection = TypeVar("PlainSection", bound=Section)
@@ -74,6 +76,7 @@ class Configuration:
     access: AccessSettings = field(default_factory=AccessSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     messaging: MessagingSettings = field(default_factory=MessagingSettings)
+    monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
     workitems: workitems.WorkItems = field(default_factory=workitems.WorkItems)
     backup: backup.BackupSettings = field(default_factory=backup.BackupSettings)
     path: Path | None = None
@@ -188,10 +191,11 @@ class _Reader:
     def _beside_the_node(
         self, document: Mapping[str, Any], settings: Settings | None, peers: Mapping[str, Peer]
     ) -> dict[str, Any]:
-        """The sections of alarms, access, audit, messaging and backup by their names; None for one with a problem."""
+        """The sections beside `node` that need no routes, by their names; None for one with a problem."""
         alarms = self._alarms(_given(document, "alarms", {}))
         who = self._plain(AccessSettings, document, "access")
         audit = self._plain(AuditSettings, document, "audit")
+        watched = self._plain(MonitoringSettings, document, "monitoring")
         if settings is not None and who is not None and audit is not None:
             for where, message, cure in access.contradictions(who, audit, settings):
                 self._report(where, message, cure)
@@ -203,7 +207,8 @@ class _Reader:
         if settings is not None and kept is not None:
             for where, message, cure in backup.contradictions(kept, settings):
                 self._report(where, message, cure)
-        return {"alarms": alarms, "access": who, "audit": audit, "messaging": messages, "backup": kept}
+        return {"alarms": alarms, "access": who, "audit": audit, "messaging": messages, "backup": kept,
+                "monitoring": watched}
 
     def _report(self, path: Sequence[str | int], message: str, cure: str) -> None:
         at = tuple(path)

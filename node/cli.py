@@ -27,6 +27,7 @@ from radnode.node.cli_models import models_app
 from radnode.node.cli_peers import peer_app
 from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
+from radnode.node.cli_studies import study_app
 
 
 class _Explaining(TyperGroup):
@@ -55,6 +56,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(users_app, name="users")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(peer_app, name="peer")
+app.add_typer(study_app, name="study")
 for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidentify, transfers, backup, diagnostics,
                 restore):
     app.command()(command)

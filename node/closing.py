@@ -17,6 +17,7 @@ import structlog
 from radnode.node import completion, routing
 from radnode.node.deidentifying.planning import is_outside, send_on
 from radnode.node.messaging import contexts
+from radnode.node.monitoring.corrections import CORRECTS, recognised
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
 from radnode.node.retrieving.prior_wishes import want_priors
@@ -175,8 +176,10 @@ class SeriesCloser:
         configuration = self._configuration()
         outside = is_outside(configuration, series.source)  # whatever made it there, it is sent on from here
         own = [header.instance_id for header in headers if not outside and is_own_result(header.attributes)]
-        foreign = [header for header in headers if header.instance_id not in set(own)]
+        corrections = [] if outside else recognised(session, configuration, series, headers, now)
+        foreign = [header for header in headers if header.instance_id not in {*own, *corrections}]
         ledger.move(session, own, InstanceState.OWN_RESULT, reason="made by radnode", now=now)
+        ledger.move(session, corrections, InstanceState.NOT_ROUTED, reason=CORRECTS, now=now)
         if fetches.is_prior(session, series.study_id):
             self._leave_prior(session, series, [header.instance_id for header in foreign], now)
             return

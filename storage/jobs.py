@@ -23,6 +23,7 @@ from radnode.storage import ledger, priors, results
 from radnode.storage.catalog import add_event, affected, lock_series_of
 from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState
+from radnode.storage.monitoring_tables import UnobservedRow
 from radnode.storage.study_tables import StudyHoldRow
 from radnode.storage.tables import (
     DeliveryRow,
@@ -75,6 +76,9 @@ ALLOWED: Mapping[JobState, frozenset[JobState]] = {
     JobState.SUPERSEDED: frozenset(),
     JobState.DISCARDED: frozenset(),
 }
+
+OBSERVED = frozenset({JobState.PRODUCED, JobState.NOT_PROCESSED, JobState.FAILED})
+"""Ends that go into the figures of the day (:mod:`radnode.storage.figures`)."""
 
 # How an ended job leaves its instances. Of several jobs over one instance the worst answer is the one to show: a
 # person has to look at it, and would not at PROCESSED.
@@ -380,6 +384,8 @@ def _move(session: Session, job_id: int, expected_token: int, old: JobState, new
     )
     if changed != 1:
         raise LeaseLost(f"job {job_id} is not {old} under token {expected_token}")
+    if new in OBSERVED:
+        session.execute(insert_for(session, UnobservedRow).values(job_id=job_id).on_conflict_do_nothing())
 
 
 def get(session: Session, job_id: int) -> LeasedJob:

@@ -262,7 +262,10 @@ class JobRow(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    __table_args__ = (Index("ix_jobs_state", "state", "turn_at"), Index("ix_jobs_ended_at", "ended_at", "state"))
+    __table_args__ = (
+        Index("ix_jobs_state", "state", "turn_at"), Index("ix_jobs_ended_at", "ended_at", "state"),
+        Index("ix_jobs_pipeline", "pipeline", "id"),
+    )
 
 
 class JobInputRow(Base):

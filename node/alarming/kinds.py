@@ -115,6 +115,12 @@ _ALL = (
         remedy="`radnode jobs` says why",
     ),
     Kind(
+        name="drift", severity="warning", about="pipeline", quotes=True,
+        says="what a pipeline gets or gives is no longer what it was in its baseline",
+        remedy="the page Monitoring says which figure of which scanner, and since when; look at cases of before and "
+               "after, ask what was changed at the scanner; is it meant so, set `monitoring.baselines` to days since",
+    ),
+    Kind(
         name="late", severity="warning", about="pipeline",
         says="results are not there within the time that their route wants them (`within`)",
         remedy="look at `radnode jobs`; raise the priority of the route, add a worker, or want them later",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from radnode.node.pages import administration, alarms, overview, pictures, studies
 from radnode.node.pages.frame import Frame
+from radnode.node.pages.monitoring import area as monitoring
 from radnode.node.pages.routes import listing as routes
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from radnode.node.delivery.outages import Outage
     from radnode.node.dicomweb_out.holdings import Holdings
     from radnode.node.execution.local import WorkerNow
+    from radnode.node.monitoring.composing import Monitoring
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
+    from radnode.node.studies.ordering import OrderDesk
     from radnode.node.web.witness import WebWitness
     from radnode.pipelines.registry import Registry
     from radnode.storage.database import Database
@@ -53,12 +56,15 @@ class Parts:
     outages: Callable[[], list[Outage]]
     before_stop: list[Callable[[], None]] = field(default_factory=list)
     """What ends streams that pages keep open."""
+    monitoring: Monitoring
+    orders: OrderDesk
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
     (studies.AREA, studies.router),
     (routes.AREA, routes.router),
+    (monitoring.AREA, monitoring.router),
     (alarms.AREA, alarms.router),
     (administration.AREA, administration.router),
 )
@@ -75,6 +81,6 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     for router in (*(router for _, router in AREAS), *BESIDE):
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
-    app.state.first_page = lambda role: administration.first_page(parts, role)
     app.state.before_stop = parts.before_stop
+    app.state.first_page = lambda role: administration.first_page(parts, role)
     return app

@@ -8,6 +8,7 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     fetch_tables,
     guide_tables,
     listing_tables,
+    monitoring_tables,
     order_tables,
     silence_tables,
     study_tables,

@@ -98,7 +98,7 @@ def test_a_finding_leads_to_its_slice_and_can_be_hidden_alone_or_with_all_others
     page.locator("[data-overlay]").check()
     expect(page.locator(".layers img")).to_have_count(1)
     pages.assert_well(page)
-    pages.picture(page, "viewer")
+    pages.picture(page, "page-viewer")
     context.close()
 
 
