@@ -80,7 +80,7 @@ def test_an_administrator_comes_from_the_first_link_to_a_result_by_clicks_alone(
         page.get_by_role("button", name="Send the test study").click()
         page.get_by_text("the result has arrived").wait_for(timeout=120_000)
         pages.assert_well(page)
-        pages.picture(page, "start-test")
+        pages.picture(page, "page-first-start")
         assert {str(each.PatientID) for each in pacs.stored()} == {"RADNODE-TEST"}
         see_the_overlay(page)
         page.goto("/administration/start")
