@@ -21,6 +21,7 @@ from radnode.node.cli_common import err, load_configuration
 from radnode.node.cli_conformance import conformance
 from radnode.node.cli_deidentify import deidentify, reidentify, transfers
 from radnode.node.cli_evaluate import evaluate
+from radnode.node.cli_health import health
 from radnode.node.cli_models import models_app
 from radnode.node.cli_peers import peer_app
 from radnode.node.cli_pulls import fetch, pulls
@@ -52,7 +53,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(users_app, name="users")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(peer_app, name="peer")
-for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidentify, transfers):
+for command in (audit, evaluate, fetch, health, pulls, conformance, deidentify, reidentify, transfers):
     app.command()(command)
 
 out = Console()
