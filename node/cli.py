@@ -26,6 +26,7 @@ from radnode.node.cli_models import models_app
 from radnode.node.cli_peers import peer_app
 from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
+from radnode.node.cli_simulate import simulate
 
 
 class _Explaining(TyperGroup):
@@ -53,7 +54,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(users_app, name="users")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(peer_app, name="peer")
-for command in (audit, evaluate, fetch, health, pulls, conformance, deidentify, reidentify, transfers):
+for command in (audit, evaluate, fetch, health, pulls, conformance, deidentify, reidentify, simulate, transfers):
     app.command()(command)
 
 out = Console()
