@@ -77,22 +77,22 @@ class Load(Section):
     }, description="Exams by kind: share, series, images a series, MB an image, pipelines. Assumption")
     hours: tuple[float, ...] = Field(default=_HOURS, min_length=24, max_length=24, description=(
         "Exams that begin in each hour of the day, relative. Assumption"))
-    batched: Share = Field(default=0.3, description="Share of exams that are sent in batches, one after the other. Assumption")
+    batched: Share = Field(default=0.3, description="Share of exams that are sent in batches. Assumption")
     batch: Several = Field(default=5, description="Exams of a batch on the average. Assumption")
     urgent: Share = Field(default=0.1, description="Share of urgent exams, around the clock. Assumption")
     low: Share = Field(default=0.15, description="Share of exams that may wait. Assumption")
     late: Share = Field(default=0.02, description="Share of series of which the last image comes later. Assumption")
     late_s: Positive = Field(default=240.0, description="Seconds by which it is late, on the average. Assumption")
-    sent_again: Share = Field(default=0.05, description="Share of exams that the archive sends a second time. Assumption")
+    sent_again: Share = Field(default=0.05, description="Share of exams that the archive sends twice. Assumption")
     counted: Share = Field(default=0.7, description=(
         "Share of exams whose source is asked for the number of images; of the others, stacks are judged by geometry "
         "and everything else by quiet time. Assumption"))
     with_priors: Share = Field(default=0.2, description="Share of jobs that wait for earlier studies. Assumption")
     priors_s: Positive = Field(default=30.0, description="Seconds that these take on the average. Assumption")
-    priors_wait_s: Positive = Field(default=600.0, description="Seconds after which a job goes without; the default of a route")
+    priors_wait_s: Positive = Field(default=600.0, description="Seconds after which a job goes without. A default")
     outages: tuple[Outage, ...] = Field(default=(Outage(at_hour=13.0, minutes=15),), description=(
         "Hours at which the archive is away; what it did not send comes at their end. Assumption"))
-    sender_images_s: Positive = Field(default=50.0, description="Images a second that a scanner or archive sends. Assumption")
+    sender_images_s: Positive = Field(default=50.0, description="Images a second of one sender. Assumption")
     receiver_images_s: Positive = Field(default=445.0, description=(
         "Images a second that the node acknowledges on several associations. Measured: docs/measurements.md, intake"))
     workers: Annotated[int, Field(ge=1, le=1000)] = Field(default=2, description="Worker processes. Given")

@@ -13,6 +13,7 @@ import math
 import random
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event, insert
@@ -106,7 +107,7 @@ class VirtualNode:
         with engine.connect() as connection:
             self._connection = connection
             for exam in exams:
-                self._at(_present(self.load, exam.begins_s), lambda now, exam=exam: self._sent(exam, now))
+                self._at(_present(self.load, exam.begins_s), partial(self._sent, exam))
             while self._events:
                 now, _, happens = heapq.heappop(self._events)
                 happens(now)
@@ -200,7 +201,7 @@ class VirtualNode:
             waiting = self._jobs[job.job_id]
             waiting.token, waiting.worker, waiting.leased_s = job.token, self._free.pop(), now
             ends = now + seconds_of(self.load, waiting.pipeline, f"{self.seed}/{job.key}")
-            self._at(ends, lambda at, job_id=job.job_id: self._ended(job_id, at))
+            self._at(ends, partial(self._ended, job.job_id))
 
     def _ended(self, job_id: int, now: float) -> None:
         waiting = self._jobs.pop(job_id)

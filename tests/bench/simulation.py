@@ -2,14 +2,14 @@
 
     python tests/bench/simulation.py --out bench-results
 
-A whole node (`radnode serve`) with two workers and a pipeline that takes 2 to 3 s; three routes by priority. The CT
-exams of a simulated morning are sent to it in a minute, by `radnode.node.simulating.sending`. Then the times of its
-jobs are taken from its database, and the exams go through the virtual node at the times at which they were sent: once with
-the time that each job took, and twenty times with one drawn from all of them, as `--measured` does, of which the mean counts.
+A whole node (`radnode serve`) with two workers and a pipeline that takes 2 to 3 s; three routes by priority. The CT exams
+of a simulated morning are sent to it in a minute, by `radnode.node.simulating.sending`. Then the times of its jobs are
+taken from its database, and the exams go through the virtual node at the times at which they were sent: once with the
+time that each job took, and twenty times with one drawn from all of them, as `--measured` does, of which the mean counts.
 
-With each job's own time, these must be within 15 %: workers busy, the mean and the 95th percentile of waiting for a worker,
-and of the time from the last image to the recorded result. The same by priority and as drawn stands beside it, for jobs
-that follow each other are alike on a busy machine, and drawn ones are not. Writes simulation.json.
+With each job's own time, these must be within 15 %: workers busy, the mean and the 95th percentile of waiting for a
+worker, and of the time from the last image to the recorded result. The same by priority and as drawn stands beside it:
+on a busy machine jobs that follow each other are alike, and drawn ones are not. Writes simulation.json.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ def _ended(database: Database, series: set[str]) -> list[dict[str, Any]]:
     return [
         {"priority": row.route_names[0].removeprefix("simulated-"), "waited": _between(row.created_at, row.started_at),
          "spent": _between(row.started_at, row.ended_at), "whole": _between(row.acknowledged_at, row.ended_at),
-         "ended": row.ended_at.timestamp(), "began": row.acknowledged_at.timestamp(), "series": row.series_instance_uid}
+         "ended": row.ended_at.timestamp(), "began": row.acknowledged_at.timestamp(),
+         "series": row.series_instance_uid}
         for row in found
     ]
 
