@@ -17,12 +17,13 @@ import structlog
 from radnode.node import completion, routing
 from radnode.node.deidentifying.planning import is_outside, send_on
 from radnode.node.messaging import contexts
+from radnode.node.monitoring.corrections import CORRECTS, recognised
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
 from radnode.node.retrieving.prior_wishes import want_priors
 from radnode.node.series_geometry import geometry_of
 from radnode.node.watching import Watches
-from radnode.storage import catalog, fetches, jobs, ledger, performed, studies
+from radnode.storage import by_hand, catalog, fetches, jobs, ledger, performed, studies
 from radnode.storage.jobs import NewJob
 from radnode.storage.ledger import InstanceState
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from radnode.node.observability import Metrics
     from radnode.node.watching import Watch
     from radnode.pipelines.contract import Manifest
+    from radnode.storage.by_hand import AsItIs
     from radnode.storage.catalog import InstanceHeader, SeriesSnapshot
     from radnode.storage.database import Database
     from radnode.storage.performed import Statement
@@ -78,6 +80,7 @@ class SeriesCloser:
         self._alarms = alarms
         self._on_jobs = on_jobs
         self._performed: Mapping[str, Sequence[Statement]] = {}
+        self._as_it_is: Mapping[int, AsItIs] = {}
         self._watches = Watches(monotonic_s=monotonic_s, look_again_in=look_again_in)
 
     def step(self) -> bool:
@@ -85,6 +88,7 @@ class SeriesCloser:
         with self._database.read() as session:
             series = catalog.open_series(session)
             self._performed = performed.of_open(session)
+            self._as_it_is = by_hand.as_it_is(session)
         self._watches.look_at_each({each.series_id: each for each in series}, self._look_at, self._not_judged)
         return False
 
@@ -137,6 +141,9 @@ class SeriesCloser:
             hold_after=timedelta(seconds=settings.hold_after_s),
         )
         quiet_for = timedelta(seconds=self._monotonic_s() - watch.quiet_since_s)
+        ordered = self._as_it_is.get(series.series_id)
+        if ordered is not None and ordered.revision == series.revision:
+            return completion.as_it_is(completion.judge(evidence, policy, policy.quiet + policy.hold_after), ordered.by)
         return completion.judge(evidence, policy, quiet_for)
 
     def _act(self, series: SeriesSnapshot, headers: Sequence[InstanceHeader], verdict: Verdict) -> None:
@@ -169,8 +176,10 @@ class SeriesCloser:
         configuration = self._configuration()
         outside = is_outside(configuration, series.source)  # whatever made it there, it is sent on from here
         own = [header.instance_id for header in headers if not outside and is_own_result(header.attributes)]
-        foreign = [header for header in headers if header.instance_id not in set(own)]
+        corrections = [] if outside else recognised(session, configuration, series, headers, now)
+        foreign = [header for header in headers if header.instance_id not in {*own, *corrections}]
         ledger.move(session, own, InstanceState.OWN_RESULT, reason="made by radnode", now=now)
+        ledger.move(session, corrections, InstanceState.NOT_ROUTED, reason=CORRECTS, now=now)
         if fetches.is_prior(session, series.study_id):
             self._leave_prior(session, series, [header.instance_id for header in foreign], now)
             return
@@ -213,10 +222,13 @@ class SeriesCloser:
             job = new_job(
                 configuration, manifests[pipeline], asking, foreign, study=(series.study_id, series.study_instance_uid),
                 series_uids=[series.series_instance_uid], series_id=series.series_id, revision=series.revision,
+                repeat=by_hand.repeats(session, series.study_id),
             )
             if (job_id := jobs.insert_job(session, job, now)) is None:
                 log.info("job.exists", pipeline=job.pipeline, key=job.key)
-            elif manifests[pipeline].priors:
+                continue
+            by_hand.remark(session, job_id, [(series.series_id, series.revision)])
+            if manifests[pipeline].priors:
                 want_priors(session, configuration, asking, job_id, headers=foreign, source=series.source, now=now)
         return any(manifests[pipeline].of_study for pipeline in asked)
 
@@ -265,17 +277,22 @@ def new_job(
     series_uids: Sequence[str],
     series_id: int,
     revision: int,
+    repeat: int = 0,
 ) -> NewJob:
     """The job of a pipeline over these instances, for the routes that ask for it.
 
     study: id and UID. series_uids: of the inputs. series_id, revision: what it is kept under, and which one it is.
+    repeat: how often somebody has ordered that the study be run again; such a run is another job with other results.
+    Routes in shadow ask for a job in shadow; where a route that sends asks as well, only that one counts.
     """
+    shadow = all(route.shadow for route in asking)
+    asking = [route for route in asking if route.shadow == shadow]
     content_qualification = configuration.settings.content_qualification
     inputs = sorted((header.sop_instance_uid, header.digest) for header in headers)
     return NewJob(
         key=_digest(
             [study[1], *series_uids, inputs, manifest.name, manifest.version, manifest.model_digest,
-             content_qualification]
+             content_qualification, *(["shadow"] if shadow else []), *([repeat] if repeat else [])]
         ),
         study_id=study[0],
         series_id=series_id,
@@ -288,6 +305,7 @@ def new_job(
         configuration_digest=configuration.digest,
         input_digest=_digest(inputs),
         instance_ids=[header.instance_id for header in headers],
+        shadow=shadow,
         within=min((route.within for route in asking if route.within is not None), default=None),
     )
 

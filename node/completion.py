@@ -165,6 +165,14 @@ def judge(series: SeriesEvidence, policy: Policy, quiet_for: timedelta) -> Verdi
     return Verdict(decision="wait", look_again_in=_next_look(policy, quiet_for))
 
 
+def as_it_is(verdict: Verdict, by: str) -> Verdict:
+    """What is held is closed all the same, because somebody has said so; the grounds keep what is missing."""
+    if verdict.decision != "hold":
+        return verdict
+    ground = Ground(kind="by hand", text=f"closed as it is, by order of {by}", holds=None)
+    return Verdict(decision="complete", grounds=(*verdict.grounds, ground))
+
+
 def _counted(series: SeriesEvidence) -> bool:
     return series.queried_count is not None and series.received >= series.queried_count
 

@@ -20,7 +20,7 @@ from radnode.node.messaging import contexts
 from radnode.node.own_results import is_own_result
 from radnode.node.watching import Watches
 from radnode.pipelines.sources import choice, screening
-from radnode.storage import catalog, jobs, studies
+from radnode.storage import by_hand, catalog, jobs, studies
 from radnode.storage.catalog import SeriesState
 
 if TYPE_CHECKING:
@@ -143,9 +143,12 @@ class StudyCloser:
                     study=(study.study_id, study.study_instance_uid),
                     series_uids=sorted(each.series_instance_uid for each in plan.series),
                     series_id=last[0] if last else plan.series[0].series_id, revision=last[1] + 1 if last else 1,
+                    repeat=by_hand.repeats(session, study.study_id),
                 )
-                if jobs.insert_job(session, job, now) is None:
+                if (job_id := jobs.insert_job(session, job, now)) is None:
                     log.info("job.exists", pipeline=job.pipeline, key=job.key)
+                else:
+                    by_hand.remark(session, job_id, [(each.series_id, each.revision) for each in plan.series])
             names = ", ".join(plan.manifest.name for plan in plans)
             studies.leave(session, study.study_id, reason=f"not an input of {names}" if names else "no route matched",
                           now=now)
@@ -208,4 +211,5 @@ def _plan_of_screening(
 def _closed_off(series: StudySeries) -> str:
     if series.state is SeriesState.CLOSED:
         return ""
-    return f"it is {'held' if series.state is SeriesState.HELD else 'in conflict'}: {series.reason}"
+    word = {SeriesState.HELD: "held", SeriesState.CONFLICT: "in conflict"}.get(series.state, "not to be read")
+    return f"it is {word}: {series.reason}"

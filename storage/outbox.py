@@ -235,18 +235,23 @@ def not_found(session: Session, delivery: Delivery, reason: str, due_at: datetim
           reason=reason, due_at=due_at)
 
 
-def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list[int]:
+def resend(
+    session: Session, delivery_ids: Sequence[int], now: datetime, *, by: str = "", lost: bool = False
+) -> list[int]:
     """Send again what is dead, or what was sent and is not there: same object, same UID; returns which will be.
+
+    lost: also what was found there once, because somebody knows that it is not there any more.
 
     By hand: its time begins anew, else what died of age would die again at the first failure, and it goes to the
     destination as that is configured now. What a later revision replaced stays where it is, and so does what refers to
     an object that is dead and not among these (R9).
     """
     withheld = _refer_to_the_dead(session, delivery_ids)
+    states = (DeliveryState.DEAD, DeliveryState.SENT, *([DeliveryState.CONFIRMED] if lost else []))
     chosen = session.execute(
         deliveries().where(
             DeliveryRow.id.in_(set(delivery_ids) - withheld),
-            DeliveryRow.state.in_((DeliveryState.DEAD, DeliveryState.SENT)),
+            DeliveryRow.state.in_(states),
             ~_superseded(),
         ).order_by(DeliveryRow.id)
     ).all()
@@ -260,10 +265,12 @@ def resend(session: Session, delivery_ids: Sequence[int], now: datetime) -> list
             update(DeliveryRow)
             .where(DeliveryRow.id == delivery.delivery_id, DeliveryRow.state == row[0].state)
             .values(state=DeliveryState.WAITING, due_at=now, created_at=now, attempts=0, reason="", sent_at=None,
-                    target=None, released_at=now if (row[0].job_id, row[0].destination) in held_back else None),
+                    confirmed_at=None, confirmed_how=None, target=None,
+                    released_at=now if (row[0].job_id, row[0].destination) in held_back else None),
         )
         if changed:
-            tell(session, delivery, "result sent again by hand", {"reason": said[delivery.delivery_id]}, now)
+            detail = {"reason": said[delivery.delivery_id], **({"by": by} if by else {})}
+            tell(session, delivery, "result sent again by hand", detail, now)
             resent.append(delivery.delivery_id)
     return resent
 

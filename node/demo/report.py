@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from radnode.pipelines.ct_lung.phantom import Phantom
     from radnode.pipelines.geometry import Affine
 
-ENDED_JOBS = {"PRODUCED", "NOT_PROCESSED", "FAILED", "SUPERSEDED"}
+ENDED_JOBS = {"PRODUCED", "NOT_PROCESSED", "FAILED", "SUPERSEDED", "DISCARDED"}
 ENDED_DELIVERIES = {"CONFIRMED", "DEAD", "WITHDRAWN", "REPLACED"}
-SETTLED_SERIES = {"CLOSED", "HELD", "CONFLICT"}
+SETTLED_SERIES = {"CLOSED", "HELD", "CONFLICT", "DISCARDED"}
 COLOURS = ((80, 200, 255), (255, 170, 60), (120, 230, 120), (240, 110, 200))
 
 

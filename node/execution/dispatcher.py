@@ -16,7 +16,7 @@ from radnode.node.execution.base import WorkerLost
 from radnode.node.execution.orders import keep_file, keep_object, made_by, remember, work_order
 from radnode.pipelines.contract import RunReport, RunState
 from radnode.pipelines.forms import plan
-from radnode.storage import jobs, priors, results
+from radnode.storage import by_hand, jobs, priors, results
 from radnode.storage.jobs import LeaseLost
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ class Dispatcher:
         with self._database.begin() as session:
             sent_before = results.sent_before(session, job.job_id)
             earlier, remarks = priors.given(session, job.job_id, self._now())
+            remarks = [*remarks, *by_hand.remarks(session, job.job_id)]
         order = work_order(
             job, self._store, (name for names in destinations.values() for name in names), folder=folder,
             device=slot.device, content_qualification=self._content_qualification, node_version=self._node_version,
@@ -223,6 +224,7 @@ class Dispatcher:
             "repairs": list(report.repairs),
             "seconds": dict(report.seconds),
             "memory": dict(report.memory),
+            "observed": dict(report.observed),
             "made_by": made_by(self._manifests()[job.pipeline], self._content_qualification),
             "language": self._report_language,
         }

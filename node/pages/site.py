@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from radnode.node.pages import overview
+from radnode.node.pages import administration, alarms, overview, pictures, studies
 from radnode.node.pages.frame import Frame
+from radnode.node.pages.monitoring import area as monitoring
+from radnode.node.pages.routes import listing as routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +19,15 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.alarms import Alarms
     from radnode.node.answers import Answers
+    from radnode.node.backing_up.keeping import BackupKeeper
+    from radnode.node.configuring import ConfigurationDesk
+    from radnode.node.delivery.outages import Outage
+    from radnode.node.dicomweb_out.holdings import Holdings
+    from radnode.node.execution.local import WorkerNow
+    from radnode.node.monitoring.composing import Monitoring
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
+    from radnode.node.web.witness import WebWitness
     from radnode.pipelines.registry import Registry
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
@@ -30,18 +39,36 @@ class Parts:
 
     database: Database
     store: FileStore
+    holdings: Holdings
     answers: Answers
     alarms: Alarms
     metrics: Metrics
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
+    witness: WebWitness
+    dicom_port: Callable[[], int]
+    keeper: BackupKeeper
+    desk: ConfigurationDesk
+    running: Callable[[], list[dict[str, Any]]]
+    workers: Callable[[], list[WorkerNow]]
+    outages: Callable[[], list[Outage]]
+    before_stop: list[Callable[[], None]] = field(default_factory=list)
+    """What ends streams that pages keep open."""
+    monitoring: Monitoring
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
+    (studies.AREA, studies.router),
+    (routes.AREA, routes.router),
+    (monitoring.AREA, monitoring.router),
+    (alarms.AREA, alarms.router),
+    (administration.AREA, administration.router),
 )
 """In the order of the navigation."""
+BESIDE: tuple[Callable[[Parts, Frame], APIRouter], ...] = (pictures.router,)
+"""Pages that others lead to."""
 
 
 def mount(app: FastAPI, parts: Parts) -> FastAPI:
@@ -49,7 +76,9 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     frame = Frame(parts.configuration)
     frame.begin([area for area, _ in AREAS])
     app.include_router(frame.router())
-    for _, router in AREAS:
+    for router in (*(router for _, router in AREAS), *BESIDE):
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
+    app.state.before_stop = parts.before_stop
+    app.state.first_page = lambda role: administration.first_page(parts, role)
     return app

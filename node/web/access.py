@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import iter_route_contexts
 
 if TYPE_CHECKING:
@@ -54,6 +56,10 @@ PUBLIC = frozenset({"/health", "/login", "/login/oidc", "/login/oidc/done", "/li
 """What anybody may ask. Each says in its own module what it gives away."""
 
 
+MOST_FIELDS = 50
+"""Of a search in a form."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Who asks. csrf: what a session in a browser has to repeat when it writes; None for who shows a token each time.
@@ -73,8 +79,12 @@ class Identity:
         return self.only.union(*(held for role, held in HOLDS.items() if role in self.roles))
 
 
-def needs(permission: Permission) -> Any:
-    """A dependency of a route: 401 without an identity, 403 without the permission."""
+def needs(permission: Permission, *, reads: bool = False) -> Any:
+    """A dependency of a route: 401 without an identity, 403 without the permission.
+
+    reads: a POST that changes nothing, because what is searched for is of a patient and has no place in an address. Its
+    form is what was asked (:func:`asked_of`).
+    """
 
     def check(request: Request) -> None:
         permits = getattr(request.app.state, "permits", None)
@@ -82,8 +92,22 @@ def needs(permission: Permission) -> Any:
             raise HTTPException(401, "nobody is known here")
         permits(request, permission)
 
-    check.permission = permission  # type: ignore[attr-defined]
-    return Depends(check)
+    async def check_form(request: Request) -> None:
+        body = (await request.body()).decode("utf-8", "replace")
+        try:
+            request.state.asked = urlencode(parse_qsl(body, max_num_fields=MOST_FIELDS))
+        except ValueError:
+            raise HTTPException(400, "too many fields") from None
+        await run_in_threadpool(check, request)
+
+    chosen: Any = check_form if reads else check
+    chosen.permission = permission
+    return Depends(chosen)
+
+
+def asked_of(request: Request) -> str | None:
+    """What a search in a form asks for, as a query; None for what is no such search."""
+    return getattr(request.state, "asked", None)
 
 
 def may(request: Request, permission: Permission) -> bool:

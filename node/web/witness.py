@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from radnode.node.audit.messages import MINOR, SUCCESS, Participant, StudyObject
-from radnode.node.web.access import Permission
+from radnode.node.web.access import Permission, asked_of
 from radnode.node.web.gate import READS, address_of
 from radnode.storage.tables import StudyRow
 
@@ -31,6 +31,9 @@ THROTTLED = "too many wrong passwords"
 MOST_REMEMBERED = 10_000
 STUDY_PARAMETERS = ("study_instance_uid", "study_uid", "study")
 """What routes call a study in their path."""
+STUDY_NUMBER = "study_id"
+"""What the node's own pages call it: the number of its row, so that no address names a study outside."""
+MOST_DIGITS = 9
 _CHANGES = {Permission.CONFIGURE: "Software Configuration", Permission.ACCOUNTS: "User Security Attributes Changed"}
 
 
@@ -49,7 +52,8 @@ class WebWitness:
 
     def permitted(self, identity: Identity, permission: Permission, request: Request) -> None:
         """Somebody looks at a study, searches, changes something, reads the audit trail."""
-        who, now, reads = _person(identity, request), self._now(), request.method in READS
+        who, now = _person(identity, request), self._now()
+        reads = request.method in READS or asked_of(request) is not None
         if permission is Permission.AUDIT:
             if self._is_new(identity.how, identity.name, "audit"):
                 self._trail.write(self._auditor.log_used(now, who))
@@ -79,10 +83,12 @@ class WebWitness:
         who = Participant(user_id=name, is_requestor=True, address=address_of(request))
         self._trail.write(self._auditor.authentication(self._now(), who, "Logout"))
 
+    def did(self, identity: Identity, request: Request, kind: str, what: str) -> None:
+        """Something that its permission alone does not tell of. kind: a Security Alert of PS3.15 A.5.3.11."""
+        self._trail.write(self._auditor.alert(self._now(), _person(identity, request), kind, what, SUCCESS))
+
     def _of_images(self, identity: Identity, who: Participant, now: datetime, request: Request, *, reads: bool) -> None:
-        study_instance_uid = next(
-            (request.path_params[name] for name in STUDY_PARAMETERS if name in request.path_params), None
-        )
+        study_instance_uid = self._named(request)
         if study_instance_uid is not None:
             action: Action = "R" if reads else "E"
             if not reads or self._is_new(identity.how, identity.name, str(study_instance_uid)):
@@ -90,8 +96,23 @@ class WebWitness:
                 self._trail.write(self._auditor.accessed(now, who, study, action))
         elif not reads:
             self._trail.write(self._auditor.alert(now, who, "Use of Restricted Function", _what(request), SUCCESS))
-        elif self._is_new(identity.how, identity.name, _route(request), request.url.query):
-            self._trail.write(self._auditor.queried(now, who, _route(request), request.url.query))
+        else:
+            asked = asked_of(request)
+            query = request.url.query if asked is None else asked
+            if self._is_new(identity.how, identity.name, _route(request), query):
+                self._trail.write(self._auditor.queried(now, who, _route(request), query))
+
+    def _named(self, request: Request) -> str | None:
+        """The study that an address names, if it names one."""
+        given = request.path_params
+        named = next((str(given[name]) for name in STUDY_PARAMETERS if name in given), None)
+        if named is not None or STUDY_NUMBER not in given:
+            return named
+        number = str(given[STUDY_NUMBER])
+        if not number.isdecimal() or len(number) > MOST_DIGITS:
+            return None
+        with self._database.read() as session:
+            return session.scalar(select(StudyRow.study_instance_uid).where(StudyRow.id == int(number)))
 
     def _study(self, study_instance_uid: str) -> StudyObject:
         with self._database.read() as session:

@@ -82,9 +82,8 @@ def ended(outcomes: Sequence[JobOutcome]) -> bool:
     for job in outcomes:
         if job.state in (JobState.WAITING, JobState.RUNNING):
             return False
-        if job.state in (JobState.FAILED, JobState.NOT_PROCESSED):
-            raise NotPerformed(f"{job.pipeline}: {'failed' if job.state == JobState.FAILED else 'not processed'}: "
-                               f"{job.reason}")
+        if job.state in (JobState.FAILED, JobState.NOT_PROCESSED, JobState.DISCARDED):
+            raise NotPerformed(f"{job.pipeline}: {job.state.lower().replace('_', ' ')}: {job.reason}")
     for job in outcomes:
         dead = sorted({destination for destination, state in job.deliveries if state == "DEAD"})
         if dead:
@@ -178,6 +177,8 @@ class Performer:
         chosen: Sequence[tuple[HeldSeries, frozenset[str]]],
     ) -> list[int]:
         """Ids of the jobs, those that ran before included. Raises :class:`NotPerformed`."""
+        if route.shadow:
+            raise NotPerformed(f"route {route.name} runs in shadow: its results go to nobody")
         manifests = self._manifests()
         of_study = [name for name in route.run if name not in manifests or manifests[name].of_study]
         if of_study:

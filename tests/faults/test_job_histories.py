@@ -290,6 +290,33 @@ class Histories(RuleBasedStateMachine):
     def resend_by_hand(self) -> None:
         self.world.resend()
 
+    @rule(lease_at_once=st.booleans())
+    def somebody_holds_the_study(self, lease_at_once: bool) -> None:
+        """No job of it starts, whatever else happens, until it is let go."""
+        self.world.hold(held=True)
+        run = self.world.lease(0) if lease_at_once else None
+        assert run is None or {each.series_instance_uid for each in run.job.inputs} == {f"1.2.4.{ODD_SERIES}"}
+
+    @rule()
+    def somebody_lets_the_study_go(self) -> None:
+        self.world.hold(held=False)
+
+    @rule(which=ANY)
+    def somebody_discards_a_job(self, which: int) -> None:
+        """Also one that runs: what its worker brings later has no effect."""
+        if self.before.jobs:
+            self.world.discard(sorted(self.before.jobs)[which % len(self.before.jobs)])
+
+    @rule()
+    def somebody_orders_another_run(self) -> None:
+        self.world.run_again()
+        self.before = self._look()
+        self._judge_all(hold=False)
+
+    @rule(series=SERIES, read=st.booleans())
+    def somebody_decides_about_an_incomplete_series(self, series: int, read: bool) -> None:
+        self.world.decide(series, read=read)
+
     @rule(days=st.sampled_from([0, 1]))
     def old_images_expire(self, days: int) -> None:
         self.world.expire(timedelta(days=days))

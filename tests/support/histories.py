@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from sqlalchemy import delete
 
 from radnode.node.clocks import ClockWatch
 from radnode.node.upkeep import LONGEST_LEASE
-from radnode.storage import catalog, confirmations, jobs, ledger, outbox, receptions, retention, rewrites
+from radnode.storage import by_hand, catalog, confirmations, jobs, ledger, outbox, receptions, retention, rewrites
 from radnode.storage.jobs import LeasedJob, NewJob
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import Base
@@ -100,6 +101,7 @@ class World:
         self.runs: list[Run] = []
         self.effects: Counter[int] = Counter()
         self.given_back: Counter[int] = Counter()
+        self.repeats = 0
         self.sendings: list[Delivery] = []
         self.held_by: dict[str, dict[str, str]] = {name: {} for name in DESTINATIONS}
         self.snapshots: list[SeriesSnapshot] = []
@@ -209,6 +211,29 @@ class World:
             self.given_back.update(jobs.give_back(session, self.wall, f"life {self.life}"))
             outbox.give_back(session, self.wall)
 
+    def hold(self, *, held: bool) -> None:
+        """Somebody holds the first study, or lets it go."""
+        order = by_hand.hold if held else by_hand.let_go
+        with contextlib.suppress(by_hand.NotPossible), self.database.begin() as session:
+            order(session, 1, by="anna", reason="", now=self.wall)
+
+    def discard(self, job_id: int) -> None:
+        """Somebody says that a job is not to be run."""
+        with contextlib.suppress(jobs.LeaseLost), self.database.begin() as session:
+            jobs.discard(session, job_id, by="anna", reason="", now=self.wall)
+
+    def run_again(self) -> None:
+        """Somebody wants the first study to be read once more."""
+        with contextlib.suppress(by_hand.NotPossible), self.database.begin() as session:
+            by_hand.run_again(session, 1, by="anna", reason="", now=self.wall)
+            self.repeats += 1
+
+    def decide(self, series_id: int, *, read: bool) -> None:
+        """Somebody decides about an incomplete series."""
+        order = by_hand.close_as_it_is if read else by_hand.discard_series
+        with contextlib.suppress(by_hand.NotPossible), self.database.begin() as session:
+            order(session, 1, series_id, by="anna", reason="", now=self.wall)
+
     def send(self, destination: str, *, arrives: bool) -> Delivery | None:
         """The next object goes out; the answer is another matter."""
         with self.database.begin() as session:
@@ -285,7 +310,7 @@ class World:
         inputs = sorted((each.sop_instance_uid, each.digest) for each in headers)
         return [
             NewJob(
-                key=sha256(repr((series.series_instance_uid, inputs, pipeline)).encode()).hexdigest(),
+                key=sha256(repr((series.series_instance_uid, inputs, pipeline, self.repeats)).encode()).hexdigest(),
                 study_id=series.study_id, series_id=series.series_id, revision=series.revision, pipeline=pipeline,
                 pipeline_version="1.0", route_names=["route"], destinations=list(self.configuration.destinations),
                 priority=10, configuration_digest=self.configuration.digest, input_digest=digest_of(repr(inputs)),

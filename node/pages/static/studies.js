@@ -1,0 +1,13 @@
+// The zone in which days are meant; a thumbnail that is not there leaves no hole.
+"use strict";
+
+(() => {
+  for (const each of document.querySelectorAll('input[name="zone"]')) {
+    each.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+  }
+  for (const each of document.querySelectorAll('img[data-missing="hide"]')) {
+    const hide = () => { each.hidden = true; };
+    if (each.complete && !each.naturalWidth && each.currentSrc) hide();
+    each.addEventListener("error", hide);
+  }
+})();

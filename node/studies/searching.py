@@ -1,0 +1,70 @@
+"""A page of studies: what was searched for, newest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from radnode.node.studies.states import StudyState, state_of
+from radnode.storage import study_search
+from radnode.storage.study_facts import StudyFacts, facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
+
+    from radnode.storage.study_search import Key, Wanted
+
+PAGE = 50
+MOST_LOOKED_AT = 2000
+"""Studies whose state is looked at for one page; the page says how far back that was."""
+AT_ONCE = 250
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A study and its state."""
+
+    study: StudyFacts
+    state: StudyState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """studies: at most PAGE. after: where the next page begins, None where nothing is left. exhausted: the page is not
+    full because enough was looked at for one answer, so that more may be behind `after`.
+    """
+
+    studies: tuple[Listed, ...]
+    after: Key | None = None
+    exhausted: bool = False
+
+
+def search(session: Session, wanted: Wanted, after: Key | None = None) -> Page:
+    """The next page."""
+    found: list[Listed] = []
+    looked_at = 0
+    last = after
+    for key, each in _candidates(session, wanted, after):
+        if len(found) == PAGE:
+            return Page(studies=tuple(found), after=last)
+        if looked_at == MOST_LOOKED_AT:
+            return Page(studies=tuple(found), after=last, exhausted=True)
+        looked_at, last = looked_at + 1, key
+        if not wanted.state or each.state == wanted.state:
+            found.append(each)
+    return Page(studies=tuple(found))
+
+
+def _candidates(session: Session, wanted: Wanted, after: Key | None) -> Iterator[tuple[Key, Listed]]:
+    at_once = PAGE + 1
+    while True:
+        keys = study_search.newest(session, wanted, after=after, limit=at_once)
+        known = facts(session, [key.study_id for key in keys])
+        for key in keys:
+            study = known[key.study_id]
+            yield key, Listed(study=study, state=state_of(study))
+        if len(keys) < at_once:
+            return
+        after, at_once = keys[-1], AT_ONCE
