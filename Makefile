@@ -6,11 +6,12 @@ INSTALLED := .venv/.installed
 # More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
 TEST_WORKERS ?= 2
 
-.PHONY: help setup demo example test lint conformance catalogue goals reliability bench soak faults fuzz api-fuzz lock sbom peers clean
+.PHONY: help setup demo page example test lint conformance catalogue goals reliability bench soak faults fuzz api-fuzz lock sbom peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
 	@echo 'make demo    a synthetic chest CT through the whole node, in about a minute'
+	@echo 'make page    the same, and the node stays: its page in your browser, from the first login to a result'
 	@echo 'make example trains the model that comes with radnode anew, in some minutes, and measures it'
 	@echo 'make lint    style, types and import contracts'
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
@@ -35,6 +36,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/radnode demo --exit --output radnode-demo
+
+page: setup
+	$(BIN)/radnode demo --output radnode-demo
 
 example: setup
 	$(BIN)/python pipelines/examples/phantom_lungs/train.py

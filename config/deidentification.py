@@ -89,8 +89,6 @@ def contradictions(
             if getattr(peer, key):
                 yield (("peers", name, key), "it would be asked about names that it must not know",
                        f"write `{key}: false`")
-        if peer.dicomweb is not None:
-            yield ("peers", name, "dicomweb"), "names are taken off what goes by DIMSE alone", "leave it out"
         if name in archives:
             yield ("archives", name), "it would be asked for patients that it must not know", "leave it out"
         yield from _of_what_returns(peer, lane, where, peers)

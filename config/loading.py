@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from radnode.config import access, deidentification, messaging, pulls, security, workitems
+from radnode.config import access, backup, deidentification, messaging, pulls, security, workitems
 from radnode.config.access import AccessSettings, AuditSettings
 from radnode.config.alarms import AlarmSettings, contradictions
 from radnode.config.document import LARGEST_TEXT, NotReadable, read_document
 from radnode.config.durations import duration
 from radnode.config.messaging import MessagingSettings
+from radnode.config.monitoring import MonitoringSettings
 from radnode.config.peers import NO_MATTER_OF_RESULTS, Peer, Section
 from radnode.config.routes import PRIORITIES, ConditionReader, Route, nearest
 from radnode.config.settings import TAKEN_OVER, Settings, overridden
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from radnode.config.messaging import FhirDestination, Hl7Destination
 
-SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", "messaging", "workitems", *pulls.SECTIONS)
+SECTIONS = ("node", "peers", "routes", "alarms", "access", "audit", "messaging", "workitems", "backup", "monitoring",
+            *pulls.SECTIONS)
 
 Model = TypeVar("Model", bound=BaseModel)
 PlainSection = TypeVar("PlainSection", bound=Section)
@@ -74,7 +76,9 @@ class Configuration:
     access: AccessSettings = field(default_factory=AccessSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     messaging: MessagingSettings = field(default_factory=MessagingSettings)
+    monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
     workitems: workitems.WorkItems = field(default_factory=workitems.WorkItems)
+    backup: backup.BackupSettings = field(default_factory=backup.BackupSettings)
     path: Path | None = None
     name: str = ""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
@@ -104,9 +108,9 @@ def load(path: Path) -> Configuration:
     return _Reader(text, str(path), path.resolve()).read()
 
 
-def parse(text: str, name: str) -> Configuration:
-    """Read a text that is called `name` in messages. Raises :class:`ConfigError`."""
-    return _Reader(text, name, None).read()
+def parse(text: str, name: str, path: Path | None = None) -> Configuration:
+    """Read a text that is called `name` in messages, as if it stood at `path`. Raises :class:`ConfigError`."""
+    return _Reader(text, name, path).read()
 
 
 def stamp(path: Path | None) -> tuple[int, int, int] | None:
@@ -187,10 +191,11 @@ class _Reader:
     def _beside_the_node(
         self, document: Mapping[str, Any], settings: Settings | None, peers: Mapping[str, Peer]
     ) -> dict[str, Any]:
-        """The sections of alarms, access, audit and messaging by their names; None for one with a problem."""
+        """The sections beside `node` that need no routes, by their names; None for one with a problem."""
         alarms = self._alarms(_given(document, "alarms", {}))
         who = self._plain(AccessSettings, document, "access")
         audit = self._plain(AuditSettings, document, "audit")
+        watched = self._plain(MonitoringSettings, document, "monitoring")
         if settings is not None and who is not None and audit is not None:
             for where, message, cure in access.contradictions(who, audit, settings):
                 self._report(where, message, cure)
@@ -198,7 +203,12 @@ class _Reader:
         if settings is not None and messages is not None:
             for where, message, cure in messaging.contradictions(messages, settings, peers):
                 self._report(["messaging", *where], message, cure)
-        return {"alarms": alarms, "access": who, "audit": audit, "messaging": messages}
+        kept = self._plain(backup.BackupSettings, document, "backup")
+        if settings is not None and kept is not None:
+            for where, message, cure in backup.contradictions(kept, settings):
+                self._report(where, message, cure)
+        return {"alarms": alarms, "access": who, "audit": audit, "messaging": messages, "backup": kept,
+                "monitoring": watched}
 
     def _report(self, path: Sequence[str | int], message: str, cure: str) -> None:
         at = tuple(path)
@@ -298,7 +308,7 @@ class _Reader:
             self._report(path, "not a mapping", "write name, when, run and send")
             return None
         before = len(self._problems)
-        known = ("name", "when", "run", "send", "forward", "priority", "within", "enabled", "priors")
+        known = ("name", "when", "run", "send", "forward", "priority", "within", "enabled", "shadow", "priors")
         for key in section:
             if key not in known:
                 self._report([*path, key], f'unknown key "{key}"', nearest(key, known) or f"use {', '.join(known)}")
@@ -309,9 +319,13 @@ class _Reader:
         if priority not in PRIORITIES:
             self._report([*path, "priority"], f'unknown priority "{priority}"', f"use {', '.join(PRIORITIES)}")
         within = self._within(section, path)
-        enabled = section.get("enabled", True)
-        if not isinstance(enabled, bool):
-            self._report([*path, "enabled"], "neither true nor false", "write true or false")
+        enabled, shadow = section.get("enabled", True), section.get("shadow", False)
+        for key, value in (("enabled", enabled), ("shadow", shadow)):
+            if not isinstance(value, bool):
+                self._report([*path, key], "neither true nor false", "write true or false")
+        if shadow is True and "forward" in section:
+            self._report([*path, "shadow"], "a route in shadow sends nothing, and this one forwards images",
+                         "take out `forward`, or write a route of its own for it")
         when = ConditionReader(self._report).read(section.get("when"), [*path, "when"])
         forward = self._names(section, path, "forward") if "forward" in section else ()
         images_only = "forward" in section and not section.keys() & {"run", "send"}
@@ -320,7 +334,7 @@ class _Reader:
         if len(self._problems) > before:
             return None
         return Route(name=str(name).strip(), when=when, run=run, send=send, priority=priority, within=within,
-                     enabled=enabled, priors=priors, forward=forward)
+                     enabled=enabled, priors=priors, forward=forward, shadow=shadow)
 
     def _within(self, section: Mapping[str, object], path: list[str | int]) -> timedelta | None:
         if section.get("within") is None:

@@ -66,7 +66,8 @@ class Route:
     """A named rule. `when`: its top-level conditions, which must all hold.
 
     within: the time after which a result is late, counted from when its images were whole. priors: the earlier studies
-    that its pipelines compare with. forward: who gets the images themselves.
+    that its pipelines compare with. forward: who gets the images themselves. shadow: it runs, and its results are kept
+    and go to nobody.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Route:
     enabled: bool = True
     priors: Priors | None = None
     forward: tuple[str, ...] = ()
+    shadow: bool = False
 
 
 def snake_case(keyword: str) -> str:

@@ -4,6 +4,7 @@ the manual."""
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from radnode.config.sections import Section, empty_or_section
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TAKEN_OVER = frozenset({"quiet_time_s", "settle_time_s", "hold_after_s", "accept_unknown_peers"})
+TAKEN_OVER = frozenset({"quiet_time_s", "settle_time_s", "hold_after_s", "accept_unknown_peers", "viewer_url"})
 """Settings that a running node takes over from a changed file; the others need a restart."""
 
 _DATABASES = ("sqlite:///", "postgresql+psycopg://")
@@ -29,6 +30,19 @@ def _database_url(value: str | None) -> str | None:
 def _folder(value: object) -> object:
     if value == "" or not isinstance(value, str | Path):
         raise ValueError("write a folder, for example /var/lib/radnode")
+    return value
+
+
+def _viewer_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    example = "for example https://viewer.hospital.example/viewer?StudyInstanceUIDs={study_instance_uid}"
+    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/[!-~]*", value):
+        raise ValueError(f"write the address of the viewer, with http:// or https:// and a path, {example}")
+    if unknown := [each for each in re.findall(r"[{}][^{}]*[}]?", value) if each != "{study_instance_uid}"]:
+        raise ValueError(f"{unknown[0]} is no field; the only one is {{study_instance_uid}}")
+    if "{study_instance_uid}" not in value:
+        raise ValueError(f"it does not say where the study goes: write {{study_instance_uid}}, {example}")
     return value
 
 
@@ -75,6 +89,7 @@ class Settings(Section):
     http_port: ListeningPort = 8042
     http_tls: bool = False
     viewer_origins: tuple[Origin, ...] = ()
+    viewer_url: Annotated[str | None, AfterValidator(_viewer_url)] = None
     data: Annotated[Path, BeforeValidator(_folder)] = Path("radnode-data")
     models: Annotated[Path, BeforeValidator(_folder)] | None = None
     database_url: Annotated[str | None, AfterValidator(_database_url), Field(repr=False)] = None

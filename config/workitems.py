@@ -45,10 +45,9 @@ def contradictions(
 ) -> Iterator[tuple[Sequence[str], str, str]]:
     """Where, what is wrong, what would be right."""
     for name in found.managers:
-        if name not in peers or peers[name].dicomweb is None:
-            cure = nearest(name, peers) if name not in peers else ""
-            yield (["workitems", "managers"], f'no peer with `dicomweb` is named "{name}"',
-                   cure or f"write `dicomweb: {{url: …}}` at peers.{name}")
+        if name not in peers:
+            cure = nearest(name, peers) or f"peers are {', '.join(peers) or 'none'}"
+            yield ["workitems", "managers"], f'no peer is named "{name}"', cure
     known: Mapping[str, Route] = {route.name: route for route in routes}
     for code, name in found.codes.items():
         if name not in known:

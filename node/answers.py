@@ -11,7 +11,7 @@ from radnode.node import routing, study_closing
 from radnode.node.alarming.kinds import kind_of, subject_of
 from radnode.node.messaging import showing
 from radnode.storage import alarms as kept
-from radnode.storage import leases, ledger
+from radnode.storage import leases, ledger, silences
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
 from radnode.storage.files import content_address
@@ -187,11 +187,12 @@ class Answers:
         try:
             with self._database.read() as session:
                 rows = kept.known(session, since) if history else kept.standing(session)
+                silent = silences.silenced(session, datetime.now(UTC))
         except DatabaseUnavailable:
             if self._alarms is None:
                 raise  # beside the node nothing else is known, and silence would look like health
-            rows = []
-        found = [_alarm(row) for row in rows]
+            rows, silent = [], {}
+        found = [_alarm(row, silent.get(row.name)) for row in rows]
         known = {each["name"] for each in found if each["cleared_at"] is None}
         reported = self._alarms.raised() if self._alarms else []
         return found + [_fresh(alarm) for alarm in reported if alarm.name not in known]
@@ -294,6 +295,7 @@ def _job(job: JobRow, series_instance_uid: str) -> dict[str, Any]:
         "series_instance_uid": series_instance_uid,
         "routes": job.route_names,
         "destinations": job.destinations,
+        "shadow": job.shadow,
         "attempts": job.attempts,
         "crashes": job.crashes,
         "report": job.report,
@@ -357,7 +359,7 @@ def _proof(delivery: DeliveryRow) -> str:
 _WAITS_FOR = {Proof.REPORT: "asked for storage commitment", Proof.LISTING: "looked for by C-FIND"}
 
 
-def _alarm(alarm: kept.KeptAlarm) -> dict[str, Any]:
+def _alarm(alarm: kept.KeptAlarm, silence: silences.Silence | None = None) -> dict[str, Any]:
     kind = kind_of(alarm.name)
     return {
         "name": alarm.name,
@@ -365,10 +367,12 @@ def _alarm(alarm: kept.KeptAlarm) -> dict[str, Any]:
         "subject": subject_of(alarm.name),
         "severity": alarm.severity,
         "text": alarm.text,
+        "says": kind.says,
         "remedy": kind.remedy,
         "since": _time(alarm.since),
         "last_seen_at": _time(alarm.last_seen_at),
         "cleared_at": _time(alarm.cleared_at),
+        "silenced": silence and {"until": _time(silence.until), "who": silence.who, "reason": silence.reason},
         "told": {
             sink: {"event": telling.event, "at": _time(telling.told_at)} for sink, telling in alarm.tellings.items()
         },

@@ -17,7 +17,9 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from radnode.node.cli_access import audit, tokens_app, users_app
+from radnode.node.cli_backup import backup, diagnostics, restore
 from radnode.node.cli_common import err, load_configuration
+from radnode.node.cli_config import config_app
 from radnode.node.cli_conformance import conformance
 from radnode.node.cli_deidentify import deidentify, reidentify, transfers
 from radnode.node.cli_evaluate import evaluate
@@ -48,13 +50,15 @@ class _Explaining(TyperGroup):
 app = typer.Typer(cls=_Explaining, no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
 routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
 app.add_typer(routes_app, name="routes")
+app.add_typer(config_app, name="config")
 app.add_typer(result_app, name="result")
 app.add_typer(models_app, name="models")
 app.add_typer(users_app, name="users")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(peer_app, name="peer")
 app.add_typer(study_app, name="study")
-for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidentify, transfers):
+for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidentify, transfers, backup, diagnostics,
+                restore):
     app.command()(command)
 
 out = Console()

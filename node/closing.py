@@ -17,6 +17,7 @@ import structlog
 from radnode.node import completion, routing
 from radnode.node.deidentifying.planning import is_outside, send_on
 from radnode.node.messaging import contexts
+from radnode.node.monitoring.corrections import CORRECTS, recognised
 from radnode.node.own_results import is_own_result
 from radnode.node.rejections import rejection
 from radnode.node.retrieving.prior_wishes import want_priors
@@ -175,8 +176,10 @@ class SeriesCloser:
         configuration = self._configuration()
         outside = is_outside(configuration, series.source)  # whatever made it there, it is sent on from here
         own = [header.instance_id for header in headers if not outside and is_own_result(header.attributes)]
-        foreign = [header for header in headers if header.instance_id not in set(own)]
+        corrections = [] if outside else recognised(session, configuration, series, headers, now)
+        foreign = [header for header in headers if header.instance_id not in {*own, *corrections}]
         ledger.move(session, own, InstanceState.OWN_RESULT, reason="made by radnode", now=now)
+        ledger.move(session, corrections, InstanceState.NOT_ROUTED, reason=CORRECTS, now=now)
         if fetches.is_prior(session, series.study_id):
             self._leave_prior(session, series, [header.instance_id for header in foreign], now)
             return
@@ -280,13 +283,16 @@ def new_job(
 
     study: id and UID. series_uids: of the inputs. series_id, revision: what it is kept under, and which one it is.
     repeat: how often somebody has ordered that the study be run again; such a run is another job with other results.
+    Routes in shadow ask for a job in shadow; where a route that sends asks as well, only that one counts.
     """
+    shadow = all(route.shadow for route in asking)
+    asking = [route for route in asking if route.shadow == shadow]
     content_qualification = configuration.settings.content_qualification
     inputs = sorted((header.sop_instance_uid, header.digest) for header in headers)
     return NewJob(
         key=_digest(
             [study[1], *series_uids, inputs, manifest.name, manifest.version, manifest.model_digest,
-             content_qualification, *([repeat] if repeat else [])]
+             content_qualification, *(["shadow"] if shadow else []), *([repeat] if repeat else [])]
         ),
         study_id=study[0],
         series_id=series_id,
@@ -299,6 +305,7 @@ def new_job(
         configuration_digest=configuration.digest,
         input_digest=_digest(inputs),
         instance_ids=[header.instance_id for header in headers],
+        shadow=shadow,
         within=min((route.within for route in asking if route.within is not None), default=None),
     )
 

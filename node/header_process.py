@@ -46,6 +46,12 @@ LONGEST_TEXT = 256
 MOST_VALUES = 64
 MOST_ITEMS = 16
 _KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
+ABOUT_OTHERS = frozenset({
+    "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7",  # segmentations: of bits, label maps
+    "1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.88.34",  # reports
+})
+ABOUT_SERIES, PREDECESSORS = "AboutSeriesInstanceUID", "PredecessorSOPInstanceUID"
+_MOST_SERIES = 200
 _MOST_REMEMBERED = 4096
 _LONGEST_REMEMBERED_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
@@ -81,9 +87,10 @@ def read_attributes(path: str) -> dict[str, Any]:
     """Keyword or private tag -> JSON value. Raises whatever pydicom raises for a broken file.
 
     `PixelDataPresent` tells of an image, which has Rows, whether it has pixels. Of a key object selection
-    `ReferencedSOPInstanceUID` lists the instances in its evidence (PS3.3 C.17.6.2.1). `undecodable` names attributes
-    with text that its character set does not hold, or with a value that could not be read. `ambiguous` names those that
-    are there twice or out of order; they have no value.
+    `ReferencedSOPInstanceUID` lists the instances in its evidence (PS3.3 C.17.6.2.1); of a segmentation or a report
+    :data:`ABOUT_SERIES` lists the series it is about, :data:`PREDECESSORS` what it takes the place of. `undecodable`
+    names attributes with text that its character set does not hold, or with a value that could not be read.
+    `ambiguous` names those that are there twice or out of order; they have no value.
     """
     until = _UntilPixels()
     with Path(path).open("rb") as file:
@@ -99,6 +106,8 @@ def read_attributes(path: str) -> dict[str, Any]:
         attributes["PixelDataPresent"] = until.pixels
     if attributes.get("SOPClassUID") == _KEY_OBJECTS:
         attributes["ReferencedSOPInstanceUID"] = _evidence(path)
+    if attributes.get("SOPClassUID") in ABOUT_OTHERS:
+        attributes |= _about(path)
     return attributes
 
 
@@ -112,6 +121,22 @@ def _evidence(path: str) -> list[str]:
         for each in series.get("ReferencedSOPSequence", [])
     ]
     return [uid for uid in named if isinstance(uid, str)]
+
+
+def _about(path: str) -> dict[str, list[str]]:
+    """Of a segmentation (PS3.3 C.8.20.2, by C.12.1.2) or a report (C.17.2) what it is about and what came before it."""
+    dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[
+        "ReferencedSeriesSequence", "CurrentRequestedProcedureEvidenceSequence", "PredecessorDocumentsSequence"])
+    series = [*dataset.get("ReferencedSeriesSequence", []), *(
+        each for study in dataset.get("CurrentRequestedProcedureEvidenceSequence", [])
+        for each in study.get("ReferencedSeriesSequence", []))]
+    before = [each for study in dataset.get("PredecessorDocumentsSequence", [])
+              for one in study.get("ReferencedSeriesSequence", []) for each in one.get("ReferencedSOPSequence", [])]
+    named = {
+        ABOUT_SERIES: [_single("UI", each.get("SeriesInstanceUID")) for each in series[:_MOST_SERIES]],
+        PREDECESSORS: [_single("UI", each.get("ReferencedSOPInstanceUID")) for each in before[:_MOST_SERIES]],
+    }
+    return {name: [uid for uid in uids if isinstance(uid, str)] for name, uids in named.items()}
 
 
 class _Attributes:

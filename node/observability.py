@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 FORBIDDEN_FIELDS = ("patient", "birth", "accession", "physician", "person_name")
 LONGEST_VALUE = 512
 NAMESPACE = "radnode"
+MOST_REMEMBERED = 1000
+_recent: deque[str] = deque(maxlen=MOST_REMEMBERED)
 
 
 def _refuse_patient_fields(
@@ -35,6 +39,17 @@ def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
         if isinstance(value, str) and len(value) > LONGEST_VALUE:
             event[name] = value[:LONGEST_VALUE] + "…"
     return event
+
+
+def _remember(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What may be logged may be kept for a while, for a diagnosis."""
+    _recent.append(json.dumps(dict(event), default=str, ensure_ascii=False))
+    return event
+
+
+def recent_events() -> list[str]:
+    """The last log events of this process, the oldest first, each as JSON."""
+    return list(_recent)
 
 
 class _Sink:
@@ -84,6 +99,7 @@ def configure_logging(*, as_json: bool, level: str = "INFO") -> None:
             structlog.processors.format_exc_info,
             _refuse_patient_fields,
             _escape,
+            _remember,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),

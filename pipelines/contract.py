@@ -333,6 +333,8 @@ class RunReport:
     memory: what the run took on its device, in megabytes, and what was done when that was short
     (:mod:`radnode.pipelines.inferring`).
     findings: the file of the findings (:mod:`radnode.pipelines.findings_file`); empty if there are none.
+    observed: plain numbers of what was read and found, and how the images were made
+    (:mod:`radnode.pipelines.observing`).
     """
 
     job_key: str
@@ -346,6 +348,7 @@ class RunReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     findings: str = ""
     memory: Mapping[str, Any] = field(default_factory=dict)
+    observed: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line of JSON."""

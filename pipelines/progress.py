@@ -26,6 +26,7 @@ class Progress:
     excluded: Mapping[str, str] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
     memory: Mapping[str, Any] = field(default_factory=dict)
+    observed: Mapping[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom
 
-from radnode.pipelines import findings_file, isolation, memory, registry
+from radnode.pipelines import findings_file, isolation, memory, observing, registry
 from radnode.pipelines.contract import (
     DEVICE_LOST,
     SCREENINGS,
@@ -158,10 +158,12 @@ def _steps(
 ) -> RunReport:
     manifest = warm.manifest(order.pipeline, order.model_digest)
     images, source = _taken(order, progress, prefetcher) or read_inputs(order, manifest, progress)
+    progress.observed = observing.of_images(images)
     if order.priors or order.prior_remarks:
         with progress.step("priors"):
             images = _with_priors(order, images, progress, manifest)
     findings = _findings(order, warm, images, progress)
+    progress.observed = {**progress.observed, **observing.of_findings(findings)}
     provenance = Provenance(manifest=manifest, order=order, started=started)
     folder = Path(order.output_folder)
     with progress.step("write"):
@@ -347,6 +349,7 @@ def _ended(order: WorkOrder, progress: Progress, state: RunState, reason: str) -
     return RunReport(
         job_key=order.job_key, state=state, reason=reason, excluded=dict(progress.excluded),
         repairs=progress.repairs, seconds=dict(progress.seconds), memory=dict(progress.memory),
+        observed=dict(progress.observed),
     )
 
 

@@ -74,7 +74,10 @@ class AuditRow(Base):
     message: Mapped[str] = mapped_column(PlainText)
     digest: Mapped[str] = mapped_column(String(64))
     sent_at: Mapped[datetime | None]
-    __table_args__ = (Index("ix_audit_messages_sent_at", "sent_at", "id"),)
+    __table_args__ = (
+        Index("ix_audit_messages_sent_at", "sent_at", "id"), Index("ix_audit_messages_event", "event", "id"),
+        Index("ix_audit_messages_who", "who", "id"),
+    )
 
 
 class AuditMarkRow(Base):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
 
@@ -61,6 +62,15 @@ class ApiToken:
     expires_at: datetime
     used_at: datetime | None
     revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLogin:
+    """A session in a browser as its owner sees it. key: SHA-256 of its cookie; knowing it opens nothing."""
+
+    key: str
+    began_at: datetime
+    seen_at: datetime
 
 
 def key_of(secret: str) -> str:
@@ -174,6 +184,32 @@ def end_login(session: Session, secret: str) -> None:
     session.execute(delete(LoginRow).where(LoginRow.key == key_of(secret)))
 
 
+def logins_of(session: Session, name: str, *, is_local: bool) -> list[OpenLogin]:
+    """The sessions of one person, the last used first; a local account and a provider's of one name are two."""
+    rows = session.scalars(
+        select(LoginRow).where(*_of_person(name, is_local=is_local)).order_by(LoginRow.seen_at.desc())
+    )
+    return [OpenLogin(key=row.key, began_at=row.began_at, seen_at=row.seen_at) for row in rows]
+
+
+def end_other_logins(session: Session, name: str, kept: str, *, is_local: bool) -> int:
+    """End all sessions of a person but the one with the key `kept`; how many there were."""
+    return affected(session, delete(LoginRow).where(*_of_person(name, is_local=is_local), LoginRow.key != kept))
+
+
+def end_login_of(session: Session, name: str, key: str, *, is_local: bool) -> bool:
+    """End one session of a person; whether it was his."""
+    return affected(session, delete(LoginRow).where(*_of_person(name, is_local=is_local), LoginRow.key == key)) == 1
+
+
+def another_admin(session: Session, name: str) -> bool:
+    """Whether somebody else can log in as administrator with a password."""
+    return session.scalar(select(AccountRow.id).where(
+        AccountRow.role == "admin", AccountRow.name != name, AccountRow.password.is_not(None),
+        AccountRow.disabled_at.is_(None),
+    ).limit(1)) is not None
+
+
 def forget_logins(session: Session, now: datetime, idle: timedelta, longest: timedelta) -> int:
     """Delete what has ended by itself."""
     return affected(
@@ -217,6 +253,11 @@ def revoke(session: Session, name: str, now: datetime) -> bool:
     return affected(session, update(ApiTokenRow).where(
         ApiTokenRow.name == name, ApiTokenRow.revoked_at.is_(None)
     ).values(revoked_at=now)) == 1
+
+
+def _of_person(name: str, *, is_local: bool) -> tuple[ColumnElement[bool], ...]:
+    account = LoginRow.account_id
+    return LoginRow.name == name, account.is_not(None) if is_local else account.is_(None)
 
 
 def _account(row: AccountRow) -> Account:

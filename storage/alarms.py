@@ -60,6 +60,15 @@ def known(session: Session, cleared_since: datetime) -> list[KeptAlarm]:
     return _kept(session, or_(_STANDING, AlarmRow.cleared_at >= cleared_since))
 
 
+def cleared(session: Session, page: int, size: int) -> tuple[list[KeptAlarm], bool]:
+    """What was cleared, newest first, a page (1, 2, ...) of it; whether there is another."""
+    rows = session.scalars(
+        select(AlarmRow).where(AlarmRow.cleared_at.is_not(None))
+        .order_by(AlarmRow.cleared_at.desc(), AlarmRow.id.desc()).offset((page - 1) * size).limit(size + 1)
+    ).all()
+    return [_alarm(row) for row in rows[:size]], len(rows) > size
+
+
 def raise_again(session: Session, name: str, cleared_since: datetime) -> bool:
     """Take back that an alarm was cleared, if that is no longer ago: it is the same one."""
     last = session.scalar(
@@ -124,10 +133,11 @@ def _kept(session: Session, which: ColumnElement[bool]) -> list[KeptAlarm]:
     tellings: dict[int, dict[str, Telling]] = {row.id: {} for row in rows}
     for telling in session.scalars(select(AlarmTellingRow).where(AlarmTellingRow.alarm_id.in_(tellings))):
         tellings[telling.alarm_id][telling.sink] = Telling(event=cast("Event", telling.event), told_at=telling.told_at)
-    return [
-        KeptAlarm(
-            alarm_id=row.id, name=row.name, severity=row.severity, text=row.text, since=row.since,
-            last_seen_at=row.last_seen_at, cleared_at=row.cleared_at, tellings=tellings[row.id],
-        )
-        for row in rows
-    ]
+    return [_alarm(row, tellings[row.id]) for row in rows]
+
+
+def _alarm(row: AlarmRow, tellings: Mapping[str, Telling] | None = None) -> KeptAlarm:
+    return KeptAlarm(
+        alarm_id=row.id, name=row.name, severity=row.severity, text=row.text, since=row.since,
+        last_seen_at=row.last_seen_at, cleared_at=row.cleared_at, tellings=tellings or {},
+    )

@@ -67,16 +67,22 @@ def append(session: Session, messages: Sequence[NewMessage]) -> None:
 
 def newest(
     session: Session, limit: int, *, study_instance_uid: str | None = None, event: str | None = None,
-    before: int | None = None,
+    before: int | None = None, who: str | None = None, since: datetime | None = None, until: datetime | None = None,
 ) -> list[KeptMessage]:
-    """The newest first; `before`: those with a smaller number."""
+    """The newest first; `before`: those with a smaller number. since, until: when it happened, without `until`."""
     where = [
         column == value for column, value in (
-            (AuditRow.study_instance_uid, study_instance_uid), (AuditRow.event, event)
+            (AuditRow.study_instance_uid, study_instance_uid), (AuditRow.event, event), (AuditRow.who, who)
         ) if value is not None
     ]
     if before is not None:
         where.append(AuditRow.id < before)
+    if since is not None:  # times grow with numbers, by which the list is ordered: only that part of it is gone through
+        first = session.scalar(select(AuditRow.id).where(AuditRow.at >= since).order_by(AuditRow.at).limit(1))
+        where += [AuditRow.id >= (first if first is not None else 2**62), AuditRow.at >= since]
+    if until is not None:
+        last = session.scalar(select(AuditRow.id).where(AuditRow.at < until).order_by(AuditRow.at.desc()).limit(1))
+        where += [AuditRow.id <= (last or 0), AuditRow.at < until]
     return _kept(session.scalars(select(AuditRow).where(*where).order_by(AuditRow.id.desc()).limit(limit)).all())
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import CursorResult, delete, func, insert, select, update
 
 from radnode.storage import ledger, listing
+from radnode.storage.configuration_tables import RouteMatchRow
+from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState
-from radnode.storage.tables import EventRow, HeaderRow, InstanceRow, JobRow, RoutingRow, SeriesRow, StudyRow
+from radnode.storage.tables import EventRow, HeaderRow, InstanceRow, JobRow, RoutingRow, SeriesRow, StudyRow, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -253,7 +255,13 @@ def conflict_series(
 def store_routing(
     session: Session, series: SeriesSnapshot, *, explanations: list[Any], configuration_digest: str, now: datetime
 ) -> None:
-    """Keep why each route did or did not run for this revision."""
+    """Keep why each route did or did not run for this revision, and which matched."""
+    if matched := [each["route"] for each in explanations if each.get("matched")]:
+        statement = insert_for(session, RouteMatchRow)
+        session.execute(
+            statement.on_conflict_do_update(index_elements=["route", "series_id"], set_={"at": now}),
+            [{"route": plain(route), "series_id": series.series_id, "at": now} for route in matched],
+        )
     session.add(
         RoutingRow(
             series_id=series.series_id,

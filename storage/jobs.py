@@ -23,6 +23,7 @@ from radnode.storage import ledger, priors, results
 from radnode.storage.catalog import add_event, affected, lock_series_of
 from radnode.storage.dialects import insert_for
 from radnode.storage.ledger import InstanceState
+from radnode.storage.monitoring_tables import UnobservedRow
 from radnode.storage.study_tables import StudyHoldRow
 from radnode.storage.tables import (
     DeliveryRow,
@@ -76,6 +77,9 @@ ALLOWED: Mapping[JobState, frozenset[JobState]] = {
     JobState.DISCARDED: frozenset(),
 }
 
+OBSERVED = frozenset({JobState.PRODUCED, JobState.NOT_PROCESSED, JobState.FAILED})
+"""Ends that go into the figures of the day (:mod:`radnode.storage.figures`)."""
+
 # How an ended job leaves its instances. Of several jobs over one instance the worst answer is the one to show: a
 # person has to look at it, and would not at PROCESSED.
 _OUTCOMES = {
@@ -89,7 +93,10 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job to insert. priority: smaller is sooner. within: when its result is late, counted from now; None: never."""
+    """A job to insert. priority: smaller is sooner. within: when its result is late, counted from now; None: never.
+
+    shadow: what it makes is kept and goes to nobody.
+    """
 
     key: str
     study_id: int
@@ -104,6 +111,7 @@ class NewJob:
     input_digest: str
     instance_ids: Sequence[int]
     within: timedelta | None = None
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +163,7 @@ def insert_job(session: Session, job: NewJob, now: datetime) -> int | None:
             input_digest=job.input_digest,
             state=JobState.WAITING,
             report={},
+            shadow=job.shadow,
             created_at=now,
         )
         .on_conflict_do_nothing(index_elements=["key"])
@@ -166,7 +175,8 @@ def insert_job(session: Session, job: NewJob, now: datetime) -> int | None:
         insert(JobInputRow), [{"job_id": job_id, "instance_id": each} for each in job.instance_ids]
     )
     ledger.move(session, job.instance_ids, InstanceState.IN_JOB, reason=f"job {job_id}", now=now)
-    _event(session, job_id, "job inserted", {"pipeline": job.pipeline, "routes": list(job.route_names)}, now)
+    detail = {"pipeline": job.pipeline, "routes": list(job.route_names), **({"shadow": True} if job.shadow else {})}
+    _event(session, job_id, "job inserted", detail, now)
     return int(job_id)
 
 
@@ -374,6 +384,8 @@ def _move(session: Session, job_id: int, expected_token: int, old: JobState, new
     )
     if changed != 1:
         raise LeaseLost(f"job {job_id} is not {old} under token {expected_token}")
+    if new in OBSERVED:
+        session.execute(insert_for(session, UnobservedRow).values(job_id=job_id).on_conflict_do_nothing())
 
 
 def get(session: Session, job_id: int) -> LeasedJob:
@@ -411,9 +423,12 @@ def _leased(session: Session, job_id: int) -> LeasedJob:
 
 
 def _supersede(session: Session, job_id: int, now: datetime) -> None:
-    """The answer of the latest revision replaces earlier ones, this one too; what was not sent yet is withdrawn."""
+    """The answer of the latest revision replaces earlier ones, this one too; what was not sent yet is withdrawn.
+
+    What runs in shadow replaces only what ran in shadow, and the reverse.
+    """
     job = session.get_one(JobRow, job_id, populate_existing=True)
-    same_question = (JobRow.series_id == job.series_id, JobRow.pipeline == job.pipeline)
+    same_question = (JobRow.series_id == job.series_id, JobRow.pipeline == job.pipeline, JobRow.shadow == job.shadow)
     latest = session.scalar(
         select(func.max(JobRow.revision)).where(
             *same_question, JobRow.state.in_((JobState.PRODUCED, JobState.NOT_PROCESSED))
@@ -442,33 +457,35 @@ def _supersede(session: Session, job_id: int, now: datetime) -> None:
 def _release(session: Session, job_id: int, now: datetime) -> None:
     """Give the instances of an ended job their state, once no other job holds them: the worst of what each pipeline
     said last. Revisions of different pipelines do not compare: some count those of a series, some those of a study.
+    What ran in shadow counts only where nothing else ran: nobody gets its answer.
     """
     by_outcome: dict[InstanceState, list[int]] = {}
-    for instance_id, found in _jobs_over_inputs(session, job_id).items():
-        if any(state in (JobState.WAITING, JobState.RUNNING) for _, _, state in found):
+    for instance_id, over_it in _jobs_over_inputs(session, job_id).items():
+        if any(state in (JobState.WAITING, JobState.RUNNING) for _, _, state, _ in over_it):
             continue
-        answered = [each for each in found if each[2] is not JobState.DISCARDED] or found
+        answered = [each for each in over_it if not each[3]] or over_it
+        answered = [each for each in answered if each[2] is not JobState.DISCARDED] or answered
         latest: dict[str, int] = {}
-        for pipeline, revision, _ in answered:
+        for pipeline, revision, _, _ in answered:
             latest[pipeline] = max(revision, latest.get(pipeline, 0))
-        answers = {state for pipeline, revision, state in answered if revision == latest[pipeline]}
+        answers = {state for pipeline, revision, state, _ in answered if revision == latest[pipeline]}
         worst = next(state for state in _OUTCOMES if state in answers)
         by_outcome.setdefault(_OUTCOMES[worst], []).append(instance_id)
     for outcome, ids in by_outcome.items():
         ledger.move(session, ids, outcome, reason=f"job {job_id}", now=now)
 
 
-def _jobs_over_inputs(session: Session, job_id: int) -> dict[int, list[tuple[str, int, JobState]]]:
-    """Instance id -> pipeline, revision and state of every job over it, for the inputs of one job."""
+def _jobs_over_inputs(session: Session, job_id: int) -> dict[int, list[tuple[str, int, JobState, bool]]]:
+    """Instance id -> pipeline, revision, state and shadow of every job over it, for the inputs of one job."""
     instance_ids = session.scalars(select(JobInputRow.instance_id).where(JobInputRow.job_id == job_id))
-    found: dict[int, list[tuple[str, int, JobState]]] = {}
+    found: dict[int, list[tuple[str, int, JobState, bool]]] = {}
     for some in ledger.portions(instance_ids):
-        for instance_id, pipeline, revision, state in session.execute(
-            select(JobInputRow.instance_id, JobRow.pipeline, JobRow.revision, JobRow.state)
+        for instance_id, pipeline, revision, state, shadow in session.execute(
+            select(JobInputRow.instance_id, JobRow.pipeline, JobRow.revision, JobRow.state, JobRow.shadow)
             .join(JobRow, JobRow.id == JobInputRow.job_id)
             .where(JobInputRow.instance_id.in_(some))
         ):
-            found.setdefault(instance_id, []).append((pipeline, revision, JobState(state)))
+            found.setdefault(instance_id, []).append((pipeline, revision, JobState(state), shadow))
     return found
 
 

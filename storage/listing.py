@@ -93,7 +93,7 @@ def visible() -> ColumnElement[bool]:
     later = aliased(JobRow)
     answered = exists().where(
         later.series_id == JobRow.series_id, later.study_id == JobRow.study_id, later.pipeline == JobRow.pipeline,
-        later.revision > JobRow.revision, later.state.in_(("PRODUCED", *_NOT_READ)),
+        later.revision > JobRow.revision, ~later.shadow, later.state.in_(("PRODUCED", *_NOT_READ)),
     )
     is_note = ResultObjectRow.form == "NOT-PROCESSED"
     return or_(
@@ -134,14 +134,14 @@ def unlisted_received(session: Session, after: int, limit: int) -> list[tuple[in
 
 def unlisted_results(session: Session, after: int, limit: int) -> list[UnlistedResult]:
     """Result objects with a higher number than `after`, of listed studies, that are not listed. Messages are none of
-    DICOM's: they have no SOP class.
+    DICOM's: they have no SOP class. What ran in shadow is never listed: a viewer must not find it by accident.
     """
     rows = session.execute(
         select(ResultObjectRow.id, ResultObjectRow.digest)
         .join(JobRow, JobRow.id == ResultObjectRow.job_id)
         .join(ListedStudyRow, ListedStudyRow.study_id == JobRow.study_id)
         .where(
-            ResultObjectRow.id > after, IS_OBJECT,
+            ResultObjectRow.id > after, IS_OBJECT, ~JobRow.shadow,
             ~exists().where(ListedInstanceRow.result_object_id == ResultObjectRow.id),
         )
         .order_by(ResultObjectRow.id).limit(limit)

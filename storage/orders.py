@@ -155,15 +155,25 @@ def studies_of(session: Session, accession_number: str) -> list[int]:
     return list(session.scalars(select(StudyRow.id).where(StudyRow.accession_number == accession_number)))
 
 
-def without_order(session: Session, since: datetime) -> list[tuple[int, str]]:
-    """(id, Accession Number) of studies that came since then and that no order is recorded of."""
+@dataclass(frozen=True, slots=True)
+class Unordered:
+    """A study that no order is known of."""
+
+    study_id: int
+    study_instance_uid: str
+    accession_number: str
+
+
+def without_order(session: Session, since: datetime) -> list[Unordered]:
+    """Studies with an Accession Number that came since then and that no order is recorded of."""
     rows = session.execute(
-        select(StudyRow.id, StudyRow.accession_number)
+        select(StudyRow.id, StudyRow.study_instance_uid, StudyRow.accession_number)
         .where(StudyRow.last_received_at >= since, StudyRow.accession_number.is_not(None),
                StudyRow.accession_number != "", ~exists().where(StudyContextRow.study_id == StudyRow.id))
         .order_by(StudyRow.id)
     )
-    return [(study_id, (number or "").strip()) for study_id, number in rows if (number or "").strip()]
+    found = [Unordered(study_id, uid, (number or "").strip()) for study_id, uid, number in rows]
+    return [each for each in found if each.accession_number]
 
 
 def patient_of(session: Session, study_id: int) -> StudyPatient | None:

@@ -69,8 +69,11 @@ def record(
 ) -> None:
     """Insert what is new, and queue each object for the destinations that get it and have no delivery of it yet.
 
-    destinations: name -> names of the objects it gets. An object that is recorded keeps its bytes.
+    destinations: name -> names of the objects it gets. An object that is recorded keeps its bytes. Of a job in shadow
+    nothing is queued, whoever asks: here is the only door to the outbox.
     """
+    if session.scalar(select(JobRow.shadow).where(JobRow.id == job_id)):
+        destinations = {}
     for each in objects:
         known = session.scalar(
             select(ResultObjectRow.id).where(

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -80,7 +81,7 @@ class StudyRow(Base):
     study_date: Mapped[str | None] = mapped_column(PlainText)
     description: Mapped[str | None] = mapped_column(PlainText)
     conflict: Mapped[str] = mapped_column(Text, default="")
-    first_received_at: Mapped[datetime]
+    first_received_at: Mapped[datetime] = mapped_column(index=True)
     last_received_at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -225,7 +226,8 @@ class StudyRoutingRow(Base):
 class JobRow(Base):
     """One pipeline over one frozen set of instances. `token` rises with every lease.
 
-    findings_digest: the kept file of what was found, so that it can be written in another form.
+    findings_digest: the kept file of what was found, so that it can be written in another form. shadow: its results are
+    kept and go to nobody; destinations are those that would get them.
 
     turn_at: when it was inserted plus a minute for each step of its priority; the earliest is leased first. Urgent jobs
     overtake by as many minutes as they are ahead in priority, so nothing that waits is overtaken for ever. A job that
@@ -256,10 +258,14 @@ class JobRow(Base):
     crashes: Mapped[int] = mapped_column(default=0)
     report: Mapped[dict[str, Any]]
     findings_digest: Mapped[str | None] = mapped_column(String(64))
+    shadow: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    __table_args__ = (Index("ix_jobs_state", "state", "turn_at"),)
+    __table_args__ = (
+        Index("ix_jobs_state", "state", "turn_at"), Index("ix_jobs_ended_at", "ended_at", "state"),
+        Index("ix_jobs_pipeline", "pipeline", "id"),
+    )
 
 
 class JobInputRow(Base):
@@ -395,6 +401,7 @@ class DeliveryRow(Base):
     __table_args__ = (
         UniqueConstraint("result_object_id", "destination"),
         Index("ix_deliveries_state", "state", "destination", "due_at"),
+        Index("ix_deliveries_sent_at", "sent_at", "job_id"),
     )
 
 

@@ -181,8 +181,9 @@ def outcomes(session: Session, job_ids: Sequence[int]) -> list[JobOutcome]:
 
 
 def newest_jobs(session: Session, limit: int = MOST_SHOWN) -> list[JobOutcome]:
-    """The newest jobs, newest first."""
-    return _outcomes(session, session.scalars(select(JobRow).order_by(JobRow.id.desc()).limit(limit)).all())
+    """The newest jobs, newest first; none that runs in shadow, of which nobody is told."""
+    newest = select(JobRow).where(~JobRow.shadow).order_by(JobRow.id.desc()).limit(limit)
+    return _outcomes(session, session.scalars(newest).all())
 
 
 def _outcomes(session: Session, rows: Sequence[JobRow]) -> list[JobOutcome]:

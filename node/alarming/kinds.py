@@ -115,6 +115,12 @@ _ALL = (
         remedy="`radnode jobs` says why",
     ),
     Kind(
+        name="drift", severity="warning", about="pipeline", quotes=True,
+        says="what a pipeline gets or gives is no longer what it was in its baseline",
+        remedy="the page Monitoring says which figure of which scanner, and since when; look at cases of before and "
+               "after, ask what was changed at the scanner; is it meant so, set `monitoring.baselines` to days since",
+    ),
+    Kind(
         name="late", severity="warning", about="pipeline",
         says="results are not there within the time that their route wants them (`within`)",
         remedy="look at `radnode jobs`; raise the priority of the route, add a worker, or want them later",
@@ -185,6 +191,11 @@ _ALL = (
                "once cured: `radnode fetch STUDY_UID --from NAME`",
     ),
     Kind(
+        name="worklist", severity="warning", about="manager", quotes=True,
+        says="the worklist of a manager cannot be asked: its orders are not seen, and it is not told what came of them",
+        remedy="look at the manager and at its peer in the configuration; what it was not told is told by itself",
+    ),
+    Kind(
         name="pull", severity="error", about="pull", quotes=True,
         says="an archive gave a pull no answer three times in a row",
         remedy="look at the archive and the network; it is asked again by itself",
@@ -225,6 +236,11 @@ _ALL = (
         name="audit", severity="error", quotes=True,
         says="audit messages have waited for the syslog server for more than 15 minutes; they are kept and sent later",
         remedy="look at that server and at `audit.syslog` in the configuration; the log says `audit.syslog_away`",
+    ),
+    Kind(
+        name="backup", severity="error", quotes=True,
+        says="the last back-up failed, or the newest one is older than 30 hours",
+        remedy="look at the folder of the section `backup`, its space and rights; `radnode backup` makes one by hand",
     ),
     Kind(
         name="restart", severity="warning",

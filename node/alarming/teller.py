@@ -15,6 +15,7 @@ from radnode.node.alarming.telling import owed, tell_after
 from radnode.node.alarming.watch import DATABASE
 from radnode.node.delivery.backoff import jitter, next_wait
 from radnode.storage import alarms as kept
+from radnode.storage import silences
 from radnode.storage.alarms import KeptAlarm, Telling
 from radnode.storage.errors import DatabaseUnavailable
 
@@ -103,11 +104,14 @@ class Teller:
         return ""
 
     def _known(self, now: datetime) -> list[KeptAlarm]:
-        """The rows, with what they could not be told to hold; without a database, that there is none."""
+        """The rows that nobody has silenced, with what they could not be told to hold; without a database, that there
+        is none.
+        """
         try:
             self._write(now)
             with self._database.read() as session:
-                known = kept.known(session, now - NO_NEWS)
+                silenced = silences.silenced(session, now)
+                known = [alarm for alarm in kept.known(session, now - NO_NEWS) if alarm.name not in silenced]
         except DatabaseUnavailable:
             known = []
         self._watch_outage(now)

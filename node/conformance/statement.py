@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from fastapi.routing import APIRoute
 from pydicom.uid import UID
 from pynetdicom import sop_class
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, UnifiedProcedureStepPull
 
 import radnode
 from radnode.node import association, statuses
@@ -176,6 +176,9 @@ def _sending(configuration: Configuration) -> Section:
                  for way, uid in (("c-move", retrieving.MOVE), ("c-get", retrieving.GET)) if way in ways]
     if any(peer.commitment and peer.receives for peer in configuration.peers.values()):
         services.append((_name(PUSH_MODEL), PUSH_MODEL, "SCU", "reports are taken for 24 hours"))
+    if any(configuration.peers[name].dicomweb is None for name in configuration.workitems.managers):
+        services.append((_name(UnifiedProcedureStepPull), str(UnifiedProcedureStepPull), "SCU",
+                         "orders of worklist managers: C-FIND, N-GET, N-ACTION (change state), N-SET"))
     return Section("Sending", (
         "Each SOP class and transfer syntax is proposed in a presentation context of its own. The bytes on disk are "
         "sent. Only IMAGES depends on the source: its classes are those of the images read.",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 from rich.live import Live
 
-from radnode.config.loading import parse
+from radnode.config.loading import load
 from radnode.config.peers import Peer
 from radnode.node.demo import report
 from radnode.node.demo.stand_in_pacs import StandInPacs
@@ -90,7 +90,9 @@ def run_demo(
         results = output / "results"
         shutil.rmtree(results, ignore_errors=True)
         pacs = StandInPacs(ae_title=PACS_AE, folder=results)
-        node = Node(parse(CONFIGURATION.format(data=folder / "node", ae=PACS_AE, port=pacs.port), "demonstration"))
+        written = folder / "radnode.yaml"
+        written.write_text(CONFIGURATION.format(data=folder / "node", ae=PACS_AE, port=pacs.port), encoding="utf-8")
+        node = Node(load(written))
         node.start()
         try:
             shown = _drive(node, pacs, files, console)
@@ -99,6 +101,9 @@ def run_demo(
             _tell_where(console, output, json_file, summary)
             if stay:
                 _stay(node, console)
+            else:
+                console.print("\nThe same with its page in a browser: `make page`, or `radnode demo` without --exit.",
+                              highlight=False, soft_wrap=True)
         finally:
             node.stop()
             pacs.stop()
@@ -144,18 +149,19 @@ def _tell_where(console: Console, output: Path, json_file: Path | None, summary:
         console.print(f"picture         {picture}", highlight=False, soft_wrap=True)
 
 
-def _token(node: Node) -> str:
-    with node.database.begin() as session:
-        return roster.add_token(session, "demo", "operator", datetime.now(UTC), days=1)
-
-
 def _stay(node: Node, console: Console) -> None:
+    base, now = f"http://127.0.0.1:{node.http_port}", datetime.now(UTC)
+    with node.database.begin() as session:
+        link = roster.link(session, roster.FIRST, now)
+        token = roster.add_token(session, "demo", "operator", now, days=1)
     console.print(
-        f"\nThe node stays up. Send to it: AE title RADNODE, 127.0.0.1:{node.dicom_port}, calling AE {PACS_AE}, e.g.\n"
+        f"\nThe node stays up. Its page; set a password for {roster.FIRST} there (good for an hour):\n"
+        f"  {base}/link/{link}\n"
+        f"Send to it: AE title RADNODE, 127.0.0.1:{node.dicom_port}, calling AE {PACS_AE}, e.g.\n"
         f"  TCP_NODELAY=1 dcmsend -aet {PACS_AE} -aec RADNODE --scan-directories 127.0.0.1 {node.dicom_port} FOLDER\n"
-        f"Status: curl -H 'Authorization: Bearer {_token(node)}' http://127.0.0.1:{node.http_port}/api/status\n"
+        f"Status: curl -H 'Authorization: Bearer {token}' {base}/api/status\n"
         "End it with Ctrl-C.",
-        highlight=False, soft_wrap=True,
+        highlight=False, soft_wrap=True, markup=False,
     )
     try:
         while True:

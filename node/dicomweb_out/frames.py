@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 from PIL import Image
+from pydicom import Dataset
 from pydicom.encaps import get_frame, parse_basic_offsets
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 _UNCOMPRESSED = NATIVE | {DeflatedExplicitVRLittleEndian}
 _REWRITTEN = (_UNCOMPRESSED | CODECS.keys()) - {ExplicitVRBigEndian}
 """In big endian any binary value may hold words; which of them do is not written in the file."""
+_SHOWN_BY = frozenset({
+    "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "WindowCenter", "WindowWidth",
+    "VOILUTFunction", "VOILUTSequence", "BitsStored", "BitsAllocated", "PixelRepresentation",
+    "PhotometricInterpretation",
+})
 _WORDS = {"PixelData": "u", "FloatPixelData": "f", "DoubleFloatPixelData": "f"}
 
 
@@ -130,7 +136,7 @@ def picture(
     image's own. Raises NoPicture.
     """
     pixels = Pixels(path)
-    image = Image.fromarray(_shown(pixels, pixels.values(frame), window))
+    image = Image.fromarray(_shown(pixels, frame, window))
     if size is not None:
         image.thumbnail((size[0], size[1]))
     out = BytesIO()
@@ -138,7 +144,25 @@ def picture(
     return out.getvalue()
 
 
-def _shown(pixels: Pixels, values: NDArray[np.generic], window: Sequence[float] | None) -> NDArray[np.uint8]:
+def presentation(dataset: Dataset, frame: int) -> Dataset:
+    """How the values of a frame, from 1, become grey: its own functional groups go before the image's attributes.
+
+    Enhanced images have the transformation of values and the window there, and nowhere else (PS3.3 C.7.6.16.2.9, .10).
+    """
+    found = Dataset()
+    for keyword in _SHOWN_BY:
+        if keyword in dataset:
+            found[keyword] = dataset[keyword]
+    shared, own = (dataset.get(f"{kind}FunctionalGroupsSequence") for kind in ("Shared", "PerFrame"))
+    for group in (*(shared or [])[:1], *(own or [])[frame - 1 : frame]):
+        for macro in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            for item in group.get(macro) or []:
+                found.update({element.tag: element for element in item if element.keyword in _SHOWN_BY})
+    return found
+
+
+def _shown(pixels: Pixels, frame: int, window: Sequence[float] | None) -> NDArray[np.uint8]:
+    values = pixels.values(frame)
     photometric = str(pixels.dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if photometric == "PALETTE COLOR":
         return _eight_bits(apply_color_lut(values, pixels.dataset))
@@ -146,13 +170,12 @@ def _shown(pixels: Pixels, values: NDArray[np.generic], window: Sequence[float] 
         if photometric.startswith("YBR_FULL"):
             values = convert_color_space(values, photometric.replace("_422", ""), "RGB")
         return _eight_bits(values)
-    grey = _windowed(pixels, values, window)
+    grey = _windowed(presentation(pixels.dataset, frame), values, window)
     return 255 - grey if photometric == "MONOCHROME1" else grey
 
 
-def _windowed(pixels: Pixels, values: NDArray[np.generic], window: Sequence[float] | None) -> NDArray[np.uint8]:
+def _windowed(dataset: Dataset, values: NDArray[np.generic], window: Sequence[float] | None) -> NDArray[np.uint8]:
     """The linear function of PS3.3 C.11.2.1.2.1 for a given window; a table of the header where there is none."""
-    dataset = pixels.dataset
     rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
     if window is not None:
         center, width = window
@@ -160,19 +183,19 @@ def _windowed(pixels: Pixels, values: NDArray[np.generic], window: Sequence[floa
     if "WindowCenter" in dataset or "VOILUTSequence" in dataset:
         rescaled = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset), dtype=np.float64)
         if "VOILUTSequence" not in dataset:
-            return _stretched(rescaled, *_range(pixels, rescaled))
+            return _stretched(rescaled, *_range(dataset, rescaled))
     finite = rescaled[np.isfinite(rescaled)]
     return _stretched(rescaled, float(finite.min()), float(finite.max())) if finite.size else np.zeros(
         rescaled.shape, np.uint8
     )
 
 
-def _range(pixels: Pixels, windowed: NDArray[np.float64]) -> tuple[float, float]:
+def _range(dataset: Dataset, windowed: NDArray[np.float64]) -> tuple[float, float]:
     """What apply_voi_lut maps the window onto: all values that bits stored and the rescaling can make."""
-    stored = int(pixels.dataset.get("BitsStored", pixels.bits))
-    low, high = (-(2 ** (stored - 1)), 2 ** (stored - 1) - 1) if pixels.dataset.get("PixelRepresentation") == 1 else (
+    stored = int(dataset.get("BitsStored", dataset.get("BitsAllocated", 16)))
+    low, high = (-(2 ** (stored - 1)), 2 ** (stored - 1) - 1) if dataset.get("PixelRepresentation") == 1 else (
         0, 2**stored - 1)
-    slope, intercept = (float(pixels.dataset.get(name, default) or default)
+    slope, intercept = (float(dataset.get(name, default) or default)
                         for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)))
     ends = sorted((low * slope + intercept, high * slope + intercept))
     return min(ends[0], float(windowed.min())), max(ends[1], float(windowed.max()))

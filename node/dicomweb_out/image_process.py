@@ -22,6 +22,7 @@ import pydicom
 
 from radnode.node.dicomweb_out import dicom_json, frames
 from radnode.node.header_process import read_attributes
+from radnode.node.pictures import looking
 from radnode.pipelines.contract import IncompleteInput, NotProcessed
 from radnode.pipelines.isolation import LARGEST_FILE, close_network, limit_files
 
@@ -60,6 +61,8 @@ def answer(order: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         case "rewrite":
             frames.rewrite(path, Path(order["target"]))
             return {}, []
+    if (seen := looking.answer(path, order)) is not None:
+        return seen
     raise ValueError("nothing that can be asked")
 
 

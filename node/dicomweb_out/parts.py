@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -34,17 +35,17 @@ class Envelope:
         return f'multipart/related; type="{kind}"; boundary={self.boundary}'
 
     def written(self, parts: Iterable[Part]) -> Iterator[bytes]:
-        """The whole, piece by piece; the lines before a part go with its first piece: each piece costs a switch of
-        threads.
-        """
-        lines = b""
+        """The whole, in pieces of some size: each costs a switch of threads, and images are small."""
+        gathered: list[bytes] = []
+        size = 0
         for part in parts:
-            lines += self._head(part)
-            for piece in part.pieces:
-                yield lines + piece if lines else piece
-                lines = b""
-            lines += b"\r\n"
-        yield lines + f"--{self.boundary}--\r\n".encode("ascii")
+            for piece in itertools.chain([self._head(part)], part.pieces, [b"\r\n"]):
+                gathered.append(piece)
+                size += len(piece)
+                if size >= PIECE_BYTES:
+                    yield b"".join(gathered)
+                    gathered, size = [], 0
+        yield b"".join([*gathered, f"--{self.boundary}--\r\n".encode("ascii")])
 
     def length(self, parts: Sequence[Part]) -> int | None:
         """Bytes of the whole; None where a part does not know its own."""

@@ -40,18 +40,18 @@ _STATUSES: dict[type[Exception], int] = {
 
 
 class DicomWebOut:
-    """Searching and retrieving what a node holds. `activity` lists what is new; `close` ends processes."""
+    """Searching and retrieving what a node holds, `holdings`. `activity` lists what is new, `images` open files."""
 
     def __init__(self, *, database: Database, store: FileStore, alarms: Alarms) -> None:
-        self._images = ImageProcesses()
-        self._holdings = Holdings(database=database, store=store, images=self._images)
-        lister = ResultsListing(database=database, store=store, holdings=self._holdings)
+        self.images = ImageProcesses()
+        self.holdings = Holdings(database=database, store=store, images=self.images)
+        lister = ResultsListing(database=database, store=store, holdings=self.holdings)
         self.activity = Activity("listing", lister.step, alarms)
 
     def mount(self, app: FastAPI, origins: Sequence[str]) -> FastAPI:
         """Serve below /dicom-web. origins: of web pages that may ask, as in `https://viewer.hospital.example`."""
         for each in (searching, retrieving, rendering):
-            app.include_router(each.routes(self._holdings))
+            app.include_router(each.routes(self.holdings))
         for error in _STATUSES:
             app.add_exception_handler(error, _said)
         if origins:
@@ -60,7 +60,7 @@ class DicomWebOut:
 
     def close(self) -> None:
         """End the processes that open images."""
-        self._images.close()
+        self.images.close()
 
 
 def _said(_request: Request, error: Exception) -> JSONResponse:

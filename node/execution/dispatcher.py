@@ -224,6 +224,7 @@ class Dispatcher:
             "repairs": list(report.repairs),
             "seconds": dict(report.seconds),
             "memory": dict(report.memory),
+            "observed": dict(report.observed),
             "made_by": made_by(self._manifests()[job.pipeline], self._content_qualification),
             "language": self._report_language,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radnode.node.execution.worker_process import WorkerProcess
@@ -12,6 +13,16 @@ if TYPE_CHECKING:
 
     from radnode.config.settings import Worker
     from radnode.pipelines.contract import RunReport, WorkOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerNow:
+    """A worker process. pid: None while there is none. resident, limit: bytes of memory of the machine."""
+
+    device: str
+    pid: int | None
+    resident: int
+    limit: int
 
 
 class LocalExecutor:
@@ -41,6 +52,13 @@ class LocalExecutor:
     def cancel(self, slot: int, reason: str) -> None:
         """Kill the slot's process; the next order starts a new one."""
         self._processes[slot].kill(reason)
+
+    def workers(self) -> list[WorkerNow]:
+        """Each slot's process as it is now."""
+        return [
+            WorkerNow(device=each.device, pid=each.pid, resident=each.resident_bytes, limit=each.memory_limit_bytes)
+            for each in self._processes
+        ]
 
     def close(self) -> None:
         """Kill all processes."""

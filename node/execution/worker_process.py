@@ -40,14 +40,26 @@ class WorkerProcess:
     def __init__(
         self, *, device: str, memory_limit_bytes: int, time_limit_s: float, models: Path | None = None
     ) -> None:
-        self._device = device
+        self.device = device
         self._models = models
-        self._memory_limit_bytes = memory_limit_bytes
+        self.memory_limit_bytes = memory_limit_bytes
         self._time_limit_s = time_limit_s
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._killed_because = ""
         self._prepared: set[str] = set()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, None while there is none."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    @property
+    def resident_bytes(self) -> int:
+        """What it holds of the machine's memory; 0 without a process."""
+        pid = self.pid
+        return 0 if pid is None else _resident_bytes(pid)
 
     def prepare(self, pipelines: Sequence[str]) -> None:
         """Start the process if there is none and have it load pipelines; does not wait for it."""
@@ -55,7 +67,7 @@ class WorkerProcess:
         if fresh := [name for name in pipelines if name not in self._prepared]:
             self._prepared.update(fresh)
             with contextlib.suppress(WorkerLost):  # the next order finds it dead and starts another
-                _send(process, json.dumps({"warm": fresh, "device": self._device}))
+                _send(process, json.dumps({"warm": fresh, "device": self.device}))
 
     def execute(
         self, order: WorkOrder, on_stage: Callable[[str], None], upcoming: Callable[[], WorkOrder | None] = lambda: None
@@ -114,7 +126,7 @@ class WorkerProcess:
         try:
             process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
-            log.error("worker.does_not_end", pid=process.pid, device=self._device)
+            log.error("worker.does_not_end", pid=process.pid, device=self.device)
             return  # its pipes are still read from, and closing them would wait for it
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
@@ -129,7 +141,7 @@ class WorkerProcess:
         self._lines = queue.SimpleQueue()
         store = str(self._models) if self._models else ""
         process = subprocess.Popen(  # noqa: S603 - our own module and a folder from the settings
-            [sys.executable, "-m", "radnode.pipelines.runner", store, str(self._memory_limit_bytes)],
+            [sys.executable, "-m", "radnode.pipelines.runner", store, str(self.memory_limit_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -141,7 +153,7 @@ class WorkerProcess:
         self._process = process
         threading.Thread(target=_pump, args=(process.stdout, self._lines), daemon=True).start()
         threading.Thread(target=_relay, args=(process.stderr, process.pid), daemon=True).start()
-        log.info("worker.started", pid=process.pid, device=self._device)
+        log.info("worker.started", pid=process.pid, device=self.device)
         return process
 
     def _next_line(self, process: subprocess.Popen[str], deadline: float) -> str | None:
@@ -161,8 +173,8 @@ class WorkerProcess:
                              "driver's log, the machine may need a restart")
         if time.monotonic() > deadline:
             self.kill(self._too_late())
-        elif _resident_bytes(process.pid) > self._memory_limit_bytes:
-            self.kill(f"more than the memory limit of {self._memory_limit_bytes / 1e9:.1f} GB")
+        elif _resident_bytes(process.pid) > self.memory_limit_bytes:
+            self.kill(f"more than the memory limit of {self.memory_limit_bytes / 1e9:.1f} GB")
 
 
 def _send(process: subprocess.Popen[str], line: str) -> None:

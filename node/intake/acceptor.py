@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from radnode.node.intake import commands, negotiation, normalized, pdus
+from radnode.node.intake import commands, negotiation, normalized, orders, pdus
 from radnode.node.intake.admission import Rejected
 from radnode.node.intake.connection import ConnectionLost, Silent
 from radnode.node.intake.negotiation import NotNegotiable
+from radnode.node.intake.orders import OrderGathering
 from radnode.node.intake.pdu_stream import PduStream
 from radnode.node.intake.pdus import PduType, Violation
 from radnode.node.intake.storing import Origin
-from radnode.node.statuses import SUCCESS, UNRECOGNIZED_OPERATION, Status
+from radnode.node.statuses import PENDING, SUCCESS, UNRECOGNIZED_OPERATION, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from radnode.node.intake.guards import OncePerMinute, Seats
     from radnode.node.intake.negotiation import Agreement, Context
     from radnode.node.intake.normalized import CommitmentDesk, Gathering, PerformedGathering
+    from radnode.node.intake.orders import OrderAnswer
     from radnode.node.intake.storing import Incoming, Storage
     from radnode.node.intake.tally import RefusalTally
     from radnode.node.observability import Metrics
@@ -92,7 +94,7 @@ class _Unfinished:
         self.context_id = 0
         self.command_set = bytearray()
         self.command: Command | None = None
-        self.incoming: Incoming | Gathering | PerformedGathering | None = None
+        self.incoming: Incoming | Gathering | PerformedGathering | OrderGathering | None = None
 
 
 class Acceptor:
@@ -235,7 +237,10 @@ class Acceptor:
     def _begin(self, context: Context, origin: Origin) -> None:
         message = self._message
         message.command = commands.parse(bytes(message.command_set))
-        if context.abstract_syntax in normalized.SERVICES:
+        if context.abstract_syntax in orders.SERVICES:
+            desk = self._house.desk
+            message.incoming = OrderGathering(message.command, context, origin, desk.ordered if desk else None)
+        elif context.abstract_syntax in normalized.SERVICES:
             message.incoming = normalized.gathering(message.command, context, origin, self._house.desk)
         elif message.command.field == commands.C_STORE_RQ and context.abstract_syntax != negotiation.VERIFICATION:
             message.incoming = self._house.storage.begin(message.command, context, origin)
@@ -248,6 +253,9 @@ class Acceptor:
         command = message.command
         if command is None or not command.is_request:
             return
+        if isinstance(message.incoming, OrderGathering):
+            self._answer_order(context, command, message.incoming.finish())
+            return
         if message.incoming is not None:
             status = message.incoming.finish()
             if command.field == commands.C_STORE_RQ:
@@ -257,6 +265,14 @@ class Acceptor:
         else:
             status = Status(UNRECOGNIZED_OPERATION, "this node stores and answers C-ECHO")
         self._connection.send(pdus.p_data(context.context_id, commands.response(command, status)))
+
+    def _answer_order(self, context: Context, command: Command, answer: OrderAnswer) -> None:
+        said = [(Status(PENDING, ""), each) for each in answer.found] + [(answer.status, answer.content)]
+        for status, content in said:
+            word = commands.response(command, status, with_data_set=bool(content))
+            self._connection.send(pdus.p_data(context.context_id, word))
+            for piece in pdus.data_set(context.context_id, content):
+                self._connection.send(piece)
 
     def _tally(self, status: Status, octets: int) -> None:
         if status.code == SUCCESS:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from radnode.node.statuses import Status
 
 C_STORE_RQ = 0x0001
+C_FIND_RQ = 0x0020
 C_ECHO_RQ = 0x0030
 N_EVENT_REPORT_RQ = 0x0100
+N_GET_RQ = 0x0110
 N_SET_RQ = 0x0120
 N_ACTION_RQ = 0x0130
 N_CREATE_RQ = 0x0140
@@ -29,6 +31,7 @@ LONGEST = 16_384
 
 _RESPONSE = 0x8000
 _NO_DATA_SET = 0x0101
+_A_DATA_SET = 0x0001
 _AFFECTED_SOP_CLASS_UID = 0x0002
 _REQUESTED_SOP_CLASS_UID = 0x0003
 _COMMAND_FIELD = 0x0100
@@ -40,6 +43,7 @@ _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE_UID = 0x1000
 _REQUESTED_SOP_INSTANCE_UID = 0x1001
 _EVENT_TYPE_ID = 0x1002
+_ATTRIBUTES = 0x1005
 _ACTION_TYPE_ID = 0x1008
 
 
@@ -48,7 +52,7 @@ class Command:
     """A request of a peer. The UIDs are without padding, else as received: empty, or no UIDs at all, they may
     be.
 
-    type_id: of an event or action (PS3.7 10.1.1, 10.1.4), 0 where there is none.
+    type_id: of an event or action (PS3.7 10.1.1, 10.1.4), 0 where there is none. attributes: of an N-GET (10.1.2).
     """
 
     field: int
@@ -57,6 +61,7 @@ class Command:
     sop_class_uid: bytes
     sop_instance_uid: bytes
     type_id: int = 0
+    attributes: frozenset[int] = frozenset()
 
     @property
     def is_request(self) -> bool:
@@ -86,17 +91,20 @@ def parse(encoded: bytes) -> Command:
                 values.get(_AFFECTED_SOP_INSTANCE_UID, values.get(_REQUESTED_SOP_INSTANCE_UID, b""))
             ),
             type_id=_number(values.get(_EVENT_TYPE_ID, values.get(_ACTION_TYPE_ID, b"\0\0"))),
+            attributes=frozenset(
+                group << 16 | element for group, element in struct.iter_unpack("<HH", values.get(_ATTRIBUTES, b""))
+            ),
         )
     except (struct.error, KeyError) as error:
         raise Violation(Violation.INVALID_PARAMETER, f"a command set that cannot be read: {error!r}") from error
 
 
-def response(request: Command, status: Status) -> bytes:
+def response(request: Command, status: Status, *, with_data_set: bool = False) -> bytes:
     """The answer to `request` (PS3.7 9.3.1.2, 9.3.5.2, 10.3.1.2, 10.3.5.2). UIDs that are none are not repeated."""
     elements = [
         _element(_COMMAND_FIELD, struct.pack("<H", request.field | _RESPONSE)),
         _element(_MESSAGE_ID_RESPONDED_TO, struct.pack("<H", request.message_id)),
-        _element(_DATA_SET_TYPE, struct.pack("<H", _NO_DATA_SET)),
+        _element(_DATA_SET_TYPE, struct.pack("<H", _A_DATA_SET if with_data_set else _NO_DATA_SET)),
         _element(_STATUS, struct.pack("<H", status.code)),
     ]
     if is_uid(request.sop_class_uid):

@@ -20,7 +20,7 @@ import radnode
 from radnode.node.commitment_sets import PUSH_MODEL
 from radnode.node.intake.header_walk import unpadded
 from radnode.node.intake.p10 import IMPLEMENTATION_CLASS_UID
-from radnode.node.intake.pdus import MAX_P_DATA, PduType, Violation
+from radnode.node.intake.pdus import MAX_P_DATA, SMALLEST_OF_A_PEER, PduType, Violation
 from radnode.node.performed_sets import AVAILABILITY, MPPS
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ RETIRED_STORAGE = (
 
 
 _APPLICATION_CONTEXT = b"1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
-_SMALLEST_PEER_PDU = 1024
 _FIXED_PART = 68  # bytes of A-ASSOCIATE-RQ and -AC before their items
 
 # Item types, PS3.8 9.3.2 and PS3.7 D.3.3
@@ -87,7 +86,10 @@ _ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
 _TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
 
-SERVICES = (VERIFICATION, PUSH_MODEL, MPPS, AVAILABILITY)
+UPS_PUSH = "1.2.840.10008.5.1.4.34.6.1"
+"""Unified Procedure Step - Push SOP Class, that of every work item whichever way it came (PS3.4 CC.2)."""
+UPS_QUERY = "1.2.840.10008.5.1.4.34.6.5"
+SERVICES = (VERIFICATION, PUSH_MODEL, MPPS, AVAILABILITY, UPS_PUSH, UPS_QUERY)
 """What stores nothing."""
 _SERVICES = tuple(each.encode() for each in SERVICES)
 IMPLEMENTATION_VERSION_NAME = f"RADNODE_{radnode.__version__}"[:16]
@@ -177,7 +179,7 @@ def negotiate(request: memoryview, *, stores: bool = True) -> Agreement:
     proposal = _parse(request)
     if proposal.application_context != _APPLICATION_CONTEXT:
         raise NotNegotiable(1, 1, 2, "unknown application context")
-    if 0 < proposal.maximum_length < _SMALLEST_PEER_PDU:
+    if 0 < proposal.maximum_length < SMALLEST_OF_A_PEER:
         raise NotNegotiable(1, 1, 1, f"the peer takes only PDUs of {proposal.maximum_length} bytes")
     contexts, refused, items = {}, [], []
     for context_id, abstract_syntax, transfer_syntaxes in proposal.contexts:

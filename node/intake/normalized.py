@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from radnode.node.commitment_sets import Transaction
     from radnode.node.intake.commands import Command
     from radnode.node.intake.negotiation import Context
+    from radnode.node.intake.orders import OrderAnswer, OrderRequest
     from radnode.node.intake.storing import Origin
     from radnode.node.performed_sets import Performed
 
@@ -45,12 +46,13 @@ class CommitmentDesk:
     """Who takes what a configured peer says, and answers with a status; what is answered with Success is durable.
 
     reported: of what the node asked for. requested: of what the peer wants the node to vouch for. performed: of what
-    the peer says was performed.
+    the peer says was performed. ordered: requests about work items.
     """
 
     reported: Callable[[Transaction, str], int]
     requested: Callable[[Transaction, str], int]
     performed: Callable[[Performed, str], int] | None = None
+    ordered: Callable[[OrderRequest, str], OrderAnswer] | None = None
 
 
 _COMMENTS = {

@@ -18,6 +18,10 @@ MAX_CONTROL = 65_536
 """Longest other PDU read: 128 presentation contexts of 30 transfer syntaxes each need half of it."""
 
 
+SMALLEST_OF_A_PEER = 1024
+"""A peer that takes only shorter PDUs is turned away."""
+_PDV_HEADER = 6
+
 TLS_HANDSHAKE = 22
 """First byte of TLS (RFC 8446 5.1), where somebody takes this for its port; no PDU begins with it."""
 
@@ -66,6 +70,15 @@ def p_data(context_id: int, command_set: bytes) -> bytes:
     return struct.pack(">BxLLBB", PduType.P_DATA, len(command_set) + 6, len(command_set) + 2, context_id, 3) + (
         command_set
     )
+
+
+def data_set(context_id: int, content: bytes) -> Iterator[bytes]:
+    """P-DATA-TFs with a data set, each within the smallest PDU length that a peer of ours may ask for."""
+    step = SMALLEST_OF_A_PEER - _PDV_HEADER
+    for at in range(0, len(content), step):
+        piece = content[at : at + step]
+        control = 2 if at + step >= len(content) else 0
+        yield struct.pack(">BxLLBB", PduType.P_DATA, len(piece) + 6, len(piece) + 2, context_id, control) + piece
 
 
 def fragments(body: memoryview) -> Iterator[tuple[int, int, memoryview]]:

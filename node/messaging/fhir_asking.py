@@ -1,4 +1,4 @@
-"""Asks a FHIR server for the order of each study that comes, by its Accession Number."""
+"""Asks a FHIR server for the order of each study that comes, by its Accession Number or its Study Instance UID."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 from radnode.node.association import PeerUnreachable
 from radnode.node.dicomweb.client import open_service
 from radnode.node.messaging import contexts
-from radnode.node.messaging.fhir_orders import orders_in, patients_missing
+from radnode.node.messaging.fhir_orders import missing, orders_in, studies_in, study_identifier
 from radnode.node.messaging.fhir_sending import FHIR_JSON
 from radnode.storage import orders
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from radnode.node.alarms import Alarms
     from radnode.node.dicomweb.client import WebClient
     from radnode.storage.database import Database
+    from radnode.storage.orders import Unordered
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,7 @@ SENDER = "FHIR"
 YOUNG = timedelta(hours=6)
 AGAIN_AFTER = timedelta(minutes=10)
 AT_ONCE = 20
+MOST_NAMED = 50
 
 
 class OrderAsker:
@@ -53,7 +55,7 @@ class OrderAsker:
         if self._not_before is not None and now < self._not_before:
             return False
         with self._database.read() as session:
-            studies = dict(orders.without_order(session, now - YOUNG))
+            studies = {each.study_id: each for each in orders.without_order(session, now - YOUNG)}
         self._asked = {study: at for study, at in self._asked.items() if study in studies}
         due = [study for study in studies if now - self._asked.get(study, now - AGAIN_AFTER) >= AGAIN_AFTER]
         if not due:
@@ -61,7 +63,7 @@ class OrderAsker:
         try:
             with open_service("the FHIR server that is asked for orders", self._server.tls, self._server) as client:
                 for study_id in due[:AT_ONCE]:
-                    self._ask(client, study_id, studies[study_id])
+                    self._ask(client, studies[study_id])
                     self._asked[study_id] = now
         except PeerUnreachable as unreachable:
             self._not_before = now + timedelta(minutes=1)
@@ -70,21 +72,32 @@ class OrderAsker:
         self._alarms.clear("order-server")
         return len(due) > AT_ONCE
 
-    def _ask(self, client: WebClient, study_id: int, accession_number: str) -> None:
-        system = self._issuers.get("accession_system", "")
-        identifier = f"{system}|{accession_number}" if system else accession_number
+    def _ask(self, client: WebClient, study: Unordered) -> None:
+        system, number = self._issuers.get("accession_system", ""), study.accession_number
         answer = _get(client, "/ServiceRequest", {
-            "identifier": identifier, "_include": "ServiceRequest:subject", "_count": "50"})
-        for reference in patients_missing(answer):
-            answer["entry"].append({"resource": _get(client, f"/{reference}", {})})
-        found = orders_in(answer, accession_number, self._issuers)
+            "identifier": f"{system}|{number}" if system else number, "_include": "ServiceRequest:subject",
+            "_count": "50"})
+        found = orders_in(_completed(client, answer), number, self._issuers)
+        if not found:
+            uid = study.study_instance_uid
+            answer = _get(client, "/ImagingStudy", {
+                "identifier": study_identifier(uid), "_include": "ImagingStudy:subject", "_count": "50"})
+            found = studies_in(_completed(client, answer), uid, number, self._issuers)
         now = self._now()
         with self._database.begin() as session:
             for order in found:
                 orders.store_order(session, SENDER, order, now)
             if found:
-                contexts.attach(session, study_id, now)
-        log.info("order.asked", study=study_id, found=len(found))
+                contexts.attach(session, study.study_id, now)
+        log.info("order.asked", study=study.study_id, found=len(found))
+
+
+def _completed(client: WebClient, bundle: Any) -> Any:
+    """With what its resources name and the server left out: the order of a study, and then the order's patient."""
+    for _ in range(2):
+        for reference in missing(bundle)[:MOST_NAMED]:
+            bundle["entry"].append({"resource": _get(client, f"/{reference}", {})})
+    return bundle
 
 
 def _get(client: WebClient, path: str, parameters: Mapping[str, str]) -> Any:

@@ -20,7 +20,10 @@ WAIT_S = 5.0
 
 _hasher = PasswordHasher()  # argon2id, 3 rounds, 64 MiB, 4 lanes: the second choice of RFC 9106 4
 _places = threading.BoundedSemaphore(AT_ONCE)
-_of_nobody = _hasher.hash("a password of nobody, so that an unknown name takes as long as a wrong password")
+_of_nobody = (
+    f"$argon2id$v=19$m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}${'A' * 22}${'A' * 43}"
+)
+"""No password's hash, so that an unknown name takes as long as a wrong password; 16 and 32 octets of zero."""
 
 
 class TooBusy(Exception):

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from radnode.config.access import PEOPLE, ROLES
+from radnode.node.security import passwords
 from radnode.storage import accounts
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 class Refused(Exception):
     """It was not done; the sentence says why and what would be right."""
+
+
+class WrongPassword(Refused):
+    """It was not shown that one is who one says."""
 
 
 def add_user(session: Session, name: str, role: str, now: datetime) -> str:
@@ -59,6 +64,38 @@ def disable(session: Session, name: str, now: datetime) -> None:
     """Nobody comes in by it any more, from the next request on. Raises :class:`Refused`."""
     if not accounts.disable(session, name, now):
         raise Refused("there is no such account; `radnode users list` has them")
+
+
+def change_role(session: Session, name: str, role: str) -> None:
+    """Another role, from the next request on. Raises :class:`Refused`."""
+    _check(name, role, PEOPLE)
+    if role != "admin":
+        keep_an_admin(session, name)
+    if not accounts.set_role(session, name, role):
+        raise Refused("there is no such account; `radnode users list` has them")
+
+
+def keep_an_admin(session: Session, name: str) -> None:
+    """Raises :class:`Refused` where nobody else could log in to undo what is about to be done to this account."""
+    found = accounts.account(session, name)
+    if found is not None and found.role == "admin" and not accounts.another_admin(session, name):
+        raise Refused("this is the only administrator with a password; let another one set his first")
+
+
+def change_password(session: Session, name: str, old: str, new: str, again: str) -> str:
+    """The hash of a new password, for who knows the old one. Raises :class:`Refused`, passwords.TooBusy."""
+    account = accounts.account(session, name)
+    if account is None or account.password is None:
+        raise Refused("your provider keeps your password, not this node")
+    if not passwords.is_right(account.password, old):
+        raise WrongPassword("the present password is another one")
+    if objection := passwords.objection(new, name):
+        raise Refused(objection)
+    if new != again:
+        raise Refused("the two new passwords are not the same")
+    if new == old:
+        raise Refused("the new password is the old one")
+    return passwords.hashed(new)
 
 
 def add_token(session: Session, name: str, role: str, now: datetime, days: int = TOKEN_LASTS_DAYS) -> str:

@@ -61,6 +61,7 @@ class WebAccess:
         self._now = now
         self.trail = Trail(database, on_written=lambda: self._sending.pulse())
         self.auditor = auditor(configuration().settings)
+        self.witness = WebWitness(trail=self.trail, auditor=self.auditor, database=database, now=now)
         self._forwarder = Forwarder(
             database=database, settings=lambda: configuration().audit, alarms=alarms, now=now
         )
@@ -77,15 +78,16 @@ class WebAccess:
     def protect(self, app: FastAPI) -> FastAPI:
         """The same application with a login, and nothing in it that anybody may have. Raises :class:`NotGuarded`."""
         providers = Providers(self._settings)
-        witness = WebWitness(trail=self.trail, auditor=self.auditor, database=self._database, now=self._now)
         gate = Gate(
-            Identities(database=self._database, settings=self._settings, providers=providers, now=self._now), witness
+            Identities(database=self._database, settings=self._settings, providers=providers, now=self._now),
+            self.witness,
         )
-        desk = Desk(database=self._database, settings=self._settings, providers=providers, gate=gate, witness=witness,
-                    now=self._now)
+        desk = Desk(database=self._database, settings=self._settings, providers=providers, gate=gate,
+                    witness=self.witness, now=self._now)
         app.state.site = lambda: urlsplit(self._settings().url or "").netloc or None
         app.state.permits = gate.permits
         app.state.identity = gate.identity
+        app.state.still = gate.still
         for router in (desk.router(), self_router(gate), roster_router(self._database, self._now),
                        audit_router(self._database)):
             app.include_router(router)

@@ -54,6 +54,11 @@ class Gate:
             known = request.state.identity = self._identities.of(request)
         return known if isinstance(known, Identity) else None
 
+    def still(self, request: Request) -> Identity | None:
+        """Who asks, looked up anew: for an answer that lasts longer than a session, or a role, may."""
+        known = request.state.identity = self._identities.of(request)
+        return known
+
     def permits(self, request: Request, permission: Permission) -> None:
         """Raises HTTPException: 401, 403, 429."""
         identity = self.identity(request)

@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 SEEN_EVERY = timedelta(minutes=1)
 """A use is written down at most so often: reading stays reading."""
 
+EVENTS = "text/event-stream"
+"""What a page asks for by itself, and again when it was cut off (HTML Living Standard 9.2): no use of a session."""
+
 
 def cookie_name(*, secure: bool) -> str:
     """RFC 6265bis 4.1.3.2: a browser takes __Host- only with Secure, for this host alone and every path."""
@@ -57,9 +60,10 @@ class Identities:
             scheme, _, shown = authorization.partition(" ")
             return self._of_token(shown.strip()) if scheme.lower() == "bearer" else None
         secret = request.cookies.get(cookie_name(secure=is_secure(request, self._settings())))
-        return self._of_session(secret) if secret else None
+        is_use = request.headers.get("accept") != EVENTS
+        return self._of_session(secret, is_use=is_use) if secret else None
 
-    def _of_session(self, secret: str) -> Identity | None:
+    def _of_session(self, secret: str, *, is_use: bool) -> Identity | None:
         settings, now = self._settings(), self._now()
         with self._database.read() as session:
             login = accounts.login(session, secret)
@@ -69,7 +73,7 @@ class Identities:
             with self._database.begin() as session:
                 accounts.end_login(session, secret)
             return None
-        if now - login.seen_at > min(SEEN_EVERY, settings.session_idle / 2):
+        if is_use and now - login.seen_at > min(SEEN_EVERY, settings.session_idle / 2):
             with self._database.begin() as session:
                 accounts.see_login(session, secret, now)
         return Identity(name=login.name, roles=login.roles, how="password" if login.is_local else "provider",

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader
 
+from radnode.node.pages.words import LANGUAGES, N_, Words, language_of
 from radnode.node.security import passwords
 from radnode.node.web.gate import address_of
 from radnode.node.web.headers import DEFAULTS
@@ -32,10 +33,18 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LARGEST_FORM = 8192
+LARGEST_FORM = 65_536
+FORM_TYPE = "application/x-www-form-urlencoded"
 HOME = "/"
 
-_pages = Environment(loader=PackageLoader("radnode.node.web", "pages"), autoescape=True)
+def _pages(language: str) -> Environment:
+    made = Environment(loader=PackageLoader("radnode.node.web", "pages"), autoescape=True,
+                       extensions=["jinja2.ext.i18n"])
+    made.install_gettext_translations(Words.of(language), newstyle=True)  # type: ignore[attr-defined]
+    return made
+
+
+_PAGES = {language: _pages(language) for language in LANGUAGES}
 
 
 class LoginWitness(Protocol):
@@ -51,6 +60,8 @@ class LoginWitness(Protocol):
 async def form(request: Request) -> dict[str, str]:
     """The fields of a small form that this site's own page sent."""
     check_same_origin(request)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
+        raise HTTPException(415, f"a form is sent as {FORM_TYPE}")
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -112,8 +123,8 @@ class Desk:
         """The form; who is logged in reads as whom."""
         identity = self._gate.identity(request)
         if identity is not None and identity.csrf is not None:
-            return page("done.html", name=identity.name, roles=identity.roles, csrf=identity.csrf)
-        return self._login_page(then=inside(then))
+            return page(request, "done.html", name=identity.name, roles=identity.roles, csrf=identity.csrf)
+        return self._login_page(request, then=inside(then))
 
     def log_in(self, request: Request, fields: Form) -> Response:
         """By name and password. A wrong name and a wrong password are one answer, in the same time."""
@@ -121,8 +132,8 @@ class Desk:
         then = inside(fields.get("then", HOME))
         if wait := self._throttle.wait_s(name, address):
             self._witness.login(name, request, how="password", failed=THROTTLED)
-            wrong = "Too many wrong passwords; wait a little."
-            answer = self._login_page(then=then, name=name, status=429, wrong=wrong)
+            wrong = N_("Too many wrong passwords; wait a little.")
+            answer = self._login_page(request, then=then, name=name, status=429, wrong=wrong)
             answer.headers["Retry-After"] = str(int(wait) + 1)
             return answer
         with self._database.read() as session:
@@ -131,11 +142,12 @@ class Desk:
         try:
             right = passwords.is_right(account.password if account and usable else None, fields.get("password", ""))
         except passwords.TooBusy:
-            return self._login_page(then=then, name=name, status=503, wrong="Too busy; try again in a moment.")
+            busy = N_("Too busy; try again in a moment.")
+            return self._login_page(request, then=then, name=name, status=503, wrong=busy)
         if account is None or not right:
             self._throttle.failed(name, address)
             self._witness.login(name, request, how="password", failed="wrong name or password")
-            return self._login_page(then=then, name=name, status=401, wrong="Wrong name or password.")
+            return self._login_page(request, then=then, name=name, status=401, wrong=N_("Wrong name or password."))
         self._throttle.succeeded(name, address)
         if account.password and passwords.is_outdated(account.password):
             renewed = passwords.hashed(fields["password"])
@@ -143,11 +155,11 @@ class Desk:
                 accounts.set_password(session, account.account_id, renewed)
         return self._begin(request, then, name=account.name, roles=(account.role,), account_id=account.account_id)
 
-    def ask_for_password(self, secret: str) -> Response:
+    def ask_for_password(self, request: Request, secret: str) -> Response:
         """The form of a one-time link."""
         with self._database.read() as session:
             name = accounts.linked(session, secret, self._now())
-        return page("link.html", status=200 if name else 404, name=name, shortest=passwords.SHORTEST)
+        return page(request, "link.html", status=200 if name else 404, name=name, shortest=passwords.SHORTEST)
 
     def take_password(self, request: Request, secret: str, fields: Form) -> Response:
         """Set the password, end the link and all sessions of the account, and log in."""
@@ -155,20 +167,21 @@ class Desk:
         with self._database.read() as session:
             name = accounts.linked(session, secret, now)
         if name is None:
-            return page("link.html", status=404, name=None)
+            return page(request, "link.html", status=404, name=None)
         password = fields.get("password", "")
         wrong = passwords.objection(password, name)
         if not wrong and password != fields.get("again"):
-            wrong = "the two are not the same"
+            wrong = N_("the two are not the same")
         if wrong:
-            return page("link.html", status=422, name=name, shortest=passwords.SHORTEST, wrong=wrong)
+            return page(request, "link.html", status=422, name=name, shortest=passwords.SHORTEST, wrong=wrong)
         kept = passwords.hashed(password)
         with self._database.begin() as session:
             used = accounts.use_link(session, secret, kept, now)
             account = accounts.account(session, used) if used else None
         if account is None:
-            return page("link.html", status=404, name=None)
-        return self._begin(request, HOME, name=account.name, roles=(account.role,), account_id=account.account_id,
+            return page(request, "link.html", status=404, name=None)
+        first = request.app.state.first_page(account.role) if hasattr(request.app.state, "first_page") else HOME
+        return self._begin(request, first, name=account.name, roles=(account.role,), account_id=account.account_id,
                            how="link")
 
     def log_out(self, request: Request, fields: Form) -> Response:
@@ -181,7 +194,7 @@ class Desk:
             with self._database.begin() as session:
                 accounts.end_login(session, request.cookies[cookie])
             self._witness.logout(identity.name, request)
-        answer = page("done.html", name=None)
+        answer = page(request, "done.html", name=None)
         answer.delete_cookie(cookie, path="/", secure=is_secure(request, self._settings()), httponly=True)
         return answer
 
@@ -224,13 +237,15 @@ class Desk:
     def _not_by_provider(self, request: Request, error: OidcFailed) -> Response:
         log.warning("access.provider_failed", reason=str(error))
         self._witness.login("unknown", request, how="provider", failed=str(error))
-        wrong = "The login by the provider failed; the node's log says why."
-        return self._login_page(then=HOME, status=403, wrong=wrong)
+        wrong = N_("The login by the provider failed; the node's log says why.")
+        return self._login_page(request, then=HOME, status=403, wrong=wrong)
 
-    def _login_page(self, *, then: str, name: str = "", wrong: str = "", status: int = 200) -> HTMLResponse:
+    def _login_page(
+        self, request: Request, *, then: str, name: str = "", wrong: str = "", status: int = 200
+    ) -> HTMLResponse:
         oidc = self._settings().oidc
         provider = urlsplit(oidc.issuer).hostname if oidc else None
-        return page("login.html", status=status, then=then, name=name, wrong=wrong, provider=provider)
+        return page(request, "login.html", status=status, then=then, name=name, wrong=wrong, provider=provider)
 
     def _redirect_uri(self, request: Request) -> str:
         base = self._settings().url or f"{request.url.scheme}://{request.url.netloc}"
@@ -246,9 +261,13 @@ class Desk:
         )
 
 
-def page(template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page of `pages/`, with one inline style that its policy names."""
+def page(request: Request, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page of `pages/` in the language of who asks, with one inline style that its policy names."""
     nonce = secrets.token_urlsafe(16)
-    text = _pages.get_template(template).render(nonce=nonce, **values)
+    language, theme = language_of(request), request.cookies.get("theme")
+    text = _PAGES[language].get_template(template).render(
+        nonce=nonce, language=language, languages=LANGUAGES, theme=theme if theme in ("light", "dark") else "",
+        **values,
+    )
     policy = DEFAULTS["Content-Security-Policy"].replace("form-action 'none'", "form-action 'self'")
     return HTMLResponse(text, status, {"Content-Security-Policy": f"{policy}; style-src 'nonce-{nonce}'"})

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from radnode.node.security.tls import ServerContexts
 
+ENDS_WITHIN_S = 3
+"""For who does not read what he asked for; whole seconds, as uvicorn wants them."""
+
 
 class HttpServer:
     """Serves an application on its own thread. The socket is bound at construction, so a taken port fails at once."""
@@ -28,6 +31,7 @@ class HttpServer:
         self._socket = socket.create_server((host, port))
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", server_header=False, proxy_headers=behind_proxy,
+            timeout_graceful_shutdown=ENDS_WITHIN_S,
             ssl_context_factory=_renewing(tls) if tls is not None else None,
         )
         self._server = uvicorn.Server(config)
@@ -43,7 +47,9 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End open requests and the thread."""
+        """End open requests and the thread; what streams (`app.state.before_stop`) is ended first."""
+        for end in getattr(self.app.state, "before_stop", ()):
+            end()
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(5.0)

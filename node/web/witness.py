@@ -83,6 +83,10 @@ class WebWitness:
         who = Participant(user_id=name, is_requestor=True, address=address_of(request))
         self._trail.write(self._auditor.authentication(self._now(), who, "Logout"))
 
+    def did(self, identity: Identity, request: Request, kind: str, what: str) -> None:
+        """Something that its permission alone does not tell of. kind: a Security Alert of PS3.15 A.5.3.11."""
+        self._trail.write(self._auditor.alert(self._now(), _person(identity, request), kind, what, SUCCESS))
+
     def _of_images(self, identity: Identity, who: Participant, now: datetime, request: Request, *, reads: bool) -> None:
         study_instance_uid = self._named(request)
         if study_instance_uid is not None:

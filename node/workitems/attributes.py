@@ -17,6 +17,7 @@ from pydicom.sr.codedict import codes
 from radnode.node.dicomweb import json_model
 from radnode.node.dicomweb.json_model import NoModel
 from radnode.node.intake.header_walk import is_uid
+from radnode.node.intake.negotiation import UPS_PUSH
 from radnode.node.workitems.states import State
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from radnode.storage.workitems import JobOutcome
 
-UPS_PUSH = "1.2.840.10008.5.1.4.34.6.1"
-"""Unified Procedure Step - Push SOP Class, that of every work item whichever way it came (PS3.4 CC.2)."""
 NODE_CODE = "99RADNODE"
 _JOBS = uuid.UUID("6c0a8a4e-54b7-4dd7-9d0c-3f4a35d40d4e")
 

@@ -177,6 +177,8 @@ class Performer:
         chosen: Sequence[tuple[HeldSeries, frozenset[str]]],
     ) -> list[int]:
         """Ids of the jobs, those that ran before included. Raises :class:`NotPerformed`."""
+        if route.shadow:
+            raise NotPerformed(f"route {route.name} runs in shadow: its results go to nobody")
         manifests = self._manifests()
         of_study = [name for name in route.run if name not in manifests or manifests[name].of_study]
         if of_study:

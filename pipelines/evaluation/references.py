@@ -52,6 +52,11 @@ def find(folder: Path, labels: Mapping[int, str]) -> tuple[list[Reference], list
     return found, unread
 
 
+def find_one(path: Path) -> Reference:
+    """A DICOM object that may be one. Raises ReferenceRefused."""
+    return _of_dicom(path, path.name)
+
+
 def _of_file(path: Path, source: str, labels: Mapping[int, str]) -> Iterator[Reference]:
     name = path.name.lower()
     if name.endswith(_NIFTI):

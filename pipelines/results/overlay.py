@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from radnode.pipelines.geometry import Voxel, orientation_of, to_patient
 from radnode.pipelines.results.secondary_capture import letters, opposite
-from radnode.pipelines.results.windows import LUNG
+from radnode.pipelines.results.window_presets import LUNG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radnode.pipelines.geometry import Affine, Volume
-    from radnode.pipelines.results.windows import Window
+    from radnode.pipelines.results.window_presets import Window
 
     Colour = tuple[int, int, int]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
+
+from radnode.pipelines.results.window_presets import BONE, BRAIN, LUNG, SOFT_TISSUE, Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,31 +24,6 @@ _SHARE_OF_LUNG = 0.12
 _AROUND = 3
 _MOST_VOXELS = 2_000_000
 _HEADS = frozenset({"HEAD", "BRAIN", "SKULL"})
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Values at and below `low` are black, at and above `high` white; in the units of the images."""
-
-    low: float
-    high: float
-    name: str
-
-    @property
-    def said(self) -> str:
-        """For a reader: name, centre and width."""
-        return f"{self.name}, C {(self.low + self.high) / 2:.0f} W {self.high - self.low:.0f}"
-
-    def grey(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """0 to 255."""
-        share = np.clip((values - self.low) / (self.high - self.low), 0, 1)
-        return np.asarray(share * 255).astype(np.uint8)
-
-
-LUNG = Window(-1250.0, 250.0, "lung window")
-SOFT_TISSUE = Window(-160.0, 240.0, "soft tissue window")
-BONE = Window(-600.0, 1400.0, "bone window")
-BRAIN = Window(0.0, 80.0, "brain window")
 
 
 def window_for(modality: str, volume: Volume, found: Sequence[NDArray[np.bool_]], body_part: str = "") -> Window:

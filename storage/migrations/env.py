@@ -4,9 +4,13 @@ from alembic import context
 
 from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     access_tables,
+    configuration_tables,
     fetch_tables,
+    guide_tables,
     listing_tables,
+    monitoring_tables,
     order_tables,
+    silence_tables,
     study_tables,
     transfer_tables,
     workitem_tables,

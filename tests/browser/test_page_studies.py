@@ -111,7 +111,7 @@ def test_an_operator_holds_a_study_runs_a_route_on_it_and_runs_it_again(
     order(page, "Let go")
     expect(page.locator(".said")).not_to_contain_text("Held by")
     troubled.wait_for_states(PROCESSED=30, INCOMPLETE=28, within=120)
-    eventually(lambda: "PACS has the results" in (page.reload() and said_of(page)), within=30, why=lambda: said_of(page))
+    eventually(lambda: page.reload() and "PACS has" in said_of(page), within=30, why=lambda: said_of(page))
     order(page, "Send again")
     expect(page.locator("#said")).to_have_text("Results that wait to be sent again: 1")
     order(page, "Run again", "")

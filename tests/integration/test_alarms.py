@@ -14,12 +14,13 @@ from support.network import free_port
 from support.rows import NOW, fail, job_over, must_lease, produce, receive, reception, result
 
 from radnode.config.loading import Configuration, parse
+from radnode.node.alarming.silencing import NotSilenced, silence
 from radnode.node.alarming.teller import SINKS, Teller
 from radnode.node.alarming.watch import AlarmWatch
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.observability import Metrics
-from radnode.storage import catalog, outbox
+from radnode.storage import catalog, outbox, silences
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable, StorageBroken
 from radnode.storage.files import FileStore, SystemOps
@@ -157,6 +158,36 @@ def test_an_alarm_is_told_once_again_after_a_day_and_once_when_it_is_over(node: 
     assert hook.told()[2:] == [("cleared", "jobs:ct-lung")]
     node.goes_on(24 * 60)
     assert hook.told()[3:] == [("still", "silence:PACS")]
+
+
+def test_a_silenced_alarm_is_shown_and_not_told_until_its_silence_ends_by_itself(node: Node, hook: HookServer) -> None:
+    node.configure(f"{{webhook: {{url: '{hook.url}'}}}}")
+    node.reported.set("restart", "changed settings take effect after a restart: http_port")
+    node.goes_on()
+    assert hook.told() == [("raised", "restart")]
+    until_tomorrow = timedelta(days=1)
+    silence(node.database, "restart", lasts=until_tomorrow, reason="tonight", who="ann", now=node.now)
+    node.reported.set("log", "log lines are lost")
+    node.goes_on(23 * 60)
+    assert [name for _, name in hook.told()[1:]] == ["log", "silence:PACS"], "the others are told"
+    assert "restart" in node.raised()
+    node.goes_on(2 * 60)
+    assert ("still", "restart") in hook.told()
+
+
+@pytest.mark.parametrize(("name", "lasts", "reason"), [
+    ("restart", timedelta(days=8), "tonight"), ("restart", timedelta(), "tonight"), ("restart", MINUTE, " "),
+    ("restart", MINUTE, "x" * 301), ("disk", MINUTE, "tonight"),
+])
+def test_no_alarm_is_silenced_for_ever_without_a_reason_or_before_it_is_one(
+    node: Node, name: str, lasts: timedelta, reason: str
+) -> None:
+    node.reported.set("restart", "changed settings take effect after a restart: http_port")
+    node.goes_on()
+    with pytest.raises(NotSilenced):
+        silence(node.database, name, lasts=lasts, reason=reason, who="ann", now=node.now)
+    with node.database.read() as session:
+        assert silences.silenced(session, node.now) == {}
 
 
 def test_no_studies_for_two_hours_is_told_and_the_next_one_ends_it(node: Node, mail: MailServer) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydicom.dataset import Dataset
+    from support.orthanc import Orthanc
 
 pytestmark = pytest.mark.peer
 
@@ -111,6 +112,35 @@ def test_a_destination_outside_gets_a_result_without_its_patient_and_none_withou
         assert b"Canaria" not in path.read_bytes()
         assert pydicom.dcmread(path).PatientIdentityRemoved == "YES"
     assert not list((tmp_path / "lane").rglob("*.dcm"))
+
+
+def test_a_destination_outside_gets_results_by_stow_rs_without_their_patient(
+    start_orthanc: Callable[..., Orthanc], tmp_path: Path
+) -> None:
+    orthanc = start_orthanc(ae_title="OUTSIDE")
+    for name, content in (("secret", "0123456789abcdef" * 4), ("password", "test")):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o600)
+    web = {"url": f"http://127.0.0.1:{orthanc.http_port}/dicom-web", "user": "test",
+           "password_file": tmp_path / "password"}
+    lane = Deidentification(secret_file=tmp_path / "secret", clean=("structured-content",))
+    bench = Outbound(tmp_path, destination(104, name="OUTSIDE", dicomweb=web, deidentify=lane))
+    lanes = Lanes(bench.database, tmp_path / "lane", bench.clock.now)
+    bench.sender._lanes = lanes
+    bench.patient.PatientName, bench.patient.PatientID = "Canaria^Serinus", "CANARY-0001"
+    try:
+        bench.produce(("SEG", "TID1500"), to=("OUTSIDE",))
+        bench.deliver()
+        assert bench.states() == ["SENT", "SENT"], [row.reason for row in bench.deliveries()]
+        stored = [orthanc.get(f"/instances/{each}/simplified-tags") for each in orthanc.get("/instances")]
+    finally:
+        lanes.close()
+        bench.close()
+    assert len(stored) == 2
+    for each in stored:
+        assert each["PatientIdentityRemoved"] == "YES"
+        assert "Canaria" not in str(each)
+        assert "CANARY-0001" not in str(each)
 
 
 def _written(dataset: Dataset, path: Path) -> Path:

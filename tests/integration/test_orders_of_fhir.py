@@ -13,7 +13,7 @@ from support.rows import NOW, receive, reception
 from radnode.config.messaging import FhirServer
 from radnode.node.alarms import Alarms
 from radnode.node.messaging.fhir_asking import OrderAsker
-from radnode.node.messaging.fhir_orders import orders_in
+from radnode.node.messaging.fhir_orders import orders_in, studies_in
 from radnode.storage import catalog, orders
 from radnode.storage.database import Database
 
@@ -76,6 +76,40 @@ def test_an_order_of_a_fhir_server_stands_for_the_study_of_its_patient_and_for_n
     assert (conflict.context, bool(conflict.conflict)) == ({}, True)
 
 
+@pytest.mark.peer
+def test_an_imaging_study_stands_for_the_images_of_its_uid_with_the_order_it_is_based_on_or_its_own_words(
+    database: Database, tmp_path: Path
+) -> None:
+    based, alone, foreign = (study(database, number, "P-1", f"A-{number}") for number in (1, 2, 3))
+    with database.read() as session:
+        uids = {each.study_id: each.study_instance_uid for each in orders.without_order(session, NOW)}
+    with FhirPeer(tmp_path) as peer:
+        patient, other = (peer.create({"resourceType": "Patient", "identifier": [{"system": PATIENTS, "value": value}]})
+                          for value in ("P-1", "P-2"))
+        request = peer.create({"resourceType": "ServiceRequest", "status": "active", "intent": "order",
+                               "priority": "urgent", "code": {"text": "CT chest"},
+                               "subject": {"reference": f"Patient/{patient['id']}"}})
+        for number, whose, more in (
+            (based, patient, {"basedOn": [{"reference": f"ServiceRequest/{request['id']}"}]}),
+            (alone, patient, {"reasonCode": [{"text": "Cough"}], "procedureCode": [{"text": "CT of the chest"}]}),
+            (foreign, other, {"reasonCode": [{"text": "Fever"}]}),
+        ):
+            peer.create({"resourceType": "ImagingStudy", "status": "available",
+                         "subject": {"reference": f"Patient/{whose['id']}"},
+                         "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{uids[number]}"}], **more})
+        assert asker(database, server(peer), Alarms(lambda: NOW)).step() is False
+
+    with database.read() as session:
+        found = {each: orders.context_of(session, each) for each in (based, alone, foreign)}
+    said = {number: (each.context.get("priority"), each.context.get("procedure"), each.context.get("reason"))
+            for number, each in found.items() if each is not None}
+    assert said == {based: ("urgent", "CT chest", ""), alone: ("", "CT of the chest", "Cough"),
+                    foreign: (None, None, None)}
+    conflict = found[foreign]
+    assert conflict is not None
+    assert "another patient" in conflict.conflict
+
+
 def test_a_server_that_answers_with_everything_gives_no_order() -> None:
     request = {"resourceType": "ServiceRequest", "id": "1", "identifier": [{"value": "A-9"}],
                "subject": {"identifier": {"value": "P-1"}}}
@@ -86,6 +120,9 @@ def test_a_server_that_answers_with_everything_gives_no_order() -> None:
     assert orders_in(bundle, "A-9", {"accession_system": ACCESSIONS}) == []
     assert orders_in({"entry": ["x", {"resource": 7}]}, "A-1", {}) == []
     assert orders_in(None, "A-1", {}) == []
+    other = {"resourceType": "ImagingStudy", "id": "1", "subject": {"identifier": {"value": "P-1"}},
+             "identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:1.2.30"}]}
+    assert studies_in({"entry": [{"resource": other}]}, "1.2.3", "A-1", {}) == []
 
 
 def test_a_server_that_is_not_there_is_an_alarm_and_is_left_alone_for_a_minute(database: Database) -> None:

@@ -11,8 +11,10 @@ from support.ordering import JSON, UpsClient, order
 from support.outbound import VirtualClock
 from support.phantoms import manifest
 from support.rows import close_all, fail, lease_delivery, must_lease, produce, receive, reception, result
+from support.ups_dimse import DimseManager
 
 from radnode.config.loading import parse
+from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.observability import Metrics
 from radnode.node.web.api import create_app
@@ -309,17 +311,18 @@ def test_every_job_of_the_node_is_shown_as_a_work_item_that_nobody_changes(bench
 
 
 class Pulling:
-    """A node that follows the worklist of another, which is a node of ours, too."""
+    """A node that follows the worklist of another, which is a node of ours, too. manager: how it is reached."""
 
-    def __init__(self, bench: Bench, url: str) -> None:
+    def __init__(self, bench: Bench, manager: str) -> None:
         self.bench = bench
+        self.alarms = Alarms(bench.clock.now)
         bench.configuration = parse(
             CONFIGURATION.replace("workitems:\n", "workitems:\n  managers: [MANAGER]\n").replace(
-                "peers:\n", f"peers:\n  MANAGER: {{receives: true, dicomweb: {{url: '{url}'}}}}\n"
+                "peers:\n", f"peers:\n  MANAGER: {{receives: true, {manager}}}\n"
             ), "a.yaml",
         )
         self.follower = Follower(database=bench.database, configuration=lambda: bench.configuration,
-                                 now=bench.clock.now, on_claimed=lambda: None)
+                                 now=bench.clock.now, alarms=self.alarms, on_claimed=lambda: None)
 
     def later(self) -> None:
         """Ten seconds later it asks again, and performs what it has."""
@@ -328,12 +331,20 @@ class Pulling:
         self.bench.steps(1)
 
 
+def by_web(port: int) -> str:
+    return f"dicomweb: {{url: 'http://127.0.0.1:{port}/dicom-web'}}"
+
+
+def by_dimse(port: int) -> str:
+    return f"ae_title: MANAGER, host: 127.0.0.1, port: {port}"
+
+
 def test_orders_on_another_worklist_are_claimed_performed_and_reported_there(
     bench: Bench, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     manager = Bench(tmp_path_factory.mktemp("manager"))
     try:
-        pulling = Pulling(bench, f"http://127.0.0.1:{manager.server.port}/dicom-web")
+        pulling = Pulling(bench, by_web(manager.server.port))
         bench.images([1, 2])
         uid, late = manager.ordered(1, 2), manager.ordered(9)
         pulling.later()
@@ -351,6 +362,7 @@ def test_orders_on_another_worklist_are_claimed_performed_and_reported_there(
         pulling.later()
         pulling.later()
         assert bench.client.get(uid).ProcedureStepState == "COMPLETED"
+        assert [alarm.name for alarm in pulling.alarms.raised()] == ["worklist:MANAGER"]
         manager.server = HttpServer(manager.app, host="127.0.0.1", port=int(url.url.split(":")[2].split("/")[0]))
         manager.server.start()
         pulling.later()
@@ -362,6 +374,7 @@ def test_orders_on_another_worklist_are_claimed_performed_and_reported_there(
         pulling.later()
         pulling.later()
         assert why(manager.client.get(late)).startswith("given up after 1 day")
+        assert pulling.alarms.raised() == []
         assert bench.client.search(ProcedureStepState="IN PROGRESS") == []
     finally:
         manager.close()
@@ -372,7 +385,7 @@ def test_who_is_too_late_to_claim_performs_nothing_and_a_lost_answer_is_no_loss(
 ) -> None:
     manager = Bench(tmp_path_factory.mktemp("manager"))
     try:
-        pulling = Pulling(bench, f"http://127.0.0.1:{manager.server.port}/dicom-web")
+        pulling = Pulling(bench, by_web(manager.server.port))
         taken, lost = manager.ordered(1), manager.ordered(2)
         with manager.database.begin() as session:
             content = {uid: workitems.find(session, uid) for uid in (taken, lost)}
@@ -390,5 +403,44 @@ def test_who_is_too_late_to_claim_performs_nothing_and_a_lost_answer_is_no_loss(
         assert bench.client.get(lost).ProcedureStepState == "IN PROGRESS"
         assert manager.client.get(taken).ProcedureStepState == "IN PROGRESS"
         assert "waits" in progress(manager.client.get(lost))
+    finally:
+        manager.close()
+
+
+def test_orders_on_a_worklist_of_dimse_are_claimed_performed_and_reported_there(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    manager = Bench(tmp_path_factory.mktemp("manager"))
+    worklist = DimseManager(manager.desk)
+    pulling = Pulling(bench, by_dimse(worklist.port))
+    try:
+        with worklist.listening():
+            bench.images([1, 2])
+            uid, late = manager.ordered(1, 2), manager.ordered(9)
+            pulling.later()
+            pulling.later()
+            item = manager.client.get(uid)
+            assert (item.ProcedureStepState, progress(item)) == ("IN PROGRESS", "1 jobs of route chest-ct")
+            assert "are not here" in progress(manager.client.get(late))
+            assert manager.client.change(uid, "CANCELED", TRANSACTION).status_code == 409
+            assert worklist.asked["get"] == 2
+            job = must_lease(bench.database, bench.clock.time)
+            produce(bench.database, job, result("1.2.9.1"), now=bench.clock.time)
+            bench.arrive()
+        pulling.later()  # what is to be told waits for it
+        pulling.later()
+        assert bench.client.get(uid).ProcedureStepState == "COMPLETED"
+        assert [alarm.name for alarm in pulling.alarms.raised()] == ["worklist:MANAGER"]
+        with worklist.listening():
+            pulling.later()
+            assert pulling.alarms.raised() == []
+            item = manager.client.get(uid)
+            assert item.ProcedureStepState == "COMPLETED"
+            (output,) = item.UnifiedProcedureStepPerformedProcedureSequence[0].OutputInformationSequence
+            assert output.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.9.1"
+            taken = manager.ordered(1)
+            assert manager.client.change(taken, "IN PROGRESS", "1.2.9").status_code == 200  # by another
+            pulling.later()
+            assert bench.client.search(SOPInstanceUID=taken) == []
     finally:
         manager.close()

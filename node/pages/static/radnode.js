@@ -12,7 +12,8 @@
     document.dispatchEvent(new CustomEvent("radnode:theme"));
   });
 
-  const zoned = new Intl.DateTimeFormat(root.lang, { dateStyle: "medium", timeStyle: "medium" });
+  const tongue = navigator.languages.find((each) => each.split("-")[0] === root.lang) || root.lang;
+  const zoned = new Intl.DateTimeFormat(tongue, { dateStyle: "medium", timeStyle: "medium" });
   const place = (within) => {
     for (const each of within.querySelectorAll("time[datetime]:not([data-placed])")) {
       const at = new Date(each.dateTime);

@@ -29,7 +29,8 @@ def test_the_manual_shows_every_key_of_a_peer_a_worker_and_a_route() -> None:
     assert written["peers"]["PACS1"].keys() == Peer.model_fields.keys() - {"name", "profile"}
     assert "#   profile: ohif" in MANUAL.read_text()
     assert written["node"]["workers"][0].keys() == Worker.model_fields.keys()
-    assert written["routes"][0].keys() == {"name", "when", "run", "send", "priority", "within", "enabled", "priors"}
+    assert written["routes"][0].keys() == {"name", "when", "run", "send", "priority", "within", "enabled", "shadow",
+                                            "priors"}
     assert "#   forward: [RESEARCH]" in MANUAL.read_text()
 
 

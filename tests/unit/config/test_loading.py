@@ -327,3 +327,11 @@ def test_a_file_that_cannot_be_read_is_explained(tmp_path: Path) -> None:
         load(latin)
     with pytest.raises(ConfigError, match="directory"):
         load(tmp_path)
+
+
+def test_a_route_in_shadow_says_so_in_one_word_and_forwards_nothing() -> None:
+    text = "routes: [{name: a, when: {modality: CT}, run: [x], send: [y], shadow: %s}]\n"
+    assert parse(text % "true", "test").routes[0].shadow is True
+    for wrong, why in (("maybe", "neither true nor false"), ("true, forward: [z]", "a route in shadow sends nothing")):
+        with pytest.raises(ConfigError, match=why):
+            parse(text % wrong, "test")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from radnode.config.routes import Route
+
 CONFIGURATION = parse(
     "peers: {PACS: {ae_title: PACS, host: 127.0.0.1, port: 104, receives: true}}\n"
     "routes: [{name: chest, when: {modality: CT}, run: [ct-lung], send: [PACS]}]\n",
@@ -172,3 +174,22 @@ def test_one_byte_of_one_image_is_another_digest_of_the_inputs_and_another_job()
     changed = identity(replace(headers[0], digest=digest_of("image O")), *headers[1:])
     assert identity(*reversed(headers)) == whole
     assert all(one != other for one, other in zip(changed, whole, strict=True))
+
+
+def test_routes_in_shadow_ask_for_another_job_and_count_only_where_no_route_that_sends_asks() -> None:
+    header = catalog.InstanceHeader(
+        instance_id=1, sop_instance_uid="1.2.3.1", digest=digest_of("one"), state=InstanceState.RECEIVED, reason="",
+        attributes={},
+    )
+    sends, = CONFIGURATION.routes
+    shadow = replace(sends, name="challenger", send=("RESEARCH",), shadow=True, priority="urgent")
+
+    def asked(*routes: Route) -> jobs.NewJob:
+        return closing.new_job(
+            CONFIGURATION, registry.installed().manifests["ct-lung"], routes, [header], study=(1, "1.2.5.1"),
+            series_uids=["1.2.4.1"], series_id=1, revision=1,
+        )
+
+    assert (asked(shadow).shadow, asked(shadow).destinations) == (True, ["RESEARCH"])
+    assert asked(sends, shadow) == asked(sends)
+    assert asked(shadow).key != asked(sends).key

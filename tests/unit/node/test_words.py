@@ -8,26 +8,31 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from radnode.node import pages
+from radnode.node import pages, web
+from radnode.node.alarming.kinds import KINDS
 from radnode.node.pages.words import FOLDER, LANGUAGES, catalogue, language_of
+from radnode.node.security import passwords
 
-HERE = Path(pages.__file__).parent
+HERE, LOGIN = Path(pages.__file__).parent, Path(web.__file__).parent
 MARKED = ("N_", "_", "gettext", "ngettext")
 
 
 def texts_of_templates() -> set[str | None]:
     reader = Environment(extensions=["jinja2.ext.i18n", "jinja2.ext.do"], autoescape=True)
     found: set[str | None] = set()
-    for path in (HERE / "templates").rglob("*.html"):
+    for path in (*(HERE / "templates").rglob("*.html"), *LOGIN.glob("pages/*.html")):
         for _, _, message in reader.extract_translations(path.read_text(encoding="utf-8")):  # type: ignore[attr-defined]
             found.add(message if isinstance(message, str) or message is None else message[0])
     return found - {None}
 
 
 def texts_of_code() -> set[str | None]:
-    calls = [each for path in HERE.rglob("*.py") for each in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    modules = (*HERE.rglob("*.py"), LOGIN / "login.py")
+    calls = [each for path in modules for each in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
              if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == "N_"]
-    return {str(ast.literal_eval(each.args[0])) for each in calls}
+    of_passwords = {passwords.objection(each, "somebody") for each in ("", "a" * 20, "somebody and more")}
+    of_alarms = {text for kind in KINDS.values() for text in (kind.says, kind.remedy)}
+    return {str(ast.literal_eval(each.args[0])) for each in calls} | of_alarms | of_passwords
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {"en"}))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from support.rows import MINUTE, NOW, close_all, fail, job_over, must_lease, produce, receive, reception, result
 
-from radnode.storage import alarms, catalog, leases, symptoms
+from radnode.storage import alarms, catalog, leases, silences, symptoms
 from radnode.storage.alarms import NewAlarm, Telling
 from radnode.storage.catalog import SeriesState
+from radnode.storage.silences import Silence
 
 if TYPE_CHECKING:
     from radnode.storage.database import Database
@@ -24,6 +26,34 @@ def enter(database: Database, alarm: NewAlarm = DISK) -> int:
         alarms.enter(session, alarm, NOW)
     with database.read() as session:
         return alarms.standing(session)[-1].alarm_id
+
+
+def test_a_silence_lasts_until_its_time_or_until_somebody_ends_it_and_the_last_word_counts(database: Database) -> None:
+    first = Silence(until=NOW + HOUR, who="ann", reason="service")
+    with database.begin() as session:
+        silences.silence(session, "disk", first, NOW)
+        silences.silence(session, "disk", replace(first, until=NOW + 2 * HOUR, who="bob"), NOW)
+        silences.silence(session, "log", first, NOW)
+    with database.read() as session:
+        found = silences.silenced(session, NOW)
+        assert {name: each.who for name, each in found.items()} == {"disk": "bob", "log": "ann"}
+        assert list(silences.silenced(session, NOW + HOUR)) == ["disk"]
+    with database.begin() as session:
+        assert silences.end(session, "disk")
+        assert not silences.end(session, "disk")
+        assert list(silences.silenced(session, NOW)) == ["log"]
+
+
+def test_what_was_cleared_is_listed_by_the_page_newest_first(database: Database) -> None:
+    for number in range(3):
+        enter(database, NewAlarm(name=f"jobs:{number}", severity="error", text="", since=NOW))
+        with database.begin() as session:
+            alarms.clear(session, f"jobs:{number}", NOW + number * HOUR)
+    enter(database)
+    with database.read() as session:
+        first, more = alarms.cleared(session, 1, 2)
+        second, none = alarms.cleared(session, 2, 2)
+    assert ([each.name for each in (*first, *second)], more, none) == (["jobs:2", "jobs:1", "jobs:0"], True, False)
 
 
 def test_an_alarm_stands_until_it_is_cleared_and_is_known_afterwards(database: Database) -> None:

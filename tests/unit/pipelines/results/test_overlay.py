@@ -13,14 +13,15 @@ from support.phantoms import volume_of
 from radnode.pipelines.ct_lung.phantom import chest_phantom
 from radnode.pipelines.geometry import SourceFrame, Volume
 from radnode.pipelines.results.overlay import PANEL, Outline, overlay_png
-from radnode.pipelines.results.windows import BONE, BRAIN, LUNG, SOFT_TISSUE, window_for
+from radnode.pipelines.results.window_presets import BONE, BRAIN, LUNG, SOFT_TISSUE
+from radnode.pipelines.results.windows import window_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from radnode.pipelines.results.windows import Window
+    from radnode.pipelines.results.window_presets import Window
 
 RED, GREEN = (250, 0, 0), (0, 250, 0)
 

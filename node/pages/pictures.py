@@ -1,0 +1,176 @@
+"""Pictures of a study: its series, a viewer for one of them, what was found drawn over it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from radnode.node.dicomweb_out.holdings import NotHeld
+from radnode.node.dicomweb_out.image_processes import ImageRefused, ImageUnreadable, Overloaded
+from radnode.node.pages.picture_texts import NO_PICTURE, instead, number_said, series_shown, study_shown, unit
+from radnode.node.pages.words import N_
+from radnode.node.pictures.gallery import Gallery
+from radnode.node.pictures.viewer_link import viewer_address
+from radnode.node.web.access import Permission, needs
+from radnode.pipelines.results import window_presets as presets
+
+if TYPE_CHECKING:
+    from radnode.node.pages.frame import Frame
+    from radnode.node.pages.site import Parts
+    from radnode.node.pictures.gallery import Shown
+
+FOR_A_WHILE = {"Cache-Control": "private, max-age=600", "Vary": "Cookie"}
+"""Of pictures, whose addresses change with their bytes: for who is logged in, while he leafs to and fro."""
+SIZES = (200, 512, 1024, 2048, 4096)
+PRESETS = (
+    (N_("Lung"), presets.LUNG), (N_("Soft tissue"), presets.SOFT_TISSUE), (N_("Bone"), presets.BONE),
+    (N_("Brain"), presets.BRAIN), (N_("Liver"), presets.LIVER), (N_("Mediastinum"), presets.MEDIASTINUM),
+)
+_WINDOW = re.compile(r"(-?\d{1,7}(?:\.\d{1,3})?),(\d{1,7}(?:\.\d{1,3})?)")
+_SEGMENTS = re.compile(r"\d{1,5}(,\d{1,5}){0,499}")
+_STATUSES = {ImageRefused: 415, ImageUnreadable: 415, Overloaded: 503}
+
+
+def router(parts: Parts, frame: Frame) -> APIRouter:
+    """The pages, and the pictures in them."""
+    gallery = Gallery(parts.database, parts.holdings)
+    pages = APIRouter(dependencies=[needs(Permission.STUDIES)])
+    _add_pages(pages, parts, frame, gallery)
+    _add_pictures(pages, frame, gallery)
+    return pages
+
+
+def _add_pages(pages: APIRouter, parts: Parts, frame: Frame, gallery: Gallery) -> None:
+    @pages.get("/studies/{study_id:int}/pictures")
+    def study(request: Request, study_id: int) -> Response:
+        """Its series with thumbnails."""
+        try:
+            found, series, withheld = gallery.study(study_id)
+        except NotHeld as error:
+            raise HTTPException(404, str(error)) from error
+        objects, more = gallery.objects(study_id)
+        return frame.page(
+            request, "pictures/study.html", study=study_shown(found), withheld=withheld,
+            received=[series_shown(each, gallery.views(each)) for each in series if not each.is_result],
+            made=[series_shown(each) for each in series if each.is_result], objects=objects, more=more,
+            viewer=viewer_address(parts.configuration().settings.viewer_url, found.study_instance_uid),
+        )
+
+    @pages.get("/studies/{study_id:int}/series/{series}")
+    def viewer(request: Request, study_id: int, series: str) -> Response:
+        """Leafing through one series."""
+        shown = _shown(gallery, study_id, series)
+        _, others, _ = gallery.study(study_id)
+        return frame.page(
+            request, "pictures/series.html", study=study_shown(shown.study), series=series_shown(shown.series),
+            others=[series_shown(each, gallery.views(each)) for each in others],
+            shown=shown, slices=[_slice(each) for each in shown.slices],
+            unclear=sum(each.sides is None for each in shown.slices), presets=PRESETS if shown.hounsfield else (),
+            viewer=viewer_address(parts.configuration().settings.viewer_url, shown.study.study_instance_uid),
+        )
+
+    @pages.get("/studies/{study_id:int}/series/{series}/findings")
+    def findings(request: Request, study_id: int, series: str) -> Response:
+        """What was found on it: a list, with what the viewer draws."""
+        shown = _shown(gallery, study_id, series)
+        objects, more = gallery.objects(study_id)
+        found = gallery.readings(shown, objects)
+        return frame.part(request, "pictures/findings.html", study_id=study_id, found=found, more=more,
+                          elsewhere={uid: (series_shown(each, views), number) for uid, (each, views, number)
+                                     in gallery.elsewhere(study_id, found).items()}, unit=unit, number_said=number_said,
+                          drawn=[_drawn(each.instance, reading) for each, reading in found])
+
+
+def _add_pictures(pages: APIRouter, frame: Frame, gallery: Gallery) -> None:
+    @pages.get("/studies/{study_id:int}/series/{series}/thumbnail")
+    def thumbnail(request: Request, study_id: int, series: str) -> Response:
+        """The picture in the middle, small; where there is none, a picture that says so."""
+        try:
+            instance, number = gallery.middle(study_id, series)
+            content = gallery.picture(instance, number, window=None, size=SIZES[0], kind="JPEG")
+        except NotHeld:
+            return _instead(request, frame, NO_PICTURE)
+        except (ImageRefused, ImageUnreadable, Overloaded):
+            return _instead(request, frame, N_("Cannot be shown"))
+        return _picture(request, content, "image/jpeg", instance.digest)
+
+    @pages.get("/studies/{study_id:int}/images/{number:int}/{of}")
+    def picture(
+        request: Request, study_id: int, number: int, of: int, window: str = "", size: int = SIZES[2]
+    ) -> Response:
+        """One frame of one image. window: centre,width; none: that of the image."""
+        chosen = _WINDOW.fullmatch(window)
+        if (window and not chosen) or size not in SIZES:
+            raise HTTPException(400, "there is no such picture")
+        try:
+            instance = gallery.instance(study_id, number)
+            content = gallery.picture(
+                instance, of, size=size, kind="JPEG",
+                window=(float(chosen[1]), max(float(chosen[2]), 1.0)) if chosen else None,
+            )
+        except (NotHeld, ImageRefused, ImageUnreadable, Overloaded) as error:
+            raise HTTPException(_STATUSES.get(type(error), 404), str(error)) from error
+        return _picture(request, content, "image/jpeg", instance.digest)
+
+    @pages.get("/studies/{study_id:int}/images/{number:int}/{of}/overlay/{by:int}")
+    def overlay(request: Request, study_id: int, number: int, of: int, by: int, segments: str = "") -> Response:
+        """Segments of one segmentation on that frame; transparent where none is."""
+        if not _SEGMENTS.fullmatch(segments):
+            raise HTTPException(400, "name segments by their numbers, separated by commas")
+        wanted = {int(each) for each in segments.split(",")}
+        try:
+            segmentation = gallery.instance(study_id, by)
+            layers, colours = gallery.layer(study_id, number, of, segmentation)
+            content = gallery.overlay(
+                segmentation, layers, {each: colour for each, colour in colours.items() if each in wanted})
+        except (NotHeld, ImageRefused, ImageUnreadable, Overloaded) as error:
+            raise HTTPException(_STATUSES.get(type(error), 404), str(error)) from error
+        return _picture(request, content, "image/png", segmentation.digest)
+
+
+def _shown(gallery: Gallery, study_id: int, series: str) -> Shown:
+    try:
+        return gallery.series(study_id, series)
+    except NotHeld as error:
+        raise HTTPException(404, str(error)) from error
+    except Overloaded as error:
+        raise HTTPException(503, str(error)) from error
+
+
+def _slice(each: Any) -> dict[str, Any]:
+    """What the script knows of a picture."""
+    place = each.place
+    return {
+        "id": each.instance.id, "frame": each.frame, "digest": each.instance.digest[:16], "rows": each.rows,
+        "columns": each.columns, "aspect": round(each.aspect, 6), "number": each.number,
+        "place": f"{place[0]} {place[1]:.1f} mm" if place else "",
+        "sides": [each.sides.left, each.sides.right, each.sides.top, each.sides.bottom] if each.sides else None,
+        "view": each.said,
+    }
+
+
+def _drawn(instance: Any, reading: Any) -> dict[str, Any]:
+    """What the script draws of an object."""
+    return {
+        "id": instance.id, "digest": instance.digest[:16],
+        "layers": {at: sorted({finding.segment for finding in reading.findings if finding.segment is not None})
+                   for at in reading.layers},
+        "marks": [
+            {"finding": number, "at": shape.at, "kind": shape.kind, "points": shape.points}
+            for number, finding in enumerate(reading.findings) for shape in finding.shapes
+        ],
+    }
+
+
+def _picture(request: Request, content: bytes, kind: str, digest: str) -> Response:
+    tag = f'"{digest[:24]}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={**FOR_A_WHILE, "ETag": tag})
+    return Response(content, media_type=kind, headers={**FOR_A_WHILE, "ETag": tag})
+
+
+def _instead(request: Request, frame: Frame, text: str) -> Response:
+    return Response(instead(frame.translated(request, text)), media_type="image/svg+xml",
+                    headers={"Cache-Control": "no-store"})

@@ -1,0 +1,175 @@
+"""The viewer in a browser: what is leafed to, drawn over and said belongs together."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+from support import pages
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from browser.conftest import Hospital
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+SERIES = "/studies/1/series/1"
+LOADED = "[...document.querySelectorAll('.tiles img')].every((each) => each.naturalWidth > 1)"
+LUNG, SOFT_TISSUE = "C -500 W 1500", "C 40 W 400"
+
+
+def viewer(context: BrowserContext, path: str = SERIES) -> Page:
+    page = pages.opened(context, path)
+    page.wait_for_selector("#viewer[data-drawn][data-at]")
+    return page
+
+
+def said(page: Page, what: str) -> str:
+    return page.locator(f".corner [data-said={what}]").inner_text()
+
+
+def arrived(page: Page, number: int) -> None:
+    """The picture, counted from 1, is shown: it and all that is over it."""
+    expect(page.locator("#viewer")).to_have_attribute("data-at", str(number - 1))
+    assert said(page, "number").startswith(f"{number} / 30")
+
+
+def coloured(page: Page) -> int:
+    """Pixels of the overlay that are shown."""
+    return int(page.evaluate("""() => {
+        let count = 0;
+        for (const image of document.querySelectorAll(".layers img")) {
+            const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight), on = canvas.getContext("2d");
+            on.drawImage(image, 0, 0);
+            const data = on.getImageData(0, 0, canvas.width, canvas.height).data;
+            for (let at = 3; at < data.length; at += 4) count += data[at] > 0;
+        }
+        return count;
+    }"""))
+
+
+def test_who_leafs_by_keys_wheel_and_slider_sees_the_picture_that_the_words_name(
+    hospital: Hospital, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, hospital.node, role="radiologist")
+    page = viewer(context)
+    arrived(page, 16)
+    stage = page.locator("#stage")
+    stage.focus()
+    page.keyboard.press("ArrowDown")
+    arrived(page, 17)
+    places = [said(page, "place")]
+    page.keyboard.press("Home")
+    arrived(page, 1)
+    places.append(said(page, "place"))
+    assert places[0] != places[1]
+    stage.hover()
+    page.mouse.wheel(0, 100)
+    arrived(page, 2)
+    page.locator("#leaf").fill("30")
+    arrived(page, 30)
+    assert [page.locator(f"[data-side='{side}']").inner_text() for side in range(4)] == ["R", "L", "A", "P"]
+    shown = page.locator("#stage").inner_text()
+    for words in ("Phantom Chest", "PHANTOM-1", "2026-01-02", "RESEARCH", "not for diagnosis"):
+        assert words in shown
+    pages.assert_well(page)
+    context.close()
+
+
+def test_a_finding_leads_to_its_slice_and_can_be_hidden_alone_or_with_all_others(
+    hospital: Hospital, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, hospital.node)
+    page = viewer(context)
+    page.keyboard.press("Tab")
+    right = page.locator(".findings li", has_text="Right lung")
+    assert "Volume" in right.inner_text()
+    page.locator("#leaf").fill("1")
+    arrived(page, 1)
+    right.get_by_role("button", name="Right lung").click()
+    expect(page.locator("#viewer")).not_to_have_attribute("data-at", "0")
+    both = coloured(page)
+    right.get_by_role("checkbox").uncheck()
+    eventually(lambda: 0 < coloured(page) < both, within=10, why=lambda: "the left lung alone is drawn")
+    page.locator("[data-overlay]").uncheck()
+    expect(page.locator(".layers img")).to_have_count(0)
+    page.locator("[data-opacity]").fill("80")
+    assert page.locator(".layers").evaluate("each => getComputedStyle(each).opacity") == "0.8"
+    page.locator("[data-overlay]").check()
+    expect(page.locator(".layers img")).to_have_count(1)
+    pages.assert_well(page)
+    pages.picture(page, "page-viewer")
+    context.close()
+
+
+def test_windows_are_chosen_by_name_by_key_and_by_dragging(hospital: Hospital, browser: Browser) -> None:
+    context = pages.logged_in(browser, hospital.node)
+    page = viewer(context)
+    assert said(page, "window") == LUNG
+    page.get_by_role("button", name="Soft tissue").click()
+    expect(page.locator("[data-said=window]")).to_have_text(SOFT_TISSUE)
+    page.locator("#stage").focus()
+    page.keyboard.press("1")
+    expect(page.locator("[data-said=window]")).to_have_text(LUNG)
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("[data-said=window]")).to_have_text("C -500 W 1575")
+    box = page.locator("#stage").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] + 200)
+    page.mouse.up()
+    eventually(lambda: float(said(page, "window").partition("W ")[2]) > 1900, within=10, why=lambda: "wider")
+    page.keyboard.press("0")
+    expect(page.locator("[data-said=window]")).to_have_text(LUNG)
+    page.keyboard.press("+")
+    expect(page.locator(".plate")).to_have_attribute("style", re.compile(r"scale\(1\.25\)"))
+    assert page.said == []  # type: ignore[attr-defined]
+    context.close()
+
+
+def test_a_picture_that_cannot_be_had_says_so_and_the_one_before_it_is_gone(
+    hospital: Hospital, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, hospital.node)
+    page = viewer(context)
+    page.route("**/images/*/1?*", lambda route: route.fulfill(
+        status=415, json={"detail": "the pixels are fewer than the header says"}))
+    page.locator("#leaf").fill("3")
+    page.wait_for_selector(".broken:not([hidden])")
+    assert "the pixels are fewer than the header says" in page.locator(".broken").inner_text()
+    assert not page.locator(".base").is_visible()
+    arrived(page, 3)
+    context.close()
+
+
+def test_the_pictures_of_a_study_are_there_in_chinese_in_the_dark_and_on_a_narrow_screen(
+    hospital: Hospital, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, hospital.node, language="zh", dark=True)
+    page = pages.opened(context, "/studies/1/pictures")
+    assert page.get_by_role("heading", level=1).inner_text() == "影像"
+    eventually(lambda: page.evaluate(LOADED), within=10, why=lambda: "thumbnails")
+    pages.assert_well(page)
+    page.get_by_role("link", name="Chest 1.0 B31f").click()
+    page.wait_for_selector("#viewer[data-drawn][data-at]")
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert "不得用于诊断" in page.locator("#stage").inner_text()
+    pages.assert_well(page)
+    context.close()
+
+
+def test_who_looks_at_pictures_is_in_the_audit_trail_with_the_study_and_no_address_names_the_patient(
+    hospital: Hospital, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, hospital.node, role="operator")
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    viewer(context).close()
+    context.close()
+    told = hospital.node.get(f"/api/audit?study={hospital.study_instance_uid}&limit=1000")
+    (looked,) = [each for each in told if "operator-in-tests" in each["message"]]
+    assert "PHANTOM-1" in looked["message"]
+    assert len(asked) > 10
+    assert not [url for url in asked if "PHANTOM" in url or hospital.study_instance_uid in url]
