@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
 TEST_WORKERS ?= 2
 
-.PHONY: help setup demo page example test lint conformance catalogue goals reliability bench soak faults fuzz api-fuzz lock sbom peers clean
+.PHONY: help setup demo page example test lint conformance catalogue goals reliability bench soak faults fuzz api-fuzz lock sbom docs peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
@@ -25,6 +25,7 @@ help:
 	@echo 'make bench   intake, answers, restart, replay, models measured; numbers in bench-results/'
 	@echo 'make soak    a node under load for RADNODE_TEST_SOAK_MINUTES (480), once without kills and once with'
 	@echo 'make lock    what an installation may consist of, with hashes; deploy/requirements.lock'
+	@echo 'make docs    this documentation as pages, to be read without internet; site/index.html'
 	@echo 'make sbom    the same as a CycloneDX bill of materials; dist/radnode.cdx.json'
 
 setup: $(INSTALLED)
@@ -103,14 +104,22 @@ soak: setup
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra postgresql --constraints constraints.txt --generate-hashes --quiet \
 		--universal --python-version 3.11 --custom-compile-command 'make lock' -o deploy/requirements.lock
+	printf 'hatchling\n' | $(BIN)/uv pip compile - --constraints constraints.txt --generate-hashes --quiet --universal \
+		--python-version 3.11 --custom-compile-command 'make lock' -o deploy/build.lock
+	mkdir -p build && $(BIN)/python -m pip download --quiet --no-deps --dest build "torch==$$(grep -oP '^torch==\K[^ ]+' deploy/requirements.lock)+cpu"
+	$(BIN)/python deploy/lock_cpu.py deploy/requirements.lock build/torch-*+cpu-*.whl >build/requirements-cpu.lock
+	mv build/requirements-cpu.lock deploy/requirements-cpu.lock
 
 sbom: setup
 	mkdir -p dist
 	$(BIN)/cyclonedx-py requirements deploy/requirements.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --of JSON -o dist/radnode.cdx.json
 
+docs: setup
+	$(BIN)/python docs/site/build.py
+
 peers:
 	deploy/peers/install.sh
 
 clean:
-	rm -rf .venv .fuzz .catalogue.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache radnode-demo bench-results build dist
+	rm -rf .venv .fuzz .catalogue.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache radnode-demo bench-results build dist site

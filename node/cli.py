@@ -23,10 +23,13 @@ from radnode.node.cli_config import config_app
 from radnode.node.cli_conformance import conformance
 from radnode.node.cli_deidentify import deidentify, reidentify, transfers
 from radnode.node.cli_evaluate import evaluate
+from radnode.node.cli_health import health
 from radnode.node.cli_models import models_app
 from radnode.node.cli_peers import peer_app
 from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
+from radnode.node.cli_simulate import simulate
+from radnode.node.cli_studies import study_app
 
 
 class _Explaining(TyperGroup):
@@ -55,8 +58,9 @@ app.add_typer(models_app, name="models")
 app.add_typer(users_app, name="users")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(peer_app, name="peer")
-for command in (audit, evaluate, fetch, pulls, conformance, deidentify, reidentify, transfers, backup, diagnostics,
-                restore):
+app.add_typer(study_app, name="study")
+for command in (audit, evaluate, fetch, health, pulls, conformance, deidentify, reidentify, simulate, transfers, backup,
+                diagnostics, restore):
     app.command()(command)
 
 out = Console()

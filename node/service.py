@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,8 +13,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 import radnode
-from radnode.config.loading import ConfigError, load, needs_restart, stamp
-from radnode.config.settings import TAKEN_OVER
 from radnode.node.alarming.activities import alarm_activities
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
@@ -39,6 +36,7 @@ from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slo
 from radnode.node.execution.local import LocalExecutor
 from radnode.node.execution.rewriting import Rewriter
 from radnode.node.execution.worker_process import WorkerProcess
+from radnode.node.in_force import InForce
 from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
 from radnode.node.intake.storing import Storage
@@ -49,13 +47,13 @@ from radnode.node.pages import site
 from radnode.node.retrieving.composing import Retrieving
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
+from radnode.node.studies.ordering import OrderDesk
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
+from radnode.node.web.studies import studies_router
 from radnode.node.workitems.composing import WorkItems
-from radnode.pipelines import registry
-from radnode.pipelines.models.store import PINS
 from radnode.storage import commitments, fetches, jobs, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
@@ -111,13 +109,8 @@ class Node:
         """on_lost: called when another node has taken over the database; then `stop` is all that is left to do."""
         settings = configuration.settings
         self._on_lost = on_lost
-        self._configuration = configuration
-        self._started_with = configuration
-        self._configuration_stamp = stamp(configuration.path)
-        self._reload_lock = threading.Lock()
-        self._installed = registry.installed(models=settings.model_store)
-        self._models_stamp = stamp(settings.model_store / PINS)
         self.alarms = Alarms(utc_now, on_change=lambda: self._alarming[0].pulse())
+        self._in_force = InForce(configuration, self.alarms, on_taken_over=lambda: self.desk.note_file())
         self.metrics = Metrics()
         self.database = Database(settings.effective_database_url)
         self.store = FileStore(settings.data, settings.disk_reserve)
@@ -133,7 +126,7 @@ class Node:
         self._claim = DatabaseClaim(self.database, self._identity, utc_now)
         self._storage = self._make_storage(settings)
         self.desk = ConfigurationDesk(path=configuration.path, database=self.database, now=utc_now,
-                                      take_over=self.reload_if_changed)
+                                      take_over=self._in_force.renew)
         self._keeper = BackupKeeper(configuration=lambda: self._configuration, alarms=self.alarms, now=utc_now)
         self._dicomweb_out = DicomWebOut(database=self.database, store=self.store, alarms=self.alarms)
         self._compose(configuration)
@@ -163,8 +156,8 @@ class Node:
         self._access.begin(self.http_port)
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
-                 pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
-        self._say_refused()
+                 pipelines=sorted(self._in_force.installed.manifests), refused=dict(self._in_force.installed.refused))
+        self._in_force.say_refused()
 
     def stop(self) -> None:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
@@ -199,57 +192,11 @@ class Node:
     @property
     def configuration(self) -> Configuration:
         """The configuration in force."""
-        return self._configuration
+        return self._in_force.configuration
 
-    def reload_if_changed(self) -> bool:
-        """Take over added models, and peers and routes of a changed file; a broken file changes nothing and raises an
-        alarm.
-        """
-        with self._reload_lock:
-            return self._reload()
-
-    def _reload(self) -> bool:
-        self._reload_models()
-        path = self._configuration.path
-        latest = stamp(path)
-        if path is None or latest is None or latest == self._configuration_stamp:
-            return False
-        self._configuration_stamp = latest
-        try:
-            changed = load(path)
-        except ConfigError as error:
-            self.alarms.set("configuration", f"the last good configuration is in force: {error}")
-            return False
-        if problems := check_configuration(changed):
-            text = "; ".join(str(problem) for problem in problems)
-            self.alarms.set("configuration", f"the last good configuration is in force: {text}")
-            return False
-        if waiting := needs_restart(self._started_with, changed):
-            self.alarms.set("restart", f"changed settings take effect after a restart: {', '.join(waiting)}")
-        else:
-            self.alarms.clear("restart")
-        live = {name: getattr(changed.settings, name) for name in TAKEN_OVER}
-        self._configuration = replace(changed, settings=self._started_with.settings.model_copy(update=live))
-        self.alarms.clear("configuration")
-        self.desk.note_file()
-        log.info("configuration.loaded", digest=changed.digest, peers=len(changed.peers), routes=len(changed.routes))
-        return False
-
-    def _reload_models(self) -> None:
-        store = self._configuration.settings.model_store
-        if (latest := stamp(store / PINS)) == self._models_stamp:
-            return
-        self._models_stamp = latest
-        before, self._installed = self._installed, registry.installed(models=store)
-        for name in before.refused.keys() - self._installed.refused.keys():
-            self.alarms.clear(f"pipeline:{name}")
-        self._say_refused()
-        self._configuration_stamp = None  # a route may name what is there only now
-        log.info("models.loaded", pipelines=sorted(self._installed.manifests), refused=dict(self._installed.refused))
-
-    def _say_refused(self) -> None:
-        for name, reason in self._installed.refused.items():
-            self.alarms.set(f"pipeline:{name}", f"pipeline {name} is not usable: {reason}")
+    @property
+    def _configuration(self) -> Configuration:
+        return self._in_force.configuration
 
     def _keep_claim(self) -> bool:
         """Prolong all leases of this process."""
@@ -290,7 +237,7 @@ class Node:
         )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
         caretaker = Activity("upkeep", upkeep.step, self.alarms)
-        reloading = Activity("reloading", self.reload_if_changed, self.alarms)
+        reloading = Activity("reloading", self._in_force.renew, self.alarms)
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, *self._workers,
                  self._sending, self._confirming, self._promises.committing, self._promises.vouching,
@@ -412,13 +359,18 @@ class Node:
                                       configuration=lambda: self._configuration)
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
+            orders = OrderDesk(database=self.database, configuration=lambda: self._configuration,
+                               manifests=self._manifests, now=utc_now)
+            app.include_router(studies_router(self.database, orders))
             app = site.mount(self._retrieving.serve(self._ordered.mount(app)), site.Parts(
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
                 holdings=self._dicomweb_out.holdings,
-                metrics=self.metrics, configuration=lambda: self._configuration, installed=lambda: self._installed,
+                metrics=self.metrics, configuration=lambda: self._configuration,
+                installed=lambda: self._in_force.installed,
                 now=utc_now, desk=self.desk, witness=self._access.witness, dicom_port=lambda: self.dicom_port,
                 running=self._running, workers=self._executor.workers, outages=self._outages.current,
-                keeper=self._keeper, monitoring=self._monitoring,
+                keeper=self._keeper, monitoring=self._monitoring, orders=orders,
+                turned_away=self._doors.turned_away.lately, strangers=self._doors.strangers.lately,
             ))
             self._http = self._access.server(app)
 
@@ -463,7 +415,7 @@ class Node:
         return self._configuration.destinations
 
     def _manifests(self) -> Mapping[str, Manifest]:
-        return self._installed.manifests
+        return self._in_force.installed.manifests
 
     def _wanted_pipelines(self) -> list[str]:
         """What the enabled routes run: workers load it before the first study comes."""

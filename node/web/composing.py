@@ -23,6 +23,7 @@ from radnode.node.web.headers import SecurityHeaders
 from radnode.node.web.identities import Identities
 from radnode.node.web.login import Desk
 from radnode.node.web.oidc import Providers
+from radnode.node.web.own_address import own_address
 from radnode.node.web.roster import roster_router, self_router
 from radnode.node.web.server import HttpServer
 from radnode.node.web.witness import WebWitness
@@ -118,7 +119,8 @@ class WebAccess:
             secret = roster.first_link(session, now)
         if secret is not None:
             scheme = "https" if settings.http_tls else "http"
-            url = f"{self._settings().url or f'{scheme}://{settings.http_host}:{http_port}'}/link/{secret}"
+            here = f"{scheme}://{own_address(settings.http_host)}:{http_port}"
+            url = f"{self._settings().url or here}/link/{secret}"
             log.warning("access.nobody_has_a_password", account=roster.FIRST, set_it_at=url,
                         within_min=int(roster.LINK_LASTS.total_seconds() // 60))
 
