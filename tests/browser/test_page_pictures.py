@@ -54,6 +54,7 @@ def test_who_leafs_by_keys_wheel_and_slider_sees_the_picture_that_the_words_name
     context = pages.logged_in(browser, hospital.node, role="radiologist")
     page = viewer(context)
     arrived(page, 16)
+    assert not page.locator(".reading").is_visible()
     stage = page.locator("#stage")
     stage.focus()
     page.keyboard.press("ArrowDown")
