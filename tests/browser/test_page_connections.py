@@ -37,15 +37,35 @@ def peers_of(node: NodeProcess) -> dict[str, dict[str, object]]:
     return dict(YAML(typ="safe", pure=True).load(node.config.read_text())["peers"])
 
 
+def give_up(node: NodeProcess) -> None:
+    """Before it starts: two results for PACS that were given up, one of them held back, and a form that it refused."""
+    node.data.mkdir(parents=True)
+    database = Database(node.database_url)
+    database.upgrade()
+    digest = load(node.config).peers["PACS"].digest
+    try:
+        job_over(database, 1)
+        produce(database, must_lease(database), result("1.1"), result("1.2", 1))
+        for reason in ("status 0x0122", f"{outbox.OTHER_PATIENT}: PACS has the study under another PatientID"):
+            delivery = must_lease_delivery(database)
+            with database.begin() as session:
+                outbox.dead(session, delivery, reason, NOW)
+        with database.begin() as session:
+            results.remember_refusal(session, "PACS", "PDF", digest, "no context for it", NOW)
+    finally:
+        database.close()
+
+
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    """A node that the tests may change: a PACS that answers, and OLD that does not."""
+    """A node that the tests may change: a PACS that answers, and was given results in vain; OLD, which does not."""
     folder = tmp_path_factory.mktemp("own")
     old = PeerEntry(name="OLD", port=free_port(), more={"receives": True})
-    with StandInPacs() as pacs, NodeProcess(
-        folder / "node", peers=[modality(), archive(pacs.port), old]
-    ) as node:
-        yield node
+    with StandInPacs() as pacs:
+        made = NodeProcess(folder / "node", peers=[modality(), archive(pacs.port), old])
+        give_up(made)
+        with made as node:
+            yield node
 
 
 @pytest.mark.parametrize(("language", "dark"), [("en", False), ("zh", True)])
@@ -75,6 +95,31 @@ def test_a_destination_is_tried_from_its_page_and_a_profile_proposed(hospital: H
     assert "answers_find: true" in page.locator("#probe pre").inner_text()
     pages.assert_well(page)
     pages.picture(page, "connection-tried")
+    context.close()
+
+
+def test_what_was_given_up_is_sent_again_and_what_is_held_back_only_by_itself(
+    own: NodeProcess, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, own)
+    page = pages.opened(context, "/connections/peer/PACS")
+    page.get_by_text("1 result was given up").wait_for()
+    page.get_by_text("1 result is held back").wait_for()
+    pages.assert_well(page)
+    pages.picture(page, "connection-failed")
+    page.get_by_role("button", name="Offer them again").click()
+    page.locator("#said").get_by_text("1 result forms are offered again.").wait_for()
+    page.locator("#refused").wait_for(state="detached")
+    page.get_by_role("button", name="Send all again").click()
+    page.locator("#said").get_by_text("1 results wait to be sent again.").wait_for()
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+    page.get_by_role("row").filter(has_text="held back").get_by_role("button", name="Send again").click()
+    page.locator("#said").get_by_text("It waits to be sent again.").wait_for()
+    assert len(asked) == 1
+    assert "under another patient" in asked[0]
+    study = own.timeline("1.2.5.1")
+    assert [each["kind"] for each in study["events"]].count("result sent again by hand") == 2
     context.close()
 
 
@@ -149,51 +194,6 @@ def test_a_route_is_made_to_run_one_more_pipeline_with_one_click(own: NodeProces
     page.goto("/pipelines/ct-lung")
     page.get_by_role("button", name="Take it out of chest-ct").click()
     page.get_by_role("button", name="Run it in chest-ct").wait_for()
-    context.close()
-
-
-def give_up(node: NodeProcess) -> None:
-    """Two results for PACS that were given up, one of them held back, and a form that it refused."""
-    database = Database(node.database_url)
-    digest = load(node.config).peers["PACS"].digest
-    try:
-        job_over(database, 1)
-        produce(database, must_lease(database), result("1.1"), result("1.2", 1))
-        for reason in ("status 0x0122", f"{outbox.OTHER_PATIENT}: PACS has the study under another PatientID"):
-            delivery = must_lease_delivery(database)
-            with database.begin() as session:
-                outbox.dead(session, delivery, reason, NOW)
-        with database.begin() as session:
-            results.remember_refusal(session, "PACS", "PDF", digest, "no context for it", NOW)
-    finally:
-        database.close()
-
-
-def test_what_was_given_up_is_sent_again_and_what_is_held_back_only_by_itself(
-    own: NodeProcess, browser: Browser
-) -> None:
-    own.stop()
-    give_up(own)
-    own.start()
-    context = pages.logged_in(browser, own)
-    page = pages.opened(context, "/connections/peer/PACS")
-    page.get_by_text("1 result was given up").wait_for()
-    page.get_by_text("1 result is held back").wait_for()
-    pages.assert_well(page)
-    pages.picture(page, "connection-failed")
-    page.get_by_role("button", name="Offer them again").click()
-    page.locator("#said").get_by_text("1 result forms are offered again.").wait_for()
-    page.locator("#refused").wait_for(state="detached")
-    page.get_by_role("button", name="Send all again").click()
-    page.locator("#said").get_by_text("1 results wait to be sent again.").wait_for()
-    asked = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
-    page.get_by_role("row").filter(has_text="held back").get_by_role("button", name="Send again").click()
-    page.locator("#said").get_by_text("It waits to be sent again.").wait_for()
-    assert len(asked) == 1
-    assert "under another patient" in asked[0]
-    study = own.timeline("1.2.5.1")
-    assert [each["kind"] for each in study["events"]].count("result sent again by hand") == 2
     context.close()
 
 
