@@ -136,7 +136,7 @@ def make(output: Path, *, interface: dict[str, Any] | None = None) -> None:
                 {"media": "(prefers-color-scheme: light)", "scheme": "default", "primary": "blue grey"},
                 {"media": "(prefers-color-scheme: dark)", "scheme": "slate", "primary": "blue grey"}],
                 "features": ["navigation.sections", "toc.follow"]},
-            "plugins": ["search", "offline"],
+            "plugins": ["search"],
             "markdown_extensions": ["tables", "admonition", "toc"],
         }), encoding="utf-8")
         build(load_config(str(Path(name) / "mkdocs.yml")))
