@@ -87,6 +87,7 @@ bench: setup
 	$(BIN)/python tests/bench/against_monai.py --out bench-results
 	$(BIN)/python tests/bench/study_queue.py --out bench-results
 	$(BIN)/python tests/bench/mammography.py --out bench-results
+	$(BIN)/python tests/bench/simulation.py --out bench-results
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/ledger_balance.py
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/answers.py
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/restart.py

@@ -1,8 +1,8 @@
 """The documentation as pages that are read without internet: `make docs`, then site/index.html.
 
-The pages are those of docs/; README and CHANGELOG of the repository, the READMEs of the pipelines and the HTTP interface,
-as a node itself describes it, come to them. Links to other files of the repository become their names. `--strict` is
-always on: a link to nowhere is an error.
+The pages are those of docs/; README and CHANGELOG of the repository, the READMEs of the pipelines and the HTTP
+interface, as a node itself describes it, come to them. Links to other files of the repository become their names. It is
+strict: a link to nowhere is an error.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 NAVIGATION: dict[str, tuple[str, ...]] = {
     "Begin": ("index.md", "deploy.md", "upgrade.md", "page.md", "catalogue.md"),
     "For radiologists": ("radiologist.md", "results.md"),
-    "For administrators": ("security.md", "alarms.md", "backup.md", "recovery.md", "monitoring.md", "peers.md", "pulls.md",
-                           "dicomweb.md", "work-items.md", "hl7-fhir.md", "deidentification.md"),
+    "For administrators": ("security.md", "alarms.md", "backup.md", "recovery.md", "monitoring.md", "peers.md",
+                           "pulls.md", "dicomweb.md", "work-items.md", "hl7-fhir.md", "deidentification.md"),
     "Models": ("tutorial-own-model.md", "models.md", "model-zoo.md", "evaluation.md"),
     "What was measured": ("reliability.md", "measurements.md", "scale.md", "conformance.md", "asvs.md"),
     "Inside": ("api.md", "architecture.md", "changes.md"),
 }
+MOVED = {"index.md": "README.md", "changes.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md",
+         "reporting.md": "SECURITY.md"}
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 _NODE = """
 node: {{host: 127.0.0.1, dicom_port: 0, http_port: 0, data: {data}, disk_reserve: 1 MB}}
@@ -69,7 +71,8 @@ def api_page(interface: dict[str, Any]) -> str:
             for each in said.get("parameters", ()):
                 kind = each["schema"].get("type", "")
                 needed = ", required" if each.get("required") else ""
-                parts.append(f"* `{each['name']}` ({each['in']}, {kind or 'any'}{needed}) {each.get('description', '')}")
+                parts.append(f"* `{each['name']}` ({each['in']}, {kind or 'any'}{needed}) "
+                             f"{each.get('description', '')}")
             answers = ", ".join(f"{code}: {each['description']}" for code, each in sorted(said["responses"].items()))
             parts.append(f"\nAnswers: {answers}\n")
     return "\n".join(parts)
@@ -78,8 +81,7 @@ def api_page(interface: dict[str, Any]) -> str:
 def gather(target: Path) -> None:
     """All pages and pictures in one folder, with links that lead inside it."""
     shutil.copytree(REPOSITORY / "docs", target, ignore=shutil.ignore_patterns("site"))
-    for source, name in (("README.md", "index.md"), ("CHANGELOG.md", "changes.md"), ("CONTRIBUTING.md", "contributing.md"),
-                         ("SECURITY.md", "reporting.md")):
+    for name, source in MOVED.items():
         shutil.copy(REPOSITORY / source, target / name)
     for readme in (REPOSITORY / "pipelines").glob("*/README.md"):
         (target / "pipelines" / readme.parent.name).mkdir(parents=True)
@@ -93,10 +95,8 @@ def gather(target: Path) -> None:
 
 def _origin(page: Path) -> Path:
     """Where a gathered page lies in the repository."""
-    moved = {"index.md": "README.md", "changes.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md",
-             "reporting.md": "SECURITY.md"}
-    if page.name in moved and len(page.parts) == 1:
-        return REPOSITORY / moved[page.name]
+    if str(page) in MOVED:
+        return REPOSITORY / MOVED[str(page)]
     return REPOSITORY / page if page.parts[0] == "pipelines" else REPOSITORY / "docs" / page
 
 
@@ -136,7 +136,7 @@ def make(output: Path, *, interface: dict[str, Any] | None = None) -> None:
                 {"media": "(prefers-color-scheme: light)", "scheme": "default", "primary": "blue grey"},
                 {"media": "(prefers-color-scheme: dark)", "scheme": "slate", "primary": "blue grey"}],
                 "features": ["navigation.sections", "toc.follow"]},
-            "plugins": ["search", "offline"],
+            "plugins": ["search"],
             "markdown_extensions": ["tables", "admonition", "toc"],
         }), encoding="utf-8")
         build(load_config(str(Path(name) / "mkdocs.yml")))

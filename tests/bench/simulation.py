@@ -2,10 +2,10 @@
 
     python tests/bench/simulation.py --out bench-results
 
-A whole node (`radnode serve`) with two workers and a pipeline that takes 2 to 3 s; three routes by priority. The CT exams
-of a simulated morning are sent to it in a minute, by `radnode.node.simulating.sending`. Then the times of its jobs are
-taken from its database, and the exams go through the virtual node at the times at which they were sent: once with the
-time that each job took, and twenty times with one drawn from all of them, as `--measured` does, of which the mean counts.
+A whole node (`radnode serve`) with two workers and a pipeline that takes 2 to 3 s; three routes by priority. The CT
+exams of a simulated morning are sent to it in a minute, by `radnode.node.simulating.sending`. Then the times of its
+jobs are taken from its database, and the exams go through the virtual node at the times at which they were sent: once with the
+time that each job took, and twenty times with one drawn from all of them, as `--measured` does: the mean of these.
 
 With each job's own time, these must be within 15 %: workers busy, the mean and the 95th percentile of waiting for a
 worker, and of the time from the last image to the recorded result. The same by priority and as drawn stands beside it:
@@ -120,8 +120,8 @@ def _ended(database: Database, series: set[str]) -> list[dict[str, Any]]:
     with database.read() as session:
         last = select(func.max(InstanceRow.received_at)).where(InstanceRow.series_id == JobRow.series_id)
         rows = session.execute(
-            select(JobRow.route_names, JobRow.state, SeriesRow.series_instance_uid, JobRow.created_at, JobRow.started_at, JobRow.ended_at,
-                   last.scalar_subquery().label("acknowledged_at"))
+            select(JobRow.route_names, JobRow.state, SeriesRow.series_instance_uid, JobRow.created_at,
+                   JobRow.started_at, JobRow.ended_at, last.scalar_subquery().label("acknowledged_at"))
             .join(SeriesRow, SeriesRow.id == JobRow.series_id)
             .where(SeriesRow.series_instance_uid.in_(series))
         ).all()
