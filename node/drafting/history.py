@@ -106,7 +106,10 @@ def changes(
     """
     begins: dict[str, list[SeriesSeen]] = {}
     ends: dict[str, list[SeriesSeen]] = {}
+    differ = [each for each in (*present, *proposed) if (each in present) != (each in proposed)]
     for series in history.series:
+        if not routing.asked(differ, judged(differ, series)):
+            continue  # whatever the other routes ask for, they ask for it before and after
         before, after = (set(routing.asked(routes, judged(routes, series))) for routes in (present, proposed))
         for name in after - before:
             begins.setdefault(name, []).append(series)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -10,10 +11,11 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from radnode.config.document import read_document
 from radnode.config.routes import OPERATORS, PRIORITIES
 from radnode.node.drafting import edits, history
+from radnode.node.drafting.flags import NEVER, flags
 from radnode.node.drafting.form import GROUPS, KEPT, RouteForm, acted, form_of, section_of, yaml_of
 from radnode.node.pages.routes.asking import Fields, form_in, one, ordered
 from radnode.node.pages.routes.drafts import COMMON, FIELDS, MEANINGS, Memory, by_field, changes, examined
-from radnode.node.pages.routes.shown import GROUP_WORDS, OPERATOR_WORDS
+from radnode.node.pages.routes.shown import GROUP_WORDS, OPERATOR_WORDS, flag_words
 from radnode.node.web.access import Permission, needs
 
 if TYPE_CHECKING:
@@ -62,11 +64,14 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
         section = section_of(form)
         problems, routes, route = examined(parts, section, original)
         days = int(one(fields, "days", "7")) if one(fields, "days", "7") in map(str, SPANS) else 7
-        found: dict[str, Any] = {"trial": None, "changes": [], "past": None}
+        found: dict[str, Any] = {"trial": None, "changes": [], "past": None, "odd": []}
         if route is not None:
             past = memory.past(days)
             found = {"past": past, "trial": history.tried(route, past), "span": history.span_days(past),
-                     "changes": changes(parts, routes, past)}
+                     "changes": changes(parts, routes, past),
+                     "odd": [flag_words(each, partial(frame.translated, request))
+                             for each in flags(routes, parts.installed().manifests, {}, {})[route.name]
+                             if each.kind != NEVER]}
         return frame.part(request, "routes/draft.html", yaml=yaml_of(section), days=days, spans=SPANS,
                           wrong=by_field(problems, form), fields=FIELDS, lines=form.lines, route=route,
                           examples=history.EXAMPLES, **found)
