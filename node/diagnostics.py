@@ -44,7 +44,7 @@ _UID = re.compile(r"(?<![\w.])[0-2](?:(?:\.\d+){4,}|\.\d+\.\d{6,}[\d.]*)(?!\w)")
 _STANDARD = "1.2.840.10008."
 """PS3.6 Annex A: what the standard names tells of no patient."""
 _DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{32,128}(?![0-9a-f])")
-_SECRET = (re.compile(r"(/link/)[\w-]+"), re.compile(r"(radnode_)[\w-]{8,}"), re.compile(r"((?i:bearer )).[\w.~+/-]+"))
+_SECRET = (re.compile(r"(/link/)[\w-]+"), re.compile(r"(radnode_)[\w-]{40,}"), re.compile(r"((?i:bearer )).[\w.~+/-]+"))
 _README = """radnode diagnostics, made {at} by radnode {version}
 
 versions.json       radnode, Python, the system, installed packages and pipelines

@@ -82,7 +82,7 @@ def _section(document: CommentedMap, name: str) -> CommentedMap:
     return section
 
 
-Outcome = Literal["under way", "arrived", "nothing ran", "failed"]
+Outcome = Literal["under way", "arrived", "nothing ran", "not read", "failed"]
 
 
 def outcome(study: Mapping[str, Any] | None) -> Outcome:
@@ -96,6 +96,8 @@ def outcome(study: Mapping[str, Any] | None) -> Outcome:
         return "under way"
     if any(job["state"] == "FAILED" for job in jobs) or any(each["state"] == "DEAD" for each in deliveries):
         return "failed"
+    if any(job["state"] == "NOT_PROCESSED" for job in jobs):
+        return "not read"
     if not deliveries or any(each["state"] in ("WAITING", "SENDING") for each in deliveries):
         return "under way"
     return "arrived"

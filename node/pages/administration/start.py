@@ -36,7 +36,8 @@ TITLES: Mapping[Step, str] = {
 }
 OUTCOMES: Mapping[str, tuple[str, str]] = {
     "under way": ("busy", N_("under way")), "arrived": ("good", N_("the result has arrived")),
-    "nothing ran": ("bad", N_("no route matched")), "failed": ("bad", N_("failed")),
+    "nothing ran": ("bad", N_("nothing ran")), "failed": ("bad", N_("failed")),
+    "not read": ("warning", N_("not read: the pipeline says why")),
 }
 WordPath = Annotated[str, Path(max_length=16)]
 
