@@ -26,14 +26,22 @@ def resend(
     or all of it; returns those that wait again.
     """
     database = Database(configuration.settings.effective_database_url)
-    chosen = list(delivery_ids)
     try:
-        with database.begin() as session:
-            if every or job_id is not None or destination is not None:
-                chosen += outbox.dead_deliveries(session, job_id=job_id, destination=destination)
-            resent = outbox.resend(session, chosen, datetime.now(UTC))
+        return queue_again(database, delivery_ids, job_id=job_id, destination=destination, every=every)
     finally:
         database.close()
+
+
+def queue_again(
+    database: Database, delivery_ids: Sequence[int] = (), *, job_id: int | None = None, destination: str | None = None,
+    every: bool = False,
+) -> list[int]:
+    """As :func:`resend`, on a database that is open."""
+    chosen = list(delivery_ids)
+    with database.begin() as session:
+        if every or job_id is not None or destination is not None:
+            chosen += outbox.dead_deliveries(session, job_id=job_id, destination=destination)
+        resent = outbox.resend(session, chosen, datetime.now(UTC))
     for delivery_id in resent:
         log.info("delivery.resent_by_hand", delivery=delivery_id)
     return resent
@@ -43,7 +51,12 @@ def offer_again(configuration: Configuration, destination: str) -> int:
     """Forget which result forms a destination refused, beside a running node; returns how many."""
     database = Database(configuration.settings.effective_database_url)
     try:
-        with database.begin() as session:
-            return results.forget_refusals(session, destination)
+        return forget_refusals(database, destination)
     finally:
         database.close()
+
+
+def forget_refusals(database: Database, destination: str) -> int:
+    """As :func:`offer_again`, on a database that is open."""
+    with database.begin() as session:
+        return results.forget_refusals(session, destination)

@@ -29,6 +29,7 @@ from radnode.node.cli_peers import peer_app
 from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
 from radnode.node.cli_simulate import simulate
+from radnode.node.cli_studies import study_app
 
 
 class _Explaining(TyperGroup):
@@ -57,8 +58,9 @@ app.add_typer(models_app, name="models")
 app.add_typer(users_app, name="users")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(peer_app, name="peer")
+app.add_typer(study_app, name="study")
 for command in (audit, evaluate, fetch, health, pulls, conformance, deidentify, reidentify, simulate, transfers, backup,
-                 diagnostics, restore):
+                diagnostics, restore):
     app.command()(command)
 
 out = Console()

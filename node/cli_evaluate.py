@@ -24,7 +24,8 @@ def evaluate(
     data: Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder of DICOM images.")],
     reference: Annotated[Path, typer.Option("--reference", exists=True, file_okay=False, help="Folder of references, "
                          "any of: SEG, RTSTRUCT, SR, NIfTI label maps, CSV.")],
-    output: Annotated[Path, typer.Option("--output", help="Folder for the report.")] = Path("radnode-evaluation"),
+    output: Annotated[Path | None, typer.Option("--output", help="Folder for the report; without it one in `reports` "
+                      "of the node's data folder, where the page of pipelines shows it.")] = None,
     labels: Annotated[Path | None, typer.Option("--labels", exists=True, dir_okay=False, help="What the values of "
                       "NIfTI label maps mean, a YAML file of lines as `1: lung-left`.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:0.")] = "cpu",
@@ -36,6 +37,7 @@ def evaluate(
     Writes report.html, report.pdf, cases.csv and metrics.json. Exit code 1 if no case could be compared.
     """
     from radnode.config.loading import ConfigError, load
+    from radnode.node.installed.evaluations import new_folder
     from radnode.pipelines.contract import PipelineError
     from radnode.pipelines.evaluation import files, plots, references, running
     from radnode.pipelines.evaluation.summary import summarise
@@ -43,14 +45,15 @@ def evaluate(
 
     try:
         plots.needed()
+        settings = load(config).settings
         evaluation = running.evaluate(
             pipeline, data, reference, labels=references.read_labels(labels) if labels else {},
-            models=load(config).settings.model_store, device=device, told=_tell)
+            models=settings.model_store, device=device, told=_tell)
     except (ConfigError, PipelineError, ReferenceRefused) as error:
         err.print(escape(str(error)), style="red", soft_wrap=True, highlight=False)
         raise typer.Exit(1) from error
     summary = summarise(evaluation)
-    paths = files.write(evaluation, summary, output)
+    paths = files.write(evaluation, summary, output or new_folder(settings.data, pipeline, evaluation.started))
     _show(summary)
     for each in evaluation.unread:
         out.print(escape(f"not used: {each.source}: {each.reason}"), style="yellow", soft_wrap=True, highlight=False)

@@ -182,13 +182,12 @@ def bench(
 @models_app.command()
 def remove(name: Name, config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Take a model out of the store and delete its folder; not while a route names it."""
+    from radnode.node.installed.naming import named_by
     from radnode.pipelines import registry
     from radnode.pipelines.models import store
 
     loaded = _configuration(config)
-    known = registry.installed(models=loaded.settings.model_store).manifests
-    users = {name} | {each.name for each in known.values() if name in registry.slots_of(each).values()}
-    if named := [route.name for route in loaded.routes if users & set(route.run)]:
+    if named := named_by(registry.installed(models=loaded.settings.model_store), loaded.routes, name):
         _fail(f"{name} is named by the route {', '.join(named)} in {config}; take it out there first, so that no node "
               "uses it any more")
     try:

@@ -62,15 +62,10 @@ def try_out(
 
 
 def _tried(peer: Peer, own_ae_title: str) -> tuple[list[Finding], Proposal | None]:
-    from radnode.node.doctor import checks_peers, facts_peers
-    from radnode.node.doctor.facts_services import look_at
-    from radnode.node.doctor.proposal import findings, of_web, propose
+    from radnode.node.connections.probing import try_peer
 
-    if peer.dicomweb:
-        failure = facts_peers.ask(peer, own_ae_title)
-        return [checks_peers.web(peer.name, failure)], of_web(peer, failure)
-    seen = look_at(peer, own_ae_title)
-    return findings(peer, own_ae_title, seen), propose(peer, seen)
+    found = try_peer(peer, own_ae_title)
+    return list(found.findings), found.proposal
 
 
 def _show(said: Sequence[Finding]) -> None:
@@ -82,17 +77,11 @@ def _show(said: Sequence[Finding]) -> None:
 
 def _show_proposal(name: str, proposal: Proposal) -> None:
     out.print(escape(f"\nWrite at peers.{name}, because {proposal.because}:"), soft_wrap=True, highlight=False)
-    for key, value in proposal.entry.items():
-        out.print(escape(f"    {key}: {_yaml(value)}"), soft_wrap=True, highlight=False)
+    for line in proposal.lines:
+        out.print(escape(f"    {line}"), soft_wrap=True, highlight=False)
     if proposal.also:
         out.print(escape(f"It would take these profiles, too: {', '.join(proposal.also)}."), soft_wrap=True)
     out.print("What it accepts it need not show: look at a result in its viewer.", soft_wrap=True)
-
-
-def _yaml(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def _fail(reason: str, code: int) -> NoReturn:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from radnode.node.dicomweb.recognition import recognise
 from radnode.node.dicomweb.server import WebOptions, WebReceiver
-from radnode.node.intake.admission import admit
+from radnode.node.intake.admission import Rejected, admit
+from radnode.node.intake.callers import TurnedAway
 from radnode.node.intake.dimse import DicomReceiver, ReceiverOptions
 from radnode.node.intake.tally import RefusalTally
 from radnode.node.security.tls import ServerContexts
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 class Doors:
     """Closed until each is opened. configuration: that in force, asked for each who comes.
 
-    strangers: addresses that could not show who they are. Raises TlsUnusable.
+    strangers: addresses that could not show who they are. turned_away: whom no association was opened for, by name.
+    Raises TlsUnusable.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Doors:
         desk: CommitmentDesk,
     ) -> None:
         self.strangers = RefusalTally(time.monotonic)
+        self.turned_away = TurnedAway(time.monotonic)
         self._configuration = configuration
         self._alarms = alarms
         settings = configuration().settings
@@ -96,7 +99,7 @@ class Doors:
 
     def _admit(self, calling: str, called: str, host: str, certificate: Certificate | None) -> Admission:
         configuration = self._configuration()
-        return admit(
+        admission = admit(
             configuration.peers.values(),
             own_ae_title=configuration.settings.ae_title,
             accept_unknown=configuration.settings.accept_unknown_peers,
@@ -105,6 +108,9 @@ class Doors:
             host=host,
             certificate=certificate,
         )
+        if isinstance(admission, Rejected):
+            self.turned_away.note(calling, called, host, admission.why)
+        return admission
 
     def _recognise(self, host: str, certificate: Certificate | None, authorization: str) -> str | None:
         peers = self._configuration().peers.values()

@@ -47,10 +47,12 @@ from radnode.node.pages import site
 from radnode.node.retrieving.composing import Retrieving
 from radnode.node.scheduler import Activity, Clock
 from radnode.node.security.tls import TlsUnusable
+from radnode.node.studies.ordering import OrderDesk
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
+from radnode.node.web.studies import studies_router
 from radnode.node.workitems.composing import WorkItems
 from radnode.storage import commitments, fetches, jobs, outbox, rebuilding, receptions, reconciling
 from radnode.storage.database import Database
@@ -357,6 +359,9 @@ class Node:
                                       configuration=lambda: self._configuration)
         with _listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
+            orders = OrderDesk(database=self.database, configuration=lambda: self._configuration,
+                               manifests=self._manifests, now=utc_now)
+            app.include_router(studies_router(self.database, orders))
             app = site.mount(self._retrieving.serve(self._ordered.mount(app)), site.Parts(
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
                 holdings=self._dicomweb_out.holdings,
@@ -364,7 +369,8 @@ class Node:
                 installed=lambda: self._in_force.installed,
                 now=utc_now, desk=self.desk, witness=self._access.witness, dicom_port=lambda: self.dicom_port,
                 running=self._running, workers=self._executor.workers, outages=self._outages.current,
-                keeper=self._keeper, monitoring=self._monitoring,
+                keeper=self._keeper, monitoring=self._monitoring, orders=orders,
+                turned_away=self._doors.turned_away.lately, strangers=self._doors.strangers.lately,
             ))
             self._http = self._access.server(app)
 

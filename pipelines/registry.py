@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 GROUP = "radnode.pipelines"
 _FILE = "pipeline.yaml"
 _MAX_BYTES = 64 * 1024
+_READMES = ("README.md", "docs/README.md", "README.txt")
 
 _TYPES: dict[str, type] = {"str": str, "int": int, "bool": bool}
 _TYPE_WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
@@ -115,6 +116,23 @@ def load(registry: Registry, name: str) -> Pipeline:
         raise RunFailed(f"pipeline {manifest.name} cannot be loaded from {manifest.entry}: "
                         f"{type(error).__name__}") from error
     return pipeline
+
+
+def documentation(registry: Registry, name: str) -> str:
+    """The README of a pipeline or a model, empty if it has none; of a longer one its beginning. Runs no code of it."""
+    manifest = registry.manifests[name]
+    try:
+        if (pin := registry.pins.get(name)) is not None and registry.store is not None:
+            folder = registry.store / pin.folder
+        else:
+            folder = _folder(manifest.entry.partition(":")[0].rpartition(".")[0])
+    except ManifestError:
+        return ""
+    for path in (folder / each for each in _READMES):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                return file.read(_MAX_BYTES).decode("utf-8", "replace")
+    return ""
 
 
 def slots_of(manifest: Manifest) -> dict[str, str]:

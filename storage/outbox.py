@@ -247,11 +247,11 @@ def resend(
     an object that is dead and not among these (R9).
     """
     withheld = _refer_to_the_dead(session, delivery_ids)
-    states = (DeliveryState.DEAD, DeliveryState.SENT, *([DeliveryState.CONFIRMED] if lost else []))
+    again = [DeliveryState.DEAD, DeliveryState.SENT, *([DeliveryState.CONFIRMED] if lost else [])]
     chosen = session.execute(
         deliveries().where(
             DeliveryRow.id.in_(set(delivery_ids) - withheld),
-            DeliveryRow.state.in_(states),
+            DeliveryRow.state.in_(again),
             ~_superseded(),
         ).order_by(DeliveryRow.id)
     ).all()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
+from radnode.storage.jobs import JobState
 from radnode.storage.ledger import portions
 from radnode.storage.listing import visible
 from radnode.storage.listing_queries import InstanceFound
@@ -65,6 +66,17 @@ class ShownObject:
     version: str = ""
     source: str = ""
     made_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownJob:
+    """What became of the reading of a study by one pipeline. reason: why there is no result, empty where there is."""
+
+    pipeline: str
+    version: str
+    state: JobState
+    reason: str
+    shadow: bool
 
 
 def study(session: Session, study_id: int) -> ShownStudy | None:
@@ -167,6 +179,19 @@ def objects(session: Session, study_id: int, sop_classes: Collection[str], limit
             source=source or "", made_at=ended_at or received_at,
         )
         for row, uid, form, pipeline, version, ended_at, source, received_at in rows
+    ]
+
+
+def jobs(session: Session, study_id: int) -> list[ShownJob]:
+    """The last word of each pipeline on each series, or on the study; nothing of what a later revision supersedes."""
+    rows = session.scalars(
+        select(JobRow).where(JobRow.study_id == study_id, JobRow.state != JobState.SUPERSEDED).order_by(JobRow.id)
+    )
+    last = {(row.pipeline, row.series_id, row.shadow): row for row in rows}
+    return [
+        ShownJob(pipeline=row.pipeline, version=row.pipeline_version, state=JobState(row.state), reason=row.reason,
+                 shadow=row.shadow)
+        for row in last.values()
     ]
 
 

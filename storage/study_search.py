@@ -100,7 +100,10 @@ _SELDOM: Mapping[str, Select[int]] = {
 _OFTEN: Mapping[str, ColumnElement[bool]] = {
     "discarded": or_(_of_study("DISCARDED"),
                      exists().where(SeriesRow.study_id == StudyRow.id, SeriesRow.state == "DISCARDED")),
-    "nothing found": _of_study("PRODUCED"), "delivered": _of_study("PRODUCED"), "produced": _of_study("PRODUCED"),
+    "nothing found": _of_study("PRODUCED"), "delivered": _of_study("PRODUCED"), "produced": ~exists().where(
+        JobRow.study_id == StudyRow.id, JobRow.state == "PRODUCED", DeliveryRow.job_id == JobRow.id,
+        DeliveryRow.state.in_(("SENT", "CONFIRMED")),
+    ) & exists().where(JobRow.study_id == StudyRow.id),
     "no route": _has_no_job(), "sent on": _has_no_job(), "prior": _has_no_job(), "own": _has_no_job(),
 }
 """State -> what is asked of one study after the other, newest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import xml.etree.ElementTree as ET
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,16 @@ def as_xml(messages: Iterable[KeptMessage]) -> Iterator[str]:
         text = each.message
         yield (text.partition("?>")[2].lstrip() if text.startswith("<?xml") else text) + "\n"
     yield "</AuditMessages>\n"
+
+
+def told(message: str) -> str:
+    """What a message of this node says happened, in a line: its type, and what was done or why it failed."""
+    head = ET.fromstring(message).find("EventIdentification")  # noqa: S314 - the node wrote it
+    if head is None:
+        return ""
+    kind, what = head.find("EventTypeCode"), head.find("EventOutcomeDescription")
+    said = (kind.get("originalText") if kind is not None else "", what.text if what is not None else "")
+    return ": ".join(each for each in said if each)
 
 
 def _line(values: Iterable[str]) -> str:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def messages(configuration: Configuration) -> Iterator[Finding]:
     """Each destination by HL7 v2 and FHIR, and where orders are asked for."""
     for ris in configuration.messaging.hl7.values():
-        yield _ris(ris)
+        yield of_ris(ris)
     for name, server in configuration.messaging.fhir.items():
-        yield _server(f"destination {name}", server, stores=True)
+        yield of_server(f"destination {name}", server, stores=True)
     if asked := configuration.messaging.orders_from:
-        yield _server("orders from FHIR", asked, stores=False)
+        yield of_server("orders from FHIR", asked, stores=False)
 
 
 def judge(question: str, status: int, statement: object, *, stores: bool) -> Finding:
@@ -44,7 +44,8 @@ def judge(question: str, status: int, statement: object, *, stores: bool) -> Fin
     return good(question, f"answers as FHIR R4{'; nothing was posted, to store nothing' if stores else ''}")
 
 
-def _ris(ris: Hl7Destination) -> Finding:
+def of_ris(ris: Hl7Destination) -> Finding:
+    """Does it accept a connection?"""
     question = f"destination {ris.name}"
     try:
         with mllp_sending.connect(ris):
@@ -53,7 +54,8 @@ def _ris(ris: Hl7Destination) -> Finding:
         return wrong(question, str(unreachable), "look at its address, port and `tls` in `messaging.hl7`")
 
 
-def _server(question: str, server: FhirServer, *, stores: bool) -> Finding:
+def of_server(question: str, server: FhirServer, *, stores: bool) -> Finding:
+    """Does it say that it is a FHIR server of R4? stores: it is to take results."""
     try:
         with open_service(question, server.tls, server) as client:
             reply: Reply = client.request("GET", "/metadata", headers={"Accept": FHIR_JSON})

@@ -14,6 +14,8 @@ from radnode.node.doctor import facts_peers
 from radnode.node.doctor.facts_peers import FORMS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from radnode.config.peers import Peer
     from radnode.node.doctor.checks_peers import Greeting
 
@@ -35,12 +37,17 @@ class Seen:
     find_failure: str = ""
 
 
-def look_at(peer: Peer, own_ae_title: str) -> Seen:
-    """C-ECHO, every result form, storage commitment and C-FIND, on associations of their own."""
+def look_at(peer: Peer, own_ae_title: str, told: Callable[[str], None] = lambda _: None) -> Seen:
+    """C-ECHO, every result form, storage commitment and C-FIND, on associations of their own.
+
+    told: is given the name of each part that begins.
+    """
+    told("C-ECHO and result forms")
     greeting = facts_peers.greet(peer, own_ae_title, list(FORMS))
     if greeting.failure:
         return Seen(greeting=greeting)
     commits, implementation, largest_pdu = False, "", 0
+    told("storage commitment")
     try:
         contexts = [(str(Verification), _UNCOMPRESSED), (PUSH_MODEL, _UNCOMPRESSED)]
         with associate(peer, own_ae_title, contexts) as association:
@@ -50,6 +57,7 @@ def look_at(peer: Peer, own_ae_title: str) -> Seen:
             largest_pdu = acceptor.maximum_length or 0
     except PeerUnreachable:
         commits = False  # it takes results, and neither of these services
+    told("C-FIND")
     return Seen(
         greeting=greeting, implementation=implementation, largest_pdu=largest_pdu, commits=commits,
         find_failure=facts_peers.ask(peer, own_ae_title),

@@ -25,6 +25,11 @@ class Proposal:
     because: str
     also: tuple[str, ...] = ()
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The keys as they are written in the configuration."""
+        return tuple(f"{key}: {_yaml(value)}" for key, value in self.entry.items())
+
 
 def findings(peer: Peer, own_ae_title: str, seen: Seen) -> list[Finding]:
     """What it answered, and what of that the configuration does not use or uses in vain."""
@@ -77,6 +82,12 @@ def of_web(peer: Peer, failure: str) -> Proposal | None:
         return None
     because = "it answers QIDO-RS; which result forms it stores is seen only when one is stored"
     return Proposal(entry={"answers_find": True}, because=because)
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def _besides(names: Sequence[str], chosen: str) -> tuple[str, ...]:

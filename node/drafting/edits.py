@@ -1,4 +1,4 @@
-"""Changes of the list of routes in the document, for the configuration desk. Each leaves everything else alone."""
+"""Changes of one route in the document, for the configuration desk. Each leaves everything else alone."""
 
 from __future__ import annotations
 
@@ -43,34 +43,6 @@ def switch(name: str, key: str, value: bool, usual: bool) -> Callable[[Commented
         routes, place = _found(document, name)
         if key in routes[place] or value != usual:
             _set(routes[place], key, value)
-
-    return edit
-
-
-def move(name: str, to: int) -> Callable[[CommentedMap], None]:
-    """Put a route at this place, counted from 0. Comments of the entry itself go with it."""
-
-    def edit(document: CommentedMap) -> None:
-        routes, place = _found(document, name)
-        order = list(range(len(routes)))
-        order.insert(max(0, min(to, len(routes) - 1)), order.pop(place))
-        entries = [routes[each] for each in order]
-        comments = [routes.ca.items.get(each) for each in order]
-        for number, (entry, comment) in enumerate(zip(entries, comments, strict=True)):
-            routes[number] = entry
-            routes.ca.items.pop(number, None)
-            if comment is not None:
-                routes.ca.items[number] = comment
-
-    return edit
-
-
-def delete(name: str) -> Callable[[CommentedMap], None]:
-    """Take a route out."""
-
-    def edit(document: CommentedMap) -> None:
-        routes, place = _found(document, name)
-        del routes[place]
 
     return edit
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from radnode.storage.monitoring_tables import FeedbackRow
 
+LARGEST = 2**31 - 1
+"""Of a row's number on either database."""
 JUDGED = ("PRODUCED", "NOT_PROCESSED", "FAILED", "SUPERSEDED")
 
 
@@ -41,7 +43,7 @@ class Result:
 
 def results_of(session: Session, study_id: int) -> list[Result] | None:
     """The ended jobs of a study, the newest first; None if there is no such study."""
-    if session.get(StudyRow, study_id) is None:
+    if study_id > LARGEST or session.get(StudyRow, study_id) is None:
         return None
     said = feedback.of_study(session, study_id)
     jobs = session.scalars(select(JobRow).where(JobRow.study_id == study_id, JobRow.state.in_(JUDGED))
@@ -57,16 +59,17 @@ def results_of(session: Session, study_id: int) -> list[Result] | None:
     ]
 
 
-def give(session: Session, job_id: int, *, who: str, verdict: str, comment: str, now: datetime) -> int:
-    """Write down what a person says of a result; returns the study. Raises LookupError, ValueError."""
+def give(
+    session: Session, study_id: int, job_id: int, *, who: str, verdict: str, comment: str, now: datetime
+) -> None:
+    """Write down what a person says of a result of a study. Raises LookupError, ValueError."""
     if verdict not in feedback.VERDICTS:
         raise ValueError("choose what is to be said of the result")
-    job = session.get(JobRow, job_id)
-    if job is None or job.state not in JUDGED:
+    job = session.get(JobRow, job_id) if job_id <= LARGEST else None
+    if job is None or job.study_id != study_id or job.state not in JUDGED:
         raise LookupError("there is no such result")
     feedback.give(session, job_id, how="page", who=who, verdict=verdict, comment=comment, now=now,
                   scanner_id=scanner_of_job(session, job_id, now))
-    return job.study_id
 
 
 def scanner_of_job(session: Session, job_id: int, now: datetime) -> int | None:

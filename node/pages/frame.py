@@ -47,7 +47,7 @@ class Frame:
         self._configuration = configuration
         self._assets = assets()
         self._areas: Sequence[Area] = ()
-        self._environments = {language: self._environment(language) for language in LANGUAGES}
+        self._environments: dict[tuple[str, str], Environment] = {}
 
     def begin(self, areas: Sequence[Area]) -> None:
         """What the navigation shows, in this order."""
@@ -66,9 +66,10 @@ class Frame:
         identity: Identity | None = request.app.state.identity(request)
         language, theme = language_of(request), request.cookies.get("theme")
         held = identity.permissions if identity else frozenset()
-        return self._environments[language].get_template(template).render(
+        words = Words.of(language)
+        return self._environment(language, template.partition("/")[0]).get_template(template).render(
             **values, person=identity, permissions=held, language=language, languages=LANGUAGES,
-            areas=[each for each in self._areas if each.permission in held],
+            areas=[(each.path, words.gettext(each.label)) for each in self._areas if each.permission in held],
             theme=theme if theme in THEMES else "", path=request.url.path, node=self._configuration().settings.ae_title,
         )
 
@@ -97,12 +98,19 @@ class Frame:
 
         return router
 
-    def _environment(self, language: str) -> Environment:
+    def _environment(self, language: str, area: str) -> Environment:
+        """For the templates of an area, which are compiled once."""
+        known = self._environments.get((language, area))
+        if known is None:
+            known = self._environments[language, area] = self._made(language, area)
+        return known
+
+    def _made(self, language: str, area: str) -> Environment:
         made = Environment(
             loader=PackageLoader("radnode.node.pages", "templates"), autoescape=True, undefined=StrictUndefined,
             extensions=["jinja2.ext.i18n", "jinja2.ext.do"], trim_blocks=True, lstrip_blocks=True,
         )
-        made.install_gettext_translations(Words.of(language), newstyle=True)  # type: ignore[attr-defined]
+        made.install_gettext_translations(Words.of(language, area), newstyle=True)  # type: ignore[attr-defined]
         made.globals["static"] = lambda name: self._assets[name].address
         made.filters["when"] = when
         made.filters["segment"] = lambda value: quote(str(value), safe="")

@@ -46,7 +46,8 @@ PRIORITIES = {0: N_("urgent"), 10: N_("routine"), 20: N_("low")}
 STAGES = {
     "load": N_("loading the model"), "select": N_("choosing series"), "decode": N_("decoding images"),
     "priors": N_("reading earlier studies"), "infer": N_("computing"), "write": N_("writing results"),
-    "gate": N_("checking results"), "refuse": N_("writing why not"),
+    "gate": N_("checking results"), "refuse": N_("writing why not"), "take over": N_("taking the job"),
+    "keep": N_("keeping findings"), "recall": N_("reading kept findings"),
 }
 LEDGER_STATES = {
     "RECEIVED": N_("received"), "IN_JOB": N_("in a job"), "PROCESSED": N_("processed"),

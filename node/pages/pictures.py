@@ -77,10 +77,13 @@ def _add_pages(pages: APIRouter, parts: Parts, frame: Frame, gallery: Gallery) -
         shown = _shown(gallery, study_id, series)
         objects, more = gallery.objects(study_id)
         found = gallery.readings(shown, objects)
-        return frame.part(request, "pictures/findings.html", study_id=study_id, found=found, more=more,
-                          elsewhere={uid: (series_shown(each, views), number) for uid, (each, views, number)
-                                     in gallery.elsewhere(study_id, found).items()}, unit=unit, number_said=number_said,
-                          drawn=[_drawn(each.instance, reading) for each, reading in found])
+        elsewhere = {uid: (series_shown(each, views), number)
+                     for uid, (each, views, number) in gallery.elsewhere(study_id, found).items()}
+        return frame.part(
+            request, "pictures/findings.html", study_id=study_id, jobs=gallery.jobs(study_id), found=found, more=more,
+            elsewhere=elsewhere, unit=unit, number_said=number_said,
+            drawn=[_drawn(each.instance, reading) for each, reading in found],
+        )
 
 
 def _add_pictures(pages: APIRouter, frame: Frame, gallery: Gallery) -> None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from radnode.node.pages import administration, alarms, overview, pictures, studies
+from radnode.node.pages.connections import area as connections
 from radnode.node.pages.frame import Frame
 from radnode.node.pages.monitoring import area as monitoring
+from radnode.node.pages.pipelines import area as pipelines
 from radnode.node.pages.routes import listing as routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from fastapi import APIRouter, FastAPI
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
     from radnode.node.delivery.outages import Outage
     from radnode.node.dicomweb_out.holdings import Holdings
     from radnode.node.execution.local import WorkerNow
+    from radnode.node.intake.callers import Caller
     from radnode.node.monitoring.composing import Monitoring
     from radnode.node.observability import Metrics
     from radnode.node.pages.frame import Area
+    from radnode.node.studies.ordering import OrderDesk
     from radnode.node.web.witness import WebWitness
     from radnode.pipelines.registry import Registry
     from radnode.storage.database import Database
@@ -46,6 +50,8 @@ class Parts:
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
     now: Callable[[], datetime]
+    turned_away: Callable[[], list[Caller]]
+    strangers: Callable[[], Mapping[str, int]]
     witness: WebWitness
     dicom_port: Callable[[], int]
     keeper: BackupKeeper
@@ -56,12 +62,15 @@ class Parts:
     before_stop: list[Callable[[], None]] = field(default_factory=list)
     """What ends streams that pages keep open."""
     monitoring: Monitoring
+    orders: OrderDesk
 
 
 AREAS: tuple[tuple[Area, Callable[[Parts, Frame], APIRouter]], ...] = (
     (overview.AREA, overview.router),
     (studies.AREA, studies.router),
     (routes.AREA, routes.router),
+    (pipelines.AREA, pipelines.router),
+    (connections.AREA, connections.router),
     (monitoring.AREA, monitoring.router),
     (alarms.AREA, alarms.router),
     (administration.AREA, administration.router),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 LANGUAGES = {"en": "English", "zh": "中文"}
 DEFAULT = "en"
 COOKIE = "language"
+FRAME = "frame"
+"""The catalogue of what stands around every page."""
 FOLDER = Path(__file__).parent / "words"
 
 
@@ -25,10 +27,11 @@ def N_(text: str) -> str:  # noqa: N802 - as gettext calls it
     return text
 
 
-def catalogue(language: str) -> Mapping[str, str]:
-    """English text -> text of the language, of all areas together."""
+def catalogue(language: str, *first: str) -> Mapping[str, str]:
+    """English text -> text of the language, of all areas together; what `first` say counts, the earlier the more."""
     found: dict[str, str] = {}
-    for path in sorted((FOLDER / language).glob("*.po")):
+    paths = sorted((FOLDER / language).glob("*.po"))
+    for path in sorted(paths, key=lambda path: first[::-1].index(path.stem) if path.stem in first else -1):
         with path.open("rb") as file:
             messages = read_po(file, locale=language)
         found |= {str(each.id): str(each.string) for each in messages if each.id and each.string}
@@ -36,11 +39,14 @@ def catalogue(language: str) -> Mapping[str, str]:
 
 
 class Words(NullTranslations):
-    """One language, as Jinja's i18n extension asks for it; what has no translation stays English."""
+    """One language, as Jinja's i18n extension asks for it; what has no translation stays English.
 
-    def __init__(self, language: str) -> None:
+    area: whose word counts where two areas mean different things by the same English word.
+    """
+
+    def __init__(self, language: str, area: str) -> None:
         super().__init__()
-        self._known = catalogue(language)
+        self._known = catalogue(language, area, FRAME)
 
     def gettext(self, message: str) -> str:
         """A text."""
@@ -58,9 +64,9 @@ class Words(NullTranslations):
 
     @staticmethod
     @cache
-    def of(language: str) -> Words:
+    def of(language: str, area: str = FRAME) -> Words:
         """The language, read once."""
-        return Words(language)
+        return Words(language, area)
 
 
 def language_of(request: Request) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     from radnode.node.pictures.readings import Reading
     from radnode.storage.database import Database
     from radnode.storage.listing_queries import InstanceFound
-    from radnode.storage.showing import ShownObject, ShownSeries, ShownStudy
+    from radnode.storage.showing import ShownJob, ShownObject, ShownSeries, ShownStudy
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 SEGMENTATIONS = (f"{_STORAGE}66.4", str(LABEL_MAP_STORAGE))
 REPORTS = tuple(f"{_STORAGE}88.{number}" for number in (22, 33, 34, 50, 65))
 """Enhanced, Comprehensive and Comprehensive 3D SR; Mammography and Chest CAD SR."""
 MOST_OBJECTS = 40
+MOST_TRIES = 5
 MOST_REMEMBERED = 64
 
 
@@ -36,8 +38,8 @@ class Shown:
     """One series, ready to be leafed through.
 
     by_place: whether its pictures are in the order of their places. window: centre and width to begin with, None for
-    that of each picture. hounsfield: whether its values are Hounsfield units. unread: why its first picture cannot be
-    read.
+    that of each picture. hounsfield: whether its values are Hounsfield units. unread: why none of its middle pictures can
+    be read.
     """
 
     study: ShownStudy
@@ -78,23 +80,32 @@ class Gallery:
             images = showing.images(session, series.listed_id)
         pictures = [each for each in images if each.attributes.get("PixelDataPresent")]
         places: dict[int, Sequence[Mapping[str, Any]]] = {}
-        try:
-            for each in pictures:
-                if self._is_asked(each):
+        for each in pictures:
+            if self._is_asked(each):
+                # An image that cannot be read is shown by its reason, in its place.
+                with contextlib.suppress(ImageUnreadable, ImageRefused):
                     places[each.id] = self._asked("planes", each)["frames"]
-            slices, by_place = slices_of(pictures, places)
-            facts = self._asked("planes", slices[len(slices) // 2].instance) if slices else {}
-        except (ImageUnreadable, ImageRefused) as error:
-            slices, by_place = slices_of(pictures, {})
-            return Shown(study=study, series=series, slices=slices, by_place=by_place, unread=str(error))
+        slices, by_place = slices_of(pictures, places)
+        facts, unread = self._facts(slices)
         flat = series.attributes.get("Modality") in PROJECTIONS
         window = facts.get("window")
+        is_own = flat and facts.get("window_of") == "header"
         return Shown(
             study=study, series=series, slices=slices, by_place=by_place,
-            window=(window[0], window[1]) if window and not (flat and facts["window_of"] == "header") else None,
-            window_of=facts.get("window_of", ""), hounsfield=facts.get("hounsfield", False),
+            window=(window[0], window[1]) if window and not is_own else None,
+            unread=unread, window_of=facts.get("window_of", ""), hounsfield=facts.get("hounsfield", False),
             colour=facts.get("colour", False),
         )
+
+    def _facts(self, slices: Sequence[Slice]) -> tuple[dict[str, Any], str]:
+        """How a series begins to be shown: as its middle picture says, or the next that can be read; else why not."""
+        why = ""
+        for each in sorted(slices, key=lambda each: abs(slices.index(each) - len(slices) // 2))[:MOST_TRIES]:
+            try:
+                return self._asked("planes", each.instance), ""
+            except (ImageUnreadable, ImageRefused) as error:
+                why = str(error)
+        return {}, why
 
     def middle(self, study_id: int, address: str) -> tuple[InstanceFound, int]:
         """The picture that stands for a series, and its frame: the one in the middle."""
@@ -162,6 +173,11 @@ class Gallery:
         with self._database.read() as session:
             found = showing.objects(session, study_id, (*SEGMENTATIONS, *REPORTS), MOST_OBJECTS + 1)
         return found[:MOST_OBJECTS], len(found) > MOST_OBJECTS
+
+    def jobs(self, study_id: int) -> list[ShownJob]:
+        """Which pipelines have read a study, and which have not: no finding drawn is no answer yet."""
+        with self._database.read() as session:
+            return showing.jobs(session, study_id)
 
     def elsewhere(
         self, study_id: int, found: Sequence[tuple[ShownObject, Reading]]

@@ -70,7 +70,8 @@ class Reading:
     """What one object says of these pictures.
 
     layers: picture -> frames of the segmentation on it. elsewhere: frames or findings that name no picture of this
-    series; displaced: frames whose pixels are not those of the picture that they name. unread: why it cannot be read.
+    series; displaced: frames whose pixels are not those of the picture that they name. unread: why it cannot be read. is_empty: a report
+    that lists no finding at all.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -80,11 +81,12 @@ class Reading:
     displaced: int = 0
     left_out: int = 0
     unread: str = ""
+    is_empty: bool = False
 
     @property
     def concerns(self) -> bool:
         """Whether it says anything of these pictures."""
-        return bool(self.layers or self.unread or self.displaced or self.summary
+        return bool(self.layers or self.unread or self.displaced or self.summary or self.is_empty
                     or any(each.at is not None for each in self.findings))
 
 
@@ -137,7 +139,7 @@ def of_report(said: Mapping[str, Any], slices: Sequence[Slice], frame_of_referen
             of=names[each["of"]] if each["of"] is not None else "", elsewhere=away,
         ))
     return Reading(findings=tuple(findings), summary=tuple(said["summary"]), elsewhere=elsewhere,
-                   left_out=said["left_out"])
+                   left_out=said["left_out"], is_empty=not findings)
 
 
 def numbers_of_segments(said: Mapping[str, Any]) -> dict[tuple[str, int], Mapping[str, Any]]:

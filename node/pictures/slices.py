@@ -75,12 +75,16 @@ def slices_of(
     places: id of an instance -> of each of its frames what it says of its place; else the header says it.
     """
     found = [
-        _slice(image, number, {**image.attributes, **(places[image.id][number - 1] if image.id in places else {})})
+        _slice(image, number, {**image.attributes, **_said_of(places.get(image.id, ()), number)})
         for image in images if image.attributes.get("PixelDataPresent")
         for number in range(1, frames_of(image.attributes) + 1)
     ]
     order = in_order([each.plane for each in found])
     return (tuple(found), False) if order is None else (tuple(found[each] for each in order), True)
+
+
+def _said_of(places: Sequence[Mapping[str, Any]], number: int) -> Mapping[str, Any]:
+    return places[number - 1] if number <= len(places) else {}
 
 
 def _slice(image: InstanceFound, frame: int, values: Mapping[str, Any]) -> Slice:

@@ -29,12 +29,16 @@ class Certificate:
     """What of a certificate matters here.
 
     fingerprint: SHA-256 of its DER, as "sha256:" and hexadecimal digits. names: DNS names and common names, in lower
-    case. ends_at: the last moment of its validity, UTC.
+    case. begins_at, ends_at: the first and the last moment of its validity, UTC. subject, issuer: distinguished names
+    (RFC 4514).
     """
 
     fingerprint: str
     names: frozenset[str]
     ends_at: datetime
+    begins_at: datetime | None = None
+    subject: str = ""
+    issuer: str = ""
 
     def is_of(self, expected: str) -> bool:
         """Whether it is the one that `client_certificate` of a peer names, by fingerprint or by name."""
@@ -86,4 +90,15 @@ def _certificate(found: x509.Certificate) -> Certificate:
         fingerprint=f"sha256:{found.fingerprint(SHA256()).hex()}",
         names=frozenset(str(name).lower() for name in names),
         ends_at=found.not_valid_after_utc,
+        begins_at=found.not_valid_before_utc,
+        subject=_written(found.subject),
+        issuer=_written(found.issuer),
     )
+
+
+def _written(name: x509.Name) -> str:
+    """For people alone: a name that cannot be written makes no certificate unreadable."""
+    try:
+        return name.rfc4514_string()
+    except (ValueError, TypeError):
+        return ""

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from radnode.storage.study_search import Key, Wanted
 
 PAGE = 50
-MOST_LOOKED_AT = 2000
+MOST_LOOKED_AT = 400
 """Studies whose state is looked at for one page; the page says how far back that was."""
-AT_ONCE = 250
+AT_ONCE = 175
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

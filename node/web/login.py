@@ -40,7 +40,7 @@ HOME = "/"
 def _pages(language: str) -> Environment:
     made = Environment(loader=PackageLoader("radnode.node.web", "pages"), autoescape=True,
                        extensions=["jinja2.ext.i18n"])
-    made.install_gettext_translations(Words.of(language), newstyle=True)  # type: ignore[attr-defined]
+    made.install_gettext_translations(Words.of(language, "login"), newstyle=True)  # type: ignore[attr-defined]
     return made
 
 

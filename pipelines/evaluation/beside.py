@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from radnode.pipelines import findings_file, isolation, registry
 from radnode.pipelines.contract import PipelineError, WorkOrder
+from radnode.pipelines.evaluation.overlap import shares
 from radnode.pipelines.evaluation.references import find_one
 from radnode.pipelines.evaluation.scoring import score
 from radnode.pipelines.evaluation.truth import ReferenceRefused, Structure, Truth
@@ -61,7 +62,7 @@ class Beside:
 
 def of_object(findings: Findings, path: Path) -> Beside:
     """What somebody else says of the same images. Raises ReferenceRefused where none of it is about these findings."""
-    return _told(score(findings, find_one(path).read(findings)))
+    return _told(score(findings, find_one(path).read(findings), shares))
 
 
 def of_findings(findings: Findings, other: Findings) -> Beside:
@@ -70,7 +71,7 @@ def of_findings(findings: Findings, other: Findings) -> Beside:
         Structure(label=each.label, voxels=each.mask, type=each.type, laterality=each.laterality)
         for each in other.segments if each.on is None
     ))
-    return _told(score(findings, truth))
+    return _told(score(findings, truth, shares))
 
 
 def _told(scores: Scores) -> Beside:

@@ -14,11 +14,14 @@ from radnode.pipelines.evaluation.truth import words
 from radnode.pipelines.findings import InPatient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from radnode.pipelines.evaluation.overlap import Overlap
     from radnode.pipelines.evaluation.truth import Answer, Mark, Number, Truth
     from radnode.pipelines.findings import Classification, Detection, Findings, Measurement
+    from radnode.pipelines.geometry import Affine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +73,14 @@ class Scores:
     notes: tuple[str, ...] = ()
 
 
-def score(findings: Findings, truth: Truth) -> Scores:
-    """Every kind that the references speak of."""
+def score(
+    findings: Findings, truth: Truth,
+    compare: Callable[[NDArray[np.bool_], NDArray[np.bool_], Affine], Overlap] = overlap.compare,
+) -> Scores:
+    """Every kind that the references speak of. compare: of two masks, :mod:`radnode.pipelines.evaluation.overlap`."""
     notes = list(truth.notes)
     return Scores(
-        structures=tuple(_structures(findings, truth)),
+        structures=tuple(_structures(findings, truth, compare)),
         marks=_marks(findings, truth, notes),
         answers=tuple(answered for right in truth.answers if (answered := _answer(findings, right, notes))),
         measurements=tuple(
@@ -83,14 +89,16 @@ def score(findings: Findings, truth: Truth) -> Scores:
     )
 
 
-def _structures(findings: Findings, truth: Truth) -> list[Drawn]:
+def _structures(
+    findings: Findings, truth: Truth, compare: Callable[[NDArray[np.bool_], NDArray[np.bool_], Affine], Overlap]
+) -> list[Drawn]:
     if not truth.structures:
         return []
     volume = findings.grid
     nothing = np.zeros(volume.voxels.shape, dtype=np.bool_)
     return [
         Drawn(name=pair.name, label=pair.label, given=pair.found is not None,
-              overlap=overlap.compare(nothing if pair.found is None else pair.found, pair.reference, volume.affine))
+              overlap=compare(nothing if pair.found is None else pair.found, pair.reference, volume.affine))
         for pair in pairs(truth.structures, findings.segments)
     ]
 

@@ -32,6 +32,16 @@ def begun(context: BrowserContext, node: NodeProcess) -> Page:
     return page
 
 
+def see_the_overlay(page: Page) -> None:
+    """By the guide's own link, and from there to the series that was read."""
+    page.get_by_role("link", name="See the result on the images").click()
+    page.wait_for_url("**/pictures")
+    page.locator("main a[href*='/series/']").first.click()
+    page.locator(".layers img").first.wait_for(state="attached")
+    pages.assert_well(page)
+    pages.picture(page, "start-overlay")
+
+
 def test_an_administrator_comes_from_the_first_link_to_a_result_by_clicks_alone(
     tmp_path: Path, browser: Browser
 ) -> None:
@@ -70,8 +80,9 @@ def test_an_administrator_comes_from_the_first_link_to_a_result_by_clicks_alone(
         page.get_by_role("button", name="Send the test study").click()
         page.get_by_text("the result has arrived").wait_for(timeout=120_000)
         pages.assert_well(page)
-        pages.picture(page, "start-test")
+        pages.picture(page, "page-first-start")
         assert {str(each.PatientID) for each in pacs.stored()} == {"RADNODE-TEST"}
+        see_the_overlay(page)
         page.goto("/administration/start")
         assert page.get_by_text("done", exact=True).count() == 5
         context.close()

@@ -54,6 +54,7 @@ def test_who_leafs_by_keys_wheel_and_slider_sees_the_picture_that_the_words_name
     context = pages.logged_in(browser, hospital.node, role="radiologist")
     page = viewer(context)
     arrived(page, 16)
+    assert not page.locator(".reading").is_visible()
     stage = page.locator("#stage")
     stage.focus()
     page.keyboard.press("ArrowDown")
@@ -98,7 +99,7 @@ def test_a_finding_leads_to_its_slice_and_can_be_hidden_alone_or_with_all_others
     page.locator("[data-overlay]").check()
     expect(page.locator(".layers img")).to_have_count(1)
     pages.assert_well(page)
-    pages.picture(page, "viewer")
+    pages.picture(page, "page-viewer")
     context.close()
 
 

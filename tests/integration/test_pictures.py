@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pydicom
 import pytest
+from sqlalchemy import update
 from support import mammography, phantoms
 from support import result_samples as samples
 from support.chest import write_chest
@@ -16,6 +17,7 @@ from support.pictures import wall
 from radnode.pipelines.forms import plan
 from radnode.pipelines.mg_cad.phantom import screening, write_screening
 from radnode.pipelines.results import write
+from radnode.storage.tables import JobRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,3 +238,24 @@ def test_the_link_opens_the_study_in_the_configured_viewer_and_is_nowhere_else(t
             pages.web.receive(*chest.files)
             shown = pages.get(f"/studies/{pages.study(chest.study_uid)}/pictures").text
             assert (f'href="https://viewer.example/viewer?StudyInstanceUIDs={chest.study_uid}"' in shown) == bool(url)
+
+
+@pytest.mark.parametrize(("state", "said"), [
+    ("PRODUCED", "ct-lung has read the study; nothing of its results is drawn on these pictures."),
+    ("NOT_PROCESSED", "ct-lung has NOT read the study: too few slices"),
+    ("FAILED", "ct-lung failed and has NOT read the study: too few slices"),
+    ("RUNNING", "ct-lung has not read the study yet."),
+    ("DISCARDED", "ct-lung has NOT read the study: the job was discarded."),
+    (None, "No pipeline of the node was asked to read this study."),
+])
+def test_no_finding_not_read_and_failed_are_told_apart(tmp_path: Path, state: str | None, said: str) -> None:
+    chest = Chest(tmp_path)
+    with wall(tmp_path / "node") as pages:
+        pages.web.receive(*chest.files)
+        if state is not None:
+            pages.web.produce()
+            with pages.web.database.begin() as session:
+                session.execute(update(JobRow).values(state=state, reason="too few slices", pipeline="ct-lung"))
+        answer = pages.get(f"/studies/{pages.study(chest.study_uid)}/series/{pages.series(chest.series_uid)}/findings")
+        assert said in answer.text
+        assert answer.text.count("ct-lung") == (state is not None)

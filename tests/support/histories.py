@@ -102,6 +102,7 @@ class World:
         self.effects: Counter[int] = Counter()
         self.given_back: Counter[int] = Counter()
         self.repeats = 0
+        self.held = False
         self.sendings: list[Delivery] = []
         self.held_by: dict[str, dict[str, str]] = {name: {} for name in DESTINATIONS}
         self.snapshots: list[SeriesSnapshot] = []
@@ -216,6 +217,7 @@ class World:
         order = by_hand.hold if held else by_hand.let_go
         with contextlib.suppress(by_hand.NotPossible), self.database.begin() as session:
             order(session, 1, by="anna", reason="", now=self.wall)
+        self.held = held
 
     def discard(self, job_id: int) -> None:
         """Somebody says that a job is not to be run."""

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from radnode.node.audit.exporting import as_csv, as_xml
+from radnode.node.audit.exporting import as_csv, as_xml, told
 from radnode.node.audit.messages import EVENTS
 from radnode.node.pages.words import N_
 from radnode.node.web.access import Permission, needs
@@ -86,6 +86,7 @@ class _Desk:
         return self._frame.page(
             request, "administration/audit.html", rows=rows, older=older if more else "", wanted=wanted,
             first=wanted.address(PATH) if before else "", events=sorted(EVENTS), outcomes=OUTCOMES,
+            told=told,
             exports={form: wanted.address(f"{PATH}/export.{form}") for form in FORMATS}, most=MOST_EXPORTED,
         )
 

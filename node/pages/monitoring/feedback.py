@@ -67,21 +67,21 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
             rows = [_row(row, scanners) for row in feedback.listed(session, pipeline=pipeline, limit=MOST_EXPORTED)]
         return csv_of("radnode-feedback.csv", COLUMNS, rows)
 
-    @pages.get("/monitoring/studies/{study_id}")
+    @pages.get("/monitoring/studies/{study_id:int}")
     def of_study(request: Request, study_id: int) -> Response:
         """The results of a study, each with its form."""
         return results(request, study_id, "monitoring/study.html")
 
-    @pages.get("/monitoring/studies/{study_id}/results")
+    @pages.get("/monitoring/studies/{study_id:int}/results")
     def part_of_study(request: Request, study_id: int) -> Response:
         """The same as a part of another page."""
         return results(request, study_id, "monitoring/results.html")
 
-    @pages.post("/monitoring/jobs/{job_id}/feedback")
-    def give(request: Request, job_id: int, fields: Form) -> Response:
+    @pages.post("/monitoring/studies/{study_id:int}/jobs/{job_id:int}/feedback")
+    def give(request: Request, study_id: int, job_id: int, fields: Form) -> Response:
         """Say something of a result."""
         who = request.app.state.identity(request).name
-        study_id = _given(parts, job_id, who, fields)
+        _give(parts, study_id, job_id, who, fields)
         verdict = frame.translated(request, wording.VERDICTS[fields["verdict"]][0])
         return results(request, study_id, "monitoring/results.html",
                        frame.translated(request, _THANKS, verdict=verdict))
@@ -89,12 +89,11 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
     return pages
 
 
-def _given(parts: Parts, job_id: int, who: str, fields: Mapping[str, str]) -> int:
-    """Written down; the study it is about."""
+def _give(parts: Parts, study_id: int, job_id: int, who: str, fields: Mapping[str, str]) -> None:
     try:
         with parts.database.begin() as session:
-            return giving.give(session, job_id, who=who, verdict=fields.get("verdict", ""),
-                               comment=fields.get("comment", "").strip(), now=parts.now())
+            giving.give(session, study_id, job_id, who=who, verdict=fields.get("verdict", ""),
+                        comment=fields.get("comment", "").strip(), now=parts.now())
     except LookupError as error:
         raise HTTPException(404, str(error)) from error
     except ValueError as error:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SPANS = (14, 60, 180, 731)
 """Days that a chart may show."""
+LARGEST = 2**31 - 1
 SILENCE = "silence:"
 
 
@@ -66,6 +67,7 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
     ) -> Response:
         """All figures of a version, one of them day by day."""
         now, days = parts.now(), days if days in SPANS else 60
+        scanner = scanner if 0 < scanner <= LARGEST else 0
         with parts.database.read() as session:
             versions = _versions(session, name, now)
             if not versions:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from fastapi import Depends, HTTPException, Request
 
+from radnode.config.document import NotReadable
 from radnode.config.loading import ConfigError
 from radnode.node.configuring import NoSuchVersion, NotWritable, Stale
 from radnode.node.drafting.edits import NoSuchRoute
@@ -105,6 +106,8 @@ def ordered(act: Callable[[], object]) -> None:
         raise HTTPException(409, str(error)) from error
     except (NoSuchRoute, NoSuchVersion) as error:
         raise HTTPException(404, str(error)) from error
+    except NotReadable as error:
+        raise HTTPException(422, "; ".join(f"line {line}: {what}" for line, what, _ in error.flaws)) from error
     except ConfigError as error:
         said = (f"{each.message}; {each.cure}" if each.cure else each.message for each in error.problems)
         raise HTTPException(422, "; ".join(said)) from error

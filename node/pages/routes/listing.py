@@ -12,6 +12,7 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from radnode.node.delivery.fallback import forms_for
 from radnode.node.drafting import edits
 from radnode.node.drafting.flags import flags
+from radnode.node.drafting.order import deleted, moved
 from radnode.node.pages.frame import Area, Frame
 from radnode.node.pages.routes import building, trying, versions
 from radnode.node.pages.routes.asking import Fields, one, ordered
@@ -22,7 +23,7 @@ from radnode.node.web.access import Permission, needs
 from radnode.storage import route_history
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from radnode.node.pages.site import Parts
 
@@ -75,7 +76,8 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
         name, to = one(fields, "route"), one(fields, "to")
         if not to.isdigit():
             raise HTTPException(400, "no place in the list")
-        _change(parts, request, edits.move(name, int(to)), f"route {name} moved to place {int(to) + 1}", fields)
+        _replace(parts, request, lambda text: moved(text, name, int(to)), f"route {name} moved to place {int(to) + 1}",
+                 fields)
         return renewed(request, frame.translated(request, N_("Route %(route)s was moved."), route=name))
 
     @pages.post("/routes/switch", dependencies=[needs(Permission.CONFIGURE)])
@@ -85,14 +87,15 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
         if key not in _SWITCHES:
             raise HTTPException(400, "nothing that can be switched")
         edit = edits.switch(name, key, value, _SWITCHES[key])
-        _change(parts, request, edit, f"route {name}: {key} {str(value).lower()}", fields)
+        author, note = request.app.state.identity(request).name, f"route {name}: {key} {str(value).lower()}"
+        ordered(lambda: parts.desk.change(edit, author=author, note=note, seen=one(fields, "seen")))
         return renewed(request, frame.translated(request, _SAID[key, value], route=name))
 
     @pages.post("/routes/delete", dependencies=[needs(Permission.CONFIGURE)])
     def delete(request: Request, fields: Fields) -> Response:
         """Delete a route; its version stays."""
         name = one(fields, "route")
-        _change(parts, request, edits.delete(name), f"route {name} deleted", fields)
+        _replace(parts, request, lambda text: deleted(text, name), f"route {name} deleted", fields)
         return renewed(request, frame.translated(
             request, N_("Route %(route)s is deleted; an earlier version has it."), route=name))
 
@@ -109,9 +112,12 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
     return pages
 
 
-def _change(parts: Parts, request: Request, edit: Any, note: str, fields: Mapping[str, list[str]]) -> None:
+def _replace(
+    parts: Parts, request: Request, edit: Callable[[str], str], note: str, fields: Mapping[str, list[str]]
+) -> None:
     author = request.app.state.identity(request).name
-    ordered(lambda: parts.desk.change(edit, author=author, note=note, seen=one(fields, "seen")))
+    ordered(lambda: parts.desk.replace(
+        edit(parts.desk.text()), author=author, note=note, seen=one(fields, "seen")))
 
 
 def _seen(parts: Parts) -> str:

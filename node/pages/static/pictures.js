@@ -152,6 +152,7 @@
     for (const one of over) { one.alt = ""; one.draggable = false; }
     layers.replaceChildren(...over);
     shown = [picture, ...over.map((one) => one.src)];
+    find(".reading").hidden = true;
     broken.textContent = failed;
     broken.hidden = !failed;
     if (picture) outline(number); else marks.replaceChildren();

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from radnode.node.pages.frame import Area, Frame
-from radnode.node.pages.studies import listing, timeline
+from radnode.node.pages.studies import listing, orders, timeline
 from radnode.node.pages.words import N_
 from radnode.node.web.access import Permission
 
@@ -20,6 +20,6 @@ AREA = Area(path="/studies", label=N_("Studies"), permission=Permission.STUDIES)
 def router(parts: Parts, frame: Frame) -> APIRouter:
     """The list before the timelines, whose address is a number."""
     pages = APIRouter()
-    for each in (listing, timeline):
+    for each in (listing, timeline, orders):
         pages.include_router(each.router(parts, frame))
     return pages

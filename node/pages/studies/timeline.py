@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 from fastapi.responses import FileResponse
+from pydicom.uid import UID
 
 from radnode.node.execution.orders import RESULTS
 from radnode.node.pages.studies.sentences import LABELS, tone_of, why
@@ -15,6 +16,7 @@ from radnode.node.pages.words import N_
 from radnode.node.studies.picture import LANES, WIDTH, draw, spans_of
 from radnode.node.studies.states import state_of
 from radnode.node.web.access import Permission, endpoints, needs
+from radnode.storage.outbox import OTHER_PATIENT
 from radnode.storage.study_account import Account, account, result_of
 from radnode.storage.study_facts import StudyFacts, facts
 
@@ -70,7 +72,7 @@ def told(parts: Parts, study_id: int) -> Told:
     return Told(facts=found, record=record, account=beside)
 
 
-def shown(parts: Parts, study_id: int) -> dict[str, Any]:
+def shown(parts: Parts, request: Request, study_id: int) -> dict[str, Any]:
     """What the templates of a study's page ask for."""
     found = told(parts, study_id)
     state = state_of(found.facts)
@@ -78,7 +80,9 @@ def shown(parts: Parts, study_id: int) -> dict[str, Any]:
         "study": found.facts, "record": found.record, "account": found.account, "state": state, "labels": LABELS,
         "tone": tone_of(state), "said": why(found.facts, state), "lanes": LANES, "lane_names": LANE_NAMES,
         "width": WIDTH, "picture": draw(spans_of(found.record), parts.now()), "outcomes": OUTCOMES,
-        "series_states": SERIES_STATES, "job_states": JOB_STATES, "delivery_states": DELIVERY_STATES,
+        "pictured": pictured(request), "routes": [each.name for each in parts.configuration().routes if each.run],
+        "class_name": class_name, "held_back": OTHER_PATIENT, "series_states": SERIES_STATES,
+        "job_states": JOB_STATES, "delivery_states": DELIVERY_STATES,
     }
 
 
@@ -91,6 +95,11 @@ def pictured(request: Request) -> bool:
     return bool(known)
 
 
+def class_name(uid: str) -> str:
+    """A SOP class as the standard names it."""
+    return UID(uid).name.removesuffix(" Storage")
+
+
 def router(parts: Parts, frame: Frame) -> APIRouter:
     """The page of a study, and its results as files."""
     pages = APIRouter(prefix="/studies", dependencies=[needs(Permission.STUDIES)])
@@ -98,7 +107,7 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
     @pages.get("/{study_id}")
     def study(request: Request, study_id: Number) -> Response:
         """Everything that happened to a study."""
-        return frame.page(request, "studies/study.html", pictured=pictured(request), **shown(parts, study_id))
+        return frame.page(request, "studies/study.html", **shown(parts, request, study_id))
 
     @pages.get("/{study_id}/results/{result_object_id}")
     def result(study_id: Number, result_object_id: Number) -> Response:

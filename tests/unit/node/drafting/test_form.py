@@ -11,6 +11,7 @@ from radnode.config.editing import edited
 from radnode.config.loading import ConfigError, parse
 from radnode.node.drafting import edits
 from radnode.node.drafting.form import KEPT, Line, RouteForm, acted, form_of, section_of, yaml_of
+from radnode.node.drafting.order import deleted, moved
 
 WHENS: list[dict[str, Any]] = [
     {"modality": "CT"},
@@ -106,13 +107,23 @@ def test_only_what_was_changed_in_the_form_is_written() -> None:
         "    enabled: true\n", "    shadow: true\n    enabled: true\n")
 
 
-def test_routes_are_moved_switched_and_deleted_by_name() -> None:
-    assert names(edited(TEXT, edits.move("third", 0))) == ["third", "chest", "head"]
-    assert names(edited(TEXT, edits.move("chest", 9))) == ["head", "third", "chest"]
-    assert "# of any scanner" in edited(TEXT, edits.move("chest", 1))
-    assert names(edited(TEXT, edits.delete("head"))) == ["chest", "third"]
+def test_a_route_is_switched_by_its_name() -> None:
     off = edited(TEXT, edits.switch("chest", "enabled", False, True))
     assert off == TEXT.replace("enabled: true", "enabled: false")
     assert edited(TEXT, edits.switch("head", "enabled", True, True)) == TEXT
     with pytest.raises(edits.NoSuchRoute):
-        edited(TEXT, edits.delete("gone"))
+        edited(TEXT, edits.switch("gone", "enabled", True, True))
+
+
+def test_routes_are_moved_and_deleted_with_the_comments_above_them() -> None:
+    first, second, third = TEXT.partition("  # the second\n")[0].removeprefix("routes:\n"), *(
+        "\n".join(each) + "\n" for each in (TEXT.splitlines()[-3:-1], TEXT.splitlines()[-1:]))
+    more = "\n# about peers\npeers: {}\n"
+    assert moved(TEXT + more, "third", 0) == f"routes:\n{third}{first}{second}{more}"
+    assert moved(TEXT + more, "chest", 9) == f"routes:\n{second}{third}{first}{more}"
+    assert moved(TEXT.rstrip("\n"), "third", 1) == f"routes:\n{first}{third}{second}"
+    assert deleted(TEXT + more, "head") == f"routes:\n{first}{third}{more}"
+    assert names(moved("routes: [{name: a}, {name: b}]\n", "b", 0)) == ["b", "a"]
+    assert "routes:\n" in deleted("routes:\n  - name: a\n", "a")
+    with pytest.raises(edits.NoSuchRoute):
+        deleted(TEXT, "gone")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from radnode.pipelines.evaluation.overlap import compare
+from radnode.pipelines.evaluation.overlap import compare, shares
 
 SPACING = (3.0, 0.5, 0.5)
 
@@ -86,3 +86,19 @@ def test_on_a_sheared_grid_no_distance_is_given() -> None:
 def test_masks_of_two_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="shapes"):
         compare(np.zeros((2, 3, 4), dtype=bool), np.zeros((2, 3, 5), dtype=bool), _affine(SPACING))
+
+
+@pytest.mark.parametrize("other", [((2, 2, 4), (6, 6, 8)), ((2, 2, 2), (6, 6, 6)), ((8, 8, 8), (9, 9, 9))])
+def test_shares_alone_are_those_of_the_whole_comparison(
+    other: tuple[tuple[int, int, int], tuple[int, int, int]]
+) -> None:
+    one, two = _box((2, 2, 2), (6, 6, 6)), _box(*other)
+    whole, alone = compare(one, two, _affine(SPACING)), shares(one, two, _affine(SPACING))
+    assert (alone.dice, alone.iou) == (pytest.approx(whole.dice), pytest.approx(whole.iou))
+    assert (alone.found_ml, alone.reference_ml) == (whole.found_ml, whole.reference_ml)
+    assert (alone.hd95_mm, alone.assd_mm) == (None, None)
+
+
+def test_shares_of_nothing_are_not_defined() -> None:
+    nothing = np.zeros((3, 3, 3), dtype=bool)
+    assert shares(nothing, nothing, _affine(SPACING)).dice is None

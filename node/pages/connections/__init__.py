@@ -1,0 +1,1 @@
+"""Sources and destinations: how each is, what failed, and how it is changed."""

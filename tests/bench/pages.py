@@ -1,0 +1,206 @@
+"""How long the pages of studies take with 10^5 of them: the list, each kind of search, a timeline, over HTTP.
+
+    RADNODE_TEST_RESULTS=bench-results python tests/bench/pages.py
+
+The database (SQLite, or an empty one that `--url` names) is filled as tests/bench/qido.py fills it, with a routing for
+each series and a job with its deliveries for most studies. Each question is asked many times with other values. Writes
+pages.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(TESTS / "bench"))
+
+from fastapi.testclient import TestClient  # noqa: E402
+from qido import NAMES, NOW, fill  # noqa: E402
+from sqlalchemy import insert, text, update  # noqa: E402
+from support.figures import write_down  # noqa: E402
+from support.listed import open_application  # noqa: E402
+from support.steady import percentile  # noqa: E402
+
+from radnode.config.loading import load  # noqa: E402
+from radnode.node.alarms import Alarms  # noqa: E402
+from radnode.node.answers import Answers  # noqa: E402
+from radnode.node.observability import Metrics  # noqa: E402
+from radnode.node.pages import site  # noqa: E402
+from radnode.node.studies.ordering import OrderDesk  # noqa: E402
+from radnode.node.studies.states import StudyState  # noqa: E402
+from radnode.pipelines import registry  # noqa: E402
+from radnode.storage.database import Database  # noqa: E402
+from radnode.storage.files import FileStore  # noqa: E402
+from radnode.storage.tables import DeliveryRow, JobRow, ResultObjectRow, RoutingRow, StudyRow  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+AT_ONCE = 2000
+STATES = (*["PRODUCED"] * 90, "FAILED", "NOT_PROCESSED", *["NONE"] * 8)
+"""What became of one study in a hundred each; NONE: no route matched."""
+CONDITIONS = [{"condition": f"condition {number}", "outcome": "met", "seen": ["CHEST"], "matching": 3}
+              for number in range(5)]  # fmt: skip
+
+
+def work(database: Database, studies: int) -> None:
+    """Routings, jobs, results and deliveries of studies 1 to n; they came evenly, the last one now."""
+    for first in range(1, studies + 1, AT_ONCE):
+        rows: dict[type, list[dict[str, Any]]] = {
+            table: [] for table in (RoutingRow, JobRow, ResultObjectRow, DeliveryRow)
+        }
+        numbers = range(first, min(first + AT_ONCE, studies + 1))
+        for number in numbers:
+            _of_study(rows, number, studies)
+        with database.begin() as session:
+            for number in numbers:
+                at = NOW - timedelta(minutes=studies - number)
+                session.execute(update(StudyRow).where(StudyRow.id == number).values(
+                    last_received_at=at, accession_number=f"A{number:08d}", description="Examination"))
+            for table, values in rows.items():
+                session.execute(insert(table), values)
+    with database.begin() as session:
+        session.execute(text("ANALYZE"))
+
+
+def _of_study(rows: dict[type, list[dict[str, Any]]], number: int, studies: int) -> None:
+    at = NOW - timedelta(minutes=studies - number)
+    state = STATES[number % len(STATES)]
+    for series in (2 * number, 2 * number + 1):
+        rows[RoutingRow].append({
+            "series_id": series, "revision": 1, "at": at, "configuration_digest": "c",
+            "explanations": [{"route": f"route {each}", "enabled": True, "matched": state != "NONE" and not each,
+                              "instances": 3, "matching": 3, "conditions": CONDITIONS} for each in range(5)],
+        })
+    if state == "NONE":
+        return
+    rows[JobRow].append({
+        "id": number, "key": f"{number:064x}", "study_id": number, "series_id": 2 * number, "revision": 1,
+        "pipeline": "ct-lung", "pipeline_version": "1", "route_names": [f"route {number % 20}"],
+        "destinations": ["PACS"], "priority": 10, "turn_at": at, "configuration_digest": "c", "input_digest": "d",
+        "state": state, "reason": "", "token": 1, "attempts": 1, "crashes": 0, "created_at": at, "started_at": at,
+        "ended_at": at, "report": {"state": "FINDINGS" if number % 3 else "NOTHING_FOUND", "seconds": {"infer": 1.0},
+                                   "remarks": ["x" * 200] * 5, "measurements": []},
+    })
+    for order, form in enumerate(("SEG", "TID1500")):
+        result = 2 * number + order
+        rows[ResultObjectRow].append({
+            "id": result, "job_id": number, "name": form, "form": form, "send_order": order, "size_bytes": 1,
+            "sop_class_uid": "1.2.840.10008.5.1.4.1.1.66.4", "sop_instance_uid": f"1.9.{result}",
+            "series_instance_uid": "1.9", "transfer_syntax_uid": "1.2", "digest": f"{result:064x}", "references": [],
+        })
+        dead = number % 1000 == 1
+        rows[DeliveryRow].append({
+            "id": result, "result_object_id": result, "job_id": number, "send_order": order, "destination": "PACS",
+            "state": "DEAD" if dead else "CONFIRMED", "reason": "status 0xA900" if dead else "", "token": 1,
+            "attempts": 1, "due_at": at, "created_at": at, "sent_at": at, "confirmed_at": at,
+        })
+
+
+def questions(studies: int) -> dict[str, Callable[[random.Random], tuple[str, dict[str, str] | None]]]:
+    """What is asked, by name: a path, and the form of a search."""
+
+    def study(numbers: random.Random) -> int:
+        return numbers.randrange(1, studies)
+
+    def searched(name: str, value: Callable[[random.Random], str]) -> Callable[..., tuple[str, dict[str, str]]]:
+        return lambda numbers: ("/studies/search", {name: value(numbers)})
+
+    def in_state(state: StudyState) -> Callable[..., tuple[str, None]]:
+        return lambda _: (f"/studies?{urlencode({'state': state.value})}", None)
+
+    def older(numbers: random.Random) -> tuple[str, dict[str, str]]:
+        number = study(numbers)
+        at = NOW - timedelta(minutes=studies - number)
+        return "/studies/search", {"after": f"{at.isoformat()} {number}"}
+
+    found: dict[str, Callable[[random.Random], tuple[str, dict[str, str] | None]]] = {
+        "the newest": lambda _: ("/studies", None), "a later page": older,
+        "an accession number": searched("accession_number", lambda n: f"A{study(n):08d}"),
+        "an accession number with a star": searched("accession_number", lambda n: f"A{study(n) // 100:06d}*"),
+        "a patient ID": searched("patient_id", lambda n: f"P{study(n) // 3:07d}"),
+        "a part of a name": searched("patient_name", lambda n: f"{n.choice(NAMES)[1:]}{study(n) // 40}"),
+        "a name of nobody": searched("patient_name", lambda _: "nobody"),
+        "a study UID": searched("uid", lambda n: f"1.2.5.{study(n)}"),
+        "an instance UID": searched("uid", lambda n: f"1.2.3.{study(n) * 2000}"),
+        "a UID of nothing": searched("uid", lambda n: f"9.{study(n)}"),
+        "a day": searched("since", lambda n: f"{NOW - timedelta(days=n.randrange(60)):%Y-%m-%d}"),
+        "a modality": searched("modality", lambda n: n.choice(("CT", "MR", "US"))),
+        "a modality of nobody": searched("modality", lambda _: "XA"),
+        "a source": searched("source", lambda _: "PACS"), "a source of nothing": searched("source", lambda _: "X"),
+        "a route": searched("route", lambda n: f"route {n.randrange(20)}"),
+        "a route of nothing": searched("route", lambda _: "none"),
+        "a timeline": lambda n: (f"/studies/{study(n)}", None),
+        "a timeline with 300 images": lambda n: (f"/studies/{studies - n.randrange(300)}", None),
+    }
+    return found | {f"state: {state.value}": in_state(state) for state in StudyState}
+
+
+def measure(client: TestClient, studies: int, times: int) -> Iterator[tuple[str, list[float]]]:
+    """For each question its name and the seconds of each answer."""
+    numbers = random.Random(1)
+    for name, ask in questions(studies).items():
+        taken = []
+        for _ in range(times):
+            path, form = ask(numbers)
+            began = time.perf_counter()
+            answer = client.get(path) if form is None else client.post(path, content=urlencode(form))
+            taken.append(time.perf_counter() - began)
+            assert answer.status_code == 200, answer.text
+        yield name, taken
+
+
+def application(database: Database, folder: Path) -> TestClient:
+    """The pages over this database, open to all."""
+    (folder / "radnode.yaml").write_text("node: {ae_title: RADNODE}\n", encoding="utf-8")
+    configuration, store = load(folder / "radnode.yaml"), FileStore(folder / "data", 0)
+    installed, app = registry.installed(), open_application()
+    app.state.identity = lambda _: None
+    alarms = Alarms(lambda: NOW, lambda: None)
+    answers = Answers(database, alarms, list, list, store.quarantine)
+    orders = OrderDesk(database=database, configuration=lambda: configuration, manifests=dict, now=lambda: NOW)
+    site.mount(app, site.Parts(
+        database=database, store=store, answers=answers, alarms=alarms, metrics=Metrics(), now=lambda: NOW,
+        configuration=lambda: configuration, installed=lambda: installed, orders=orders,
+    ))
+    return TestClient(app)
+
+
+def main() -> None:
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=100_000)
+    parser.add_argument("--times", type=int, default=30, help="of each question")
+    parser.add_argument("--url", help="of an empty database")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="radnode-pages-", dir="/var/tmp") as folder:
+        database = Database(asked.url or f"sqlite:///{folder}/radnode.db")
+        database.upgrade()
+        fill(database, asked.studies)
+        work(database, asked.studies)
+        client = application(database, Path(folder))
+        figures, every = {}, []
+        for name, taken in measure(client, asked.studies, asked.times):
+            every += taken
+            p50, p95 = (round(value * 1e3, 1) for value in (median(taken), percentile(taken, 0.95)))
+            figures[name] = {"p50_ms": p50, "p95_ms": p95}
+            print(f"{name:32} {figures[name]}", flush=True)
+        database.close()
+    p95 = round(percentile(every, 0.95) * 1e3, 1)
+    write_down("pages", studies=asked.studies, database="postgresql" if asked.url else "sqlite", p95_ms=p95, **figures)
+    print(json.dumps({"p95_ms": p95}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Connections: how each is and why, who was turned away, tried, changed; in both languages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from ruamel.yaml import YAML
+from support import pages
+from support.network import free_port
+from support.node import NodeProcess, PeerEntry, archive, modality
+from support.pacs import StandInPacs
+from support.rows import NOW, job_over, must_lease, must_lease_delivery, produce, result
+
+from radnode.config.loading import load
+from radnode.storage import outbox, results
+from radnode.storage.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from browser.conftest import Hospital
+    from playwright.sync_api import Browser
+
+
+def call(port: int, *, calling: str) -> None:
+    """Somebody who is not configured asks for an association."""
+    stranger = AE(ae_title=calling)
+    stranger.add_requested_context(Verification)
+    assert stranger.associate("127.0.0.1", port, ae_title="RADNODE").is_rejected
+
+
+def peers_of(node: NodeProcess) -> dict[str, dict[str, object]]:
+    """As the configuration file has them now."""
+    return dict(YAML(typ="safe", pure=True).load(node.config.read_text())["peers"])
+
+
+def give_up(node: NodeProcess) -> None:
+    """Before it starts: two results for PACS that were given up, one of them held back, and a form that it refused."""
+    node.data.mkdir(parents=True)
+    database = Database(node.database_url)
+    database.upgrade()
+    digest = load(node.config).peers["PACS"].digest
+    try:
+        job_over(database, 1)
+        produce(database, must_lease(database), result("1.1"), result("1.2", 1))
+        for reason in ("status 0x0122", f"{outbox.OTHER_PATIENT}: PACS has the study under another PatientID"):
+            delivery = must_lease_delivery(database)
+            with database.begin() as session:
+                outbox.dead(session, delivery, reason, NOW)
+        with database.begin() as session:
+            results.remember_refusal(session, "PACS", "PDF", digest, "no context for it", NOW)
+    finally:
+        database.close()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node that the tests may change: a PACS that answers, and was given results in vain; OLD, which does not."""
+    folder = tmp_path_factory.mktemp("own")
+    old = PeerEntry(name="OLD", port=free_port(), more={"receives": True})
+    with StandInPacs() as pacs:
+        made = NodeProcess(folder / "node", peers=[modality(), archive(pacs.port), old])
+        give_up(made)
+        with made as node:
+            yield node
+
+
+@pytest.mark.parametrize(("language", "dark"), [("en", False), ("zh", True)])
+def test_each_connection_says_how_it_is_and_why(
+    hospital: Hospital, browser: Browser, language: str, dark: bool
+) -> None:
+    context = pages.logged_in(browser, hospital.node, language=language, dark=dark)
+    page = pages.opened(context, "/connections")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="PACS", exact=True))
+    assert row.get_by_text({"en": "well", "zh": "正常"}[language]).count()
+    pages.assert_well(page)
+    pages.picture(page, f"connections-{language}")
+    page.get_by_role("link", name="PACS", exact=True).click()
+    page.wait_for_url("**/connections/peer/PACS")
+    assert page.get_by_text({"en": "Last deliveries", "zh": "最近的发送"}[language]).count() == 1
+    pages.assert_well(page)
+    pages.picture(page, f"connection-{language}")
+    context.close()
+
+
+def test_a_destination_is_tried_from_its_page_and_a_profile_proposed(hospital: Hospital, browser: Browser) -> None:
+    context = pages.logged_in(browser, hospital.node)
+    page = pages.opened(context, "/connections/peer/PACS")
+    page.get_by_role("button", name="Try it now").click()
+    page.get_by_role("heading", name="Proposal").wait_for()
+    assert "answers C-ECHO" in page.locator("#probe").inner_text()
+    assert "answers_find: true" in page.locator("#probe pre").inner_text()
+    pages.assert_well(page)
+    pages.picture(page, "connection-tried")
+    context.close()
+
+
+def test_what_was_given_up_is_sent_again_and_what_is_held_back_only_by_itself(
+    own: NodeProcess, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, own)
+    page = pages.opened(context, "/connections/peer/PACS")
+    page.get_by_text("1 result was given up").wait_for()
+    page.get_by_text("1 result is held back").wait_for()
+    pages.assert_well(page)
+    pages.picture(page, "connection-failed")
+    page.get_by_role("button", name="Offer them again").click()
+    page.locator("#said").get_by_text("1 result forms are offered again.").wait_for()
+    page.locator("#refused").wait_for(state="detached")
+    page.get_by_role("button", name="Send all again").click()
+    page.locator("#said").get_by_text("1 results wait to be sent again.").wait_for()
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+    page.get_by_role("row").filter(has_text="held back").get_by_role("button", name="Send again").click()
+    page.locator("#said").get_by_text("It waits to be sent again.").wait_for()
+    assert len(asked) == 1
+    assert "under another patient" in asked[0]
+    study = own.timeline("1.2.5.1")
+    assert [each["kind"] for each in study["events"]].count("result sent again by hand") == 2
+    context.close()
+
+
+def test_a_stranger_is_added_as_a_source_after_a_look_at_the_lines_that_will_be_written(
+    own: NodeProcess, browser: Browser
+) -> None:
+    for _ in range(3):
+        call(own.port, calling="CT3")
+    context = pages.logged_in(browser, own)
+    page = pages.opened(context, "/connections")
+    row = page.get_by_role("row").filter(has_text="CT3")
+    assert "3" in row.locator(".number").inner_text()
+    row.get_by_role("link", name="Add it as a source").click()
+    page.wait_for_url("**/connections/entries/new**")
+    page.locator("#preview").get_by_text("Checked: nothing is wrong with it.").wait_for()
+    assert "ae_title: CT3" in page.locator("#preview").inner_text()
+    page.fill("#f-port", "none")
+    page.press("#f-port", "Tab")
+    page.locator("#preview .wrong").get_by_text("peers.CT3.port").wait_for()
+    page.fill("#f-port", "104")
+    page.press("#f-port", "Tab")
+    page.locator("#preview").get_by_text("Checked: nothing is wrong with it.").wait_for()
+    pages.assert_well(page)
+    pages.picture(page, "connection-new")
+    page.get_by_role("button", name="Save and put in force").click()
+    page.wait_for_url("**/connections/peer/CT3")
+    assert peers_of(own)["CT3"] == {
+        "sends": True, "ae_title": "CT3", "host": "127.0.0.1", "port": 104, "hosts": ["127.0.0.1"]}
+    known = AE(ae_title="CT3")
+    known.add_requested_context(Verification)
+    association = known.associate("127.0.0.1", own.port, ae_title="RADNODE")
+    assert association.is_established
+    association.release()
+    context.close()
+
+
+def test_a_peer_is_tried_before_it_is_saved_and_goes_only_with_a_reason(own: NodeProcess, browser: Browser) -> None:
+    context = pages.logged_in(browser, own, language="zh")
+    page = pages.opened(context, "/connections/entries/change/OLD")
+    page.get_by_role("button", name="立即测试").click()
+    page.locator("#trial").get_by_text("does not accept a connection").wait_for()
+    pages.assert_well(page)
+    pages.picture(page, "connection-change-zh")
+    page.get_by_label("原因", exact=True).fill("已停用")
+    page.get_by_role("button", name="移除 OLD").click()
+    page.wait_for_url("**/connections")
+    assert "OLD" not in peers_of(own)
+    versions = own.command("config", "versions", "--config", own.config).stdout
+    assert "admin-in-tests" in versions
+    assert "已停用" in versions
+    context.close()
+
+
+def test_what_a_probe_proposes_is_in_force_with_one_click(own: NodeProcess, browser: Browser) -> None:
+    context = pages.logged_in(browser, own)
+    page = pages.opened(context, "/connections/peer/PACS")
+    page.get_by_role("button", name="Try it now").click()
+    page.get_by_role("button", name="Take it over into the configuration").click()
+    page.locator("#said").get_by_text("The proposal is in force.").wait_for()
+    assert peers_of(own)["PACS"]["answers_find"] is True
+    page.get_by_text("yes: how many images a series has").wait_for()
+    context.close()
+
+
+def test_a_route_is_made_to_run_one_more_pipeline_with_one_click(own: NodeProcess, browser: Browser) -> None:
+    context = pages.logged_in(browser, own)
+    page = pages.opened(context, "/pipelines/ct-nodule")
+    page.get_by_role("button", name="Run it in chest-ct").click()
+    page.get_by_role("button", name="Take it out of chest-ct").wait_for()
+    assert YAML(typ="safe", pure=True).load(own.config.read_text())["routes"][0]["run"] == ["ct-lung", "ct-nodule"]
+    pages.assert_well(page)
+    page.goto("/pipelines/ct-lung")
+    page.get_by_role("button", name="Take it out of chest-ct").click()
+    page.get_by_role("button", name="Run it in chest-ct").wait_for()
+    context.close()
+
+
+def test_who_may_only_look_finds_no_button_and_is_refused(own: NodeProcess, browser: Browser) -> None:
+    context = pages.logged_in(browser, own, role="auditor")
+    page = pages.opened(context, "/connections/peer/PACS")
+    assert page.get_by_role("button", name="Try it now").count() == 0
+    assert page.get_by_role("link", name="Change or remove").count() == 0
+    assert context.request.get("/connections/entries/new").status == 403
+    assert context.request.post("/connections/probes/peer/PACS").status == 403
+    assert context.request.get("/pipelines/reports/any/report.html").status == 403
+    context.close()
