@@ -105,6 +105,8 @@ def _inside(found: re.Match[str], page: Path, origin: Path, at: dict[Path, Path]
     if "://" in link or link.startswith("mailto:"):
         return found.group()
     aimed = (origin.parent / link).resolve()
+    if not aimed.exists():
+        return found.group()  # so that it is told
     if aimed in at:
         return f"{mark}[{text}]({_way(page, at[aimed])}{anchor})"
     if aimed.is_relative_to(REPOSITORY / "docs") and aimed.is_file():

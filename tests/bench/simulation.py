@@ -4,8 +4,8 @@
 
 A whole node (`radnode serve`) with two workers and a pipeline that takes 2 to 3 s; three routes by priority. The CT
 exams of a simulated morning are sent to it in a minute, by `radnode.node.simulating.sending`. Then the times of its
-jobs are taken from its database, and the exams go through the virtual node at the times at which they were sent: once with the
-time that each job took, and twenty times with one drawn from all of them, as `--measured` does: the mean of these.
+jobs are taken from its database, and the exams go through the virtual node at the times at which they were sent: once
+with the time that each job took, and twenty times with one drawn from all of them, as `--measured` does: their mean.
 
 With each job's own time, these must be within 15 %: workers busy, the mean and the 95th percentile of waiting for a
 worker, and of the time from the last image to the recorded result. The same by priority and as drawn stands beside it:
