@@ -123,19 +123,26 @@ def summary_of(job_id: int, value: float | str | None) -> Summary:
     return Summary(number=1, mean=value, low=value, high=value, sample=((digest, value),))
 
 
-def merged(one: Summary, other: Summary, most: int = SAMPLE) -> Summary:
-    """Both together. Pure; the order does not matter but for the rounding of the mean. most: values of the sample."""
-    number = one.number + other.number
-    counted = dict(one.words)
-    for word, times in other.words.items():
-        place = word if word in counted or len(counted) < MOST_WORDS else OTHER
-        counted[place] = counted.get(place, 0) + times
-    spread = [each for each in (one, other) if each.sample]
+def merged(one: Summary, other: Summary) -> Summary:
+    """Both together. Pure; the order does not matter but for the rounding of the mean."""
+    return pooled((one, other), SAMPLE)
+
+
+def pooled(summaries: Iterable[Summary], most: int) -> Summary:
+    """All together. most: values of the sample."""
+    given = list(summaries)
+    number = sum(each.number for each in given)
+    counted: dict[str, int] = {}
+    for each in given:
+        for word, times in each.words.items():
+            place = word if word in counted or len(counted) < MOST_WORDS else OTHER
+            counted[place] = counted.get(place, 0) + times
+    spread = [each for each in given if each.sample]
     return Summary(
-        number=number, missing=one.missing + other.missing,
-        mean=(one.mean * one.number + other.mean * other.number) / number if number else 0.0,
+        number=number, missing=sum(each.missing for each in given),
+        mean=sum(each.mean * each.number for each in given) / number if number else 0.0,
         low=min((each.low for each in spread), default=0.0), high=max((each.high for each in spread), default=0.0),
-        sample=tuple(sorted({*one.sample, *other.sample})[:most]), words=counted,
+        sample=tuple(sorted({pair for each in spread for pair in each.sample})[:most]), words=counted,
     )
 
 
@@ -288,4 +295,4 @@ def put_drifts(session: Session, found: Iterable[DriftRow]) -> None:
 def _summary(row: Any) -> Summary:
     kept = row.summary
     return Summary(number=row.number, missing=row.missing, mean=kept["mean"], low=kept["low"], high=kept["high"],
-                   sample=tuple((int(digest), float(value)) for digest, value in kept["sample"]), words=kept["words"])
+                   sample=tuple(map(tuple, kept["sample"])), words=kept["words"])

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal
 
 from radnode.node.monitoring import statistics
 from radnode.node.monitoring.figures import POSITIVE, REASON, REFUSED
-from radnode.storage.figures import OUTCOME, Summary, merged
+from radnode.storage.figures import OUTCOME
+from radnode.storage.figures import pooled as pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from radnode.storage.figures import DayFigure
+    from radnode.storage.figures import DayFigure, Summary
 
 State = Literal["steady", "drifted", "too few", "no baseline"]
 
@@ -92,7 +92,7 @@ def window_of(days: Sequence[DayFigure], baseline: Span, today: str) -> list[Day
 
 def pooled(days: Iterable[DayFigure]) -> Summary:
     """All days together; of each at most :data:`radnode.storage.figures.SAMPLE` values count."""
-    return reduce(lambda one, each: merged(one, each.summary, POOLED), days, Summary())
+    return pool((each.summary for each in days), POOLED)
 
 
 def judge(
@@ -105,7 +105,7 @@ def judge(
     index is below :data:`statistics.SHIFTED` or chance alone explains it, lest it come and go.
     """
     if baseline is None:
-        return Verdict(state="no baseline")
+        return Verdict(state="no baseline", detail={"recent": told(pooled(days[-WINDOW_DAYS:]))} if days else {})
     expected = pooled(each for each in days if each.day in baseline)
     if days and days[0].figure in RATES:
         return _rate(days, expected, baseline, tests)

@@ -10,7 +10,7 @@ from radnode.node.monitoring import judging, statistics
 from radnode.node.monitoring.figures import POSITIVE, REFUSED
 from radnode.node.monitoring.watch import LIVELY, by_figure, scanner_name
 from radnode.storage import feedback, figures
-from radnode.storage.figures import OUTCOME, Summary, merged
+from radnode.storage.figures import OUTCOME, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -105,7 +105,7 @@ def median(summary: Summary) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureNow:
-    """A figure of a scanner: its last verdict, or what it is where none is made. recent: the last two weeks."""
+    """A figure of a scanner: its last verdict, or what it is where none is made. recent: what it was lately."""
 
     figure: str
     scanner_id: int
@@ -115,11 +115,16 @@ class FigureNow:
 
 
 def figures_now(session: Session, pipeline: str, version: str, now: datetime) -> list[FigureNow]:
-    """Every figure of the last two weeks, drifted ones first, then by name."""
+    """Every figure, drifted ones first, then by name.
+
+    Judged ones as the last look saw them, others (all, before the first look) of the last two weeks.
+    """
     rows = {(row.scanner_id, row.figure): row for row in figures.drifts(session, pipeline, version)}
     scanners = figures.scanners(session)
-    days = figures.of_pipeline(session, pipeline, (now - RECENT).strftime("%Y-%m-%d"), version=version)
+    days = figures.of_pipeline(session, pipeline, (now - RECENT).strftime("%Y-%m-%d"), version=version,
+                               figures=judging.SHOWN_ONLY if rows else ())
     lately = {key: judging.told(judging.pooled(each)) for key, each in by_figure(days).items()}
+    lately |= {key: row.detail["recent"] for key, row in rows.items() if "recent" in row.detail}
     found = [
         FigureNow(figure=figure, scanner_id=scanner, scanner=scanner_name(scanners.get(scanner)),
                   drift=rows.get((scanner, figure)), recent=lately.get((scanner, figure), {}))
@@ -146,10 +151,10 @@ def course(
     session: Session, pipeline: str, version: str, figure: str, scanner: int, since: str
 ) -> list[Point]:
     """A figure day by day, on one scanner or, for 0, on all together."""
-    of_day: dict[str, Summary] = {}
+    of_day: dict[str, list[DayFigure]] = {}
     for each in figures.of_pipeline(session, pipeline, since, version=version, figures=[figure], scanner=scanner):
-        of_day[each.day] = merged(of_day.get(each.day, Summary()), each.summary, judging.POOLED)
-    return [_point(day, summary) for day, summary in sorted(of_day.items())]
+        of_day.setdefault(each.day, []).append(each)
+    return [_point(day, judging.pooled(found)) for day, found in sorted(of_day.items())]
 
 
 def _point(day: str, summary: Summary) -> Point:
