@@ -253,7 +253,8 @@ class WorkOrder:
     findings: the file of what an earlier run of this job found; it is only written again. Empty to run the pipeline.
     model_digest: of the manifest that the job was made with; another model is not run. Empty: any.
     language: of what is written for people alone, the PDF. predecessors: what the reports take the place of.
-    priors: earlier series to compare with; prior_remarks: what the result says of those that are not there.
+    priors: earlier series to compare with; prior_remarks: what the result says of those that are not there,
+    and of an input that was read although it is incomplete.
     issuers: whose identifiers those of the images are in messages, where the images do not say it
     (:mod:`radnode.pipelines.messages.identities`).
     """

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Text, and_, cast, exists, or_, select, union
+from sqlalchemy.orm import aliased
 
 from radnode.storage.listing import name_key
 from radnode.storage.listing_tables import ListedSeriesRow, ListedStudyRow
@@ -181,7 +182,10 @@ def _has_series(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 def _text(column: InstrumentedAttribute[Any], value: str) -> ColumnElement[bool]:
     if not set("*?") & set(value):
         return column == value
-    return column.like(_like(value), escape="\\")
+    narrow = aliased(StudyRow)  # read from the index alone, not from whole rows
+    return StudyRow.id.in_(
+        select(narrow.id).where(getattr(narrow, column.key).like(_like(value), escape="\\"))
+    )
 
 
 def _named(column: InstrumentedAttribute[Any], value: str) -> ColumnElement[bool]:

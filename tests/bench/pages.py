@@ -2,7 +2,7 @@
 
     RADNODE_TEST_RESULTS=bench-results python tests/bench/pages.py
 
-The database (SQLite, or an empty one that `--url` names) is filled as tests/bench/qido.py fills it, with a routing for
+The database (SQLite) of a node, with login and audit, is filled as tests/bench/qido.py fills it, with a routing for
 each series and a job with its deliveries for most studies. Each question is asked many times with other values. Writes
 pages.json.
 """
@@ -25,27 +25,21 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 sys.path.insert(0, str(TESTS / "bench"))
 
-from fastapi.testclient import TestClient  # noqa: E402
 from qido import NAMES, NOW, fill  # noqa: E402
 from sqlalchemy import insert, text, update  # noqa: E402
 from support.figures import write_down  # noqa: E402
-from support.listed import open_application  # noqa: E402
 from support.steady import percentile  # noqa: E402
+from support.web import whole_site  # noqa: E402
 
-from radnode.config.loading import load  # noqa: E402
-from radnode.node.alarms import Alarms  # noqa: E402
-from radnode.node.answers import Answers  # noqa: E402
-from radnode.node.observability import Metrics  # noqa: E402
-from radnode.node.pages import site  # noqa: E402
-from radnode.node.studies.ordering import OrderDesk  # noqa: E402
 from radnode.node.studies.states import StudyState  # noqa: E402
-from radnode.pipelines import registry  # noqa: E402
-from radnode.storage.database import Database  # noqa: E402
-from radnode.storage.files import FileStore  # noqa: E402
 from radnode.storage.tables import DeliveryRow, JobRow, ResultObjectRow, RoutingRow, StudyRow  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from fastapi.testclient import TestClient
+
+    from radnode.storage.database import Database
 
 AT_ONCE = 2000
 STATES = (*["PRODUCED"] * 90, "FAILED", "NOT_PROCESSED", *["NONE"] * 8)
@@ -161,44 +155,25 @@ def measure(client: TestClient, studies: int, times: int) -> Iterator[tuple[str,
         yield name, taken
 
 
-def application(database: Database, folder: Path) -> TestClient:
-    """The pages over this database, open to all."""
-    (folder / "radnode.yaml").write_text("node: {ae_title: RADNODE}\n", encoding="utf-8")
-    configuration, store = load(folder / "radnode.yaml"), FileStore(folder / "data", 0)
-    installed, app = registry.installed(), open_application()
-    app.state.identity = lambda _: None
-    alarms = Alarms(lambda: NOW, lambda: None)
-    answers = Answers(database, alarms, list, list, store.quarantine)
-    orders = OrderDesk(database=database, configuration=lambda: configuration, manifests=dict, now=lambda: NOW)
-    site.mount(app, site.Parts(
-        database=database, store=store, answers=answers, alarms=alarms, metrics=Metrics(), now=lambda: NOW,
-        configuration=lambda: configuration, installed=lambda: installed, orders=orders,
-    ))
-    return TestClient(app)
-
-
 def main() -> None:
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=100_000)
     parser.add_argument("--times", type=int, default=30, help="of each question")
-    parser.add_argument("--url", help="of an empty database")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="radnode-pages-", dir="/var/tmp") as folder:
-        database = Database(asked.url or f"sqlite:///{folder}/radnode.db")
-        database.upgrade()
-        fill(database, asked.studies)
-        work(database, asked.studies)
-        client = application(database, Path(folder))
+    folder = tempfile.TemporaryDirectory(prefix="radnode-pages-", dir="/var/tmp")
+    with folder as place, whole_site(Path(place) / "site") as site:
+        fill(site.database, asked.studies)
+        work(site.database, asked.studies)
+        client = site.client(site.token("operator"))
         figures, every = {}, []
         for name, taken in measure(client, asked.studies, asked.times):
             every += taken
             p50, p95 = (round(value * 1e3, 1) for value in (median(taken), percentile(taken, 0.95)))
             figures[name] = {"p50_ms": p50, "p95_ms": p95}
             print(f"{name:32} {figures[name]}", flush=True)
-        database.close()
     p95 = round(percentile(every, 0.95) * 1e3, 1)
-    write_down("pages", studies=asked.studies, database="postgresql" if asked.url else "sqlite", p95_ms=p95, **figures)
+    write_down("pages", studies=asked.studies, database="sqlite", p95_ms=p95, **figures)
     print(json.dumps({"p95_ms": p95}))
 
 
