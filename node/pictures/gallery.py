@@ -38,8 +38,8 @@ class Shown:
     """One series, ready to be leafed through.
 
     by_place: whether its pictures are in the order of their places. window: centre and width to begin with, None for
-    that of each picture. hounsfield: whether its values are Hounsfield units. unread: why none of its middle pictures can
-    be read.
+    that of each picture. hounsfield: whether its values are Hounsfield units. unread: why none of its middle pictures
+    can be read.
     """
 
     study: ShownStudy

@@ -70,8 +70,8 @@ class Reading:
     """What one object says of these pictures.
 
     layers: picture -> frames of the segmentation on it. elsewhere: frames or findings that name no picture of this
-    series; displaced: frames whose pixels are not those of the picture that they name. unread: why it cannot be read. is_empty: a report
-    that lists no finding at all.
+    series; displaced: frames whose pixels are not those of the picture that they name. unread: why it cannot be read.
+    is_empty: a report that lists no finding at all.
     """
 
     findings: tuple[Finding, ...] = ()
