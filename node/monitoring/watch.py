@@ -28,7 +28,6 @@ log = structlog.get_logger(__name__)
 
 LIVELY = timedelta(days=56)
 """A version of a pipeline that ended no job for so long is not looked at any more."""
-_ALARM = "drift:"
 
 
 class DriftWatch:
@@ -99,11 +98,12 @@ class DriftWatch:
         for pipeline, version in current.items():
             drifted = [row for row in rows if (row.pipeline, row.version, row.state) == (pipeline, version, "drifted")]
             if drifted and pipeline not in settings.silence:
-                texts[f"{_ALARM}{pipeline}"] = alarm_text(pipeline, drifted, scanners)
-        for name, text in texts.items():
-            self._alarms.set(name, text)
+                texts[pipeline] = alarm_text(pipeline, drifted, scanners)
+        for pipeline, text in texts.items():
+            self._alarms.set(f"drift:{pipeline}", text)
         for alarm in self._alarms.raised():
-            if alarm.name.startswith(_ALARM) and alarm.name not in texts:
+            kind, _, pipeline = alarm.name.partition(":")
+            if kind == "drift" and pipeline not in texts:
                 self._alarms.clear(alarm.name)
 
 

@@ -57,7 +57,7 @@ class Bench:
     def states(self) -> tuple[list[str], list[str]]:
         """Of the jobs, of the deliveries."""
         with self.database.read() as session:
-            return list(session.scalars(select(JobRow.state))), list(session.scalars(select(DeliveryRow.state)))
+            return sorted(session.scalars(select(JobRow.state))), sorted(session.scalars(select(DeliveryRow.state)))
 
 
 @pytest.fixture
