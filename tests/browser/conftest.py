@@ -29,6 +29,7 @@ class Hospital:
     study_instance_uid: str
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """They share a node, so they share a worker."""
     for item in items:
