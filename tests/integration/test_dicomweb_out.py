@@ -233,7 +233,7 @@ def test_an_image_process_that_died_is_replaced(web: Held, tmp_path: Path) -> No
     web.receive(path)
     address = f"{resource(pydicom.dcmread(path))}/rendered"
     assert web.client.get(address).status_code == 200
-    for process in web.web._images._all:
+    for process in web.web.images._all:
         if process._process is not None:
             process._process.kill()
             process._process.wait()
