@@ -101,7 +101,7 @@ def last_messages(session: Session) -> dict[str, datetime]:
         .order_by(MessageRow.received_at.desc()).limit(MOST_COUNTED).subquery()
     )
     rows = session.execute(select(newest.c.sender, func.max(newest.c.received_at)).group_by(newest.c.sender))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def vouched(session: Session, source: str) -> dict[str, int]:
@@ -110,7 +110,7 @@ def vouched(session: Session, source: str) -> dict[str, int]:
         select(CommitmentRequestRow.state).where(CommitmentRequestRow.source == source)
         .order_by(CommitmentRequestRow.id.desc()).limit(MOST_COUNTED).subquery()
     )
-    return dict(session.execute(select(newest.c.state, func.count()).group_by(newest.c.state)).tuples().all())
+    return dict(session.execute(select(newest.c.state, func.count()).group_by(newest.c.state)).all())
 
 
 def _count(session: Session, *which: ColumnElement[bool]) -> int:
