@@ -33,7 +33,7 @@ SILENCE = "silence:"
 
 def router(parts: Parts, frame: Frame) -> APIRouter:
     """The pages."""
-    pages = APIRouter(dependencies=[needs(Permission.STATE)])
+    pages, state = APIRouter(), [needs(Permission.STATE)]
 
     def told(request: Request, **more: Any) -> dict[str, Any]:
         return {
@@ -42,7 +42,7 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
             **more,
         }
 
-    @pages.get("/monitoring")
+    @pages.get("/monitoring", dependencies=state)
     def overview(request: Request) -> Response:
         """Each pipeline with its light and why."""
         now, configuration = parts.now(), parts.configuration()
@@ -54,14 +54,14 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
                        waiting=feedback.waiting(session)),
             )
 
-    @pages.get("/monitoring/scanners")
+    @pages.get("/monitoring/scanners", dependencies=state)
     def scanners(request: Request) -> Response:
         """Every scanner that was seen."""
         with parts.database.read() as session:
             found = reporting.scanners_now(session, parts.now())
             return frame.page(request, "monitoring/scanners.html", **told(request, found=found))
 
-    @pages.get("/monitoring/pipelines/{name}")
+    @pages.get("/monitoring/pipelines/{name}", dependencies=state)
     def pipeline(
         request: Request, name: str, version: str = "", figure: str = POSITIVE, scanner: int = 0, days: int = 60
     ) -> Response:
@@ -85,7 +85,7 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
                        tally=feedback.tally(session, name, version)),
             )
 
-    @pages.get("/monitoring/figures.csv")
+    @pages.get("/monitoring/figures.csv", dependencies=state)
     def export(name: str = "", days: int = 731) -> Response:
         """For a registry: each figure of each day, nothing of a patient."""
         since = (parts.now() - timedelta(days=min(max(days, 1), 731))).strftime("%Y-%m-%d")
