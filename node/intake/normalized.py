@@ -12,9 +12,8 @@ from radnode.node import commitment_sets, performed_sets
 from radnode.node.commitment_sets import PUSH_MODEL
 from radnode.node.intake import commands
 from radnode.node.intake.element_walk import Unreadable
+from radnode.node.intake.gathered import InMemory
 from radnode.node.intake.header_walk import is_uid
-from radnode.node.intake.negotiation import IMPLICIT_VR_LITTLE_ENDIAN
-from radnode.node.intake.pdus import Violation
 from radnode.node.performed_sets import AVAILABILITY, MPPS
 from radnode.node.statuses import (
     DUPLICATE_INSTANCE,
@@ -85,32 +84,13 @@ def gathering(
     return made(command, context, origin, desk)
 
 
-class _InMemory:
-    """The data set of a request while it arrives. Whatever is wrong with it, it is read to its end and answered."""
-
+class _ForDesk(InMemory):
     def __init__(self, command: Command, context: Context, origin: Origin, desk: CommitmentDesk | None) -> None:
-        self.received = 0
-        self._command = command
-        self._sop_class_uid = context.abstract_syntax
-        self._implicit_vr = context.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
-        self._origin = origin
+        super().__init__(command, context, origin)
         self._desk = desk
-        self._content = bytearray()
-
-    def write(self, fragment: memoryview) -> None:
-        """The next piece. Raises Violation when a peer goes on and on."""
-        self.received += len(fragment)
-        if self.received <= commitment_sets.LONGEST:
-            self._content += fragment
-        elif self.received > 2 * commitment_sets.LONGEST:
-            raise Violation(Violation.INVALID_PARAMETER, "a data set that does not end")
-
-    def discard(self) -> None:
-        """Nothing is left of it."""
-        self._content.clear()
 
 
-class Gathering(_InMemory):
+class Gathering(_ForDesk):
     """Of storage commitment."""
 
     def finish(self) -> Status:
@@ -134,7 +114,7 @@ class Gathering(_InMemory):
         return Status(code, _COMMENTS.get(code, ""))
 
 
-class PerformedGathering(_InMemory):
+class PerformedGathering(_ForDesk):
     """Of what was performed."""
 
     def finish(self) -> Status:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radnode.node.intake import commands
+from radnode.node.intake.gathered import InMemory
 from radnode.node.intake.header_walk import is_uid
-from radnode.node.intake.negotiation import IMPLICIT_VR_LITTLE_ENDIAN, UPS_PUSH, UPS_QUERY
-from radnode.node.intake.pdus import Violation
+from radnode.node.intake.negotiation import UPS_PUSH, UPS_QUERY
 from radnode.node.statuses import INVALID_ARGUMENT, NOT_AUTHORIZED, RESOURCE_LIMITATION, UNRECOGNIZED_OPERATION, Status
 
 if TYPE_CHECKING:
@@ -53,36 +53,22 @@ class OrderAnswer:
     found: tuple[bytes, ...] = ()
 
 
-class OrderGathering:
-    """The data set of a request while it arrives; read to its end and answered whatever is wrong with it."""
+class OrderGathering(InMemory):
+    """Of work items."""
+
+    longest = LONGEST
 
     def __init__(
         self, command: Command, context: Context, origin: Origin,
         desk: Callable[[OrderRequest, str], OrderAnswer] | None,
     ) -> None:
-        self.received = 0
-        self._command = command
-        self._context = context
-        self._origin = origin
+        super().__init__(command, context, origin)
         self._desk = desk
-        self._content = bytearray()
-
-    def write(self, fragment: memoryview) -> None:
-        """The next piece. Raises Violation when a peer goes on and on."""
-        self.received += len(fragment)
-        if self.received <= LONGEST:
-            self._content += fragment
-        elif self.received > 2 * LONGEST:
-            raise Violation(Violation.INVALID_PARAMETER, "a data set that does not end")
-
-    def discard(self) -> None:
-        """Nothing is left of it."""
-        self._content.clear()
 
     def finish(self) -> OrderAnswer:
         """It is whole: have it answered, or say why not."""
         command = self._command
-        if self._desk is None or command.field not in SERVICES[self._context.abstract_syntax]:
+        if self._desk is None or command.field not in SERVICES[self._sop_class_uid]:
             return _no(UNRECOGNIZED_OPERATION, "not done with work items here")
         if not self._origin.is_configured:
             return _no(NOT_AUTHORIZED, "work items are for configured peers")
@@ -93,7 +79,7 @@ class OrderGathering:
         return self._desk(OrderRequest(
             field=command.field, uid=command.sop_instance_uid.decode("ascii", "replace"), type_id=command.type_id,
             content=bytes(self._content), attributes=command.attributes,
-            implicit_vr=self._context.transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN,
+            implicit_vr=self._implicit_vr,
         ), self._origin.source)
 
 
