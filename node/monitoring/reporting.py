@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from radnode.node.monitoring import judging, statistics
+from radnode.node.monitoring import judging
 from radnode.node.monitoring.figures import POSITIVE, REFUSED
 from radnode.node.monitoring.watch import LIVELY, by_figure, scanner_name
+from radnode.pipelines.evaluation.intervals import proportion
 from radnode.storage import feedback, figures
 from radnode.storage.figures import OUTCOME, Summary
 
@@ -37,7 +38,7 @@ class Share:
     @property
     def interval(self) -> tuple[float, float] | None:
         """Low and high."""
-        return statistics.wilson(self.hits, self.cases)
+        return proportion(self.hits, self.cases)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from radnode.pipelines.evaluation.intervals import proportion
+from radnode.pipelines.evaluation.late import scipy_stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,13 +51,6 @@ class Change:
     rising: bool
 
 
-def _stats() -> Any:
-    """Loaded when it is first needed: it takes longer than all else that a node loads to start."""
-    from scipy import stats  # noqa: PLC0415
-
-    return stats
-
-
 def stability(expected: Sequence[float], actual: Sequence[float]) -> float:
     """The population stability index of two distributions over the same bins, as counts; 0 for equal shares.
 
@@ -83,7 +79,7 @@ def numbers(baseline: Sequence[float], recent: Sequence[float]) -> Difference:
                               np.sum(np.greater(each, edges[0]))]) for each in (baseline, recent))
     p = 1.0
     if min(len(baseline), len(recent)) >= FEWEST:
-        p = float(_stats().ks_2samp(baseline, recent, method="asymp").pvalue)
+        p = float(scipy_stats().ks_2samp(baseline, recent, method="asymp").pvalue)
     return Difference(psi=stability(one.tolist(), two.tolist()), p=p)
 
 
@@ -93,7 +89,7 @@ def words(baseline: Mapping[str, int], recent: Mapping[str, int]) -> Difference:
     one, two = [baseline.get(word, 0) for word in known], [recent.get(word, 0) for word in known]
     if len(known) < 2 or not sum(one) or not sum(two):
         return Difference(psi=0.0, p=1.0)
-    p = float(_stats().chi2_contingency(np.array([one, two]), correction=False, lambda_="log-likelihood").pvalue)
+    p = float(scipy_stats().chi2_contingency(np.array([one, two]), correction=False, lambda_="log-likelihood").pvalue)
     return Difference(psi=stability(one, two), p=p)
 
 
@@ -116,12 +112,13 @@ def change(baseline: tuple[int, int], observed: Iterable[tuple[int, int]]) -> Ch
     what it looks for, so that an unlucky baseline alone does not alarm.
     """
     hits, cases = baseline
-    if not cases:
+    interval = proportion(hits, cases)
+    if interval is None:
         return Change(score=0.0, since=None, rising=True)
-    interval = _stats().binomtest(hits, cases).proportion_ci(method="wilson")
+    low, high = interval
     data = list(observed)
-    up = _sum(data, min(max(float(interval.high), 1e-6), 1 - 1e-6), ODDS)
-    down = _sum(data, min(max(float(interval.low), 1e-6), 1 - 1e-6), 1 / ODDS)
+    up = _sum(data, min(max(high, 1e-6), 1 - 1e-6), ODDS)
+    down = _sum(data, min(max(low, 1e-6), 1 - 1e-6), 1 / ODDS)
     score, since = max(up, down)
     return Change(score=score, since=since if score > 0 else None, rising=up >= down)
 
@@ -141,17 +138,9 @@ def change_point(values: Sequence[float]) -> int:
     """The place from which on values in their order differ most from those before (Pettitt 1979, by ranks); 0 if none
     do.
     """
-    ranks = _stats().rankdata(values)
+    ranks = scipy_stats().rankdata(values)
     before = 2 * np.cumsum(ranks)[:-1] - np.arange(1, len(ranks)) * (len(ranks) + 1)
     return int(np.abs(before).argmax()) + 1 if before.size and np.abs(before).max() > 0 else 0
-
-
-def wilson(hits: int, cases: int) -> tuple[float, float] | None:
-    """The 95 % interval of a share (Wilson 1927); None without a case."""
-    if not cases:
-        return None
-    found = _stats().binomtest(hits, cases).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
 
 
 def kappa(both: int, first: int, second: int, neither: int) -> float | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from radnode.pipelines.evaluation.late import scipy_stats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,13 +15,6 @@ if TYPE_CHECKING:
 # Of the differences between limits of agreement, if they are normal.
 _NORMAL = 1.96
 FEWEST = 3
-
-
-def _stats() -> Any:
-    """Loaded when it is first needed: it takes half a second, and who shows agreement may never compute any."""
-    from scipy import stats  # noqa: PLC0415
-
-    return stats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +44,7 @@ def agreement(found: Sequence[float], reference: Sequence[float]) -> Agreement:
     if n < FEWEST:
         return Agreement(n=n, bias=bias)
     deviation = float(differences.std(ddof=1))
-    quantile = float(_stats().t.ppf(0.975, n - 1))
+    quantile = float(scipy_stats().t.ppf(0.975, n - 1))
     of_bias, of_limit = quantile * deviation / np.sqrt(n), quantile * deviation * np.sqrt(3 / n)
     low, high = bias - _NORMAL * deviation, bias + _NORMAL * deviation
     return Agreement(

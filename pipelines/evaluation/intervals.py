@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from scipy import stats
+
+from radnode.pipelines.evaluation.late import scipy_stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,12 +36,20 @@ class Estimate:
     high: float | None = None
 
 
+def proportion(successes: int, n: int) -> tuple[float, float] | None:
+    """The interval of Wilson (1927) of a share of independent decisions; None without one."""
+    if n == 0:
+        return None
+    found = scipy_stats().binomtest(successes, n).proportion_ci(confidence_level=LEVEL, method="wilson")
+    return float(found.low), float(found.high)
+
+
 def wilson(successes: int, n: int) -> Estimate:
     """A proportion of independent decisions, one a study, with the interval of Wilson (1927)."""
-    if n == 0:
+    found = proportion(successes, n)
+    if found is None:
         return Estimate(value=None, n=0, studies=0)
-    found = stats.binomtest(successes, n).proportion_ci(confidence_level=LEVEL, method="wilson")
-    return Estimate(value=successes / n, n=n, studies=n, low=float(found.low), high=float(found.high))
+    return Estimate(value=successes / n, n=n, studies=n, low=found[0], high=found[1])
 
 
 def bootstrap(

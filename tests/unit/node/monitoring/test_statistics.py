@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from radnode.node.monitoring import statistics
+from radnode.pipelines.evaluation import intervals
 
 COUNTS = st.lists(st.integers(0, 500), min_size=1, max_size=12)
 SAMPLES = st.lists(st.integers(-1000, 1000).map(float), min_size=1, max_size=80)
@@ -110,6 +111,6 @@ def test_kappa_is_that_of_scikit_learn(said: list[tuple[bool, bool]]) -> None:
 
 
 def test_an_interval_holds_its_share_and_needs_a_case() -> None:
-    assert statistics.wilson(0, 0) is None
-    low, high = statistics.wilson(8, 10) or (0, 0)
+    assert intervals.proportion(0, 0) is None
+    low, high = intervals.proportion(8, 10) or (0, 0)
     assert (round(low, 3), round(high, 3)) == (0.49, 0.943)  # Wilson (1927), as R's prop.test without correction
