@@ -90,10 +90,9 @@ class HeaderReader:
         if process is not None:
             process.kill()
             process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):  # closing writes what a dead process never took
-                        pipe.close()
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):  # closing writes what a dead process never took
+                    process.stdin.close()
 
     def _ask(self, batch: Sequence[tuple[int, Path]]) -> Iterator[Header | HeaderFailure]:
         process = self._running()
@@ -148,9 +147,7 @@ def _feed(stdin: IO[str], batch: Sequence[tuple[int, Path]]) -> None:
 
 
 def _pump(stdout: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
-    try:
+    with stdout:
         for line in stdout:
             lines.put(line)
-    except ValueError:
-        pass  # closed while reading
     lines.put(None)

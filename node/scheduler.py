@@ -15,7 +15,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from radnode.node.alarms import Alarms
 
@@ -49,10 +49,14 @@ class Activity:
         """For `step` to say: run it again after so long, or at the next pulse if that comes before."""
         self._due_s = time.monotonic() + seconds
 
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """Let the running step end and join the thread."""
+    def end(self) -> None:
+        """Begin no further step; does not wait for the running one."""
         self._ended.set()
         self._pulse.set()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Let the running step end and join the thread."""
+        self.end()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
@@ -77,6 +81,15 @@ class Activity:
             return True
         self._alarms.clear(f"activity:{self.name}")
         return again
+
+
+def stop_all(activities: Collection[Activity], within_s: float = 10.0) -> None:
+    """Stop activities in one common time, however many of them wait for a peer that does not answer."""
+    for activity in activities:
+        activity.end()
+    deadline = time.monotonic() + within_s
+    for activity in activities:
+        activity.stop(max(0.0, deadline - time.monotonic()))
 
 
 class Clock:

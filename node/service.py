@@ -45,7 +45,7 @@ from radnode.node.monitoring.composing import Monitoring
 from radnode.node.observability import Metrics
 from radnode.node.pages import site
 from radnode.node.retrieving.composing import Retrieving
-from radnode.node.scheduler import Activity, Clock
+from radnode.node.scheduler import Activity, Clock, stop_all
 from radnode.node.security.tls import TlsUnusable
 from radnode.node.studies.ordering import OrderDesk
 from radnode.node.study_closing import StudyCloser
@@ -168,8 +168,7 @@ class Node:
         self._dispatcher.stop()
         self._rewriter.stop()
         self._monitoring.stop()
-        for activity in self._activities:
-            activity.stop()
+        stop_all(self._activities)
         self._http.stop()
         self._dicomweb_out.close()
         self._reader.close()

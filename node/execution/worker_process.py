@@ -7,13 +7,14 @@ import json
 import math
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import structlog
 
@@ -115,22 +116,21 @@ class WorkerProcess:
         process = self._process
         if process is not None and process.poll() is None:
             self._killed_because = reason
-            process.kill()
+            _kill(process)
 
     def stop(self) -> None:
         """End the process and collect it."""
         process, self._process = self._process, None
         if process is None:
             return
-        process.kill()
+        _kill(process)
         try:
             process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             log.error("worker.does_not_end", pid=process.pid, device=self.device)
-            return  # its pipes are still read from, and closing them would wait for it
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):  # closing writes what a dead process never took
+                process.stdin.close()
 
     def _ensure_running(self) -> subprocess.Popen[str]:
         if self._process is not None and self._process.poll() is None:
@@ -187,16 +187,25 @@ def _send(process: subprocess.Popen[str], line: str) -> None:
         raise WorkerLost(f"the worker process takes no orders: {error}") from error
 
 
-def _pump(stdout: object, lines: queue.SimpleQueue[str | None]) -> None:
-    for line in stdout:  # type: ignore[attr-defined]
-        lines.put(line)
+def _kill(process: subprocess.Popen[str]) -> None:
+    """It, and what it has started: the process that reads ahead holds memory and the pipe of the errors."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # it began a session of its own
+
+
+def _pump(stdout: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
+    with stdout:  # who reads closes: another thread that closes waits for the read, and so for whoever can still write
+        for line in stdout:
+            lines.put(line)
     lines.put(None)
 
 
-def _relay(stderr: object, pid: int) -> None:
-    for line in stderr:  # type: ignore[attr-defined]
-        if text := line.rstrip():
-            log.info("worker.said", pid=pid, text=text)
+def _relay(stderr: IO[str], pid: int) -> None:
+    with stderr:
+        for line in stderr:
+            if text := line.rstrip():
+                log.info("worker.said", pid=pid, text=text)
 
 
 def _describe_exit(code: int) -> str:

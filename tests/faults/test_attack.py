@@ -22,15 +22,17 @@ from support.receiver import Peer, Receiver
 from support.waiting import eventually
 
 from radnode.config.settings import ListeningTls
+from radnode.node.intake.connection import Deadlines
 from radnode.node.security.tls import ServerContexts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-ECHOES_S = 14.0
-"""Longer than the time a peer has for a PDU, so that the attackers are cut and come again."""
+ECHOES_S, CUT_WITHIN_S = 14.0, 90.0
+"""Longer than the time a peer has for a PDU, so that attackers are cut and come again; and the most they get."""
 SLOWER = 20
-"""Times an echo may be slower at its worst; or a second, whichever is more."""
+"""Times an echo may be slower at its worst; or half of the time a silent peer has, whichever is more. The figure itself
+is held against its goal where all figures are (goals.py)."""
 MOST_MEMORY_MIB = 64
 RECOVERED_WITHIN_S = 15.0
 ACCEPTED = 2
@@ -49,7 +51,7 @@ def test_a_known_peer_is_served_while_everybody_else_attacks_at_once(tmp_path: P
         memory = _resident_mib()
         with Attack(receiver.port, receiver.tls_port) as attack:
             in_tls = _seconds_of_an_association_in_tls(receiver, secured)
-            during = _echoes(receiver, ECHOES_S)
+            during = _echoes(receiver, ECHOES_S, until=lambda: attack.tally.cut >= TRICKLING)
             grown = _resident_mib() - memory
             attack.cease()
             began = time.monotonic()
@@ -70,23 +72,23 @@ def test_a_known_peer_is_served_while_everybody_else_attacks_at_once(tmp_path: P
         assert attack.tally.trickled > TRICKLING
         assert attack.tally.cut >= TRICKLING, "each drip was cut at the deadline of its PDU"
         assert attack.tally.sent_ahead > 0
-        limit = max(1.0, SLOWER * _p99(before))
+        limit = max(Deadlines().request / 2, SLOWER * _p99(before))
         assert max(_p99(during), in_tls) <= limit, measured
         assert _p99(after) <= limit, measured
         assert grown <= MOST_MEMORY_MIB, measured
         assert receiver.spooled() == []
 
 
-def _echoes(receiver: Receiver, for_s: float) -> list[float]:
-    """Seconds of each whole association with one C-ECHO."""
-    taken = []
-    end = time.monotonic() + for_s
-    while time.monotonic() < end:
-        began = time.monotonic()
+def _echoes(receiver: Receiver, for_s: float, until: Callable[[], bool] = lambda: True) -> list[float]:
+    """Seconds of each whole association with one C-ECHO, for so long and until it is so."""
+    taken: list[float] = []
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < for_s or (not until() and passed < CUT_WITHIN_S):
+        asked = time.monotonic()
         with Peer(receiver.port) as known:
             assert known.associate() == ACCEPTED
             assert known.echo() == 0x0000
-        taken.append(time.monotonic() - began)
+        taken.append(time.monotonic() - asked)
         time.sleep(0.01)
     return taken
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_what_comes_next_is_read_while_a_job_runs_and_a_reader_that_dies_harms_n
     def until_hinted(job: WorkOrder, hint: WorkOrder) -> RunReport:
         """The job takes a while, so that what follows is asked for while it runs."""
         report = one.execute(job, stages.append, lambda: hint)
-        eventually(lambda: _readers(one), within=20, why=lambda: "a reader was started")
+        eventually(lambda: _children(one), within=20, why=lambda: "a reader was started")
         stages.clear()
         return report
 
@@ -105,12 +106,32 @@ def test_what_comes_next_is_read_while_a_job_runs_and_a_reader_that_dies_harms_n
     assert one.execute(following, stages.append).state == RunState.FINDINGS
     assert stages[0] == "take over"
     assert until_hinted(order, following).state == RunState.FINDINGS
-    for pid in _readers(one):
+    for pid in _children(one):
         os.kill(pid, signal.SIGKILL)
     assert one.execute(following, stages.append).state == RunState.FINDINGS
 
 
-def _readers(worker: WorkerProcess) -> list[int]:
+def test_what_a_worker_has_started_ends_with_it_and_does_not_hold_it_up(
+    worker: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nsleep 300 &\nexec sleep 300\n", encoding="ascii")  # both hold the pipe of the errors
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    one = worker()
+    one.prepare(["ct-lung"])
+    eventually(lambda: _children(one), within=20, why=lambda: "it started another process")
+    started = _children(one)
+
+    stopping = threading.Thread(target=one.stop, daemon=True)
+    stopping.start()
+    stopping.join(20)
+
+    assert not stopping.is_alive()
+    eventually(lambda: not any(alive(pid) for pid in started), within=20, why=lambda: "the other process ended")
+
+
+def _children(worker: WorkerProcess) -> list[int]:
     children = Path(f"/proc/{_pid(worker)}/task")
     return [int(pid) for task in children.iterdir() for pid in (task / "children").read_text().split()]
 

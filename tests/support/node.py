@@ -176,7 +176,7 @@ class NodeProcess:
             return
         program, self._program = self._program, None
         status = program.stop(within=60)
-        assert status not in (-signal.SIGABRT, -signal.SIGKILL), f"no end on SIGTERM\n{program.tail(200)}"
+        assert status not in (-signal.SIGABRT, -signal.SIGKILL), f"no end on SIGTERM\n{program.where()}"
 
     @property
     def database_url(self) -> str:

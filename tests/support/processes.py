@@ -89,6 +89,13 @@ class Program:
         """The last lines of its output, for the message of a failed test."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def where(self) -> str:
+        """Where each of its threads was when it was told to say so (SIGABRT), without the frames of libraries."""
+        said = self.tail(1000).partition("Fatal Python error")[2].splitlines()
+        return "\n".join(
+            line for line in said if "site-packages" not in line and not line.startswith("Extension modules")
+        )
+
 
 def adopt_orphans() -> None:
     """Children of a killed child become ours, so that `children` sees them (prctl(2))."""

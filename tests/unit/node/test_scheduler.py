@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
 
 from radnode.node.alarms import Alarms
-from radnode.node.scheduler import Activity
+from radnode.node.scheduler import Activity, stop_all
 
 LONG_S = 30
 
@@ -61,3 +62,24 @@ def test_an_activity_whose_step_names_no_time_waits_for_a_pulse() -> None:
     threading.Event().wait(0.2)
     assert len(runs) == 1
     activity.stop()
+
+
+def test_many_activities_that_wait_for_a_silent_peer_are_stopped_in_one_common_time() -> None:
+    answered, number = threading.Event(), 20
+    begun = [threading.Event() for _ in range(number)]
+
+    def asking(one: threading.Event) -> Activity:
+        def step() -> bool:
+            one.set()
+            return answered.wait(LONG_S)
+
+        return Activity("asking", step, alarms())
+
+    activities = [asking(one) for one in begun]
+    for activity in activities:
+        activity.start()
+    assert all(one.wait(LONG_S) for one in begun)
+    began = time.monotonic()
+    stop_all(activities, within_s=1)
+    assert time.monotonic() - began < number / 2, "not a time for each"
+    answered.set()
