@@ -30,6 +30,7 @@ from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
 from radnode.node.cli_simulate import simulate
 from radnode.node.cli_studies import study_app
+from radnode.pipelines.importing import uncollected
 
 
 class _Explaining(TyperGroup):
@@ -75,8 +76,10 @@ atexit.register(gc.freeze)  # else the interpreter looks at all that was importe
 @app.command()
 def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Run the node until it is told to stop (SIGTERM, Ctrl-C)."""
-    from radnode.node.observability import configure_logging
-    from radnode.node.service import Node
+    with uncollected():
+        from radnode.node.observability import configure_logging
+        from radnode.node.service import Node
+    gc.freeze()
 
     configuration = load_configuration(config)
     configure_logging(as_json=configuration.settings.json_logs)

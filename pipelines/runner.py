@@ -50,10 +50,11 @@ from radnode.pipelines.messages import producing
 from radnode.pipelines.metering import ProcessMeter
 from radnode.pipelines.prefetch import Prefetcher
 from radnode.pipelines.progress import Progress
-from radnode.pipelines.results import Written, gate, not_processed, write
+from radnode.pipelines.results import gate, not_processed
 from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
 from radnode.pipelines.results.whole_files import write_whole
+from radnode.pipelines.results.writers import Written, write
 from radnode.pipelines.results.writing import Making
 from radnode.pipelines.sources.headers import read_header
 from radnode.pipelines.sources.images import read_projections

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from radnode.pipelines import packing, registry
 from radnode.pipelines.contract import DevicePipeline, RunFailed
+from radnode.pipelines.importing import uncollected
 from radnode.pipelines.metering import ProcessMeter
 from radnode.pipelines.packing import Footprint, Resident
 
@@ -85,9 +86,10 @@ class Warm:
         known = self._known(name, device)
         began, before = self._now(), self.meter.held(device)
         present = self._loaded.get(name)
-        pipeline = present.pipeline if present else registry.load(self._registry, name)
-        if isinstance(pipeline, DevicePipeline):
-            pipeline.load(to or device)
+        with uncollected():
+            pipeline = present.pipeline if present else registry.load(self._registry, name)
+            if isinstance(pipeline, DevicePipeline):
+                pipeline.load(to or device)
         self._loaded[name] = _Loaded(pipeline=pipeline, known=known, used_at=self._now())
         if present is None and not to:
             footprint = self._footprints.get(known, Footprint())

@@ -13,7 +13,6 @@ from radnode.node.messaging.mllp import FrameBroken, Frames, framed
 from radnode.node.security.tls import TlsUnusable, client_context
 from radnode.node.statuses import Outcome
 from radnode.pipelines.messages import hl7
-from radnode.pipelines.messages.oru import addressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +41,7 @@ class MllpCarrier:
     def store(self, path: Path, digest: str, *_uids: str) -> Answer:
         """Send one message. Raises :class:`~radnode.node.delivery.answer.Damaged`, OSError for the file."""
         destination = self._destination
-        message = addressed(intact(path, digest), destination.application or "", destination.facility or "")
+        message = hl7.addressed(intact(path, digest), destination.application or "", destination.facility or "")
         try:
             self._connection.send(framed(message))
             answer = self._frames.read(ANSWER_S, ANSWER_S)

@@ -12,7 +12,6 @@ from radnode.node.dicomweb_out.holdings import NotHeld
 from radnode.node.dicomweb_out.image_processes import ImageRefused, ImageUnreadable, Overloaded
 from radnode.node.pictures import readings
 from radnode.node.pictures.slices import PROJECTIONS, Slice, frames_of, slices_of
-from radnode.pipelines.results.segmentation import LABEL_MAP_STORAGE
 from radnode.storage import listing_queries, showing
 
 if TYPE_CHECKING:
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from radnode.storage.showing import ShownJob, ShownObject, ShownSeries, ShownStudy
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-SEGMENTATIONS = (f"{_STORAGE}66.4", str(LABEL_MAP_STORAGE))
+SEGMENTATIONS = tuple(f"{_STORAGE}66.{number}" for number in (4, 7))
+"""Segmentation and Label Map Segmentation."""
 REPORTS = tuple(f"{_STORAGE}88.{number}" for number in (22, 33, 34, 50, 65))
 """Enhanced, Comprehensive and Comprehensive 3D SR; Mammography and Chest CAD SR."""
 MOST_OBJECTS = 40

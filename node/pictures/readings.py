@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from highdicom.color import CIELabColor
 
 from radnode.node.pictures.planes import is_same, plane_of
 
@@ -210,5 +209,7 @@ def _side_of(slices: Sequence[Slice], at: int | None) -> str:
 def _colour(segment: Mapping[str, Any]) -> Colour:
     if not segment["cielab"]:
         return PALETTE[segment["number"] % len(PALETTE)]
+    from highdicom.color import CIELabColor
+
     red, green, blue = CIELabColor.from_dicom_value(segment["cielab"]).to_rgb(clip=True)
     return red, green, blue

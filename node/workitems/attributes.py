@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 
 from radnode.node.dicomweb import json_model
 from radnode.node.dicomweb.json_model import NoModel
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from radnode.storage.workitems import JobOutcome
 
 NODE_CODE = "99RADNODE"
+_DISCONTINUED = ("110513", "DCM", "Discontinued for unspecified reason")
+_EQUIPMENT_FAILURE = ("110501", "DCM", "Equipment failure")
 _JOBS = uuid.UUID("6c0a8a4e-54b7-4dd7-9d0c-3f4a35d40d4e")
 
 Reference = tuple[str, frozenset[str]]
@@ -170,8 +171,8 @@ def canceled(dataset: Dataset, reason: str, at: datetime, *, by_request: bool = 
     step = _progress(dataset)
     step.ProcedureStepCancellationDateTime = time(at)
     step.ReasonForCancellation = reason[:1024]
-    code = codes.DCM.DiscontinuedForUnspecifiedReason if by_request else codes.DCM.EquipmentFailure
-    step.ProcedureStepDiscontinuationReasonCodeSequence = [_code(code.value, code.scheme_designator, code.meaning)]
+    reason_code = _DISCONTINUED if by_request else _EQUIPMENT_FAILURE
+    step.ProcedureStepDiscontinuationReasonCodeSequence = [_code(*reason_code)]
     for performed in dataset.get("UnifiedProcedureStepPerformedProcedureSequence") or []:
         performed.PerformedProcedureStepEndDateTime = time(at)
     dataset.ProcedureStepState = State.CANCELED

@@ -182,3 +182,11 @@ def _declared(separator: bytes, first: bytes) -> tuple[str, ...]:
     repetition = fields[1][1:2] or b"~"
     written_there = fields[17] if len(fields) > 17 else b""
     return tuple(each.decode("ascii", "replace") for each in written_there.split(repetition))
+
+
+def addressed(content: bytes, application: str, facility: str) -> bytes:
+    """The message with MSH-5 and MSH-6."""
+    head, rest = content.split(b"\r", 1)
+    fields = head.split(b"|")
+    fields[4], fields[5] = escape(application).encode(), escape(facility).encode()
+    return b"|".join(fields) + b"\r" + rest

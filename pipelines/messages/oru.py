@@ -1,7 +1,7 @@
 """Results as ORU^R01 of HL7 v2.5.1 (chapter 7), preliminary, in UTF-8.
 
-MSH-5 and MSH-6 stay empty here: who it is for is written when it is sent (:func:`addressed`), into bytes that are
-otherwise those that passed the gate.
+MSH-5 and MSH-6 stay empty here: who it is for is written when it is sent
+(:func:`radnode.pipelines.messages.hl7.addressed`), into bytes that are otherwise those that passed the gate.
 """
 
 from __future__ import annotations
@@ -62,14 +62,6 @@ def write(making: Making, report: Report, objects: Sequence[str], message_uid: s
 def control_id(message_uid: str) -> str:
     """MSH-10, which has 20 characters: of the UID under which the message is kept."""
     return hashlib.sha256(message_uid.encode()).hexdigest()[:20].upper()
-
-
-def addressed(content: bytes, application: str, facility: str) -> bytes:
-    """The message with MSH-5 and MSH-6."""
-    head, rest = content.split(b"\r", 1)
-    fields = head.split(b"|")
-    fields[4], fields[5] = escape(application).encode(), escape(facility).encode()
-    return b"|".join(fields) + b"\r" + rest
 
 
 def number(value: float) -> str:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from radnode.pipelines.findings import Findings
     from radnode.pipelines.messages.statements import Report
-    from radnode.pipelines.results import Written
     from radnode.pipelines.results.identity import Provenance
     from radnode.pipelines.results.normalise import SourceHeader
+    from radnode.pipelines.results.writers import Written
 
 RESULTS, REFUSALS = ("ORU", "FHIR"), ("ORU-NOT-PROCESSED", "FHIR-NOT-PROCESSED")
 """The forms of :data:`radnode.pipelines.forms.MESSAGES` for what was found, and for what was not processed."""

@@ -21,10 +21,10 @@ from radnode.pipelines.findings import Code, Detection, Findings, InPatient, Mea
 from radnode.pipelines.findings import Path as Line
 from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import Projection, SourceFrame, to_patient
-from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import check
 from radnode.pipelines.results.identity import Provenance
 from radnode.pipelines.results.normalise import read_source
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

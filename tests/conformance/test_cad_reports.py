@@ -15,8 +15,8 @@ from support import validators
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.findings import Classification, Code, Detection, Failure, Findings, InPatient, OnImage
 from radnode.pipelines.geometry import to_patient
-from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import GateRefused, check
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

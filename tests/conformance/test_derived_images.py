@@ -15,8 +15,8 @@ from support import validators
 from radnode.node.own_results import is_own_result
 from radnode.pipelines import findings_file
 from radnode.pipelines.findings import Code, DerivedImage, Findings
-from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import GateRefused, check
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

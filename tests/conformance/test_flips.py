@@ -14,9 +14,9 @@ from support import validators
 
 from radnode.pipelines.findings import Findings, Segment
 from radnode.pipelines.geometry import orientation_of, to_patient
-from radnode.pipelines.results import write
 from radnode.pipelines.results.decoding import masks
 from radnode.pipelines.results.gate import GateRefused, check
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from support import validators
 
 from radnode.pipelines.findings import Code, Findings, Map, MapKind
 from radnode.pipelines.geometry import to_patient
-from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import GateRefused, check
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,8 +9,8 @@ import pytest
 from support import validators
 from support.source_matrix import SOURCES, names_of, write_files
 
-from radnode.pipelines.results import WRITERS
 from radnode.pipelines.results.gate import check
+from radnode.pipelines.results.writers import WRITERS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,8 +25,9 @@ from radnode.pipelines.findings import (
 )
 from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import to_patient
-from radnode.pipelines.results import placing, write
+from radnode.pipelines.results import placing
 from radnode.pipelines.results.gate import GateRefused, check
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

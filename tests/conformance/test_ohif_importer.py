@@ -10,8 +10,8 @@ from support import ohif, validators
 from support import result_samples as samples
 
 from radnode.pipelines.findings import InPatient, OnImage
-from radnode.pipelines.results import WRITERS, write
 from radnode.pipelines.results.gate import check
+from radnode.pipelines.results.writers import WRITERS, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,9 @@ from radnode.pipelines.contract import Predecessor
 from radnode.pipelines.findings import Code, Detection, Findings, InPatient
 from radnode.pipelines.forms import REPORTS, Wanted
 from radnode.pipelines.geometry import to_patient
-from radnode.pipelines.results import not_processed, write
+from radnode.pipelines.results import not_processed
 from radnode.pipelines.results.gate import GateRefused, check, check_refusal
+from radnode.pipelines.results.writers import write
 from radnode.pipelines.results.writing import Making
 
 if TYPE_CHECKING:

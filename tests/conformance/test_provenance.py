@@ -11,8 +11,9 @@ from support import result_samples as samples
 from support.source_matrix import SOURCES, names_of, write_files
 
 from radnode.pipelines.forms import Wanted
-from radnode.pipelines.results import WRITERS, not_processed
+from radnode.pipelines.results import not_processed
 from radnode.pipelines.results.normalise import read_source
+from radnode.pipelines.results.writers import WRITERS
 from radnode.pipelines.results.writing import Making
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from support.source_matrix import everything, names_of, write_files
 
 from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import to_index
-from radnode.pipelines.results import WRITERS, write
 from radnode.pipelines.results.gate import check
+from radnode.pipelines.results.writers import WRITERS, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from support import result_samples as samples
 from support.charset_sources import TEXTS, Text
 
 from radnode.pipelines.geometry import SourceFrame, to_index
-from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import check
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,8 +13,8 @@ from support import validators
 from support.charset_sources import TEXTS, header_in
 
 from radnode.pipelines.findings import Findings, Segment
-from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import GateRefused, check
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ from support import result_samples as samples
 from support import validators
 from support.validators import Rejected
 
-from radnode.pipelines.results import write
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

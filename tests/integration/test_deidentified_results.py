@@ -20,7 +20,7 @@ from radnode.node.deidentifying.lanes import Lanes
 from radnode.node.deidentifying.outward import outward
 from radnode.node.deidentifying.profile import Profile
 from radnode.node.deidentifying.pseudonyms import Pseudonyms
-from radnode.pipelines.results import write
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ from support.chest import write_chest
 from support.listed import held, parts, resource
 
 from radnode.pipelines.forms import plan
-from radnode.pipelines.results import write
+from radnode.pipelines.results.writers import write
 from radnode.storage.tables import JobRow
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from radnode.pipelines.ct_lung.measures import MILLILITRE, VOLUME
 from radnode.pipelines.ct_lung.phantom import chest_phantom
 from radnode.pipelines.findings import Findings, Measurement, Segment
 from radnode.pipelines.forms import plan
-from radnode.pipelines.results import write
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from radnode.config.messaging import FhirDestination, Hl7Destination
 from radnode.node.messaging import mllp_sending
 from radnode.node.statuses import Outcome
 from radnode.pipelines.messages import producing
-from radnode.pipelines.results import write
+from radnode.pipelines.results.writers import write
 from radnode.storage import outbox
 from radnode.storage.tables import DeliveryRow
 

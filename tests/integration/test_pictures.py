@@ -16,7 +16,7 @@ from support.pictures import wall
 
 from radnode.pipelines.forms import plan
 from radnode.pipelines.mg_cad.phantom import screening, write_screening
-from radnode.pipelines.results import write
+from radnode.pipelines.results.writers import write
 from radnode.storage.tables import JobRow
 
 if TYPE_CHECKING:

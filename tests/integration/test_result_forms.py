@@ -15,7 +15,7 @@ from support.pacs import Attempt, Fault, Refuse
 from support.waiting import eventually
 
 from radnode.pipelines.languages import EAST_ASIAN_FONT
-from radnode.pipelines.results import WRITERS
+from radnode.pipelines.results.writers import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from support.source_matrix import SOURCES, names_of, write_files
 from support.waiting import eventually
 
 from radnode.pipelines.forms import FORMS
-from radnode.pipelines.results import WRITERS
+from radnode.pipelines.results.writers import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from radnode.node.messaging.acknowledging import acknowledgements
 from radnode.node.messaging.taking import TAKEN, Outcome
 from radnode.pipelines.forms import MESSAGES, Wanted
-from radnode.pipelines.messages import hl7, oru, producing
-from radnode.pipelines.results import write
+from radnode.pipelines.messages import hl7, producing
+from radnode.pipelines.results.writers import write
 from radnode.pipelines.results.writing import Making
 from support.messages import order
 from support.result_samples import sample
@@ -39,8 +39,8 @@ def examples() -> dict[str, str]:
         "order": _lines(order()),
         "acknowledged": _lines(acknowledgements(received, TAKEN, now, "5D2E9A0B7C314F68")[0]),
         "refused": _lines(acknowledgements(received, refused, now, "5D2E9A0B7C314F69")[0]),
-        "oru": _lines(oru.addressed(messages["ORU"], "RIS", "HOSPITAL")),
-        "not-processed": _lines(oru.addressed(messages["ORU-NOT-PROCESSED"], "RIS", "HOSPITAL")),
+        "oru": _lines(hl7.addressed(messages["ORU"], "RIS", "HOSPITAL")),
+        "not-processed": _lines(hl7.addressed(messages["ORU-NOT-PROCESSED"], "RIS", "HOSPITAL")),
         "report": json.dumps(bundle["entry"][-1], indent=1, ensure_ascii=False),
         "observation": json.dumps(volume, indent=1, ensure_ascii=False),
     }

@@ -27,7 +27,7 @@ from radnode.pipelines.findings import (
 )
 from radnode.pipelines.forms import plan
 from radnode.pipelines.geometry import SourceFrame, to_patient
-from radnode.pipelines.results import write
+from radnode.pipelines.results.writers import write
 from support import projection_samples as projections
 from support import result_samples as samples
 

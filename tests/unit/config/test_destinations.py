@@ -11,7 +11,7 @@ from radnode.config.destinations import PROFILES, Profile, ResultForm
 from radnode.config.loading import ConfigError, parse
 from radnode.config.peers import Peer
 from radnode.pipelines.forms import FORMS, plan, without
-from radnode.pipelines.results import WRITERS
+from radnode.pipelines.results.writers import WRITERS
 
 PEER = {"name": "PACS", "ae_title": "PACS", "host": "127.0.0.1", "port": 104, "receives": True}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from radnode.pipelines.forms import FORMS, Wanted, plan, send_order, without
-from radnode.pipelines.results import WRITERS
 from radnode.pipelines.results.gate import CHECKS
+from radnode.pipelines.results.writers import WRITERS
 
 
 def test_a_report_refers_to_the_segmentation_that_the_same_destination_gets() -> None:

@@ -17,10 +17,10 @@ from support.result_samples import Sample, nothing, sample, stack, volume_of
 
 from radnode.pipelines.contract import Predecessor
 from radnode.pipelines.forms import MESSAGES, Wanted
-from radnode.pipelines.messages import gate, oru, producing
+from radnode.pipelines.messages import gate, hl7, oru, producing
 from radnode.pipelines.messages.statements import Report, refusal_of, report_of
-from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import GateRefused
+from radnode.pipelines.results.writers import write
 from radnode.pipelines.results.writing import Making
 
 FORMS = ("SEG", "TID1500", *MESSAGES)
@@ -162,7 +162,7 @@ def test_prefix_and_suffix_of_a_name_change_their_places_and_each_script_is_a_re
 
 def test_the_receiver_is_written_into_bytes_that_stay_the_same_otherwise() -> None:
     content = made()[1]["ORU"]
-    sent = oru.addressed(content, "RIS", "A|B")
+    sent = hl7.addressed(content, "RIS", "A|B")
 
     assert sent.split(b"\r")[0].startswith(b"MSH|^~\\&|RADNODE||RIS|A\\F\\B|")
     assert sent.split(b"\r")[1:] == content.split(b"\r")[1:]

@@ -11,9 +11,9 @@ import pytest
 from pydicom.datadict import add_private_dict_entry
 from support import result_samples as samples
 
-from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import GateRefused, check
 from radnode.pipelines.results.normalise import read_source
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

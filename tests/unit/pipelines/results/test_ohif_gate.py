@@ -11,8 +11,8 @@ from support import ohif
 from support import result_samples as samples
 
 from radnode.pipelines.findings import Findings, InPatient
-from radnode.pipelines.results import write
 from radnode.pipelines.results.gate import GateRefused, check
+from radnode.pipelines.results.writers import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
