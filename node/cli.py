@@ -99,8 +99,8 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
 
 def _first_of(queue: SimpleQueue[str]) -> str:
-    """What comes first. Looks up every second: a signal that comes right before this thread falls asleep does not wake it
-    (its handler runs only when the thread is awake).
+    """What comes first. Looks up every second: a signal that comes right before this thread falls asleep does not wake
+    it, and its handler runs only while the thread is awake.
     """
     while True:
         with suppress(Empty):
