@@ -3,8 +3,8 @@
     RADNODE_TEST_RESULTS=bench-results python tests/bench/pages.py
 
 The database (SQLite) of a node, with login and audit, is filled as tests/bench/qido.py fills it, with a routing for
-each series by twenty routes and a job with its deliveries for most studies. Each question is asked many times with
-other values. Writes pages.json.
+each series by five of twenty routes and a job with its deliveries for most studies. Each question is asked many times
+with other values. Writes pages.json.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2000
 AN_HOUR = 1000
-ROUTES = 20
+ROUTES, ASKED = 20, 5
 CONFIGURATION = """
 peers:
   PACS: {ae_title: PACS, host: 127.0.0.1, port: 104, sends: true, receives: true}
@@ -56,7 +56,7 @@ routes:
 STATES = (*["PRODUCED"] * 90, "FAILED", "NOT_PROCESSED", *["NONE"] * 8)
 """What became of one study in a hundred each; NONE: no route matched."""
 AREAS = ("", "routes", "routes/versions", "pipelines", "connections", "connections/peer/PACS", "monitoring",
-         "monitoring/feedback", "alarms", "administration", "administration/audit")
+         "monitoring/feedback", "alarms", "administration/people", "administration/audit")
 CONDITIONS = [{"condition": f"condition {number}", "outcome": "met", "seen": ["CHEST"], "matching": 3}
               for number in range(5)]  # fmt: skip
 
@@ -88,8 +88,8 @@ def _of_study(rows: dict[type, list[dict[str, Any]]], number: int, studies: int)
         rows[RoutingRow].append({
             "series_id": series, "revision": 1, "at": at, "configuration_digest": "c",
             "explanations": [
-                {"route": f"route {each}", "enabled": True, "matched": state != "NONE" and each == number % ROUTES,
-                 "instances": 3, "matching": 3, "conditions": CONDITIONS} for each in range(ROUTES)
+                {"route": f"route {(number + each) % ROUTES}", "enabled": True, "matched": state != "NONE" and not each,
+                 "instances": 3, "matching": 3, "conditions": CONDITIONS} for each in range(ASKED)
             ],
         })
     if state == "NONE":
@@ -178,7 +178,7 @@ def main() -> None:
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=100_000)
-    parser.add_argument("--times", type=int, default=30, help="of each question")
+    parser.add_argument("--times", type=int, default=40, help="of each question")
     asked = parser.parse_args()
     folder = tempfile.TemporaryDirectory(prefix="radnode-pages-", dir="/var/tmp")
     with folder as place, whole_site(Path(place) / "site", CONFIGURATION) as site:
