@@ -59,8 +59,8 @@ def _on_metal(voxels: NDArray[np.float32], in_plane_mm: tuple[float, float]) -> 
               if each.max() >= _METAL_HU and np.count_nonzero(each >= _METAL_HU) >= least]
     if not places:
         return []
-    return [f"{_slices(places)} with metal or something as dense ({_METAL_HU:.0f} HU and more): streaks may hide or "
-            "imitate findings there, and numbers are not reliable."]
+    return [f"{_slices(places)} with metal, contrast medium in a vein or something else as dense ({_METAL_HU:.0f} HU "
+            "and more) in or beside the body: streaks may hide or imitate findings there."]
 
 
 def _on_truncation(

@@ -40,7 +40,7 @@ def test_metal_is_said_with_the_slices_that_it_is_in() -> None:
     hu = body()
     hu[3:5, 70:74, 70:74] = 3071.0
     (sentence,) = said(hu)
-    assert sentence.startswith("Slices 4, 5 with metal or something as dense (3000 HU and more)")
+    assert sentence.startswith("Slices 4, 5 with metal, contrast medium in a vein or something else as dense (3000 HU")
 
 
 @pytest.mark.parametrize("how", [{"wide_mm": 340.0}, {"off_mm": 60.0}], ids=["large", "off the middle"])
