@@ -115,7 +115,7 @@ def _answers(image: Projection, quality: Quality, number: int) -> list[Classific
     heart = None if side is None else side == "left"
     found = [Classification(key=f"upright-{number}", name=UPRIGHT, value=_code(upright), of=uid),
              Classification(key=f"heart-{number}", name=HEART, value=_code(heart), of=uid)]
-    if quality.cut:
+    if quality.cut or quality.spine_off is not None:
         found.append(Classification(key=f"positioning-{number}", name=QUALITY, value=POSITIONING, of=uid))
     return found
 

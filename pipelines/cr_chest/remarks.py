@@ -10,13 +10,19 @@ if TYPE_CHECKING:
 
 METHOD = (
     "Checks of the picture by a research baseline without trained weights, measured on projected phantoms only: "
-    "whether it is upright, whether a lung field reaches an edge, the side of the heart, exchanged black and white. "
-    "Rotation, cut apices, depth of inspiration, exposure and motion were not checked."
+    "whether it is upright, whether a lung field reaches an edge, the side of the heart, exchanged black and white, "
+    "a spine off the middle. That nothing is said of rotation is no proof that there is none. Cut apices, depth of "
+    "inspiration, exposure and motion were not checked."
 )
 NOT_LOOKED_FOR = "No model is there: no finding was looked for, and nothing is said about disease."
 NO_FIELDS = (
     "Two lung fields were not found in the picture: it could not be checked. A field that is wholly opaque looks like "
     "that."
+)
+_TURNED = (
+    "The brightest line between the lungs (as a rule the spine) lies {share:.0%} of the width of the chest to the "
+    "{side} of the middle, as the picture is shown: the patient may be turned about the long axis, the spine be "
+    "curved, or what lies between the lungs be shifted. Compare the medial ends of the clavicles."
 )
 _WRONG_SIDE = (
     "The heart lies on the {side} of this picture, where its Patient Orientation has the patient's {patient}: "
@@ -41,6 +47,8 @@ def on_the_picture(image: Projection, quality: Quality) -> list[str]:
                     "lungs may lie outside.")
     if quality.fields and quality.upright is None and not quality.lying:
         said.append("Whether the picture is upright could not be told.")
+    if quality.spine_off is not None:
+        said.append(_TURNED.format(share=abs(quality.spine_off), side="right" if quality.spine_off > 0 else "left"))
     if quality.heart is not None:
         patient = side_of_patient(image, quality.heart)
         if patient is None:

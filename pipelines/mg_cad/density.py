@@ -14,6 +14,8 @@ from scipy import ndimage
 from radnode.pipelines.findings import Code
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from radnode.pipelines.mg_cad.breast import Breast
 
 COMPOSITION = Code("129715009", "SCT", "Breast composition")
@@ -27,14 +29,19 @@ CATEGORIES = (
 _RIM_MM = 12.0
 
 
+def deep_tissue(breast: Breast) -> NDArray[np.bool_]:
+    """The breast without its thin rim and without muscle, of `coarse`'s shape."""
+    whole = np.pad(breast.mask, ((1, 1), (0, 1)))
+    deep = ndimage.distance_transform_edt(whole)[1:-1, :-1] * breast.coarse_mm > _RIM_MM
+    return np.asarray(deep & ~breast.muscle)
+
+
 class ThresholdDensity:
     """The baseline estimate."""
 
     def __call__(self, breast: Breast) -> float:
         """Share of the area brighter than the middle between fat, at the breast's dark end, and its bright end."""
-        whole = np.pad(breast.mask, ((1, 1), (0, 1)))
-        deep = ndimage.distance_transform_edt(whole)[1:-1, :-1] * breast.coarse_mm > _RIM_MM
-        values = ndimage.gaussian_filter(breast.coarse, 1.0)[deep & ~breast.muscle]
+        values = ndimage.gaussian_filter(breast.coarse, 1.0)[deep_tissue(breast)]
         if values.size == 0:
             return 0.0
         low, high = np.percentile(values, [2, 99])

@@ -25,6 +25,7 @@ from radnode.pipelines.geometry import Projection
 from radnode.pipelines.mg_cad import remarks, slots
 from radnode.pipelines.mg_cad.breast import Unreadable, find_breast
 from radnode.pipelines.mg_cad.clusters import Clusters
+from radnode.pipelines.mg_cad.comparison import compared
 from radnode.pipelines.mg_cad.correspondence import pairs
 from radnode.pipelines.mg_cad.density import COMPOSITION, ThresholdDensity, category
 from radnode.pipelines.mg_cad.marks import CLUSTER, MASS
@@ -100,6 +101,7 @@ class MgCad(WithModels):
         names = {id(mark): _Name(breast, mark, number)
                  for breast in breasts for number, mark in enumerate(found[id(breast)], 1)}
         code, on_density = self._composition(shown, breasts, context)
+        sides, not_compared = compared(breasts, projections)
         return Findings(
             projections=tuple(projections),
             detections=tuple(_detection(breast, mark, names[id(mark)])
@@ -111,6 +113,7 @@ class MgCad(WithModels):
             looked_for=tuple(TYPES[each.kind] for each in self._detectors),
             failures=tuple(failures),
             remarks=(*self._on_method(), remarks.operating_point(OPERATING_POINT), on_density,
+                     *map(remarks.on_comparison, sides), *not_compared,
                      *remarks.on_the_device(images.acquisition),
                      *remarks.on_orientation(sum(each.orientation is None for each in projections))),
         )

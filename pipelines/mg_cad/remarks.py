@@ -5,8 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from radnode.pipelines.mg_cad.comparison import SMALLEST_MM2
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from radnode.pipelines.mg_cad.comparison import Compared
+
+_SIDE = {"R": "right", "L": "left"}
+# So near to the height of the nipple a half of the breast is not named.
+_LINE_MM = 10.0
 
 METHOD = (
     "Marks of a research baseline without trained weights: bright spots in groups and compact bright regions. It was "
@@ -43,6 +51,22 @@ def on_density(letter: str, share: float) -> str:
     """The estimate and its doubt."""
     return (f"Breast density: about {share:.0%} of the area, category {letter}. Estimated from grey values that were "
             "processed for display: it is no measurement, and a neighbouring category is possible.")
+
+
+def on_comparison(compared: Compared) -> str:
+    """Right and left in one view. Where: by what is above in the picture of that view."""
+    shares = " and ".join(f"{compared.shares[side]:.0%} of the {_SIDE[side]}" for side in "RL")
+    region = compared.region
+    if region is None:
+        where = f"No area of {SMALLEST_MM2 / 100:.0f} cm2 or more is clearly denser on one side."
+    else:
+        halves = ("lateral", "medial") if compared.view == "CC" else ("upper", "lower")
+        half = f"in the {halves[0 if region.above_mm > 0 else 1]} half"
+        where = (f"The largest area that is denser on one side lies in the {_SIDE[region.side]} breast: about "
+                 f"{region.area_mm2 / 100:.0f} cm2, its middle about {round(region.behind_mm, -1):.0f} mm behind the "
+                 f"nipple, {half if abs(region.above_mm) > _LINE_MM else 'at the height of the nipple'}.")
+    return (f"Right and left {compared.view} compared (mirrored, scaled to each other): dense tissue covers about "
+            f"{shares} breast. {where} Breasts are seldom alike; this is no mark and says nothing of disease.")
 
 
 def _printable(text: str) -> str:

@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from radnode.pipelines.contract import Manifest
 from radnode.pipelines.models.store import StoreError
+from radnode.pipelines.results.window_presets import PRESETS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,14 @@ def _inside(value: str) -> str:
     return value
 
 
+def _known(value: str) -> str:
+    if value not in PRESETS:
+        raise ValueError(f"expected two numbers, or one of {', '.join(PRESETS)}")
+    return value
+
+
 Text = Annotated[str, Field(min_length=1)]
+Preset = Annotated[str, AfterValidator(_known)]
 Range = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_rising)]
 Length = Annotated[float, Field(gt=0)]
 Number = Annotated[int, Field(gt=0)]
@@ -69,12 +77,12 @@ class Part(BaseModel):
 class Intensity(Part):
     """How voxel values become what the network was trained on; one of the first four.
 
-    window: this range of values (CT: Hounsfield units) becomes `to`, what lies outside is clipped. percentiles: the
-    range between two percentiles of the image, likewise. mean_std: subtract and divide. z_score: by the mean and
-    standard deviation of all voxels of the image, or of those that are not 0.
+    window: this range of values, of CT also by a preset's name, becomes `to`; what lies outside is clipped.
+    percentiles: the range between two percentiles of the image, likewise. mean_std: subtract and divide. z_score: by
+    the mean and standard deviation of all voxels of the image, or of those that are not 0.
     """
 
-    window: Range | None = None
+    window: Range | Preset | None = None
     percentiles: Range | None = None
     mean_std: Annotated[tuple[float, Length], Field(strict=False)] | None = None
     z_score: Literal["all", "nonzero"] | None = None
@@ -96,7 +104,8 @@ class Input(Part):
     orientation: the directions in which the three axes of its tensor rise, as nibabel's and MONAI's axis codes.
     spacing: mm; without it the images' own. size: voxels; the image is padded or cut about its middle to this.
     crop_above: only the box around voxels above this value, after `intensity`, is shown. patch: voxels; a window of
-    this size slides over the image. overlap: of two windows, as a share. channels: of the tensor.
+    this size slides over the image. overlap: of two windows, as a share. channels: of the tensor. denoise: whether
+    it is shown the images with less noise (:mod:`radnode.pipelines.denoising`).
     """
 
     orientation: Annotated[str, AfterValidator(_orientation)] = "RAS"
@@ -107,6 +116,7 @@ class Input(Part):
     patch: Annotated[tuple[Number, Number, Number], Field(strict=False)] | None = None
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
     channels: Literal[1] = 1
+    denoise: bool = False
 
 
 class Output(Part):
@@ -157,6 +167,9 @@ class ModelFile(Part):
             raise ValueError("missing `input`")
         if self.output and self.output.answer == "labels" and self.input and self.input.patch:
             raise ValueError("labels cannot be averaged where patches overlap; let the model answer with classes")
+        intensity = self.input.intensity if self.input else None
+        if self.modality != "CT" and intensity and isinstance(intensity.window, str):
+            raise ValueError("a window by name is one of CT, in Hounsfield units; say two numbers or percentiles")
         return self
 
     @property

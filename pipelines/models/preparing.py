@@ -6,6 +6,7 @@ of the images by that, whatever was turned, resampled, cut or padded before.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from monai.transforms.spatial.array import Orientation, Spacing
 from monai.transforms.spatial.functional import spatial_resample
 
 from radnode.pipelines.contract import RunFailed
+from radnode.pipelines.denoising import denoised, noise_of, tissue_of
 from radnode.pipelines.models import grids
 from radnode.pipelines.models.finite import finite
+from radnode.pipelines.results.window_presets import PRESETS
 
 if TYPE_CHECKING:
     from radnode.pipelines.geometry import Volume
@@ -36,6 +39,9 @@ def prepare(volume: Volume, said: Input) -> tuple[MetaTensor, tuple[str, ...]]:
 
     Raises RunFailed for images of which nothing is left.
     """
+    if said.denoise:
+        noise = noise_of(volume.voxels, tissue_of(volume.voxels, volume.valid))
+        volume = replace(volume, voxels=denoised(volume.voxels, volume.spacing_mm, noise))
     steps: list[Any] = [Orientation(axcodes=said.orientation, labels=None)]
     if said.spacing:
         steps.append(Spacing(pixdim=said.spacing, mode="bilinear", padding_mode="border"))
@@ -99,7 +105,8 @@ def decide(answer: MetaTensor, said: Output, volume: Volume) -> torch.Tensor:
 
 def _scaling(said: Intensity) -> Any:
     if said.window:
-        return ScaleIntensityRange(*said.window, *said.to, clip=True)
+        low, high = said.window if isinstance(said.window, tuple) else PRESETS[said.window].limits
+        return ScaleIntensityRange(low, high, *said.to, clip=True)
     if said.percentiles:
         return ScaleIntensityRangePercentiles(*said.percentiles, *said.to, clip=True)
     if said.mean_std:

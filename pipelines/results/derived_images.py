@@ -17,6 +17,7 @@ from pydicom.uid import CTImageStorage, MRImageStorage
 from radnode.pipelines.findings import Code
 from radnode.pipelines.results.marking import concept
 from radnode.pipelines.results.plain import base, reference
+from radnode.pipelines.results.window_presets import PRESETS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from radnode.pipelines.findings import DerivedImage
     from radnode.pipelines.results.writing import Writing
 
+HOUNSFIELD = "[hnsf'U]"
 SOURCE = Code("121322", "DCM", "Source image for image processing operation")
 CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage}
 _STEPS = 2**16 - 1
@@ -143,7 +145,10 @@ def _pixels(result: Dataset, image: DerivedImage, scale: Scale, index: int, moda
         # An MR image has no rescale of its own (PS3.3 A.4); the real world value says what a stored number means.
         result.RealWorldValueMappingSequence = [_real_world(image, scale)]
         low, high = ((each - scale.intercept) / scale.slope for each in (low, high))
-    result.WindowCenter, result.WindowWidth = _ds((low + high) / 2), _ds(max(high - low, 1.0))
+    windows = [(_ds((low + high) / 2), _ds(max(high - low, 1.0)), "whole range")]
+    if modality == "CT" and image.unit.value == HOUNSFIELD:
+        windows += [(_ds(each.center), _ds(each.width), each.name) for each in PRESETS.values()]
+    result.WindowCenter, result.WindowWidth, result.WindowCenterWidthExplanation = map(list, zip(*windows, strict=True))
     result.PixelData = plane.tobytes()
     result["PixelData"].VR = "OW"
 

@@ -20,6 +20,11 @@ class Window:
     name: str
 
     @property
+    def limits(self) -> tuple[float, float]:
+        """What is black and what is white."""
+        return self.low, self.high
+
+    @property
     def center(self) -> float:
         """In the middle."""
         return (self.low + self.high) / 2
@@ -46,3 +51,6 @@ BONE = Window(-600.0, 1400.0, "bone window")
 BRAIN = Window(0.0, 80.0, "brain window")
 LIVER = Window(-45.0, 165.0, "liver window")
 MEDIASTINUM = Window(-135.0, 215.0, "mediastinum window")
+PRESETS = {"lung": LUNG, "soft-tissue": SOFT_TISSUE, "bone": BONE, "brain": BRAIN, "liver": LIVER,
+           "mediastinum": MEDIASTINUM}
+"""As a model's description names them; of CT alone."""

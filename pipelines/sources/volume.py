@@ -11,7 +11,7 @@ from radnode.pipelines.contract import NotProcessed, StudyImages
 from radnode.pipelines.geometry import SourceFrame, Volume
 from radnode.pipelines.sources.decoding import decode, pixel_format
 from radnode.pipelines.sources.headers import numbers
-from radnode.pipelines.sources.quality import judge_slices
+from radnode.pipelines.sources.quality import judge_ct, judge_slices
 from radnode.pipelines.sources.stack import affine_of
 
 if TYPE_CHECKING:
@@ -71,11 +71,15 @@ def read_volume(selection: Selection, notes: list[str] | None = None) -> Volume:
         if (padded := padding(stored, slices[place].instance.dataset)) is not None:
             valid[place] &= ~padded
     found += judge_slices(voxels)
+    affine = affine_of(slices)
+    if _modality(slices[0]) == "CT":
+        down, across = (float(each) for each in np.linalg.norm(affine[:3, 1:3], axis=0))
+        found += judge_ct(voxels, valid, (down, across))
     if notes is not None:
         notes += dict.fromkeys(found)
     return Volume(
         voxels=voxels,
-        affine=affine_of(slices),
+        affine=affine,
         frames=tuple(
             SourceFrame(
                 sop_class_uid=str(each.instance.dataset.SOPClassUID),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint16]
 
 SEEDS, TURNED, TILTED = range(10, 14), (-20.0, -10.0, 0.0, 10.0, 20.0), (-8.0, 0.0, 8.0)
+SAID_OF_TURNED = (-20.0, -15.0, -10.0, -7.0, -5.0, -3.0, 0.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0)
 _HOW: dict[str, tuple[Callable[[Pixels], Pixels], Callable[[Quality], bool | None]]] = {
     "upright": (lambda pixels: pixels, lambda quality: quality.upright),
     "upside down": (lambda pixels: pixels[::-1, ::-1], lambda quality: _not(quality.upright)),
@@ -43,6 +44,16 @@ def main() -> None:
     print("| truth | right | wrong | not told |\n|---|---|---|---|")
     for name, answers in counted.items():
         print(f"| {name} | {answers.count(True)} | {answers.count(False)} | {answers.count(None)} |")
+    print("\n| turned by | spine off, on its side | off, on the other side | nothing said |\n|---|---|---|---|")
+    for turned in SAID_OF_TURNED:
+        answers = [_turned(check((radiograph(seed=seed, turned=turned).pixels >> 4).astype(np.uint8)), turned)
+                   for seed in SEEDS]
+        print(f"| {turned:g} degrees | {answers.count(True)} | {answers.count(False)} | {answers.count(None)} |")
+
+
+def _turned(quality: Quality, turned: float) -> bool | None:
+    """With the left side forwards (a positive angle) the spine moves to the left of the picture."""
+    return None if quality.spine_off is None else turned * quality.spine_off < 0
 
 
 def _pictures() -> Iterator[Pixels]:

@@ -69,6 +69,28 @@ def test_a_picture_upside_down_on_its_side_or_with_exchanged_grey_is_told_from_a
     assert not any(check(seen(each)).readable for each in (pixels[::-1], np.rot90(pixels), 4095 - pixels))
 
 
+@pytest.mark.parametrize(("turned", "side"), [(-15.0, "right"), (10.0, "left")])
+def test_a_turned_patient_has_the_spine_off_the_middle_on_the_side_that_it_moved_to(
+    turned: float, side: str, tmp_path: Path
+) -> None:
+    pixels = chest(turned).pixels
+    mirrored = {"left": "right", "right": "left"}[side]
+    for picture, told in ((pixels, side), (pixels[:, 6:], side), (pixels[:, ::-1], mirrored)):
+        off = check(seen(picture)).spine_off
+        assert off is not None
+        assert ("right" if off > 0 else "left") == told
+    found = CrChest().run(read(write_radiograph(chest(turned), tmp_path)), CONTEXT)
+    assert any(f"to the {side} of the middle, as the picture is shown" in each for each in found.remarks)
+    assert "Quality Finding" in said(found)
+
+
+@pytest.mark.parametrize("turned", [-3.0, 0.0, 3.0])
+def test_a_patient_who_is_hardly_turned_gets_no_word_about_it(turned: float) -> None:
+    picture = chest(turned).pixels
+    assert check(seen(picture)).spine_off is None
+    assert check(seen(picture[:, 6:])).spine_off is None
+
+
 @pytest.mark.parametrize("edge", ["bottom", "right", "left"])
 def test_a_lung_that_is_cut_off_reaches_that_edge(edge: str) -> None:
     picture = chest()

@@ -46,6 +46,7 @@ def test_a_description_says_what_the_model_reads_and_answers() -> None:
     ("spacing: [1, 1.5, 2]", "spacing: [1, 2]", 7, "`input.spacing.2`"),
     ("spacing: [1, 1.5, 2]", "spacing: [1, 1, 0]", 7, "greater than 0"),
     ("[-1000, 400]", "[400, -1000]", 8, "a smaller and a larger number"),
+    ("[-1000, 400]", "lungs", 8, "two numbers, or one of lung, soft-tissue, bone, brain, liver, mediastinum"),
     ("window:", "windows:", 8, "did you mean `window`?"),
     ("{window: [-1000, 400]}", "{window: [-1000, 400], z_score: all}", 8, "one of window, percentiles"),
     ("patch:", "ptach:", 9, "did you mean `patch`?"),
@@ -63,6 +64,16 @@ def test_a_mistake_is_named_with_its_line_and_its_cure(right: str, wrong: str, l
     with pytest.raises(ValueError, match=f"^line {line}: ") as said:
         parse(GOOD.replace(right, wrong, 1))
     assert cure in str(said.value)
+
+
+def test_a_window_by_name_is_that_of_the_preset_and_of_ct_alone() -> None:
+    named = GOOD.replace("[-1000, 400]", "liver")
+    said = parse(named).input
+    assert said is not None
+    assert said.intensity is not None
+    assert said.intensity.window == "liver"
+    with pytest.raises(ValueError, match="a window by name is one of CT"):
+        parse(named.replace("modality: CT", "modality: MR"))
 
 
 def test_a_container_is_named_by_digest_alone() -> None:

@@ -1,0 +1,1 @@
+"""A derived series of the same images with less noise, where a route asks for one."""
