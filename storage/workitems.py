@@ -166,7 +166,10 @@ def needed_by_others(session: Session, item: WorkItem) -> set[int]:
 
 
 def forget_ended(session: Session, older_than: datetime, limit: int) -> int:
-    """Forget items that ended before, and what peers said was performed before; how many, at most `limit` of each."""
+    """Forget items that ended before, and what peers said was performed before; how many, at most `limit` in all.
+
+    What a manager was not told of yet is forgotten, too: by then nobody waits for it. The audit trail stays.
+    """
     uids = session.scalars(
         select(WorkItemRow.uid)
         .where(WorkItemRow.state.in_(("COMPLETED", "CANCELED")), WorkItemRow.changed_at < older_than)
@@ -175,7 +178,8 @@ def forget_ended(session: Session, older_than: datetime, limit: int) -> int:
     session.execute(delete(WorkItemRow).where(WorkItemRow.uid.in_(uids)))
     subscriptions.forget_items(session, uids)
     performed = session.scalars(
-        select(PerformedRow.id).where(PerformedRow.changed_at < older_than).order_by(PerformedRow.id).limit(limit)
+        select(PerformedRow.id).where(PerformedRow.changed_at < older_than)
+        .order_by(PerformedRow.id).limit(limit - len(uids))
     ).all()
     session.execute(delete(PerformedRow).where(PerformedRow.id.in_(performed)))
     return len(uids) + len(performed)
