@@ -52,7 +52,8 @@ def subscribe(
     session: Session, subscriber: str, uid: str, keys: Sequence[tuple[str, str]], now: datetime
 ) -> bool:
     """From now on; a second time with other keys changes them. False where there are too many already."""
-    if (session.scalar(select(func.count()).select_from(SubscriptionRow)) or 0) >= MOST:
+    others = select(func.count()).where((SubscriptionRow.subscriber != subscriber) | (SubscriptionRow.uid != uid))
+    if (session.scalar(others) or 0) >= MOST:
         return False
     values = {"keys": [list(pair) for pair in keys], "suspended_at": None}
     session.execute(

@@ -66,9 +66,14 @@ TRANSACTION = "1.2.3.4.5"
 
 
 class Ordered:
-    """All that a node has of work items, with its doors open, on real tables. manager: a peer that it follows."""
+    """All that a node has of work items, with its doors open, on real tables.
 
-    def __init__(self, folder: Path, *, ris: int = 104, manager: str = "", port: int = 0) -> None:
+    manager: a peer that it follows. performs: False for one that is only the worklist of others.
+    """
+
+    def __init__(
+        self, folder: Path, *, ris: int = 104, manager: str = "", port: int = 0, performs: bool = True
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.clock = VirtualClock()
         self.database = Database(f"sqlite:///{folder / 'items.db'}")
@@ -91,6 +96,7 @@ class Ordered:
         self.app = self.work.mount(app)
         self.server = HttpServer(self.app, host="127.0.0.1", port=port)
         self.client = UpsClient(self.server.port)
+        self._activities = self.work.activities if performs else self.work.activities[1:]
         self._ticks = Clock()
 
     def permits(self, _request: object, permission: Any) -> None:
@@ -100,7 +106,7 @@ class Ordered:
     def __enter__(self) -> Ordered:
         self.receiver.__enter__()
         self.server.start()
-        for activity in self.work.activities:
+        for activity in self._activities:
             activity.start()
             self._ticks.every(0.2, activity)
         self._ticks.start()
@@ -108,7 +114,7 @@ class Ordered:
 
     def __exit__(self, *_: object) -> None:
         self._ticks.stop()
-        stop_all(self.work.activities)
+        stop_all(self._activities)
         self.work.stop()
         self.client.close()
         self.server.stop()
@@ -262,13 +268,13 @@ def by_dimse(port: int) -> str:
 def test_an_order_at_a_manager_of_ups_rs_is_pulled_at_its_event_and_the_manager_comes_and_goes(tmp_path: Path) -> None:
     port = free_port()
     with Ordered(tmp_path / "node", manager=by_web(port)) as node:
-        with Ordered(tmp_path / "manager", port=port) as manager:
+        with Ordered(tmp_path / "manager", port=port, performs=False) as manager:
             eventually(lambda: _subscribers(manager) == ["RADNODE"])
             _settled(node)
             first = manager.ordered(1)
             eventually(lambda: manager.state(first) == "IN PROGRESS" == node.state(first),
                        why="no time passed: only the event says so")
-        with Ordered(tmp_path / "another", port=port) as manager:
+        with Ordered(tmp_path / "another", port=port, performs=False) as manager:
             eventually(lambda: _subscribers(manager) == ["RADNODE"], why="it is subscribed to again")
             _settled(node)
             second = manager.ordered(2)
@@ -278,7 +284,7 @@ def test_an_order_at_a_manager_of_ups_rs_is_pulled_at_its_event_and_the_manager_
 def test_an_order_at_a_manager_of_dimse_is_pulled_at_its_event_and_stopped_at_its_event(
     tmp_path: Path
 ) -> None:
-    with Ordered(tmp_path / "manager") as other:
+    with Ordered(tmp_path / "manager", performs=False) as other:
         worklist = DimseManager(_desk(other))
         with worklist.listening(), Ordered(tmp_path / "node", manager=by_dimse(worklist.port)) as node:
             eventually(lambda: FILTERED in worklist.subscribed)
@@ -301,7 +307,7 @@ def test_an_order_at_a_manager_of_dimse_is_pulled_at_its_event_and_stopped_at_it
 
 
 def test_a_manager_that_takes_no_subscription_is_asked_as_before(tmp_path: Path) -> None:
-    with Ordered(tmp_path / "manager") as other:
+    with Ordered(tmp_path / "manager", performs=False) as other:
         worklist = DimseManager(_desk(other), takes=[UnifiedProcedureStepPull])
         uid = other.ordered(1)
         with worklist.listening(), Ordered(tmp_path / "node", manager=by_dimse(worklist.port)) as node:
