@@ -122,7 +122,8 @@ class WorkItemDoor:
                     item = _only(item, request.attributes)
                 return OrderAnswer(status=Status(SUCCESS, ""), content=_written(item, request))
             case commands.N_ACTION_RQ if request.type_id == REQUEST_CANCEL:
-                self._desk.cancel(request.uid, self._opened(request), self._configuration().peers[peer].ae_title)
+                known = self._configuration().peers.get(peer)
+                self._desk.cancel(request.uid, self._opened(request), known.ae_title if known else peer)
                 return _said(SUCCESS)
             case commands.N_ACTION_RQ if request.type_id in (SUBSCRIBE, UNSUBSCRIBE, SUSPEND):
                 return self._subscribed(request, self._opened(request))
