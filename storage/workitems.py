@@ -156,13 +156,14 @@ def change(session: Session, item: WorkItem, now: datetime, **values: Any) -> No
     subscriptions.note_change(session, item.uid, item.content, values.get("content", item.content), now)
 
 
-def needed_by_others(session: Session, item: WorkItem) -> set[int]:
-    """Jobs of other items that have not ended: what this one has in common with them is not only its own."""
-    return {
-        job_id for other in session.scalars(
-            select(WorkItemRow).where(WorkItemRow.state == "IN PROGRESS", WorkItemRow.uid != item.uid)
-        ) for job_id in other.jobs
-    }
+def stoppable(session: Session, item: WorkItem) -> list[int]:
+    """Jobs that nobody but this item wants any more: inserted for orders, and of no other that is under way."""
+    others = session.scalars(select(WorkItemRow).where(
+        WorkItemRow.study_instance_uid == item.study_instance_uid, WorkItemRow.uid != item.uid
+    )).all()
+    ordered = {*item.begun, *(job_id for other in others for job_id in other.begun)}
+    wanted = {job_id for other in others if other.state == "IN PROGRESS" for job_id in other.jobs}
+    return [job_id for job_id in item.jobs if job_id in ordered - wanted]
 
 
 def forget_ended(session: Session, older_than: datetime, limit: int) -> int:

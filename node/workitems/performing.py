@@ -231,8 +231,7 @@ class Performer:
                 outcomes = workitems.outcomes(session, item.jobs)
                 if any(job.state not in (JobState.WAITING, JobState.RUNNING) for job in outcomes):
                     return False
-                needed = workitems.needed_by_others(session, item)
-                stopped = [job_id for job_id in item.begun if job_id not in needed]
+                stopped = workitems.stoppable(session, item)
                 for job_id in stopped:
                     jobs.discard(session, job_id, by=STOPPED_BY, reason=reason, now=self._now())
                 ended = attributes.canceled(dataset, reason, self._now(), by_request=True)

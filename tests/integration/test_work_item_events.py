@@ -303,7 +303,7 @@ def test_an_order_at_a_manager_of_dimse_is_pulled_at_its_event_and_stopped_at_it
             eventually(lambda: node.state(uid) == "CANCELED")
             assert not _running(node)
             eventually(lambda: node.clock.forward(timedelta(seconds=11)) and _reason(other, uid) == "went home")
-            assert worklist.tell(node.receiver.port, uid, 9) == 0x0113
+            assert worklist.tell(node.receiver.port, uid, 9, ProcedureStepState="SCHEDULED") == 0x0113
 
 
 def test_a_manager_that_takes_no_subscription_is_asked_as_before(tmp_path: Path) -> None:

@@ -71,3 +71,17 @@ def test_no_more_subscriptions_are_kept_than_are_allowed(database: Database, mon
         assert subscriptions.subscribe(session, "RIS", GLOBAL, (), NOW), "it is one of them"
         assert subscriptions.unsubscribe(session, "RIS", GLOBAL)
         assert not subscriptions.unsubscribe(session, "RIS", GLOBAL)
+
+
+def test_a_job_is_stopped_that_was_inserted_for_orders_and_that_no_other_order_wants(database: Database) -> None:
+    for uid, state, jobs, begun in (("1.1", "IN PROGRESS", [1, 2, 3, 4], [1, 2]), ("1.2", "IN PROGRESS", [2], []),
+                                    ("1.3", "CANCELED", [3], [3])):
+        enter(database, uid)
+        with database.begin() as session:
+            item = workitems.find(session, uid)
+            assert item is not None
+            workitems.change(session, item, NOW, state=state, jobs=jobs, begun=begun)
+    with database.read() as session:
+        item = workitems.find(session, "1.1")
+        assert item is not None
+        assert workitems.stoppable(session, item) == [1, 3], "2 is wanted by another order, 4 was asked for by a route"
