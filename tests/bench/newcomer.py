@@ -24,7 +24,8 @@ sys.path.insert(0, str(TESTS))
 
 from support import pages  # noqa: E402
 from support.figures import write_down  # noqa: E402
-from support.processes import RADNODE, Program  # noqa: E402
+from support.node import RADNODE  # noqa: E402
+from support.processes import Program  # noqa: E402
 from support.waiting import eventually  # noqa: E402
 
 if TYPE_CHECKING:
@@ -109,9 +110,9 @@ def main() -> None:
         folder, began = Path(name), time.monotonic()
         demo = Program([RADNODE, "demo", "--output", folder / "demo"], folder / "demo.log")
         try:
-            eventually(lambda: "/link/" in demo.tail(), within=300, why=demo.tail)
+            eventually(lambda: "The node stays up" in demo.tail(), within=300, why=demo.tail)
             shown = time.monotonic() - began
-            address = re.search(r"http://\S+/link/[\w-]+", demo.tail())
+            address = re.search(r"http://\S+/link/[\w-]+", demo.tail().partition("The node stays up")[2])
             assert address
             person = Person(pages.opened(browser.new_context(locale="en-GB"), "about:blank"), began, takes_s)
             walk(person, address.group())

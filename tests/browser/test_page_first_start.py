@@ -132,7 +132,7 @@ def test_a_setting_is_explained_refused_with_the_loaders_sentence_and_changed(tm
         page.get_by_text("Saved; it is in force").wait_for()
         page.goto("/administration/settings")
         page.get_by_role("button", name="Send a test to the webhook").click()
-        page.get_by_text("refused").wait_for()
+        page.locator("#said", has_text="refused").wait_for()
         context.close()
 
 

@@ -5,12 +5,10 @@ For faults only; where a test asks whether radnode works with a PACS it uses Ort
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import socket
 import threading
 import time
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,6 +100,11 @@ class AnswerToAnother:
 Fault = Refuse | Cut | Silence | Answer | Lose | AnswerToAnother
 
 
+class _Server(ThreadedAssociationServer):
+    def service_actions(self) -> None:
+        """Not what pynetdicom does here: a full garbage collection every 60 looks, a second of a process of tests."""
+
+
 class StandInPacs:
     """A storage and query SCP inside the test process; `plan` decides what goes wrong with each attempt."""
 
@@ -143,7 +146,7 @@ class StandInPacs:
             ae.add_supported_context(StorageCommitmentPushModel)
             handlers += commitment.handlers(self.committer)
         self._server = ae.make_server(
-            ("127.0.0.1", self.port), evt_handlers=handlers, server_class=ThreadedAssociationServer
+            ("127.0.0.1", self.port), evt_handlers=handlers, server_class=_Server
         )
         ae._servers.append(self._server)  # where `shutdown` looks for it
         # As `AE.start_server` does, but that looks every half second whether it is to stop.
@@ -154,10 +157,6 @@ class StandInPacs:
         if self._server is not None:
             self._server.shutdown()
             self._server = None
-            with warnings.catch_warnings():
-                # pynetdicom leaves some sockets of ended associations to the collector; elsewhere they are a defect.
-                warnings.simplefilter("ignore", ResourceWarning)
-                gc.collect()
 
     def keep(self, files: Sequence[Path]) -> None:
         """Put files into the archive directly, as if a modality had sent them long ago."""
