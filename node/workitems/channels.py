@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import TimeoutError as TookTooLong
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from radnode.node.web.access import Permission
 from radnode.node.workitems.attributes import Unclear
 from radnode.node.workitems.subscribing import ae_title
+from radnode.storage.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,8 @@ log = structlog.get_logger(__name__)
 PATH = "/dicom-web/subscribers/"
 MOST, MOST_OF_ONE = 200, 5
 SENT_WITHIN_S = 5.0
+LOOK_AGAIN_S = 30.0
+"""After so long, and whenever something is said, it is asked whether who listens still may."""
 _POLICY_VIOLATION, _GOING_AWAY, _TRY_AGAIN_LATER = 1008, 1001, 1013
 
 
@@ -54,8 +58,8 @@ class OpenChannels:
         for channel, loop in channels:
             asyncio.run_coroutine_threadsafe(channel.close(_GOING_AWAY), loop)
 
-    async def serve(self, channel: WebSocket, subscriber: str) -> None:
-        """Until the other side leaves. What it says is not listened to."""
+    async def serve(self, channel: WebSocket, subscriber: str, may_still: Callable[[], bool]) -> None:
+        """Until the other side leaves, or may not listen any more. What it says is not listened to."""
         if not self._enter(channel, subscriber):
             await channel.close(_TRY_AGAIN_LATER)
             return
@@ -63,8 +67,7 @@ class OpenChannels:
             await channel.accept()
             log.info("workitem.channel_opened")
             await run_in_threadpool(self._on_open, subscriber)
-            while True:
-                await channel.receive_text()
+            await _until_it_ends(channel, may_still)
         except (WebSocketDisconnect, KeyError):  # KeyError: bytes instead of text
             pass
         finally:
@@ -77,10 +80,10 @@ class OpenChannels:
 
     def _enter(self, channel: WebSocket, subscriber: str) -> bool:
         with self._lock:
-            of_one = self._open.setdefault(subscriber, {})
+            of_one = self._open.get(subscriber, {})
             if self._closing or sum(map(len, self._open.values())) >= MOST or len(of_one) >= MOST_OF_ONE:
                 return False
-            of_one[channel] = asyncio.get_running_loop()
+            self._open[subscriber] = {**of_one, channel: asyncio.get_running_loop()}
             return True
 
     def _leave(self, channel: WebSocket, subscriber: str) -> None:
@@ -114,22 +117,57 @@ class ChannelDoor:
             return
         channel = WebSocket(scope, receive, send)
         path = str(scope["path"])
+        request = Request({**scope, "type": "http", "method": "GET", "route": _ASKED})
         try:
-            await run_in_threadpool(_check, Request({**scope, "type": "http", "method": "GET"}))
+            await run_in_threadpool(_check, request)
             subscriber = ae_title(path.removeprefix(PATH) if path.startswith(PATH) else "")
-        except (HTTPException, Unclear) as refused:
-            log.info("workitem.channel_refused", reason=str(getattr(refused, "status_code", refused)))
+        except (HTTPException, Unclear, DatabaseUnavailable) as refused:
+            log.info("workitem.channel_refused", reason=type(refused).__name__)
             await channel.close(_POLICY_VIOLATION)
             return
-        await self._channels.serve(channel, subscriber)
+        await self._channels.serve(channel, subscriber, lambda: _may_still(request))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the audit trail calls it."""
+
+    path: str
+
+
+_ASKED = _Asked(f"{PATH}{{ae_title}}")
 
 
 def _check(request: Request) -> None:
-    """Raises HTTPException."""
-    permits, identity = request.app.state.permits, getattr(request.app.state, "identity", lambda _: None)
-    permits(request, Permission.STUDIES)
-    if (known := identity(request)) is not None and known.csrf is not None:
+    """Raises HTTPException, DatabaseUnavailable."""
+    state = request.app.state
+    state.permits(request, Permission.STUDIES)
+    if state.identity(request).csrf is not None:
         raise HTTPException(403, "a subscriber shows a token")
+
+
+def _may_still(request: Request) -> bool:
+    """Its token may have ended, or its role."""
+    try:
+        identity = request.app.state.still(request)
+    except DatabaseUnavailable:
+        return True  # nothing can be told of meanwhile
+    return identity is not None and Permission.STUDIES in identity.permissions
+
+
+async def _until_it_ends(channel: WebSocket, may_still: Callable[[], bool]) -> None:
+    """Raises what ends it."""
+    receiving = asyncio.ensure_future(channel.receive_text())
+    try:
+        while True:
+            done, _ = await asyncio.wait({receiving}, timeout=LOOK_AGAIN_S)
+            if done:
+                receiving.result()
+                receiving = asyncio.ensure_future(channel.receive_text())
+            if not await run_in_threadpool(may_still):
+                return
+    finally:
+        receiving.cancel()
 
 
 async def _write(channel: WebSocket, text: str) -> bool:

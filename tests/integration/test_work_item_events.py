@@ -92,7 +92,8 @@ class Ordered:
         )
         app = create_app(Answers(self.database, None, list, list, Quarantine(folder / "quarantine")), Metrics())
         self.identity = Identity(name="ris", roles=("service",), how="token")
-        app.state.permits, app.state.identity = self.permits, lambda _: self.identity
+        app.state.permits = self.permits
+        app.state.identity = app.state.still = lambda _: self.identity
         self.app = self.work.mount(app)
         self.server = HttpServer(self.app, host="127.0.0.1", port=port)
         self.client = UpsClient(self.server.port)
