@@ -146,11 +146,16 @@ def find(session: Session, level: Level, criteria: Sequence[Criterion], *, limit
 def withheld(session: Session, study_instance_uid: str) -> int:
     """How many images of a study the node holds and does not serve: unreadable ones, and ones in conflict."""
     return session.scalar(
-        select(func.count()).select_from(InstanceRow).join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
-        .join(StudyRow, StudyRow.id == SeriesRow.study_id)
-        .where(StudyRow.study_instance_uid == study_instance_uid, text(WITHHELD),
-               InstanceRow.state != InstanceState.EXPIRED)
+        select(func.count(InstanceRow.id)).select_from(StudyRow)
+        .join(SeriesRow, SeriesRow.study_id == StudyRow.id)
+        .outerjoin(InstanceRow, _of_series_and_withheld(InstanceRow.state != InstanceState.EXPIRED))
+        .where(StudyRow.study_instance_uid == study_instance_uid)
     ) or 0
+
+
+def _of_series_and_withheld(*more: ColumnElement[bool]) -> ColumnElement[bool]:
+    """What an outer join of images to series is on; of an inner one SQLite would begin with all images of a state."""
+    return and_(InstanceRow.series_id == SeriesRow.id, text(WITHHELD), *more)
 
 
 def _counts() -> tuple[Any, Any]:
@@ -166,10 +171,10 @@ def _counts() -> tuple[Any, Any]:
         of_series.where(ListedInstanceRow.instance_id.is_(None), visible_result()).scalar_subquery(),
     )
     not_served = (
-        select(ListedInstanceRow.series_id, func.count())
-        .join(InstanceRow, InstanceRow.id == ListedInstanceRow.instance_id)
-        .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
-        .where(text(WITHHELD)).group_by(ListedInstanceRow.series_id)
+        select(ListedInstanceRow.series_id, func.count(ListedInstanceRow.id)).select_from(SeriesRow)
+        .outerjoin(InstanceRow, _of_series_and_withheld())
+        .outerjoin(ListedInstanceRow, ListedInstanceRow.instance_id == InstanceRow.id)
+        .group_by(ListedInstanceRow.series_id)
     )
     return listed, not_served
 

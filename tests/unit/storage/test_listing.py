@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 from support import rows
 from support.rows import NOW, receive, reception, result
 
@@ -89,6 +89,23 @@ def test_what_is_counted_of_a_series_is_what_is_found_of_it_whatever_became_of_i
     assert "1.2.4.8" not in of_series
     assert of_series == Counter(each.series.series_instance_uid for each in found if each.series)
     assert (study.instances, study.series) == (len(found), len(of_series))
+
+
+def test_what_is_withheld_is_looked_for_in_an_index_that_has_nothing_else(database: Database) -> None:
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL reads a table of no rows as a whole")
+    take(database)
+    asked: list[tuple[str, Any]] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *said: asked.append((said[2], said[3])))
+    find(database, Level.STUDIES)
+    with database.read() as session:
+        listing_queries.withheld(session, "1.2.5.1")
+        of_images = [(statement, values) for statement, values in asked if "'QUARANTINED'" in statement]
+        plans = [" ".join(str(row[3]) for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}",
+                                                                                    values))
+                 for statement, values in of_images]
+    assert len(plans) == 2
+    assert all("instances USING INDEX ix_instances_withheld (series_id=?)" in plan for plan in plans), plans
 
 
 def test_every_state_of_an_image_is_either_served_or_in_the_index_of_what_is_not() -> None:
