@@ -95,6 +95,8 @@ bench: setup
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/wado.py
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/replay.py
 	RADNODE_TEST_RESULTS=bench-results $(BIN)/python -m pytest tests/faults/test_attack.py
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/pages.py
+	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/newcomer.py
 	$(BIN)/python -m pytest tests/bench -s
 
 soak: export RADNODE_TEST_SOAK_MINUTES ?= 480

@@ -6,8 +6,9 @@ import atexit
 import gc
 import json
 import signal
+from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Annotated, Any
 
 import typer
@@ -89,12 +90,21 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
     node = Node(configuration, on_lost=lambda: why_end.put("lost"))
     node.start()
     try:
-        why = why_end.get()
+        why = _first_of(why_end)
     finally:
         node.stop()
     if why == "lost":
         err.print("another node has taken over the database; this one has ended", style="red", highlight=False)
         raise typer.Exit(1)
+
+
+def _first_of(queue: SimpleQueue[str]) -> str:
+    """What comes first. Looks up every second: a signal that comes right before this thread falls asleep does not wake
+    it, and its handler runs only while the thread is awake.
+    """
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=1.0)
 
 
 @app.command()

@@ -1,10 +1,10 @@
-"""How long the pages of studies take with 10^5 of them: the list, each kind of search, a timeline, over HTTP.
+"""How long the pages take with 10^5 studies that came at 1,000 an hour: areas, searches, timelines, a draft, over HTTP.
 
     RADNODE_TEST_RESULTS=bench-results python tests/bench/pages.py
 
 The database (SQLite) of a node, with login and audit, is filled as tests/bench/qido.py fills it, with a routing for
-each series and a job with its deliveries for most studies. Each question is asked many times with other values. Writes
-pages.json.
+each series by twenty routes and a job with its deliveries for most studies. Each question is asked many times with
+other values. Writes pages.json.
 """
 
 from __future__ import annotations
@@ -42,8 +42,21 @@ if TYPE_CHECKING:
     from radnode.storage.database import Database
 
 AT_ONCE = 2000
+AN_HOUR = 1000
+ROUTES = 20
+CONFIGURATION = """
+peers:
+  PACS: {ae_title: PACS, host: 127.0.0.1, port: 104, sends: true, receives: true}
+routes:
+""" + "".join(
+    f"  - name: route {number}\n"
+    f"    when: {{modality: CT, body_part: CHEST, slice_thickness: {{at_most: {number + 1}}}}}\n"
+    "    run: [ct-lung]\n    send: [PACS]\n" for number in range(ROUTES)
+)
 STATES = (*["PRODUCED"] * 90, "FAILED", "NOT_PROCESSED", *["NONE"] * 8)
 """What became of one study in a hundred each; NONE: no route matched."""
+AREAS = ("", "routes", "routes/versions", "pipelines", "connections", "connections/peer/PACS", "monitoring",
+         "monitoring/feedback", "alarms", "administration", "administration/audit")
 CONDITIONS = [{"condition": f"condition {number}", "outcome": "met", "seen": ["CHEST"], "matching": 3}
               for number in range(5)]  # fmt: skip
 
@@ -59,7 +72,7 @@ def work(database: Database, studies: int) -> None:
             _of_study(rows, number, studies)
         with database.begin() as session:
             for number in numbers:
-                at = NOW - timedelta(minutes=studies - number)
+                at = NOW - timedelta(hours=(studies - number) / AN_HOUR)
                 session.execute(update(StudyRow).where(StudyRow.id == number).values(
                     last_received_at=at, accession_number=f"A{number:08d}", description="Examination"))
             for table, values in rows.items():
@@ -69,19 +82,21 @@ def work(database: Database, studies: int) -> None:
 
 
 def _of_study(rows: dict[type, list[dict[str, Any]]], number: int, studies: int) -> None:
-    at = NOW - timedelta(minutes=studies - number)
+    at = NOW - timedelta(hours=(studies - number) / AN_HOUR)
     state = STATES[number % len(STATES)]
     for series in (2 * number, 2 * number + 1):
         rows[RoutingRow].append({
             "series_id": series, "revision": 1, "at": at, "configuration_digest": "c",
-            "explanations": [{"route": f"route {each}", "enabled": True, "matched": state != "NONE" and not each,
-                              "instances": 3, "matching": 3, "conditions": CONDITIONS} for each in range(5)],
+            "explanations": [
+                {"route": f"route {each}", "enabled": True, "matched": state != "NONE" and each == number % ROUTES,
+                 "instances": 3, "matching": 3, "conditions": CONDITIONS} for each in range(ROUTES)
+            ],
         })
     if state == "NONE":
         return
     rows[JobRow].append({
         "id": number, "key": f"{number:064x}", "study_id": number, "series_id": 2 * number, "revision": 1,
-        "pipeline": "ct-lung", "pipeline_version": "1", "route_names": [f"route {number % 20}"],
+        "pipeline": "ct-lung", "pipeline_version": "1", "route_names": [f"route {number % ROUTES}"],
         "destinations": ["PACS"], "priority": 10, "turn_at": at, "configuration_digest": "c", "input_digest": "d",
         "state": state, "reason": "", "token": 1, "attempts": 1, "crashes": 0, "created_at": at, "started_at": at,
         "ended_at": at, "report": {"state": "FINDINGS" if number % 3 else "NOTHING_FOUND", "seconds": {"infer": 1.0},
@@ -116,10 +131,14 @@ def questions(studies: int) -> dict[str, Callable[[random.Random], tuple[str, di
 
     def older(numbers: random.Random) -> tuple[str, dict[str, str]]:
         number = study(numbers)
-        at = NOW - timedelta(minutes=studies - number)
+        at = NOW - timedelta(hours=(studies - number) / AN_HOUR)
         return "/studies/search", {"after": f"{at.isoformat()} {number}"}
 
     found: dict[str, Callable[[random.Random], tuple[str, dict[str, str] | None]]] = {
+        **{f"area: {path or 'overview'}": lambda _, path=path: (f"/{path}", None) for path in AREAS},
+        "a draft of a route": lambda n: ("/routes/draft", {
+            "name": "draft", "line.group": "", "line.attribute": "modality", "line.operator": "is",
+            "line.value": n.choice(("CT", "MR")), "run": "ct-lung", "send": "PACS", "enabled": "true", "days": "7"}),
         "the newest": lambda _: ("/studies", None), "a later page": older,
         "an accession number": searched("accession_number", lambda n: f"A{study(n):08d}"),
         "an accession number with a star": searched("accession_number", lambda n: f"A{study(n) // 100:06d}*"),
@@ -129,11 +148,11 @@ def questions(studies: int) -> dict[str, Callable[[random.Random], tuple[str, di
         "a study UID": searched("uid", lambda n: f"1.2.5.{study(n)}"),
         "an instance UID": searched("uid", lambda n: f"1.2.3.{study(n) * 2000}"),
         "a UID of nothing": searched("uid", lambda n: f"9.{study(n)}"),
-        "a day": searched("since", lambda n: f"{NOW - timedelta(days=n.randrange(60)):%Y-%m-%d}"),
+        "a day": searched("since", lambda n: f"{NOW - timedelta(hours=study(n) / AN_HOUR):%Y-%m-%d}"),
         "a modality": searched("modality", lambda n: n.choice(("CT", "MR", "US"))),
         "a modality of nobody": searched("modality", lambda _: "XA"),
         "a source": searched("source", lambda _: "PACS"), "a source of nothing": searched("source", lambda _: "X"),
-        "a route": searched("route", lambda n: f"route {n.randrange(20)}"),
+        "a route": searched("route", lambda n: f"route {n.randrange(ROUTES)}"),
         "a route of nothing": searched("route", lambda _: "none"),
         "a timeline": lambda n: (f"/studies/{study(n)}", None),
         "a timeline with 300 images": lambda n: (f"/studies/{studies - n.randrange(300)}", None),
@@ -162,10 +181,10 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=30, help="of each question")
     asked = parser.parse_args()
     folder = tempfile.TemporaryDirectory(prefix="radnode-pages-", dir="/var/tmp")
-    with folder as place, whole_site(Path(place) / "site") as site:
+    with folder as place, whole_site(Path(place) / "site", CONFIGURATION) as site:
         fill(site.database, asked.studies)
         work(site.database, asked.studies)
-        client = site.client(site.token("operator"))
+        client = site.client(site.token("admin"))
         figures, every = {}, []
         for name, taken in measure(client, asked.studies, asked.times):
             every += taken

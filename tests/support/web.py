@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
-from radnode.config.loading import parse
+from radnode.config.loading import load, parse
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
 from radnode.node.intake.associations import Associations
@@ -84,12 +84,17 @@ class Site:
 
 
 @contextmanager
-def whole_site(folder: Path) -> Iterator[Site]:
-    """Every route that a node serves: its own application, of a node that was constructed and not started."""
+def whole_site(folder: Path, more: str = "") -> Iterator[Site]:
+    """Every route that a node serves: its own application, of a node that was constructed and not started.
+
+    more: sections of the configuration beside `node`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data").mkdir()
     text = f"node: {{data: {folder / 'data'}, http_port: 0, dicom_port: 0, host: 127.0.0.1}}"
-    node = Node(parse(text, "whole.yaml"))
+    file = folder / "radnode.yaml"
+    file.write_text(f"{text}\n{more}", encoding="utf-8")
+    node = Node(load(file))
     node.database.upgrade()
     yield Site(node._http.app, node._access, node.database, node.configuration)
     node._http.stop()
