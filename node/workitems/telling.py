@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import build_role
-from pynetdicom.sop_class import UnifiedProcedureStepEvent, UnifiedProcedureStepPush
 
 from radnode.node.association import PeerUnreachable, associate
+from radnode.node.intake.negotiation import UPS_EVENT, UPS_PUSH
 from radnode.node.workitems import attributes, notices
 from radnode.node.workitems.subscribing import concerns
 from radnode.storage import subscriptions, workitems
@@ -121,15 +121,15 @@ class Teller:
 
     def _over_dimse(self, peer: Peer, waiting: Sequence[Notice]) -> list[int]:
         """The numbers of those that it took, or refused: it heard them."""
-        contexts = [(UnifiedProcedureStepEvent, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])]
+        contexts = [(UPS_EVENT, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])]
         told: list[int] = []
         try:
             with associate(peer, self._configuration().settings.ae_title, contexts,
-                           roles=[build_role(UnifiedProcedureStepEvent, scp_role=True)]) as association:
+                           roles=[build_role(UPS_EVENT, scp_role=True)]) as association:
                 for each in waiting:
                     said = attributes.stored(notices.information(each.event_type, each.content))
                     status, _ = association.send_n_event_report(
-                        said, each.event_type, UnifiedProcedureStepPush, each.uid, meta_uid=UnifiedProcedureStepEvent
+                        said, each.event_type, UPS_PUSH, each.uid, meta_uid=UPS_EVENT
                     )
                     if "Status" not in status:
                         break
