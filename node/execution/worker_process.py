@@ -128,6 +128,7 @@ class WorkerProcess:
             process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             log.error("worker.does_not_end", pid=process.pid, device=self.device)
+            return  # closing its input would wait until it reads what was written to it
         if process.stdin is not None:
             with contextlib.suppress(OSError):  # closing writes what a dead process never took
                 process.stdin.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -42,16 +43,18 @@ class Hanging(Popen[str]):
         super().__init__([sys.executable, "-c", "import time; time.sleep(600)"], **options)
         type(self).started.append(self)
 
-    def kill(self) -> None:
-        """As SIGKILL."""
-        if not type(self).deaf:
-            super().kill()
+    @classmethod
+    def killpg(cls, group: int, number: int) -> None:
+        """As os.killpg."""
+        if not cls.deaf:
+            os.kill(group, number)
 
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hanging]]:
     monkeypatch.setattr(Hanging, "started", [], raising=False)
     monkeypatch.setattr(worker_process.subprocess, "Popen", Hanging)
+    monkeypatch.setattr(worker_process.os, "killpg", Hanging.killpg)
     monkeypatch.setattr(worker_process, "ENDS_WITHIN_S", 0.5)
     yield Hanging
     for process in Hanging.started:
