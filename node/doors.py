@@ -107,6 +107,7 @@ class Doors:
             calling=calling,
             host=host,
             certificate=certificate,
+            managers=configuration.workitems.managers,
         )
         if isinstance(admission, Rejected):
             self.turned_away.note(calling, called, host, admission.why)

@@ -165,6 +165,7 @@ class Node:
         self._messaging.close()
         self._clock.stop()
         self._retrieving.stop()
+        self._ordered.stop()
         self._dispatcher.stop()
         self._rewriter.stop()
         self._monitoring.stop()

@@ -1,4 +1,4 @@
-"""What must be looked after every few seconds: ended leases, refused forms, numbers for the metrics, old images."""
+"""What must be looked after every few seconds: ended leases, refused forms, numbers for the metrics, what is old."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from radnode.node.delivery import backoff, sender
 from radnode.node.delivery.fallback import FORM_ALARMS, alarm_name, alarm_text
 from radnode.node.execution import dispatcher
 from radnode.node.observability import log_is_failing
-from radnode.storage import jobs, outbox, results, retention
+from radnode.storage import jobs, outbox, results, retention, workitems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,7 +60,7 @@ class Upkeep:
         self._clock = ClockWatch(now, monotonic_s, LONGEST_LEASE)
 
     def step(self) -> bool:
-        """One round; True while expired images are left to delete."""
+        """One round; True while something that is old is left to delete."""
         self._give_back_leases()
         self._metrics.disk_free_bytes.set(self._store.free_bytes())
         self._count_deliveries()
@@ -73,7 +73,11 @@ class Upkeep:
         )
         if expired:
             log.info("instances.expired", number=expired)
-        return expired == EXPIRE_AT_ONCE
+        with self._database.begin() as session:
+            forgotten = workitems.forget_ended(session, self._now() - self._retention_time, EXPIRE_AT_ONCE)
+        if forgotten:
+            log.info("workitems.forgotten", number=forgotten)
+        return EXPIRE_AT_ONCE in (expired, forgotten)
 
     def _give_back_leases(self) -> None:
         now = self._trusted_time()

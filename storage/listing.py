@@ -85,7 +85,15 @@ class UnlistedResult:
 
 
 def visible() -> ColumnElement[bool]:
-    """Whether a listed instance may be served now: its image is in good order, or it is a result that still holds.
+    """Whether a listed instance may be served now: its image is in good order, or it is a result that still holds."""
+    return or_(
+        exists().where(InstanceRow.id == ListedInstanceRow.instance_id, InstanceRow.state.in_(SERVED)),
+        visible_result(),
+    )
+
+
+def visible_result() -> ColumnElement[bool]:
+    """Whether a listed instance is a result that still holds.
 
     A note that a study was not processed, or that it failed, holds until the job, or one of a later revision, says
     otherwise.
@@ -96,12 +104,9 @@ def visible() -> ColumnElement[bool]:
         later.revision > JobRow.revision, ~later.shadow, later.state.in_(("PRODUCED", *_NOT_READ)),
     )
     is_note = ResultObjectRow.form == "NOT-PROCESSED"
-    return or_(
-        exists().where(InstanceRow.id == ListedInstanceRow.instance_id, InstanceRow.state.in_(SERVED)),
-        exists().where(
-            ResultObjectRow.id == ListedInstanceRow.result_object_id, JobRow.id == ResultObjectRow.job_id,
-            or_(and_(~is_note, JobRow.state == "PRODUCED"), and_(is_note, JobRow.state.in_(_NOT_READ), ~answered)),
-        ),
+    return exists().where(
+        ResultObjectRow.id == ListedInstanceRow.result_object_id, JobRow.id == ResultObjectRow.job_id,
+        or_(and_(~is_note, JobRow.state == "PRODUCED"), and_(is_note, JobRow.state.in_(_NOT_READ), ~answered)),
     )
 
 

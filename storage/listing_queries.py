@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Text, and_, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Text, and_, cast, exists, func, or_, select, text
 from sqlalchemy.orm import aliased
 
 from radnode.storage.ledger import InstanceState, portions
-from radnode.storage.listing import name_key, visible
+from radnode.storage.listing import name_key, visible, visible_result
 from radnode.storage.listing_tables import ListedInstanceRow, ListedSeriesRow, ListedStudyRow
-from radnode.storage.tables import InstanceRow, SeriesRow, StudyRow
+from radnode.storage.tables import WITHHELD, InstanceRow, SeriesRow, StudyRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,11 +146,40 @@ def find(session: Session, level: Level, criteria: Sequence[Criterion], *, limit
 def withheld(session: Session, study_instance_uid: str) -> int:
     """How many images of a study the node holds and does not serve: unreadable ones, and ones in conflict."""
     return session.scalar(
-        select(func.count()).select_from(InstanceRow).join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
-        .join(StudyRow, StudyRow.id == SeriesRow.study_id)
-        .where(StudyRow.study_instance_uid == study_instance_uid,
-               InstanceRow.state.in_((InstanceState.QUARANTINED, InstanceState.CONFLICT)))
+        select(func.count(InstanceRow.id)).select_from(StudyRow)
+        .join(SeriesRow, SeriesRow.study_id == StudyRow.id)
+        .outerjoin(InstanceRow, _of_series_and_withheld(InstanceRow.state != InstanceState.EXPIRED))
+        .where(StudyRow.study_instance_uid == study_instance_uid)
     ) or 0
+
+
+def _of_series_and_withheld(*more: ColumnElement[bool]) -> ColumnElement[bool]:
+    """What an outer join of images to series is on; of an inner one SQLite would begin with all images of a state."""
+    return and_(InstanceRow.series_id == SeriesRow.id, text(WITHHELD), *more)
+
+
+def _counts() -> tuple[Any, Any]:
+    """Of a series what is listed of it, and what of that is withheld.
+
+    Nearly everything that is listed is served. So what is listed is counted in an index that has all that it takes, and
+    what is not served is looked for in an index that has nothing else: no row of an image is read.
+    """
+    of_series = select(func.count()).where(ListedInstanceRow.series_id == ListedSeriesRow.id).correlate(ListedSeriesRow)
+    listed = select(
+        ListedSeriesRow.study_id, ListedSeriesRow.id, ListedSeriesRow.modality,
+        of_series.where(ListedInstanceRow.instance_id.is_not(None)).scalar_subquery(),
+        of_series.where(ListedInstanceRow.instance_id.is_(None), visible_result()).scalar_subquery(),
+    )
+    not_served = (
+        select(ListedInstanceRow.series_id, func.count(ListedInstanceRow.id)).select_from(SeriesRow)
+        .outerjoin(InstanceRow, _of_series_and_withheld())
+        .outerjoin(ListedInstanceRow, ListedInstanceRow.instance_id == InstanceRow.id)
+        .group_by(ListedInstanceRow.series_id)
+    )
+    return listed, not_served
+
+
+_LISTED_OF_SERIES, _WITHHELD_OF_SERIES = _counts()
 
 
 def _statements() -> dict[Level, Any]:
@@ -304,13 +333,12 @@ def _counted(session: Session, found: Sequence[Found], level: Level) -> list[Fou
         return list(found)
     by_study: dict[int, list[tuple[int, str, int]]] = defaultdict(list)
     for some in portions({each.study.study_id for each in found}):
-        for study_id, series_id, modality, count in session.execute(
-            select(ListedSeriesRow.study_id, ListedSeriesRow.id, ListedSeriesRow.modality, func.count())
-            .join(ListedInstanceRow, ListedInstanceRow.series_id == ListedSeriesRow.id)
-            .where(ListedSeriesRow.study_id.in_(some), visible())
-            .group_by(ListedSeriesRow.study_id, ListedSeriesRow.id, ListedSeriesRow.modality)
+        withheld_of = dict(session.execute(_WITHHELD_OF_SERIES.where(SeriesRow.study_id.in_(some))).all())
+        for study_id, series_id, modality, received, results in session.execute(
+            _LISTED_OF_SERIES.where(ListedSeriesRow.study_id.in_(some))
         ):
-            by_study[study_id].append((series_id, modality, count))
+            if count := received + results - withheld_of.get(series_id, 0):
+                by_study[study_id].append((series_id, modality, count))
     return [_with_counts(each, by_study[each.study.study_id]) for each in found]
 
 

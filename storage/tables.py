@@ -17,6 +17,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -112,6 +113,11 @@ class SeriesRow(Base):
     )
 
 
+_WITHHELD = "state IN ('QUARANTINED', 'CONFLICT', 'EXPIRED')"
+WITHHELD = f"instances.{_WITHHELD}"
+"""Images that are not served, in the words of their index: a database uses it for a question in the same words."""
+
+
 class InstanceRow(Base):
     """An acknowledged instance. `state` is its one state in the ledger; `receptions` counts identical arrivals."""
 
@@ -135,6 +141,7 @@ class InstanceRow(Base):
         Index("ix_instances_sop_instance_uid", "sop_instance_uid"),
         Index("ix_instances_state", "state", "received_at"),
         Index("ix_instances_indexed", "indexed", "id"),
+        Index("ix_instances_withheld", "series_id", sqlite_where=text(_WITHHELD), postgresql_where=text(_WITHHELD)),
     )
 
 

@@ -15,7 +15,8 @@ class WorkItemRow(Base):
     """A Unified Procedure Step (PS3.4 Annex CC). `version` rises with every change.
 
     content: its attributes in the DICOM JSON model, but the Transaction UID. transaction_uid: of who has it in hands;
-    `own`: that is this node. jobs: ids of the jobs that perform it. cancel_asked: somebody asked for its end.
+    `own`: that is this node. jobs: ids of the jobs that perform it; begun: those of them that were inserted for it.
+    cancel_asked: somebody asked for its end, with this cancel_reason.
     manager: whose worklist it is on, empty for ours; told: the version that the manager was told of last.
     """
 
@@ -29,7 +30,9 @@ class WorkItemRow(Base):
     route: Mapped[str] = mapped_column(Text)
     study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
     jobs: Mapped[list[Any]]
+    begun: Mapped[list[Any]] = mapped_column(server_default="[]")
     cancel_asked: Mapped[bool]
+    cancel_reason: Mapped[str] = mapped_column(PlainText, server_default="")
     progress: Mapped[str] = mapped_column(PlainText)
     manager: Mapped[str] = mapped_column(Text)
     told: Mapped[int]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
+from radnode.storage import subscriptions
 from radnode.storage.catalog import affected
 from radnode.storage.dialects import insert_for
 from radnode.storage.outbox import DeliveryState
 from radnode.storage.tables import IS_OBJECT, DeliveryRow, InstanceRow, JobRow, ResultObjectRow, SeriesRow, StudyRow
-from radnode.storage.workitem_tables import WorkItemRow
+from radnode.storage.workitem_tables import PerformedRow, WorkItemRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -39,7 +40,9 @@ class WorkItem:
     route: str
     study_instance_uid: str
     jobs: tuple[int, ...]
+    begun: tuple[int, ...]
     cancel_asked: bool
+    cancel_reason: str
     progress: str
     manager: str
     told: int
@@ -96,6 +99,8 @@ def enter(
         .on_conflict_do_nothing(index_elements=["uid"])
         .returning(WorkItemRow.uid)
     )
+    if entered is not None:
+        subscriptions.note_change(session, uid, {}, content, now)
     return entered is not None
 
 
@@ -138,8 +143,8 @@ def to_perform(session: Session) -> list[WorkItem]:
     return [_item(row) for row in rows]
 
 
-def change(session: Session, item: WorkItem, now: datetime, **values: object) -> None:
-    """Raises :class:`Changed`."""
+def change(session: Session, item: WorkItem, now: datetime, **values: Any) -> None:
+    """Who listens is told of it. Raises :class:`Changed`."""
     changed = affected(
         session,
         update(WorkItemRow)
@@ -148,6 +153,37 @@ def change(session: Session, item: WorkItem, now: datetime, **values: object) ->
     )
     if not changed:
         raise Changed(item.uid)
+    subscriptions.note_change(session, item.uid, item.content, values.get("content", item.content), now)
+
+
+def stoppable(session: Session, item: WorkItem) -> list[int]:
+    """Jobs that nobody but this item wants any more: inserted for orders, and of no other that is under way."""
+    others = session.scalars(select(WorkItemRow).where(
+        WorkItemRow.study_instance_uid == item.study_instance_uid, WorkItemRow.uid != item.uid
+    )).all()
+    ordered = {*item.begun, *(job_id for other in others for job_id in other.begun)}
+    wanted = {job_id for other in others if other.state == "IN PROGRESS" for job_id in other.jobs}
+    return [job_id for job_id in item.jobs if job_id in ordered - wanted]
+
+
+def forget_ended(session: Session, older_than: datetime, limit: int) -> int:
+    """Forget items that ended before, and what peers said was performed before; how many, at most `limit` in all.
+
+    What a manager was not told of yet is forgotten, too: by then nobody waits for it. The audit trail stays.
+    """
+    uids = session.scalars(
+        select(WorkItemRow.uid)
+        .where(WorkItemRow.state.in_(("COMPLETED", "CANCELED")), WorkItemRow.changed_at < older_than)
+        .order_by(WorkItemRow.changed_at).limit(limit)
+    ).all()
+    session.execute(delete(WorkItemRow).where(WorkItemRow.uid.in_(uids)))
+    subscriptions.forget_items(session, uids)
+    performed = session.scalars(
+        select(PerformedRow.id).where(PerformedRow.changed_at < older_than)
+        .order_by(PerformedRow.id).limit(limit - len(uids))
+    ).all()
+    session.execute(delete(PerformedRow).where(PerformedRow.id.in_(performed)))
+    return len(uids) + len(performed)
 
 
 def held(session: Session, study_instance_uid: str) -> list[HeldSeries]:
@@ -170,9 +206,9 @@ def held(session: Session, study_instance_uid: str) -> list[HeldSeries]:
     ]
 
 
-def job_of_key(session: Session, key: str) -> int | None:
-    """The job under a key."""
-    return session.scalar(select(JobRow.id).where(JobRow.key == key))
+def job_of_key(session: Session, key: str) -> JobOutcome:
+    """The job under a key that is taken."""
+    return _outcomes(session, session.scalars(select(JobRow).where(JobRow.key == key)).all())[0]
 
 
 def outcomes(session: Session, job_ids: Sequence[int]) -> list[JobOutcome]:
@@ -218,6 +254,6 @@ def _item(row: WorkItemRow) -> WorkItem:
     return WorkItem(
         uid=row.uid, state=row.state, version=row.version, content=row.content, transaction_uid=row.transaction_uid,
         own=row.own, route=row.route, study_instance_uid=row.study_instance_uid, jobs=tuple(row.jobs),
-        cancel_asked=row.cancel_asked, progress=row.progress,
+        begun=tuple(row.begun), cancel_asked=row.cancel_asked, cancel_reason=row.cancel_reason, progress=row.progress,
         manager=row.manager, told=row.told, created_at=row.created_at, changed_at=row.changed_at,
     )

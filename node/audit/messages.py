@@ -28,7 +28,8 @@ SERIOUS: Outcome = 8
 EVENTS = {
     "Application Activity": "110100", "Audit Log Used": "110101", "Begin Transferring DICOM Instances": "110102",
     "DICOM Instances Accessed": "110103", "DICOM Instances Transferred": "110104", "DICOM Study Deleted": "110105",
-    "Query": "110112", "Security Alert": "110113", "User Authentication": "110114",
+    "Order Record": "110109", "Patient Record": "110110", "Query": "110112", "Security Alert": "110113",
+    "User Authentication": "110114",
 }
 """CID 400, those that are used."""
 TYPES = {
@@ -104,6 +105,11 @@ class Auditor:
         return self._message(at, "DICOM Study Deleted", "D", SUCCESS, (self._as("Application"),), study=study,
                              description=why)
 
+    def told(self, at: datetime, kind: Literal["Order Record", "Patient Record"], source: Participant, patient_id: str,
+             action: Action) -> NewMessage:
+        """CID 400, laid out as A.5.1 wants it: a message of HL7 told of an order or of a patient, and it was kept."""
+        return self._message(at, kind, action, SUCCESS, (source, self._as("Destination Role ID")), patient=patient_id)
+
     def accessed(self, at: datetime, who: Participant, study: StudyObject, action: Action) -> NewMessage:
         """A.5.3.6: somebody looked at a study, or did something with it."""
         return self._message(at, "DICOM Instances Accessed", action, SUCCESS, (who, self._as("Destination Role ID")),
@@ -130,7 +136,7 @@ class Auditor:
     def _message(
         self, at: datetime, event: str, action: Action, outcome: Outcome, participants: Sequence[Participant], *,
         type_code: str = "", description: str = "", study: StudyObject | None = None,
-        query: tuple[str, str] | None = None, log: bool = False,
+        query: tuple[str, str] | None = None, log: bool = False, patient: str | None = None,
     ) -> NewMessage:
         root = ET.Element("AuditMessage")
         head = ET.SubElement(root, "EventIdentification", {
@@ -149,6 +155,8 @@ class Auditor:
         ET.SubElement(source, "AuditSourceTypeCode", {"csd-code": "4"})
         if study is not None:
             _study(root, study)
+        if patient is not None:
+            _patient(root, patient)
         if query is not None:
             _query(root, *query)
         if log:
@@ -186,7 +194,11 @@ def _study(root: ET.Element, study: StudyObject) -> None:
         ET.SubElement(description, "SOPClass", {**known, "NumberOfInstances": str(number)})
     ET.SubElement(ET.SubElement(description, "ParticipantObjectContainsStudy"), "StudyIDs",
                   {"UID": _clean(study.study_instance_uid)})
-    _object(root, study.patient_id or "unknown", NO_NAME, kind="1", role="1", code=("2", "Patient Number"),
+    _patient(root, study.patient_id)
+
+
+def _patient(root: ET.Element, patient_id: str) -> None:
+    _object(root, patient_id or "unknown", NO_NAME, kind="1", role="1", code=("2", "Patient Number"),
             system="RFC-3881")
 
 

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, cast
 from fastapi.routing import APIRoute
 from pydicom.uid import UID
 from pynetdicom import sop_class
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, UnifiedProcedureStepPull
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    UnifiedProcedureStepEvent,
+    UnifiedProcedureStepPull,
+    UnifiedProcedureStepWatch,
+)
 
 import radnode
 from radnode.node import association, statuses
@@ -29,6 +34,7 @@ from radnode.node.intake.pdus import MAX_P_DATA
 from radnode.node.retrieving import dimse as retrieving
 from radnode.node.security.tls import CIPHERS
 from radnode.node.web import workitems
+from radnode.node.workitems import channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,11 +43,14 @@ if TYPE_CHECKING:
     from radnode.config.peers import Peer
     from radnode.node.dicomweb_out.holdings import Holdings
     from radnode.node.workitems.desk import Desk
+    from radnode.node.workitems.subscribing import SubscriptionDesk
 
 RECEIVED = "SOP classes received"
 RECEIVED_SYNTAXES = "Transfer syntaxes received, in the order in which one is chosen"
 SENT = "SOP classes sent"
 RESOURCES = "Resources served by HTTP"
+_OF_MANAGERS = frozenset({negotiation.UPS_WATCH, negotiation.UPS_EVENT})
+"""What the node is SCU of where it follows a worklist over DIMSE, besides UPS Pull."""
 _KEYWORDS = {str(uid): keyword for keyword, uid in vars(sop_class).items() if keyword.endswith("Storage")}
 
 
@@ -76,14 +85,17 @@ def _overview(configuration: Configuration) -> Section:
     peers = configuration.peers.values()
     archives = configuration.retrieving.archives.values()
     ways = {archive.retrieve for archive in archives if archive.dicomweb is None}
+    followed = [configuration.peers[name] for name in configuration.workitems.managers]
+    asked = _OF_MANAGERS if any(peer.dicomweb is None for peer in followed) else frozenset()
     asked_by_web = any(archive.dicomweb is not None for archive in archives)
     dimse = (
         ("Verification", "Y", "Y"),
         ("Storage", _yes(any(peer.receives for peer in peers)), "Y"),
         ("Storage Commitment Push Model", _yes(any(peer.receives and peer.commitment for peer in peers)),
          _yes(any(peer.sends and peer.commitment for peer in peers))),
-        *((_name(uid), "N", "Y") for uid in negotiation.SERVICES
+        *((_name(uid), _yes(uid in asked), "Y") for uid in negotiation.SERVICES
           if uid not in (negotiation.VERIFICATION, PUSH_MODEL)),
+        (_name(UnifiedProcedureStepPull), _yes(bool(asked)), "N"),
         ("Query/Retrieve, Study Root FIND", _yes(bool(ways) or any(peer.answers_find for peer in peers)), "N"),
         ("Query/Retrieve, Study Root MOVE", _yes("c-move" in ways), "N"),
         ("Query/Retrieve, Study Root GET", _yes("c-get" in ways), "N"),
@@ -143,7 +155,8 @@ def _receiving() -> Section:
     taken = negotiation.taken()
     storage = [(name, syntaxes) for name, syntaxes in taken.items() if name not in negotiation.SERVICES]
     services = [(name, syntaxes) for name, syntaxes in taken.items() if name in negotiation.SERVICES]
-    roles = {PUSH_MODEL: "SCP and SCU, by role selection or without"}
+    roles = {PUSH_MODEL: "SCP and SCU, by role selection or without",
+             negotiation.UPS_EVENT: "SCU, by role selection or without"}
     refused = sorted({f"0x{each.code:04X}: {each.comment}" for each in statuses.C_STORE.values()})
     return Section("Receiving", (
         "No class of images is preferred. Syntaxes with loss are chosen only where nothing else is offered. Storage is "
@@ -179,6 +192,10 @@ def _sending(configuration: Configuration) -> Section:
     if any(configuration.peers[name].dicomweb is None for name in configuration.workitems.managers):
         services.append((_name(UnifiedProcedureStepPull), str(UnifiedProcedureStepPull), "SCU",
                          "orders of worklist managers: C-FIND, N-GET, N-ACTION (change state), N-SET"))
+        services.append((_name(UnifiedProcedureStepWatch), str(UnifiedProcedureStepWatch), "SCU",
+                         "to be told by worklist managers: N-ACTION (subscribe)"))
+    services.append((_name(UnifiedProcedureStepEvent), str(UnifiedProcedureStepEvent), "SCP, by role selection",
+                     "to tell who subscribed to work items here: N-EVENT-REPORT, tried again for an hour"))
     return Section("Sending", (
         "Each SOP class and transfer syntax is proposed in a presentation context of its own. The bytes on disk are "
         "sent. Only IMAGES depends on the source: its classes are those of the images read.",
@@ -207,10 +224,11 @@ def served() -> tuple[tuple[str, str], ...]:
     """Method and path of each resource of PS3.18, from the routers that serve them."""
     made = [route for each in (searching, dicomweb_out_retrieving, rendering)
             for route in each.routes(cast("Holdings", None)).routes]
-    made += workitems.router(cast("Desk", None)).routes
-    return tuple(sorted(
-        (method, route.path) for route in made if isinstance(route, APIRoute) for method in route.methods or ()
-    ))
+    made += workitems.router(cast("Desk", None), cast("SubscriptionDesk", None)).routes
+    return tuple(sorted((
+        ("GET (WebSocket)", f"{channels.PATH}{{ae_title}}"),
+        *((method, route.path) for route in made if isinstance(route, APIRoute) for method in route.methods or ()),
+    )))
 
 
 def _peers(configuration: Configuration) -> Section:

@@ -110,7 +110,7 @@ class WebClient:
         self, method: str, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None,
         body: Callable[[], Iterator[bytes]] | None,
     ) -> Reply:
-        shown = self._shown()
+        shown = self.shown()
         where = f"{self._name} ({self._web.url})"
         try:
             with self._client.stream(
@@ -125,8 +125,8 @@ class WebClient:
             raise NoAnswer(f"{where} did not answer a {method} in full ({type(error).__name__.lstrip('_')})") from error
         return Reply(status=response.status_code, headers=response.headers, content=content)
 
-    def _shown(self) -> dict[str, str]:
-        """What the node shows of itself; files are read at each request."""
+    def shown(self) -> dict[str, str]:
+        """What the node shows of itself; files are read at each request. Raises :class:`PeerUnreachable`."""
         web = self._web
         try:
             if web.oauth2:

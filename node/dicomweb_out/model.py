@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from radnode.node.dicomweb_out.matching import tag_of
@@ -25,16 +27,17 @@ _ALWAYS = {
     ),
     "instance": ("InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames"),
 }
+_written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _OF_CODE = {"CodeValue": "SH", "CodingSchemeDesignator": "SH", "CodeMeaning": "LO"}
 
 
-def matches(found: Sequence[Found], base: str, wanted: frozenset[str] | None) -> list[dict[str, Any]]:
-    """Matches, each with the levels above it, which many have in common.
+def matches(found: Sequence[Found], base: str, wanted: frozenset[str] | None) -> str:
+    """Matches as JSON, each with the levels above it; what many have in common is written once.
 
     base: address of the service. wanted: keywords beside the usual ones, None: all that is known.
     """
-    of_studies: dict[int, dict[str, Any]] = {}
-    of_series: dict[int, dict[str, Any]] = {}
+    of_studies: dict[int, dict[str, str]] = {}
+    of_series: dict[int, dict[str, str]] = {}
     answers = []
     for each in found:
         study, series = each.study, each.series
@@ -43,14 +46,16 @@ def matches(found: Sequence[Found], base: str, wanted: frozenset[str] | None) ->
         elements, address = of_studies[study.study_id], f"{base}/studies/{study.study_instance_uid}"
         if series is not None:
             if series.series_id not in of_series:
-                of_series[series.series_id] = _elements(_of_series(series, wanted, counted=each.instance is None))
-            elements = elements | of_series[series.series_id]
+                own = _elements(_of_series(series, wanted, counted=each.instance is None))
+                of_series[series.series_id] = elements | own
+            elements = of_series[series.series_id]
             address += f"/series/{series.series_instance_uid}"
         if each.instance is not None:
             elements = elements | _elements(_of_instance(each.instance, wanted))
             address += f"/instances/{each.instance.sop_instance_uid}"
-        answers.append(dict(sorted((elements | _elements({"RetrieveURL": address})).items())))
-    return answers
+        elements = elements | _elements({"RetrieveURL": address})
+        answers.append(f"{{{','.join([elements[tag] for tag in sorted(elements)])}}}")
+    return f"[{','.join(answers)}]"
 
 
 def _of_study(found: Found, wanted: frozenset[str] | None) -> dict[str, Any]:
@@ -78,8 +83,19 @@ def _of_instance(instance: InstanceFound, wanted: frozenset[str] | None) -> dict
     }
 
 
-def _elements(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return dict(_element(keyword, value) for keyword, value in values.items())
+def _elements(values: Mapping[str, Any]) -> dict[str, str]:
+    """Tag -> its member of the object, in JSON."""
+    return dict(_member(keyword, value) if isinstance(value, list | dict) else _common(keyword, value)
+                for keyword, value in values.items())
+
+
+def _member(keyword: str, value: Any) -> tuple[str, str]:
+    tag, element = _element(keyword, value)
+    return tag, f'"{tag}":{_written(element)}'
+
+
+_common = lru_cache(maxsize=4096, typed=True)(_member)
+"""Matches mostly say the same of each attribute."""
 
 
 def _kept(attributes: Mapping[str, Any], level: str, wanted: frozenset[str] | None) -> dict[str, Any]:

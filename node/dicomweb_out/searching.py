@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
@@ -62,8 +61,7 @@ def _answer(holdings: Holdings, request: Request, level: Level, **fixed: str) ->
     if (study := fixed.get("StudyInstanceUID")) and (hidden := holdings.withheld(study)):
         warnings.append(f"{hidden} images of this study are unreadable or in conflict here and are not listed")
     response = Response(
-        json.dumps(matches(found, base, wanted), ensure_ascii=False, separators=(",", ":")), media_type=kind,
-        headers={"Cache-Control": "no-store"},
+        matches(found, base, wanted), media_type=kind, headers={"Cache-Control": "no-store"},
     )
     for text in warnings:
         response.headers.append("Warning", f"299 {base}: {text}")

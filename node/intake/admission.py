@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from radnode.config.peers import Peer
     from radnode.node.security.certificates import Certificate
@@ -53,18 +53,20 @@ def admit(
     calling: str,
     host: str,
     certificate: Certificate | None = None,
+    managers: Collection[str] = (),
 ) -> Admission:
     """Titles are compared without padding and case-sensitively (PS3.5 6.2). Several peers may share a title.
 
     Of several entries for one application the one that sends counts.
 
+    managers: names of peers that tell of their worklists, whether they send images or not.
     accept_unknown: also take what no peer entry describes; an entry with another address is still respected.
     certificate: what was shown in TLS. A peer whose certificate is configured comes with it or not at all, and this
     certificate speaks for nobody else.
     """
     if called != own_ae_title:
         return Rejected(codes=CALLED_NOT_RECOGNIZED, why="called AE title is not ours")
-    senders = [peer for peer in peers if peer.sends or (peer.receives and peer.commitment)]
+    senders = [peer for peer in peers if peer.sends or (peer.receives and peer.commitment) or peer.name in managers]
     namesakes = [peer for peer in senders if peer.ae_title == calling]
     here = [peer for peer in namesakes if within(host, peer.hosts)]
     for peer in sorted(here, key=lambda each: not each.sends):

@@ -88,10 +88,13 @@ _TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
 UPS_PUSH = "1.2.840.10008.5.1.4.34.6.1"
 """Unified Procedure Step - Push SOP Class, that of every work item whichever way it came (PS3.4 CC.2)."""
+UPS_WATCH = "1.2.840.10008.5.1.4.34.6.2"
+UPS_EVENT = "1.2.840.10008.5.1.4.34.6.4"
 UPS_QUERY = "1.2.840.10008.5.1.4.34.6.5"
-SERVICES = (VERIFICATION, PUSH_MODEL, MPPS, AVAILABILITY, UPS_PUSH, UPS_QUERY)
+SERVICES = (VERIFICATION, PUSH_MODEL, MPPS, AVAILABILITY, UPS_PUSH, UPS_WATCH, UPS_EVENT, UPS_QUERY)
 """What stores nothing."""
 _SERVICES = tuple(each.encode() for each in SERVICES)
+_OF_EITHER_ROLE = (PUSH_MODEL.encode(), UPS_EVENT.encode())
 IMPLEMENTATION_VERSION_NAME = f"RADNODE_{radnode.__version__}"[:16]
 
 
@@ -266,16 +269,16 @@ def _items(body: memoryview) -> Iterator[tuple[int, memoryview]]:
 def _answer(request: memoryview, contexts: Sequence[bytes], roles: Mapping[bytes, bytes]) -> bytes:
     """A-ASSOCIATE-AC; its fixed part repeats that of the request (PS3.8 Table 9-17).
 
-    A role is answered for storage commitment alone, with what was proposed: the node takes either part in it. Where
-    none is answered the requestor is the SCU (PS3.7 D.3.3.4.2).
+    A role is answered for storage commitment and for events of work items alone, with what was proposed: the node
+    takes either part in them. Where none is answered the requestor is the SCU (PS3.7 D.3.3.4.2).
     """
-    commitment = PUSH_MODEL.encode()
-    role = struct.pack(">H", len(commitment)) + commitment + roles.get(commitment, b"")
+    answered = [_item(_ROLE_SELECTION_ITEM, struct.pack(">H", len(service)) + service + roles[service])
+                for service in _OF_EITHER_ROLE if service in roles]
     information = b"".join(
         (
             _item(_MAXIMUM_LENGTH_ITEM, struct.pack(">L", MAX_P_DATA)),
             _item(_IMPLEMENTATION_CLASS_ITEM, IMPLEMENTATION_CLASS_UID.encode()),
-            _item(_ROLE_SELECTION_ITEM, role) if commitment in roles else b"",
+            *answered,
             _item(_IMPLEMENTATION_VERSION_ITEM, IMPLEMENTATION_VERSION_NAME.encode()),
         )
     )

@@ -1,4 +1,5 @@
-"""Requests of Unified Procedure Step at our door (PS3.4 Annex CC): UPS Push, and UPS Query to see what there is.
+"""Requests of Unified Procedure Step at our door (PS3.4 Annex CC): UPS Push, UPS Watch and UPS Query for our own work
+items, UPS Event for what managers tell of theirs.
 
 What they carry is kept in memory, and is taken apart by whoever takes the order.
 """
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from radnode.node.intake import commands
 from radnode.node.intake.gathered import InMemory
 from radnode.node.intake.header_walk import is_uid
-from radnode.node.intake.negotiation import UPS_PUSH, UPS_QUERY
+from radnode.node.intake.negotiation import UPS_EVENT, UPS_PUSH, UPS_QUERY, UPS_WATCH
 from radnode.node.statuses import INVALID_ARGUMENT, NOT_AUTHORIZED, RESOURCE_LIMITATION, UNRECOGNIZED_OPERATION, Status
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ LONGEST = 1 << 20
 """Bytes of a data set, as for UPS-RS."""
 SERVICES = {
     UPS_PUSH: (commands.N_CREATE_RQ, commands.N_GET_RQ, commands.N_ACTION_RQ),
+    UPS_WATCH: (commands.C_FIND_RQ, commands.N_GET_RQ, commands.N_ACTION_RQ),
+    UPS_EVENT: (commands.N_EVENT_REPORT_RQ,),
     UPS_QUERY: (commands.C_FIND_RQ, commands.N_GET_RQ),
 }
 

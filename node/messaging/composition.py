@@ -6,6 +6,7 @@ import ssl
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from radnode.node.audit.trail import auditor
 from radnode.node.messaging.fhir_asking import OrderAsker
 from radnode.node.messaging.receiving import MessageReceiver
 from radnode.node.messaging.taking import Desk
@@ -77,7 +78,8 @@ class Messaging:
             contexts = ServerContexts(settings.tls, asks=ssl.CERT_OPTIONAL, on_unusable=self._tls_unusable)
         return MessageReceiver(
             listen, senders=lambda: configuration().messaging.senders,
-            desk=Desk(database=self._database, now=self._now), now=self._now, strangers=strangers,
+            desk=Desk(database=self._database, now=self._now, auditor=auditor(settings)), now=self._now,
+            strangers=strangers,
             tls=contexts.current if contexts else None,
         )
 

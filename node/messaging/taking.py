@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
+from radnode.node.audit.messages import Participant
 from radnode.node.messaging import contexts, reading
 from radnode.pipelines.messages import hl7
-from radnode.storage import orders
+from radnode.storage import audit, orders
 from radnode.storage.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
 
     from radnode.config.messaging import Sender
+    from radnode.node.audit.messages import Auditor
     from radnode.pipelines.messages.hl7 import Message
+    from radnode.storage.audit import NewMessage as NewAuditMessage
     from radnode.storage.database import Database
+    from radnode.storage.orders import PatientId
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +48,12 @@ AGAIN_LATER = Outcome(how="R", code="207", says="not kept; send it again later")
 
 
 class Desk:
-    """Takes messages, from any thread."""
+    """Takes messages, from any thread. auditor: makes the audit message of each, kept with what it tells."""
 
-    def __init__(self, *, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, database: Database, now: Callable[[], datetime], auditor: Auditor) -> None:
         self._database = database
         self._now = now
+        self._auditor = auditor
 
     def take(self, name: str, sender: Sender, message: Message, content: bytes) -> Outcome:
         """Keep what it tells; when this answers TAKEN it is in the database.
@@ -88,4 +93,20 @@ class Desk:
         if told.change is not None:
             orders.store_change(session, message_id, told.change, now)
         contexts.attach_all(session, (order.accession_number for order in told.orders), now)
+        audit.append(session, self._audited(known.sender, told, now))
         return TAKEN
+
+    def _audited(self, sender: str, told: reading.Told, now: datetime) -> list[NewAuditMessage]:
+        """One for each patient that is told of."""
+        source = Participant(user_id=sender, is_requestor=True, role="Source Role ID")
+        of_orders = {_first(order.patients): order for order in told.orders}
+        messages = [self._auditor.told(now, "Order Record", source, patient, "U" if order.cancelled else "C")
+                    for patient, order in of_orders.items()]
+        if (change := told.change) is not None:
+            for patients in filter(None, (change.patients, change.priors)):
+                messages.append(self._auditor.told(now, "Patient Record", source, _first(patients), "U"))
+        return messages
+
+
+def _first(patients: Sequence[PatientId]) -> str:
+    return patients[0][0] if patients else ""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ENDS_WITHIN_S = 3
 """For who does not read what he asked for; whole seconds, as uvicorn wants them."""
 
+LONGEST_MESSAGE = 1 << 16
+"""Bytes that somebody may send over a WebSocket; what is said there is not listened to."""
+
 
 class HttpServer:
     """Serves an application on its own thread. The socket is bound at construction, so a taken port fails at once."""
@@ -31,7 +34,7 @@ class HttpServer:
         self._socket = socket.create_server((host, port))
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", server_header=False, proxy_headers=behind_proxy,
-            timeout_graceful_shutdown=ENDS_WITHIN_S,
+            timeout_graceful_shutdown=ENDS_WITHIN_S, ws="websockets-sansio", ws_max_size=LONGEST_MESSAGE,
             ssl_context_factory=_renewing(tls) if tls is not None else None,
         )
         self._server = uvicorn.Server(config)

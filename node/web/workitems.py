@@ -1,8 +1,9 @@
-"""UPS-RS (PS3.18 11): work items over HTTP, in DICOM JSON. Without subscriptions: who waits asks again."""
+"""UPS-RS (PS3.18 11): work items over HTTP, in DICOM JSON. Events go over a WebSocket (`channels.py` there)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
@@ -10,18 +11,23 @@ from fastapi.responses import JSONResponse
 from radnode.node.dicomweb import media
 from radnode.node.web.access import Permission, needs
 from radnode.node.workitems.attributes import Unclear, parse
+from radnode.node.workitems.channels import PATH as CHANNELS
 from radnode.node.workitems.desk import NoSuchItem, Refused, Taken
 from radnode.node.workitems.states import WORDS
+from radnode.node.workitems.subscribing import NotGlobal, NotSubscribed, TooMany
 from radnode.storage.workitems import Changed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from radnode.node.workitems.desk import Desk
+    from radnode.node.workitems.subscribing import SubscriptionDesk
 
 ROOT = "/dicom-web/workitems"
 LARGEST = 2**20
 MOST = 1000
+ASKED_OVER_HTTP = "UPS-RS"
+"""Who asks over HTTP has a name and no AE title."""
 
 
 async def _body(request: Request) -> bytes:
@@ -42,7 +48,7 @@ async def _body_or_none(request: Request) -> bytes:
     return await _body(request) if request.headers.get("content-type") else b"{}"
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: Desk, subscriptions: SubscriptionDesk) -> APIRouter:
     """The routes over a desk."""
     made = APIRouter(prefix=ROOT)
     reads, acts = [needs(Permission.STUDIES)], [needs(Permission.ACT)]
@@ -81,7 +87,7 @@ def router(desk: Desk) -> APIRouter:
     @made.post("/{uid}/cancelrequest", dependencies=acts)
     def cancel(uid: str, body: bytes = Depends(_body_or_none)) -> Response:
         """Request Cancellation (11.8): 202, whether it will be honoured or not."""
-        _answered(lambda: desk.cancel(uid, parse(body)))
+        _answered(lambda: desk.cancel(uid, parse(body), ASKED_OVER_HTTP))
         return Response(status_code=202)
 
     @made.get("", dependencies=reads)
@@ -92,7 +98,36 @@ def router(desk: Desk) -> APIRouter:
         found = _answered(lambda: desk.search(query.multi_items(), min(limit, MOST), offset))
         return _json(found) if found else Response(status_code=204)
 
+    _add_subscribers(made, subscriptions)
     return made
+
+
+def _add_subscribers(made: APIRouter, subscriptions: SubscriptionDesk) -> None:
+    acts = [needs(Permission.ACT)]
+
+    @made.post("/{uid}/subscribers/{ae_title}", dependencies=acts)
+    def subscribe(uid: str, ae_title: str, request: Request) -> Response:
+        """Subscribe (11.10): 201 says where to listen. The keys of a filtered one are in the query."""
+        query = request.query_params.multi_items()
+        locked = _truth(dict(query).get("deletionlock", "false"))
+        keys = [(name, value) for name, value in _keys(query) if name != "deletionlock"]
+        _answered(lambda: subscriptions.subscribe(uid, ae_title, keys))
+        secure = request.url.scheme in ("https", "wss")
+        where = f"{'wss' if secure else 'ws'}://{request.url.netloc}{CHANNELS}{quote(ae_title.strip())}"
+        refused = _warning("Deletion Lock not granted.") if locked else {}
+        return Response(status_code=201, headers={"Content-Location": where, **refused})
+
+    @made.delete("/{uid}/subscribers/{ae_title}", dependencies=acts)
+    def unsubscribe(uid: str, ae_title: str) -> Response:
+        """Unsubscribe (11.11)."""
+        _answered(lambda: subscriptions.unsubscribe(uid, ae_title))
+        return Response(status_code=200)
+
+    @made.post("/{uid}/subscribers/{ae_title}/suspend", dependencies=acts)
+    def suspend(uid: str, ae_title: str) -> Response:
+        """Suspend Global Subscription (11.12)."""
+        _answered(lambda: subscriptions.suspend(uid, ae_title))
+        return Response(status_code=200)
 
 
 def _answered(act: Callable[[], Any]) -> Any:
@@ -107,8 +142,29 @@ def _answered(act: Callable[[], Any]) -> Any:
         raise HTTPException(409, "there is a work item under this UID") from error
     except Refused as error:
         raise HTTPException(409, str(error), headers=_warning(str(error))) from error
+    except NotSubscribed as error:
+        raise HTTPException(404, "this AE is not told of this work item") from error
+    except NotGlobal as error:
+        raise HTTPException(409, "only a global subscription is suspended") from error
+    except TooMany as error:
+        raise HTTPException(429, "there are too many subscriptions") from error
     except Changed as error:
         raise HTTPException(409, "it was changed at the same moment; ask again") from error
+
+
+def _keys(query: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Of a filtered subscription; also as `filter=key=value,key=value` (PS3.18 11.10.1.2)."""
+    found = []
+    for name, value in query:
+        pairs = [each.partition("=") for each in value.split(",")] if name == "filter" else [(name, "=", value)]
+        found += [(key, wanted) for key, _, wanted in pairs]
+    return found
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise HTTPException(400, "deletionlock is true or false")
+    return text == "true"
 
 
 def _warning(text: str) -> dict[str, str]:

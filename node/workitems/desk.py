@@ -8,11 +8,12 @@ import structlog
 from pydicom.uid import generate_uid
 
 from radnode.node.intake.header_walk import is_uid
-from radnode.node.workitems import attributes, matching, states
+from radnode.node.workitems import attributes, matching, notices, states
 from radnode.node.workitems.attributes import Unclear
 from radnode.node.workitems.states import WORDS, Key, Move, State
-from radnode.storage import workitems
+from radnode.storage import subscriptions, workitems
 from radnode.storage.jobs import JobState
+from radnode.storage.subscriptions import CANCEL_REQUESTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from radnode.config.loading import Configuration
+    from radnode.node.workitems.notices import Report
     from radnode.storage.database import Database
     from radnode.storage.workitems import JobOutcome, WorkItem
 
@@ -149,9 +151,13 @@ class Desk:
         log.info("workitem.state", workitem=uid, state=move.state, by="another")
         return move.status
 
-    def cancel(self, uid: str, dataset: Dataset) -> Move:
-        """Ask for its end. Raises :class:`NoSuchItem`, :class:`Refused`."""
-        reason = str(dataset.get("ReasonForCancellation") or "") or "its cancellation was asked for"
+    def cancel(self, uid: str, dataset: Dataset, asked_by: str) -> Move:
+        """Ask for its end; who has it in hands is told (PS3.4 CC.2.2.3). asked_by: AE title.
+
+        Raises :class:`NoSuchItem`, :class:`Refused`.
+        """
+        given = str(dataset.get("ReasonForCancellation") or "")
+        reason = given or "its cancellation was asked for"
         with self._database.begin() as session:
             item = self._found(workitems.find(session, uid))
             move = states.cancel(State(item.state))
@@ -161,10 +167,21 @@ class Desk:
                 ended = attributes.canceled(attributes.stored(item.content), reason, self._now(), by_request=True)
                 workitems.change(session, item, self._now(), state=State.CANCELED, content=attributes.to_keep(ended))
             else:
-                workitems.change(session, item, self._now(), cancel_asked=True)
+                workitems.change(session, item, self._now(), cancel_asked=True, cancel_reason=given)
+                subscriptions.note(session, uid, CANCEL_REQUESTED, notices.cancel_request(given, asked_by), self._now())
         log.info("workitem.cancel_asked", workitem=uid, state=move.state)
         self._on_change()
         return move
+
+    def canceled_elsewhere(self, report: Report, manager: str) -> None:
+        """The manager of an order that this node performs was asked for its end; what is not so is passed over."""
+        with self._database.begin() as session:
+            item = workitems.find(session, report.uid)
+            if item is None or item.manager != manager or item.cancel_asked or State(item.state).is_final:
+                return
+            workitems.change(session, item, self._now(), cancel_asked=True, cancel_reason=report.reason)
+        log.info("workitem.cancel_asked", workitem=report.uid, manager=manager)
+        self._on_change()
 
     def _found(self, item: WorkItem | None) -> WorkItem:
         if item is None:

@@ -1,11 +1,12 @@
-"""Work items over DIMSE (PS3.4 Annex CC): an order comes by N-CREATE, is looked at by N-GET and C-FIND, and its end is
-asked for by N-ACTION.
+"""Work items over DIMSE (PS3.4 Annex CC): an order comes by N-CREATE, is looked at by N-GET and C-FIND, its end and
+the news of it are asked for by N-ACTION; what a manager tells of his own comes by N-EVENT-REPORT.
 
 It is the same desk as that of UPS-RS. What a peer sends is opened by the process that opens foreign files.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from pathlib import Path
@@ -26,20 +27,28 @@ from radnode.node.statuses import (
     DUPLICATE_INSTANCE,
     INVALID_ARGUMENT,
     NO_SUCH_ACTION_TYPE,
+    NO_SUCH_EVENT_TYPE,
+    NOT_AUTHORIZED,
     PROCESSING_FAILURE,
+    RESOURCE_LIMITATION,
     SUCCESS,
     Status,
 )
 from radnode.node.workitems import attributes
 from radnode.node.workitems.attributes import Unclear
 from radnode.node.workitems.desk import NoSuchItem, Refused, Taken
+from radnode.node.workitems.notices import EVENT_TYPES, Report
+from radnode.node.workitems.subscribing import NotGlobal, NotSubscribed, TooMany
 from radnode.storage.errors import DatabaseUnavailable
+from radnode.storage.subscriptions import CANCEL_REQUESTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from radnode.config.loading import Configuration
     from radnode.node.intake.orders import OrderRequest
     from radnode.node.workitems.desk import Desk
+    from radnode.node.workitems.subscribing import SubscriptionDesk
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +56,19 @@ NO_SUCH_UPS = 0xC307
 INVALID_VALUE = 0x0106
 MORE_THAN_THESE = 0xB001
 """Matching reached response limit, subsequent request may return additional matches (PS3.4 Table CC.2.8-2)."""
-REQUEST_CANCEL = 2
+NO_SUCH_AE = 0xC308
+NOT_FOR_THIS_INSTANCE = 0xC315
+DELETION_LOCK_NOT_GRANTED = 0xB301
+"""PS3.4 Table CC.2.3-3."""
+REQUEST_CANCEL, SUBSCRIBE, UNSUBSCRIBE, SUSPEND = 2, 3, 4, 5
+"""Action Type IDs (PS3.4 CC.2.2, CC.2.3)."""
+_REFUSALS: Mapping[type[Exception], tuple[int, str]] = {
+    NoSuchItem: (NO_SUCH_UPS, "there is no such work item"),
+    Taken: (DUPLICATE_INSTANCE, "there is a work item of this UID"),
+    NotGlobal: (NOT_FOR_THIS_INSTANCE, "only a global subscription is suspended"),
+    TooMany: (RESOURCE_LIMITATION, "there are too many subscriptions"),
+}
+_OF_SUBSCRIPTIONS = ("ReceivingAE", "DeletionLock", "SpecificCharacterSet")
 MOST_FOUND = 200
 _LONGEST_COMMENT = 64
 
@@ -62,18 +83,23 @@ class Opener(Protocol):
 class WorkItemDoor:
     """Called with a request of a configured peer and the peer's name; on any thread."""
 
-    def __init__(self, desk: Desk, opener: Opener) -> None:
+    def __init__(
+        self, desk: Desk, opener: Opener, subscriptions: SubscriptionDesk, configuration: Callable[[], Configuration],
+        heard: Callable[[str, Report], None],
+    ) -> None:
+        """heard: called with a manager and what it tells."""
         self._desk = desk
         self._opener = opener
+        self._subscriptions = subscriptions
+        self._configuration = configuration
+        self._heard = heard
 
     def __call__(self, request: OrderRequest, peer: str) -> OrderAnswer:
         """Do it, or say why not."""
         try:
             return self._done(request, peer)
-        except NoSuchItem:
-            return _said(NO_SUCH_UPS, "there is no such work item")
-        except Taken:
-            return _said(DUPLICATE_INSTANCE, "there is a work item of this UID")
+        except (NoSuchItem, Taken, NotGlobal, TooMany) as refused:
+            return _said(*_REFUSALS[type(refused)])
         except Refused as refused:
             return _said(refused.status, str(refused))
         except Unclear as unclear:
@@ -96,11 +122,45 @@ class WorkItemDoor:
                     item = _only(item, request.attributes)
                 return OrderAnswer(status=Status(SUCCESS, ""), content=_written(item, request))
             case commands.N_ACTION_RQ if request.type_id == REQUEST_CANCEL:
-                self._desk.cancel(request.uid, self._opened(request))
+                known = self._configuration().peers.get(peer)
+                self._desk.cancel(request.uid, self._opened(request), known.ae_title if known else peer)
                 return _said(SUCCESS)
+            case commands.N_ACTION_RQ if request.type_id in (SUBSCRIBE, UNSUBSCRIBE, SUSPEND):
+                return self._subscribed(request, self._opened(request))
+            case commands.N_EVENT_REPORT_RQ:
+                return self._told(request, peer)
             case commands.N_ACTION_RQ:
                 return _said(NO_SUCH_ACTION_TYPE, "a work item here is changed by who performs it")
         return self._found(request)
+
+    def _subscribed(self, request: OrderRequest, said: Dataset) -> OrderAnswer:
+        """Only a configured peer is told: to others there is no way."""
+        title = str(said.get("ReceivingAE") or "").strip()
+        if title not in {peer.ae_title for peer in self._configuration().peers.values()}:
+            return _said(NO_SUCH_AE, "no peer of this AE title is configured")
+        if request.type_id == SUBSCRIBE:
+            keys = Dataset()
+            keys.update({each.tag: each for each in said if each.keyword not in _OF_SUBSCRIPTIONS})
+            self._subscriptions.subscribe(request.uid, title, list(_criteria(keys)))
+            locked = str(said.get("DeletionLock") or "").strip() == "TRUE"
+            return _said(DELETION_LOCK_NOT_GRANTED if locked else SUCCESS)
+        with contextlib.suppress(NotSubscribed):  # what is asked for is so already
+            if request.type_id == SUSPEND:
+                self._subscriptions.suspend(request.uid, title)
+            else:
+                self._subscriptions.unsubscribe(request.uid, title)
+        return _said(SUCCESS)
+
+    def _told(self, request: OrderRequest, peer: str) -> OrderAnswer:
+        """An event only says when to ask; but that a cancellation was requested is said nowhere else."""
+        if peer not in self._configuration().workitems.managers:
+            return _said(NOT_AUTHORIZED, "this node follows no worklist there")
+        if request.type_id not in EVENT_TYPES:
+            return _said(NO_SUCH_EVENT_TYPE, "no event of work items")
+        said = self._opened(request) if request.type_id == CANCEL_REQUESTED else Dataset()
+        self._heard(peer, Report(uid=request.uid, event_type=request.type_id,
+                                 reason=str(said.get("ReasonForCancellation") or "")))
+        return _said(SUCCESS)
 
     def _found(self, request: OrderRequest) -> OrderAnswer:
         wanted = self._opened(request)

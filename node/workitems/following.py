@@ -38,17 +38,19 @@ EVERY = timedelta(seconds=10)
 
 
 class Follower:
-    """`step` is that of an activity. on_claimed: something is to be performed."""
+    """`step` is that of an activity. on_claimed: something is to be performed. on_back: a manager answers again."""
 
     def __init__(
         self, *, database: Database, configuration: Callable[[], Configuration], now: Callable[[], datetime],
-        alarms: Alarms, on_claimed: Callable[[], None],
+        alarms: Alarms, on_claimed: Callable[[], None], on_back: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._configuration = configuration
         self._now = now
         self._alarms = alarms
         self._on_claimed = on_claimed
+        self._on_back = on_back
+        self._away: set[str] = set()
         self._next: dict[str, datetime] = {}
 
     def step(self) -> bool:
@@ -65,9 +67,17 @@ class Follower:
                     self._follow(manager, name)
             except PeerUnreachable as unreachable:
                 self._alarms.set(f"worklist:{name}", str(unreachable))
+                self._away.add(name)
             else:
                 self._alarms.clear(f"worklist:{name}")
+                if name in self._away:
+                    self._away.discard(name)
+                    self._on_back(name)
         return False
+
+    def ask_now(self, name: str) -> None:
+        """A manager has said that something changed: it is asked at the next step."""
+        self._next.pop(name, None)
 
     def _follow(self, manager: Manager, name: str) -> None:
         """Raises :class:`PeerUnreachable`."""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom.sop_class import UnifiedProcedureStepPull, UnifiedProcedureStepPush
+from pynetdicom.sop_class import UnifiedProcedureStepPull, UnifiedProcedureStepPush, UnifiedProcedureStepWatch
 
 from radnode.node.association import PeerUnreachable, associate
 from radnode.node.dicomweb import json_model
@@ -18,9 +18,10 @@ from radnode.node.dicomweb.json_model import NoModel
 from radnode.node.query import PENDING, SUCCESS
 from radnode.node.workitems import attributes
 from radnode.node.workitems.states import State
+from radnode.storage.subscriptions import FILTERED, GLOBAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from pynetdicom.association import Association
 
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from radnode.storage.workitems import WorkItem
 
 AT_ONCE = 50
+ASKED_FOR = (UnifiedProcedureStepPull, UnifiedProcedureStepWatch)
 _CHANGE_STATE = 1
 """UPS Change State, an action of N-ACTION (PS3.4 Table CC.2.1-1)."""
 _TOLD = ("UnifiedProcedureStepPerformedProcedureSequence", "ProcedureStepProgressInformationSequence")
+_SUBSCRIBE = 3
+"""Subscribe to Receive UPS Event Reports (PS3.4 Table CC.2.3-1)."""
 _TRANSACTION_UID = "00081195"
 _TRY_AGAIN = frozenset({0x0110, 0x0122, 0x0213})
 """Processing failure, SOP Class not supported, resource limitation: no word on the item itself (PS3.7 Annex C)."""
@@ -45,6 +49,9 @@ class Manager(Protocol):
 
         known: UIDs of those that need not be told again.
         """
+
+    def subscribe(self, own_ae_title: str, codes: Sequence[str]) -> str:
+        """Have it tell of its items from now on: of those with the one code there is, else of all. Why not, if not."""
 
     def update(self, item: WorkItem, dataset: Dataset) -> bool:
         """Tell progress and output; False where it is not ours."""
@@ -62,8 +69,8 @@ def reached(peer: Peer, own_ae_title: str) -> Iterator[Manager]:
         with connect(peer) as client:
             yield _ByWeb(client, peer.name)
         return
-    syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-    with associate(peer, own_ae_title, [(UnifiedProcedureStepPull, syntaxes)]) as association:
+    contexts = [(each, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]) for each in ASKED_FOR]
+    with associate(peer, own_ae_title, contexts) as association:
         yield _ByDimse(association, peer.name)
 
 
@@ -103,6 +110,10 @@ class _ByWeb:
                 found.append(json_model.dataset(each))
         return [each for each in found if str(each.get("SOPInstanceUID", "")) not in known]
 
+    def subscribe(self, own_ae_title: str, codes: Sequence[str]) -> str:
+        subscribed_by_web(self._client, self._name, own_ae_title)
+        return ""
+
     def update(self, item: WorkItem, dataset: Dataset) -> bool:
         path = f"/workitems/{quote(item.uid)}?{item.transaction_uid}"
         return self._is_taken(self._send("POST", path, _what_to_tell(item, dataset)))
@@ -124,6 +135,17 @@ class _ByWeb:
         return reply
 
 
+def subscribed_by_web(client: WebClient, name: str, own_ae_title: str) -> str:
+    """Subscribe to all items of a manager (PS3.18 11.10); where it says that one listens. Raises PeerUnreachable."""
+    path = f"/workitems/{GLOBAL}/subscribers/{quote(own_ae_title)}?deletionlock=false"
+    reply = client.request("POST", path, headers={"Content-Length": "0"})
+    if objection := client.objection(reply):
+        raise objection
+    if reply.status not in (200, 201):
+        raise PeerUnreachable(f"{name} did not take a subscription (HTTP {reply.status})")
+    return reply.headers.get("content-location", "")
+
+
 class _ByDimse:
     """UPS Pull SOP Class: C-FIND, N-GET, N-SET and N-ACTION on one association."""
 
@@ -136,6 +158,26 @@ class _ByDimse:
         uids = [uid for uid in self._found(code) if uid not in known][:AT_ONCE]
         return [item for uid in uids if (item := self._item(uid)) is not None]
 
+    def subscribe(self, own_ae_title: str, codes: Sequence[str]) -> str:
+        if not any(each.abstract_syntax == UnifiedProcedureStepWatch for each in self._association.accepted_contexts):
+            return "it takes no UPS Watch"
+        said = Dataset()
+        said.ReceivingAE, said.DeletionLock = own_ae_title, "FALSE"
+        if len(codes) == 1:
+            filtered = attributes.stored(said.to_json_dict())
+            filtered.ScheduledWorkitemCodeSequence = [_code(codes[0])]
+            if not self._subscribed(filtered, FILTERED):
+                return ""
+        return self._subscribed(said, GLOBAL)
+
+    def _subscribed(self, said: Dataset, uid: str) -> str:
+        status, _ = self._association.send_n_action(
+            said, _SUBSCRIBE, UnifiedProcedureStepPush, uid, meta_uid=UnifiedProcedureStepWatch)
+        code = status.get("Status")
+        if code is None:
+            raise PeerUnreachable(f"{self._name} did not answer a subscription")
+        return "" if code == SUCCESS or 0xB000 <= code <= 0xBFFF else f"it refuses ({_words(status)})"
+
     def update(self, item: WorkItem, dataset: Dataset) -> bool:
         said = attributes.stored(_what_to_tell(item, dataset))
         return self._is_taken(lambda: self._association.send_n_set(
@@ -147,14 +189,11 @@ class _ByDimse:
             said, _CHANGE_STATE, UnifiedProcedureStepPush, item.uid, meta_uid=UnifiedProcedureStepPull))
 
     def _found(self, code: str) -> Iterator[str]:
-        value, _, scheme = code.partition("^")
-        wanted = Dataset()
-        wanted.CodeValue, wanted.CodingSchemeDesignator = value, scheme
         query = Dataset()
         query.SOPInstanceUID = None
         query.ProcedureStepState = State.SCHEDULED
         query.InputReadinessState = "READY"
-        query.ScheduledWorkitemCodeSequence = [wanted]
+        query.ScheduledWorkitemCodeSequence = [_code(code)]
         for status, answer in self._association.send_c_find(query, UnifiedProcedureStepPull):
             code_of_status = status.get("Status")
             if code_of_status in PENDING and answer is not None:
@@ -181,6 +220,12 @@ class _ByDimse:
         if code is None or code in _TRY_AGAIN:
             raise PeerUnreachable(f"{self._name} did not take what was said of a work item ({_words(status)})")
         return bool(code == SUCCESS or 0xB000 <= code <= 0xBFFF)
+
+
+def _code(code: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, _, item.CodingSchemeDesignator = code.partition("^")
+    return item
 
 
 def _words(status: Dataset) -> str:

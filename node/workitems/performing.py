@@ -7,7 +7,7 @@ item runs on exactly what it names, or, with the reason, not at all.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,7 +21,7 @@ from radnode.node.workitems.desk import retrieve_from
 from radnode.node.workitems.states import State
 from radnode.storage import catalog, fetches, jobs, workitems
 from radnode.storage.catalog import SeriesState
-from radnode.storage.jobs import JobState
+from radnode.storage.jobs import JobState, LeaseLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from radnode.node.workitems.attributes import Order
     from radnode.pipelines.contract import Manifest
     from radnode.storage.database import Database
+    from radnode.storage.jobs import NewJob
     from radnode.storage.workitems import HeldSeries, JobOutcome, WorkItem
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = timedelta(seconds=5)
+STOPPED_BY = "who ordered it"
 
 
 class NotPerformed(Exception):
@@ -129,9 +130,10 @@ class Performer:
             if dataset.get("InputReadinessState") != "UNAVAILABLE" and self._is_due(dataset):
                 self._claim(item, dataset)
         elif item.jobs:
-            self._follow(item, dataset)
+            if not (item.cancel_asked and self._stop(item, dataset)):
+                self._follow(item, dataset)
         elif item.cancel_asked:
-            raise NotPerformed("its cancellation was asked for before a job began")
+            raise NotPerformed(item.cancel_reason or "its cancellation was asked for before a job began")
         else:
             self._begin(item, dataset)
 
@@ -159,9 +161,9 @@ class Performer:
                 held_of = (fetches.patient_of(session, order.study_instance_uid) or "").strip()
                 if order.patient_id and order.patient_id != held_of:
                     raise NotPerformed("its images are of another patient than it names")
-                ids = self._jobs(session, configuration, route, order, found)
+                ids, begun = self._jobs(session, configuration, route, order, found)
                 text = f"{len(ids)} jobs of route {route.name}"
-                workitems.change(session, item, self._now(), jobs=ids, progress=text,
+                workitems.change(session, item, self._now(), jobs=ids, begun=begun, progress=text,
                                  content=attributes.to_keep(attributes.with_progress(dataset, text, 10)))
         if not isinstance(found, Lacking):
             log.info("workitem.begun", workitem=item.uid, jobs=ids)
@@ -175,8 +177,8 @@ class Performer:
     def _jobs(
         self, session: Session, configuration: Configuration, route: Route, order: Order,
         chosen: Sequence[tuple[HeldSeries, frozenset[str]]],
-    ) -> list[int]:
-        """Ids of the jobs, those that ran before included. Raises :class:`NotPerformed`."""
+    ) -> tuple[list[int], list[int]]:
+        """Ids of the jobs, and of those among them that did not run before. Raises :class:`NotPerformed`."""
         if route.shadow:
             raise NotPerformed(f"route {route.name} runs in shadow: its results go to nobody")
         manifests = self._manifests()
@@ -185,24 +187,60 @@ class Performer:
             raise NotPerformed(f"pipelines {', '.join(of_study)} read several series, or are not installed; such are "
                                "not performed as work items")
         ids: list[int] = []
+        begun: list[int] = []
         enabled = (_enabled(route),)
         for series, instances in chosen:
             headers = [each for each in catalog.headers(session, series.series_id)
                        if each.sop_instance_uid in instances and not is_own_result(each.attributes)]
             explained = routing.explain(enabled, [each.attributes for each in headers], {"source": series.source})
             for name in routing.asked(enabled, explained):
-                job = new_job(
-                    configuration, manifests[name], [route], headers,
+                make = partial(
+                    new_job, configuration, manifests[name], [route], headers,
                     study=(series.study_id, order.study_instance_uid), series_uids=[series.series_instance_uid],
                     series_id=series.series_id, revision=series.revision,
                 )
-                inserted = jobs.insert_job(session, job, self._now())
-                known = inserted if inserted is not None else workitems.job_of_key(session, job.key)
-                if known is not None:
-                    ids.append(known)
+                job_id, is_new = self._inserted(session, make)
+                ids.append(job_id)
+                if is_new:
+                    begun.append(job_id)
         if not ids:
             raise NotPerformed(f"no series of the input meets the conditions of route {route.name}")
-        return ids
+        return ids, begun
+
+    def _inserted(self, session: Session, make: Callable[..., NewJob]) -> tuple[int, bool]:
+        """A job, and whether it is new. One that an earlier order had stopped has no answer: it runs once more."""
+        repeat = 0
+        while True:
+            job = make(repeat=repeat)
+            inserted = jobs.insert_job(session, job, self._now())
+            if inserted is not None:
+                return inserted, True
+            known = workitems.job_of_key(session, job.key)
+            if not (known.state == JobState.DISCARDED and known.reason.startswith(f"discarded by {STOPPED_BY}")):
+                return known.job_id, False
+            repeat += 1
+
+    def _stop(self, item: WorkItem, dataset: Dataset) -> bool:
+        """End an order whose cancellation was asked for, and what runs for it alone; what it has in common goes on.
+
+        False once a job has its results, or has failed: it is too late then, and the order ends as it would have.
+        """
+        reason = item.cancel_reason or "its cancellation was asked for"
+        try:
+            with self._database.begin() as session:
+                outcomes = workitems.outcomes(session, item.jobs)
+                if any(job.state not in (JobState.WAITING, JobState.RUNNING) for job in outcomes):
+                    return False
+                stopped = workitems.stoppable(session, item)
+                for job_id in stopped:
+                    jobs.discard(session, job_id, by=STOPPED_BY, reason=reason, now=self._now())
+                ended = attributes.canceled(dataset, reason, self._now(), by_request=True)
+                workitems.change(session, item, self._now(), state=State.CANCELED, progress=reason,
+                                 content=attributes.to_keep(ended))
+        except LeaseLost:  # a job ended at this moment
+            return False
+        log.info("workitem.stopped", workitem=item.uid, jobs=stopped)
+        return True
 
     def _follow(self, item: WorkItem, dataset: Dataset) -> None:
         with self._database.read() as session:

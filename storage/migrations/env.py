@@ -12,6 +12,7 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     order_tables,
     silence_tables,
     study_tables,
+    subscription_tables,
     transfer_tables,
     workitem_tables,
 )

@@ -48,6 +48,7 @@ SYNTAXES = [
     "1.2.840.10008.1.2.5",
 ]
 CT = "1.2.840.10008.5.1.4.1.1.2"
+WATCH, EVENT = "1.2.840.10008.5.1.4.34.6.2", "1.2.840.10008.5.1.4.34.6.4"
 
 
 def table(title: str) -> Table:
@@ -100,7 +101,20 @@ def test_what_is_asked_by_dimse_and_served_by_http_is_listed() -> None:
     assert "1.2.840.10008.5.1.4.1.2.2.3" in {row[1] for row in requested.rows}
     resources = set(table(RESOURCES).rows)
     assert {("GET", "/dicom-web/studies"), ("GET", "/dicom-web/studies/{study}/metadata"),
-            ("POST", "/dicom-web/workitems")} <= resources
+            ("POST", "/dicom-web/workitems"), ("POST", "/dicom-web/workitems/{uid}/subscribers/{ae_title}"),
+            ("GET (WebSocket)", "/dicom-web/subscribers/{ae_title}")} <= resources
+
+
+def test_what_is_asked_of_worklist_managers_is_listed_where_one_is_followed_over_dimse() -> None:
+    names = {f"Unified Procedure Step - {which} SOP Class": served
+             for which, served in (("Pull", "N"), ("Watch", "Y"), ("Event", "Y"))}
+    for managers, is_asked in (("[]", "N"), ("[PACS]", "Y")):
+        document = statement(parse(f"{CONFIGURATION}workitems: {{managers: {managers}}}\n", "test"))
+        tables = {each.title: each.rows for each in document.tables()}
+        said = {row[0]: row[1:] for row in tables["DIMSE services"]}
+        assert {name: said[name] for name in names} == {name: (is_asked, served) for name, served in names.items()}
+        requested = {row[1]: row[2] for row in tables["Other services requested"]}
+        assert (WATCH in requested, requested[EVENT]) == (is_asked == "Y", "SCP, by role selection")
 
 
 def test_a_class_that_is_no_longer_taken_is_no_longer_listed(monkeypatch: pytest.MonkeyPatch) -> None:

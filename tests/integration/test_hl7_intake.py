@@ -8,7 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from lxml import etree
 from sqlalchemy import func, select
+from support import audit_schema
 from support.certificates import Authority
 from support.databases import SqliteDatabases
 from support.messages import Line, header, order
@@ -18,12 +20,14 @@ from radnode.config.messaging import Listen, Sender
 from radnode.config.settings import ListeningTls
 from radnode.node.alarms import Alarms
 from radnode.node.answers import Answers
+from radnode.node.audit.messages import Auditor, Participant
 from radnode.node.intake.tally import RefusalTally
 from radnode.node.messaging import composition, contexts
 from radnode.node.messaging.receiving import MessageReceiver
 from radnode.node.messaging.taking import Desk
 from radnode.node.security.tls import ServerContexts
 from radnode.storage import catalog
+from radnode.storage.access_tables import AuditRow
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
 from radnode.storage.order_tables import MessageRow, OrderRow, PatientChangeRow
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
     import hl7
 
+AUDITOR = Auditor(site="RADNODE@node", node=Participant(user_id="radnode-1@node", is_requestor=False))
 HERE = {"RIS": Sender(hosts=("127.0.0.1/32",))}
 STUDY = "1.2.5.1"
 
@@ -48,7 +53,7 @@ class Bench:
         self.alarms = Alarms(lambda: self.now)
         self.senders = dict(HERE)
         self.strangers = RefusalTally(lambda: 0.0)
-        self.desk = Desk(database=self.database, now=lambda: self.now)
+        self.desk = Desk(database=self.database, now=lambda: self.now, auditor=AUDITOR)
         self.receiver = MessageReceiver(
             Listen(port=0, max_message=100_000), senders=lambda: self.senders, desk=self.desk, now=lambda: self.now,
             strangers=self.strangers,
@@ -300,6 +305,19 @@ def test_a_patients_update_and_merge_are_recorded(bench: Bench) -> None:
     assert [(row.event, row.patients, row.priors) for row in rows] == [
         ("A08", [["P-1", "HOSPITAL", ""]], []), ("A40", [["P-1", "HOSPITAL", ""]], [["P-2", "HOSPITAL", ""]]),
     ]
+
+
+def test_every_message_that_was_taken_is_in_the_audit_trail_once_for_each_patient_it_tells_of(bench: Bench) -> None:
+    merge = f"{header('ADT^A40', 'C-2')}\rPID|1||P-9^^^HOSPITAL||Doe^Jane\rMRG|P-8^^^HOSPITAL\r".encode()
+    assert bench.ask(order("C-1"), order("C-1"), merge, order("C-1", reason="Fever")) == [
+        ("AA", ""), ("AA", ""), ("AA", ""), ("AE", "205")]
+    with bench.database.read() as session:
+        messages = [each.message for each in session.scalars(select(AuditRow).order_by(AuditRow.id))]
+    assert [fault for each in messages for fault in audit_schema.faults(each)] == []
+    said = [etree.fromstring(each.encode()) for each in messages]
+    told = [(each.xpath("string(//EventID/@originalText)"), each.xpath("string(//ActiveParticipant/@UserID)"),
+             each.xpath("string(//ParticipantObjectIdentification/@ParticipantObjectID)")) for each in said]
+    assert told == [("Order Record", "RIS", "P-1"), ("Patient Record", "RIS", "P-9"), ("Patient Record", "RIS", "P-8")]
 
 
 def test_nobody_is_answered_who_is_not_configured(bench: Bench) -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 from support.web import PASSWORD, Site, quick_passwords, site, whole_site
 
 from radnode.config.access import ROLES, Role
+from radnode.node.security import roster
 from radnode.node.web import composing
 from radnode.node.web.access import HOLDS, PUBLIC, Permission, declared, endpoints, needs, undeclared
 
@@ -198,6 +200,24 @@ def test_who_guesses_passwords_locks_out_himself_and_not_the_administrator_elsew
     right = {"name": "ann", "password": PASSWORD}
     assert attacker.post("/login", data=right).status_code == 429, "not even with the right one"
     assert own.client(address="10.1.1.1").post("/login", data=right).status_code == 303
+
+
+def test_who_listens_for_work_items_shows_a_token_and_is_cut_off_once_it_is_revoked(shared: Site) -> None:
+    path = "/dicom-web/subscribers/RIS"
+    strangers = (shared.client(), shared.client("wrong"), shared.client(shared.token("auditor", "no-listener")),
+                 shared.logged_in("a-listener-in-a-browser", "admin"))
+    for stranger in strangers:
+        with pytest.raises(WebSocketDisconnect), stranger.websocket_connect(path):
+            pass
+    client = shared.client(shared.token("radiologist", "listener"))
+    with client.websocket_connect(path) as channel:
+        channel.send_text("good morning")
+        with shared.database.begin() as session:
+            roster.revoke(session, "listener", shared.now)
+        channel.send_text("still there?")
+        assert channel.receive()["type"] == "websocket.close"
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(path):
+        pass
 
 
 def test_a_token_is_shown_once_kept_as_a_hash_and_good_until_it_ends_or_is_revoked(own: Site) -> None:

@@ -23,6 +23,7 @@ from radnode.node.web.workitems import router
 from radnode.node.workitems.desk import Desk
 from radnode.node.workitems.following import Follower
 from radnode.node.workitems.performing import Performer
+from radnode.node.workitems.subscribing import SubscriptionDesk
 from radnode.storage import catalog, outbox, workitems
 from radnode.storage.database import Database
 from radnode.storage.quarantine import Quarantine
@@ -60,7 +61,8 @@ class Bench:
         answers = Answers(self.database, None, list, list, Quarantine(folder / "quarantine"))
         self.app = create_app(answers, Metrics())
         self.app.state.permits = lambda *_: None  # who may ask is another test's matter
-        self.app.include_router(router(self.desk))
+        subscriptions = SubscriptionDesk(database=self.database, now=self.clock.now, on_notice=lambda: None)
+        self.app.include_router(router(self.desk, subscriptions))
         self.server = HttpServer(self.app, host="127.0.0.1", port=0)
         self.server.start()
         self.client = UpsClient(self.server.port)

@@ -20,11 +20,14 @@ from radnode.node.intake.normalized import CommitmentDesk
 from radnode.node.workitems import attributes, door
 from radnode.node.workitems.desk import Desk
 from radnode.node.workitems.door import WorkItemDoor
+from radnode.node.workitems.subscribing import SubscriptionDesk
 from radnode.storage.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from radnode.node.workitems.notices import Report
 
 CONFIGURATION = """\
 workitems:
@@ -45,12 +48,15 @@ class Bench:
         self.database.upgrade()
         configuration, clock = parse(CONFIGURATION, "a.yaml"), VirtualClock()
         desk = Desk(database=self.database, configuration=lambda: configuration, now=clock.now, on_change=lambda: None)
+        subscriptions = SubscriptionDesk(database=self.database, now=clock.now, on_notice=lambda: None)
+        self.heard: list[tuple[str, Report]] = []
         self.images = ImageProcesses()
         self.is_known = True
         self.receiver = Receiver(
             folder / "receiver", admit=lambda calling, *_: Admitted(source=calling, is_configured=self.is_known),
             desk=CommitmentDesk(reported=lambda *_: 0, requested=lambda *_: 0,
-                                ordered=WorkItemDoor(desk, self.images)),
+                                ordered=WorkItemDoor(desk, self.images, subscriptions, lambda: configuration,
+                                                     lambda *said: self.heard.append(said))),
         )
         self.desk = desk
 
@@ -139,7 +145,7 @@ def test_what_is_unclear_unknown_or_not_ours_to_do_is_refused_by_its_status(benc
             "ScheduledWorkitemCodeSequence"].value) == door.INVALID_VALUE
         assert scu.get("1.2.840.99.2")[0] == door.NO_SUCH_UPS
         assert scu.cancel("1.2.840.99.2") == door.NO_SUCH_UPS
-        assert scu.cancel(f"{UID}.9", action=3) == 0x0123
+        assert scu.cancel(f"{UID}.9", action=1) == 0x0123
         assert bench.desk.search([("SOPInstanceUID", f"{UID}.9")], 10, 0) == []
 
 

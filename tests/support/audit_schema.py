@@ -72,6 +72,7 @@ GRAMMAR = f"""
 </element>
 """
 
+_RECORD = {"Order Record", "Patient Record"}
 _PATIENT = {"DICOM Instances Transferred", "Begin Transferring DICOM Instances", "DICOM Instances Accessed",
             "DICOM Study Deleted"}
 """Events with at least one study and exactly one patient (A.5.3.5 to A.5.3.8)."""
@@ -86,7 +87,9 @@ def faults(message: str) -> list[str]:
     roles = [int(each) for each in root.xpath("ParticipantObjectIdentification/@ParticipantObjectTypeCodeRole")]
     if event in _PATIENT and (roles.count(1) != 1 or 3 not in roles):
         found.append(f"{event}: one patient and a study, not {roles}")
-    if event not in _PATIENT and 1 in roles:
+    if event in _RECORD and roles != [1]:
+        found.append(f"{event}: one patient, not {roles}")
+    if event not in _PATIENT | _RECORD and 1 in roles:
         found.append(f"{event} has a patient")
     if event == "User Authentication" and not root.xpath("EventIdentification/EventTypeCode"):
         found.append(f"{event} without a type")

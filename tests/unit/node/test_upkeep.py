@@ -12,7 +12,7 @@ from radnode.config.peers import Peer
 from radnode.node.alarms import Alarms
 from radnode.node.observability import Metrics
 from radnode.node.upkeep import Upkeep
-from radnode.storage import jobs, outbox, results
+from radnode.storage import jobs, outbox, results, workitems
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
@@ -147,3 +147,18 @@ def test_N17_a_clock_that_is_a_month_ahead_deletes_no_image_at_once(bench: Bench
     assert states(bench.database) == {"FAILED": 1}
     bench.wait(3601)
     assert states(bench.database) == {"EXPIRED": 1}
+
+
+def test_ended_work_items_are_forgotten_with_the_images_of_their_time(bench: Bench) -> None:
+    with bench.database.begin() as session:
+        for uid, state in (("1.1", "COMPLETED"), ("1.2", "SCHEDULED")):
+            assert workitems.enter(session, uid, {}, route="r", study_instance_uid="1.2", now=NOW)
+            item = workitems.find(session, uid)
+            assert item is not None
+            workitems.change(session, item, NOW, state=state)
+    day, known = 24 * 3600, {}
+    for days in (3, 2):
+        bench.wait(days * day)
+        with bench.database.read() as session:
+            known[days] = {each.uid for each in workitems.newest(session)}
+    assert known == {3: {"1.1", "1.2"}, 2: {"1.2"}}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event, update
 from support import rows
 from support.rows import NOW, receive, reception, result
 
@@ -13,7 +16,7 @@ from radnode.storage import catalog, jobs, ledger, listed_metadata, listing, lis
 from radnode.storage.ledger import InstanceState
 from radnode.storage.listed_metadata import Metadata
 from radnode.storage.listing_queries import Criterion, Level
-from radnode.storage.tables import JobRow
+from radnode.storage.tables import WITHHELD, InstanceRow, JobRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +68,49 @@ def test_an_image_in_quarantine_or_in_conflict_is_not_found_and_counted_as_withh
     assert find(database, Level.STUDIES)[0].study.instances == 1
     with database.read() as session:
         assert listing_queries.withheld(session, "1.2.5.1") == 1
+
+
+def test_what_is_counted_of_a_series_is_what_is_found_of_it_whatever_became_of_its_images(database: Database) -> None:
+    produced(database)
+    list_results(database)
+    images = [take(database, number, series=7) for number in range(11, 15)]
+    for image, state in zip(images, (InstanceState.QUARANTINED, InstanceState.CONFLICT, InstanceState.EXPIRED),
+                            strict=False):
+        with database.begin() as session:
+            session.execute(update(InstanceRow).where(InstanceRow.id == image).values(state=state))
+    take(database, 21, series=8)
+    with database.begin() as session:
+        session.execute(update(InstanceRow).where(InstanceRow.sop_instance_uid == "1.2.3.21").values(state="CONFLICT"))
+    found = find(database)
+    (study,) = [each.study for each in find(database, Level.STUDIES)]
+    of_series = {each.series.series_instance_uid: each.series.instances
+                 for each in find(database, Level.SERIES) if each.series}
+    assert of_series["1.2.4.7"] == 1
+    assert "1.2.4.8" not in of_series
+    assert of_series == Counter(each.series.series_instance_uid for each in found if each.series)
+    assert (study.instances, study.series) == (len(found), len(of_series))
+
+
+def test_what_is_withheld_is_looked_for_in_an_index_that_has_nothing_else(database: Database) -> None:
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL reads a table of no rows as a whole")
+    take(database)
+    asked: list[tuple[str, Any]] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *said: asked.append((said[2], said[3])))
+    find(database, Level.STUDIES)
+    with database.read() as session:
+        listing_queries.withheld(session, "1.2.5.1")
+        of_images = [(statement, values) for statement, values in asked if "'QUARANTINED'" in statement]
+        plans = [" ".join(str(row[3]) for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}",
+                                                                                    values))
+                 for statement, values in of_images]
+    assert len(plans) == 2
+    assert all("instances USING INDEX ix_instances_withheld (series_id=?)" in plan for plan in plans), plans
+
+
+def test_every_state_of_an_image_is_either_served_or_in_the_index_of_what_is_not() -> None:
+    withheld = set(re.findall(r"'(\w+)'", WITHHELD))
+    assert set(listing.SERVED) == set(InstanceState) - withheld
 
 
 def test_other_content_under_a_known_uid_is_never_found(database: Database) -> None:
