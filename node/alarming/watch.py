@@ -116,7 +116,7 @@ class AlarmWatch:
             reported=tuple(alarm for alarm in self._reported.raised() if alarm.name != DATABASE),
             free_bytes=free_bytes, reserve_bytes=self._reserve_bytes, volume=volume,
             refused=self._refused(), strangers=self._strangers(),
-            certificates=self._certificates.look(configuration.settings, configuration.peers),
+            certificates=self._certificates.look(configuration),
         )
         return alarms(facts, configuration.alarms, configuration.peers, now)
 

@@ -21,7 +21,7 @@ from radnode.node.doctor.checks_messages import messages
 from radnode.node.doctor.checks_records import Waste
 from radnode.node.doctor.finding import Finding, good, unchecked, wrong
 from radnode.node.security.tls import TlsUnusable, client_context, server_context
-from radnode.node.security.validity import Certificates
+from radnode.node.security.validity import Certificates, clients
 from radnode.storage import ledger, outbox, rebuilding, reconciling
 from radnode.storage.acknowledgements import Acknowledgements
 from radnode.storage.database import Database
@@ -91,15 +91,15 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 
 def _certificates(configuration: Configuration) -> Iterator[Finding]:
-    """Those of the node and of its peers; and whether key, chain and authority make TLS."""
-    settings, peers = configuration.settings, configuration.peers
-    seen = Certificates().look(settings, peers)
+    """Those of the node and of whom it calls; and whether key, chain and authority make TLS."""
+    settings = configuration.settings
+    seen = Certificates().look(configuration)
     if not seen:
         yield unchecked("certificates", "the configuration has none")
     for each in seen:
         yield checks_machine.certificate(each, datetime.now(UTC))
     made: dict[str, Callable[[], object]] = {
-        name: partial(client_context, peer.tls) for name, peer in peers.items() if peer.tls
+        name: partial(client_context, tls) for name, tls in clients(configuration).items()
     }
     if settings.tls:
         made["node"] = partial(server_context, settings.tls, asks=ssl.CERT_REQUIRED)

@@ -9,12 +9,11 @@ from radnode.config.loading import stamp
 from radnode.node.security.certificates import CertificateUnreadable, next_revocations, read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
-    from radnode.config.peers import Peer
-    from radnode.config.settings import Settings
+    from radnode.config.loading import Configuration
+    from radnode.config.peers import ClientTls
 
 
 WHAT = {"certificate": "certificate", "ca": "authority", "crl": "list of revoked certificates"}
@@ -23,8 +22,8 @@ WHAT = {"certificate": "certificate", "ca": "authority", "crl": "list of revoked
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validity:
-    """One file. owner: "node" or the name of a peer. what: in words. ends_at: None, with a `failure`, if it is not
-    readable; of a certificate with its chain the first to end, of several authorities the last.
+    """One file. owner: "node" or the name of a connection. what: in words. ends_at: None, with a `failure`, if it is
+    not readable; of a certificate with its chain the first to end, of several authorities the last.
     """
 
     owner: str
@@ -34,18 +33,22 @@ class Validity:
     failure: str = ""
 
 
+def clients(configuration: Configuration) -> dict[str, ClientTls]:
+    """What this node shows and trusts where it is the one that calls: name of a peer or of a receiver of messages."""
+    return {name: each.tls for name, each in configuration.destinations.items() if each.tls}
+
+
 class Certificates:
     """Reads each file again only when it has changed."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, Path], tuple[object, Validity]] = {}
 
-    def look(self, settings: Settings, peers: Mapping[str, Peer]) -> tuple[Validity, ...]:
-        """All that the configuration names."""
-        sections = [("node", settings.tls), *((name, peer.tls) for name, peer in peers.items())]
+    def look(self, configuration: Configuration) -> tuple[Validity, ...]:
+        """All that the configuration names for connections."""
         return tuple(
             self._one(owner, what, path)
-            for owner, tls in sections
+            for owner, tls in (("node", configuration.settings.tls), *clients(configuration).items())
             for key, what in WHAT.items()
             if (path := getattr(tls, key, None)) is not None
         )

@@ -82,6 +82,9 @@ peers:
     sends: true
     token_file: {token}
     tls: {{ca: {authority.file}, certificate: {old.certificate}, key: {old.key}}}
+messaging:
+  hl7:
+    RIS: {{host: 10.0.0.2, tls: {{ca: {authority.file}, certificate: {old.certificate}, key: {old.key}}}}}
 """
     path.write_text(text)
     said = {each.question: each for each in examination.machine(load(path))}
@@ -90,6 +93,7 @@ peers:
     assert said["TLS of node"].state == said["TLS of PACS"].state == "ok"
     assert said["certificate of PACS"].state == "wrong"
     assert "ended on" in said["certificate of PACS"].answer
+    assert (said["certificate of RIS"].state, said["TLS of RIS"].state) == ("wrong", "ok")
     assert said["permissions of token"].state == "warning", "others may read it"
     assert said[f"permissions of {own.key.name}"].state == "ok"
     path.write_text(text.replace(str(own.key), str(other.key)))

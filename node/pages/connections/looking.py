@@ -36,7 +36,7 @@ def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
     def overview(request: Request) -> Response:
         """Every connection, who was turned away, and certificates."""
         configuration = parts.configuration()
-        found = certificates.look(configuration.settings, configuration.peers)
+        found = certificates.look(configuration)
         return frame.page(
             request, "connections/list.html", shown=asking.all_shown(parts, listing.connections(configuration)),
             kinds=KINDS, strangers=asking.strangers(parts), nameless=dict(parts.strangers()),
@@ -52,8 +52,8 @@ def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
     def values(shown: Shown, page: int) -> dict[str, Any]:
         configuration, name = parts.configuration(), shown.connection.name
         found = [
-            each for each in certificates.look(configuration.settings, configuration.peers)
-            if shown.connection.kind == "peer" and each.owner == name
+            each for each in certificates.look(configuration)
+            if shown.connection.kind in ("peer", "hl7", "fhir") and each.owner == name
         ]
         with parts.database.read() as session:
             failed = stored.newest_of(session, name, [DeliveryState.DEAD], SHOWN + 1, offset=(page - 1) * SHOWN)
