@@ -158,7 +158,7 @@ def test_the_list_says_the_volume_and_the_side_of_a_segment_as_the_report_beside
         abs(chest.headers[1].ImagePositionPatient[2] - chest.headers[0].ImagePositionPatient[2])])
     assert "Right lung" in said
     assert "<strong>Right</strong>" in said
-    assert f"Volume <b>{measured:.0f} mm³</b>" in said
+    assert f"Volume <b>{measured:.0f}&nbsp;mm³</b>" in said
 
 
 def test_an_image_without_a_place_carries_no_letters_and_says_so(tmp_path: Path) -> None:
