@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import queue
 import subprocess
@@ -10,6 +9,8 @@ import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from radnode.node import pipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,9 +91,7 @@ class HeaderReader:
         if process is not None:
             process.kill()
             process.wait()
-            if process.stdin is not None:
-                with contextlib.suppress(OSError):  # closing writes what a dead process never took
-                    process.stdin.close()
+            pipes.close_input(process)
 
     def _ask(self, batch: Sequence[tuple[int, Path]]) -> Iterator[Header | HeaderFailure]:
         process = self._running()
@@ -133,7 +132,7 @@ class HeaderReader:
             text=True,
             encoding="utf-8",
         )
-        threading.Thread(target=_pump, args=(self._process.stdout, self._lines), daemon=True).start()
+        threading.Thread(target=pipes.pump, args=(self._process.stdout, self._lines), daemon=True).start()
         return self._process
 
 
@@ -144,10 +143,3 @@ def _feed(stdin: IO[str], batch: Sequence[tuple[int, Path]]) -> None:
         stdin.flush()
     except (OSError, ValueError):
         return  # the process is gone; whoever waits for its answers learns it there
-
-
-def _pump(stdout: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
-    with stdout:
-        for line in stdout:
-            lines.put(line)
-    lines.put(None)

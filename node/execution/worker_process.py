@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING
 
 import structlog
 
+from radnode.node import pipes
 from radnode.node.execution.base import WorkerLost
 from radnode.pipelines.contract import DEVICE_LOST, RunReport
 
@@ -129,9 +130,7 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             log.error("worker.does_not_end", pid=process.pid, device=self.device)
             return  # closing its input would wait until it reads what was written to it
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):  # closing writes what a dead process never took
-                process.stdin.close()
+        pipes.close_input(process)
 
     def _ensure_running(self) -> subprocess.Popen[str]:
         if self._process is not None and self._process.poll() is None:
@@ -152,7 +151,7 @@ class WorkerProcess:
             start_new_session=True,
         )
         self._process = process
-        threading.Thread(target=_pump, args=(process.stdout, self._lines), daemon=True).start()
+        threading.Thread(target=pipes.pump, args=(process.stdout, self._lines), daemon=True).start()
         threading.Thread(target=_relay, args=(process.stderr, process.pid), daemon=True).start()
         log.info("worker.started", pid=process.pid, device=self.device)
         return process
@@ -195,15 +194,8 @@ def _kill(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)  # it began a session of its own
 
 
-def _pump(stdout: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
-    with stdout:  # who reads closes: another thread that closes waits for the read, and so for whoever can still write
-        for line in stdout:
-            lines.put(line)
-    lines.put(None)
-
-
 def _relay(stderr: IO[str], pid: int) -> None:
-    with stderr:
+    with stderr:  # as pipes.pump
         for line in stderr:
             if text := line.rstrip():
                 log.info("worker.said", pid=pid, text=text)
