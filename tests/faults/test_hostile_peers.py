@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pydicom.uid import CTImageStorage
-from support.receiver import IMPATIENT, Peer, Receiver, command, data_set, p_data, pdv, store_request
+from support.receiver import IMPATIENT, Peer, Receiver, at_once_s, command, data_set, p_data, pdv, store_request
 from support.waiting import eventually
 
 from radnode.node.intake.connection import Deadlines
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from radnode.storage.receptions import Reception, Recorded
 
 ACCEPTED = 2
-SLOWER = 20
-"""Times slower than without a crowd in the same run, if that is more than a silent peer could make it wait."""
 
 
 @pytest.fixture
@@ -62,9 +60,9 @@ def seconds_of_an_echo(receiver: Receiver) -> float:
     return time.monotonic() - began
 
 
-def at_once_s(receiver: Receiver) -> float:
+def at_once_for(receiver: Receiver) -> float:
     """What an echo may take in a crowd; asked before there is one."""
-    return max(Deadlines().request / 2, SLOWER * max(seconds_of_an_echo(receiver) for _ in range(3)))
+    return at_once_s(max(seconds_of_an_echo(receiver) for _ in range(3)))
 
 
 def resident_mib() -> float:
@@ -84,7 +82,7 @@ def served_threads() -> int:
 def test_a_known_peer_is_served_at_once_beside_two_hundred_that_are_silent(
     receiver: Receiver, first_words: bytes
 ) -> None:
-    at_once = at_once_s(receiver)
+    at_once = at_once_for(receiver)
     with crowd(receiver, 200, first_words):
         assert max(seconds_of_an_echo(receiver) for _ in range(5)) < at_once
         assert served_threads() <= ROOM + 5
@@ -146,7 +144,7 @@ def test_a_peer_that_sends_ahead_is_held_back(tmp_path: Path) -> None:
 
 def test_a_peer_that_never_reads_its_answers_does_not_stop_others(tmp_path: Path) -> None:
     with Receiver(tmp_path, deadlines=IMPATIENT) as receiver:
-        at_once = at_once_s(receiver)
+        at_once = at_once_for(receiver)
         with Peer(receiver.port) as deaf:
             deaf.associate()
             echo = p_data(pdv(3, 3, command(0x30, "1.2.840.10008.1.1", None)))
@@ -159,7 +157,7 @@ def test_a_peer_that_never_reads_its_answers_does_not_stop_others(tmp_path: Path
 @pytest.mark.catalogue("N1", "N5", "N10")
 def test_after_a_mixed_crowd_nothing_is_left(tmp_path: Path) -> None:
     with Receiver(tmp_path, deadlines=IMPATIENT) as receiver:
-        before, at_once = resident_mib(), at_once_s(receiver)
+        before, at_once = resident_mib(), at_once_for(receiver)
         half = store_request(data_set(pixels=300_000))[:200_000]
         with (
             crowd(receiver, 50),

@@ -42,6 +42,18 @@ if TYPE_CHECKING:
 
 AE_TITLE = "RADNODE"
 VERIFICATION = "1.2.840.10008.1.1"
+SLOWER = 20
+
+
+def at_once_s(before: float) -> float:
+    """What an echo may take beside hostile peers. before: seconds of the worst without them, in the same run.
+
+    So many times slower, machines differ; or half of what a silent peer could make it wait, whichever is more. The
+    figure itself is held against its goal where all figures are (goals.py).
+    """
+    return max(Deadlines().request / 2, SLOWER * before)
+
+
 IMPATIENT = Deadlines(request=0.5, pdu=0.5, linger=0.5)
 
 
