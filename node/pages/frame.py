@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from radnode.node.pages.picture_texts import date_said, name_said, unit
+from radnode.node.pages.picture_texts import date_said, name_said, number_said, unit
 from radnode.node.pages.static import assets, static_router
 from radnode.node.pages.words import COOKIE, LANGUAGES, Words, language_of
 from radnode.node.web.identities import is_secure
@@ -113,7 +113,8 @@ class Frame:
         )
         made.install_gettext_translations(Words.of(language, area), newstyle=True)  # type: ignore[attr-defined]
         made.globals["static"] = lambda name: self._assets[name].address
-        made.filters |= {"when": when, "person": name_said, "day": date_said, "unit": unit}
+        made.filters |= {"when": when, "person": name_said, "day": date_said, "number": number_said,
+                         "unit": unit}
         made.filters["segment"] = lambda value: quote(str(value), safe="")
         return made
 

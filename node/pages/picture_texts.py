@@ -1,4 +1,4 @@
-"""How a study, a series and a number are written beside pictures."""
+"""How a study, a series and a number are written for a reader, beside pictures and elsewhere."""
 
 from __future__ import annotations
 

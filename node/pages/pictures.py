@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from radnode.node.dicomweb_out.holdings import NotHeld
 from radnode.node.dicomweb_out.image_processes import ImageRefused, ImageUnreadable, Overloaded
-from radnode.node.pages.picture_texts import NO_PICTURE, instead, number_said, series_shown, study_shown, unit
+from radnode.node.pages.picture_texts import NO_PICTURE, instead, series_shown, study_shown
 from radnode.node.pages.words import N_
 from radnode.node.pictures.gallery import Gallery
 from radnode.node.pictures.viewer_link import viewer_address
@@ -81,7 +81,7 @@ def _add_pages(pages: APIRouter, parts: Parts, frame: Frame, gallery: Gallery) -
                      for uid, (each, views, number) in gallery.elsewhere(study_id, found).items()}
         return frame.part(
             request, "pictures/findings.html", study_id=study_id, jobs=gallery.jobs(study_id), found=found, more=more,
-            elsewhere=elsewhere, unit=unit, number_said=number_said,
+            elsewhere=elsewhere,
             drawn=[_drawn(each.instance, reading) for each, reading in found],
         )
 
