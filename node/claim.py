@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from radnode.storage.database import Database
 
-LEASE_TIME = timedelta(seconds=60)
+LEASE_TIME = timedelta(seconds=30)
 
 
 class DatabaseClaim:

@@ -42,7 +42,7 @@ class _Explaining(TyperGroup):
             return super().invoke(ctx)
         except Exception as error:
             from radnode.node.association import PeerUnreachable
-            from radnode.node.service import StartRefused
+            from radnode.node.starting import StartRefused
             from radnode.storage.errors import StorageError
 
             if not isinstance(error, PeerUnreachable | StartRefused | StorageError):
@@ -75,7 +75,13 @@ atexit.register(gc.freeze)  # else the interpreter looks at all that was importe
 
 
 @app.command()
-def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
+def serve(
+    config: ConfigFile = DEFAULT_CONFIG,
+    receiver: Annotated[str, typer.Option(
+        envvar="RADNODE_RECEIVER",
+        help="What this process is called among several on one data folder and database: all receive, one leads.",
+    )] = "",
+) -> None:
     """Run the node until it is told to stop (SIGTERM, Ctrl-C)."""
     with uncollected():
         from radnode.node.observability import configure_logging
@@ -87,7 +93,7 @@ def serve(config: ConfigFile = DEFAULT_CONFIG) -> None:
     why_end: SimpleQueue[str] = SimpleQueue()  # a signal may come while this thread waits for it: put() is reentrant
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: why_end.put("told"))
-    node = Node(configuration, on_lost=lambda: why_end.put("lost"))
+    node = Node(configuration, on_lost=lambda: why_end.put("lost"), receiver=receiver)
     node.start()
     try:
         why = _first_of(why_end)

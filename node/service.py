@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import shutil
 import time
@@ -44,14 +43,17 @@ from radnode.node.messaging.composition import Messaging
 from radnode.node.monitoring.composing import Monitoring
 from radnode.node.observability import Metrics
 from radnode.node.pages import site
+from radnode.node.receivers import receivers_of
 from radnode.node.retrieving.composing import Retrieving
 from radnode.node.scheduler import Activity, Clock, stop_all
 from radnode.node.security.tls import TlsUnusable
+from radnode.node.starting import StartRefused, identity, listening
 from radnode.node.studies.ordering import OrderDesk
 from radnode.node.study_closing import StudyCloser
 from radnode.node.upkeep import Upkeep
 from radnode.node.web.api import create_app
 from radnode.node.web.composing import WebAccess
+from radnode.node.web.leading import WhileLeading
 from radnode.node.web.studies import studies_router
 from radnode.node.workitems.composing import WorkItems
 from radnode.storage import commitments, fetches, jobs, outbox, rebuilding, receptions, reconciling
@@ -59,8 +61,7 @@ from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     from radnode.config.loading import Configuration
     from radnode.config.peers import Peer
@@ -75,53 +76,38 @@ UPKEEP_EVERY_S = 10.0
 LOOK_EVERY_S = 1.0
 
 
-class StartRefused(Exception):
-    """The node does not start with this configuration; each line says what is wrong and what would be right."""
-
-
 def utc_now() -> datetime:
     """The wall clock; with `time.monotonic` the only clock of the node."""
     return datetime.now(UTC)
 
 
-@contextlib.contextmanager
-def _listening(setting: str, port: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StartRefused(
-            f"node.{setting}: port {port}: {error.strerror}; `radnode doctor` says who has it, or choose another"
-        ) from error
-
-
-def _identity(folder: Path) -> str:
-    """What this node is called in the database: made once for its data folder."""
-    path = folder / "node-id"
-    if not path.exists():
-        path.write_text(secrets.token_hex(8), encoding="ascii")
-    return path.read_text(encoding="ascii")
-
-
 class Node:
     """A node on one configuration. `start` opens the sockets, `stop` closes them; nothing is lost by neither."""
 
-    def __init__(self, configuration: Configuration, on_lost: Callable[[], None] = lambda: None) -> None:
-        """on_lost: called when another node has taken over the database; then `stop` is all that is left to do."""
+    def __init__(
+        self, configuration: Configuration, on_lost: Callable[[], None] = lambda: None, receiver: str = ""
+    ) -> None:
+        """on_lost: called when another node has taken over the database; then `stop` is all that is left to do.
+
+        receiver: what this process is called among several that are one node; empty for one that is alone.
+        """
         settings = configuration.settings
         self._on_lost = on_lost
+        self._leads = False
         self.alarms = Alarms(utc_now, on_change=lambda: self._alarming[0].pulse())
-        self._in_force = InForce(configuration, self.alarms, on_taken_over=lambda: self.desk.note_file())
+        self._in_force = InForce(configuration, self.alarms, on_taken_over=self._note_file)
         self.metrics = Metrics()
         self.database = Database(settings.effective_database_url)
-        self.store = FileStore(settings.data, settings.disk_reserve)
-        self.associations = Associations(on_change=self._association_changed)
+        self._receivers = receivers_of(receiver, settings, self.database, self.alarms, utc_now)
+        self.store = FileStore(settings.data, settings.disk_reserve, receiver=receiver)
+        self.associations = Associations(on_change=self._association_changed, elsewhere=self._receivers)
         self._outages = Outages()
         self.answers = Answers(
             self.database, self.alarms, self._running, self._outages.current, self.store.quarantine
         )
         self._reader = HeaderReader()
         self._executor = LocalExecutor(settings.workers, settings.model_store)
-        self._identity = _identity(settings.data)
+        self._identity = receiver or identity(settings.data)
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._claim = DatabaseClaim(self.database, self._identity, utc_now)
         self._storage = self._make_storage(settings)
@@ -140,24 +126,39 @@ class Node:
         self.database.upgrade()
         if forgotten := rebuilding.forgotten(self.database, self.store.acknowledgements):
             raise StartRefused(forgotten)
-        if not self._claim.take():
-            raise StartRefused(
-                "another node works on this database; give this one its own `database_url`, or, if the other is gone, "
-                f"start again in {LEASE_TIME.total_seconds():.0f} s"
-            )
-        self._take_over()
-        self.desk.note_file()
-        for activity in self._activities:
-            activity.start()
-        self._clock.start()
+        self._begin()
         for setting, port, open_door in (*self._doors.closed(), *self._messaging.closed()):
-            with _listening(setting, port):
+            with listening(setting, port):
                 open_door()
-        self._access.begin(self.http_port)
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._in_force.installed.manifests), refused=dict(self._in_force.installed.refused))
         self._in_force.say_refused()
+
+    def _begin(self) -> None:
+        """Before the first image comes: lead, or see that another does. Raises :class:`StartRefused`."""
+        with self.database.read() as session:
+            self.store.sweep_spool(lambda digest: reconciling.is_listed(session, digest))
+        if self._claim.take():
+            self._lead()
+        elif not self._receivers.name:
+            raise StartRefused(
+                "another node works on this database; give this one its own `database_url`, or, if the other is gone, "
+                f"start again in {LEASE_TIME.total_seconds():.0f} s"
+            )
+        for activity in self._receiving:
+            activity.start()
+        self._clock.start()
+
+    def _lead(self) -> None:
+        """Do from now on all that only one process of a node does."""
+        self._take_over()
+        self.desk.note_file()
+        for activity in self._activities:
+            activity.start()
+        self._access.begin(self.http_port)
+        self._leads = True
+        log.info("node.leads", receiver=self.store.receiver)
 
     def stop(self) -> None:
         """Finish what was begun and close. Jobs that run are given back at the next start."""
@@ -169,12 +170,14 @@ class Node:
         self._dispatcher.stop()
         self._rewriter.stop()
         self._monitoring.stop()
-        stop_all(self._activities)
+        stop_all((*self._receiving, *self._activities))
         self._http.stop()
         self._dicomweb_out.close()
         self._reader.close()
-        self._access.end()
-        self._claim.give_back()
+        if self._leads:
+            self._access.end()
+            self._claim.give_back()
+        self._receivers.end()
         self.database.close()
         self.store.unlock()
         log.info("node.stopped")
@@ -199,17 +202,34 @@ class Node:
         return self._in_force.configuration
 
     def _keep_claim(self) -> bool:
-        """Prolong all leases of this process."""
-        if not self._claim.keep():
+        """Prolong all leases of this process, or lead where nobody does any more."""
+        if self._leads and not self._claim.keep():
             log.critical("node.lost_its_database")
             self._on_lost()
             return False
+        if not self._leads and self._claim.take():
+            self._lead()
+        self._receivers.say(
+            leads=self._leads, refused=self._storage.refusals.lately(), strangers=self._doors.strangers.lately(),
+            associations=self.associations.open(),
+        )
         return self._dispatcher.heartbeat()
 
+    def _received_elsewhere(self) -> None:
+        """What another receiver took in is read at once."""
+        self._cataloguing.pulse()
+        self._association_changed()
+
+    def _note_file(self) -> None:
+        if self._leads:
+            self.desk.note_file()
+
+    def _elsewhere(self) -> str | None:
+        """Who leads while this process does not."""
+        return None if self._leads else self._receivers.leader()
+
     def _take_over(self) -> None:
-        """Whatever an earlier process of this node was doing waits again: it is dead, or the lock were not ours."""
-        with self.database.read() as session:
-            self.store.sweep_spool(lambda digest: reconciling.is_listed(session, digest))
+        """Whatever an earlier process of this node was doing waits again: it is dead, or the lock or lease not ours."""
         shutil.rmtree(self._configuration.settings.data / "work", ignore_errors=True)
         with self.database.begin() as session:
             given_back = jobs.give_back(session, utc_now(), self._life)
@@ -232,7 +252,8 @@ class Node:
         )
         self._alarming = alarm_activities(
             database=self.database, store=self.store, configuration=lambda: self._configuration, reported=self.alarms,
-            refused=self._storage.refusals.lately, strangers=lambda: self._doors.strangers.lately(), now=utc_now,
+            refused=lambda: self._receivers.refused(self._storage.refusals.lately()),
+            strangers=lambda: self._receivers.strangers(self._doors.strangers.lately()), now=utc_now,
             metrics=self.metrics,
         )
         heartbeat = Activity("heartbeat", self._keep_claim, self.alarms)
@@ -241,18 +262,19 @@ class Node:
         noting = Activity("noting", self._flush_notes, self.alarms)
         often = (self._cataloguing, self._closing, self._closing_studies, self._counting, *self._workers,
                  self._sending, self._confirming, self._promises.committing, self._promises.vouching,
-                 self._rewriting, self._forwarding, noting, reloading, self._dicomweb_out.activity,
+                 self._rewriting, self._forwarding, self._dicomweb_out.activity,
                  *self._retrieving.activities, *self._messaging.asking, *self._ordered.activities)
         saving = Activity("backup", self._keeper.step, self.alarms)
         seldom = (caretaker, saving, *self._alarming, *self._access.activities, self._messaging.activity,
                   *self._monitoring.activities)
         self._clock = Clock()
-        for activity in often:
+        for activity in (*often, noting, reloading):
             self._clock.every(LOOK_EVERY_S, activity)
         self._clock.every(HEARTBEAT_EVERY_S, heartbeat)
         for activity in seldom:
             self._clock.every(UPKEEP_EVERY_S, activity)
-        self._activities = (*often, heartbeat, *seldom)
+        self._receiving = (noting, reloading, heartbeat)
+        self._activities = (*often, *seldom, *self._receivers.hearing(self._received_elsewhere))
 
     def _compose_work(self, configuration: Configuration) -> None:
         """What runs pipelines, and what writes their findings again in another form."""
@@ -357,7 +379,7 @@ class Node:
                                  strangers=lambda: self._doors.strangers.lately())
         self._monitoring = Monitoring(database=self.database, store=self.store, alarms=self.alarms, now=utc_now,
                                       configuration=lambda: self._configuration)
-        with _listening("http_port", settings.http_port):
+        with listening("http_port", settings.http_port):
             app = self._dicomweb_out.mount(create_app(self.answers, self.metrics), settings.viewer_origins)
             orders = OrderDesk(database=self.database, configuration=lambda: self._configuration,
                                manifests=self._manifests, now=utc_now)
@@ -372,6 +394,7 @@ class Node:
                 keeper=self._keeper, monitoring=self._monitoring, orders=orders,
                 turned_away=self._doors.turned_away.lately, strangers=self._doors.strangers.lately,
             ))
+            app.add_middleware(WhileLeading, elsewhere=self._elsewhere)
             self._http = self._access.server(app)
 
     def _make_storage(self, settings: Settings) -> Storage:
@@ -382,6 +405,8 @@ class Node:
 
     def _record(self, received: Sequence[Reception]) -> list[Recorded]:
         with self.database.transact() as connection:
+            if not self._leads:
+                self._receivers.tell(connection)
             return receptions.record(connection, received)
 
     def _flush_notes(self) -> bool:

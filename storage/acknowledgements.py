@@ -1,6 +1,7 @@
 """What was acknowledged, written down beside the images: from it a lost database is rebuilt.
 
     root/acknowledged/2026-03.jsonl     one line for each reception and each deletion, in their order
+    root/acknowledged/2026-03.b.jsonl   the same of the receiver b, where several share the folder
 
 A reception's line is written after the transaction of its row and before Success, and flushed a second later at most:
 the image and its row are durable without it, and an image that a power cut leaves without a line is adopted as one of
@@ -13,7 +14,10 @@ import json
 import os
 import threading
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from radnode.storage.receptions import Reception
@@ -45,17 +49,18 @@ class Damaged:
 
 
 class Acknowledgements:
-    """The lines below `root`. flush: fsync of a file or folder. Raises OSError."""
+    """The lines below `root`. flush: fsync of a file or folder. receiver: whose lines are written. Raises OSError."""
 
-    def __init__(self, root: Path, flush: Callable[[Path], None]) -> None:
+    def __init__(self, root: Path, flush: Callable[[Path], None], receiver: str = "") -> None:
         self.folder = root / FOLDER
+        self._ending = f".{receiver}.jsonl" if receiver else ".jsonl"
         self._fsync = flush
         self._prefix = f"{self.folder}{os.sep}"
         # Names of files: paths are slow to make and to compare, and this is the way of every image.
         self._whole: set[str] = set()
         self._named: set[str] = set()
         # Of a process that died over them; two, at the turn of a month.
-        self._unflushed = {path.name for path in self._files()[-2:]}
+        self._unflushed = {path.name for path in self._own_files()[-2:]}
         self._writing, self._flushing = threading.Lock(), threading.Lock()
 
     def append(self, entries: Sequence[Reception | Expiry]) -> None:
@@ -63,7 +68,7 @@ class Acknowledgements:
         if not entries:
             return
         began = _time(entries[0])
-        name = f"{began.year:04}-{began.month:02}.jsonl"
+        name = f"{began.year:04}-{began.month:02}{self._ending}"
         text = "".join(_encoded(_written(entry)) + "\n" for entry in entries).encode()
         with self._writing:
             if name not in self._whole:
@@ -97,23 +102,21 @@ class Acknowledgements:
 
     def read(self) -> Iterator[Reception | Expiry | Damaged]:
         """Everything, oldest first."""
-        for path in self._files():
-            with path.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    yield _read(line) or Damaged(file=path.name, line=number)
+        for _, files in groupby(self._files(), key=_month):
+            for _, entry in merge(*map(_timed_lines, files), key=itemgetter(0)):
+                yield entry
 
     def last(self) -> Reception | None:
         """The newest reception, None if the newest month has none among its last lines."""
-        for path in self._files()[-1:]:
-            with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - 64 * _LONGEST_LINE))
-                for line in reversed(file.readlines()):
-                    if isinstance(found := _read(line), Reception):
-                        return found
-        return None
+        files = self._files()
+        newest = [_last_reception(path) for path in files if _month(path) == _month(files[-1])]
+        return max((each for each in newest if each is not None), key=_time, default=None)
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("????-??.jsonl"))
+        return sorted(self.folder.glob("????-??.*jsonl"), key=_month)
+
+    def _own_files(self) -> list[Path]:
+        return sorted(self.folder.glob(f"????-??{self._ending}"))
 
     def _begin(self, path: Path) -> None:
         """Make the file, or end a line of it that a crash or a full disk cut short."""
@@ -125,6 +128,29 @@ class Acknowledgements:
                 file.seek(size - 1)
                 if file.read(1) != b"\n":
                     file.write(b"\n")
+
+
+def _month(path: Path) -> str:
+    return path.name[:7]
+
+
+def _timed_lines(path: Path) -> Iterator[tuple[datetime, Reception | Expiry | Damaged]]:
+    """One that is damaged has the time of the line before it."""
+    time = datetime.min.replace(tzinfo=UTC)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            entry = _read(line)
+            time = time if entry is None else _time(entry)
+            yield time, entry or Damaged(file=path.name, line=number)
+
+
+def _last_reception(path: Path) -> Reception | None:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64 * _LONGEST_LINE))
+        for line in reversed(file.readlines()):
+            if isinstance(found := _read(line), Reception):
+                return found
+    return None
 
 
 _FIELDS = {kind: [field.name for field in fields(kind)] for kind in (Reception, Expiry)}

@@ -72,6 +72,11 @@ class Database:
         with _translated(), Session(self._reading) as session:
             yield session
 
+    def connect(self) -> Connection:
+        """A connection for one's own, each statement a transaction. Raises :class:`DatabaseUnavailable`."""
+        with _translated():
+            return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
     def upgrade(self) -> None:
         """Create the schema or bring it up to date, one process at a time. Raises :class:`SchemaTooNew`."""
         with _translated(), self.engine.connect() as connection, connection.begin():

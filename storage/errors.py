@@ -35,10 +35,14 @@ class StorageBroken(StorageError):
 
 
 class StorageInUse(StorageError):
-    """Two nodes on one data folder would hand out each other's jobs."""
+    """Two nodes on one data folder would hand out each other's jobs, and two receivers of one name sweep each other's
+    spool.
+    """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is used by another process; stop it, or give this node a `data` folder of its own")
+    def __init__(self, path: Path, receiver: str = "") -> None:
+        whose = f" alone, or by another receiver {receiver}" if receiver else ""
+        cure = "call this one otherwise" if receiver else "give this node a `data` folder of its own"
+        super().__init__(f"{path} is used by another process{whose}; stop it, or {cure}")
 
 
 class DatabaseUnavailable(StorageError):

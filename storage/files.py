@@ -1,6 +1,6 @@
 """Files that survive a power cut: content addresses, flushed bytes, flushed folders.
 
-    root/spool/                         what is being received
+    root/spool/                         what is being received; by each receiver in a folder of its own, if several do
     root/instances/<aa>/<sha256>        what was acknowledged
     root/results/<aa>/<sha256>          what is sent
     root/recorded/<aa>/<sha256>         the same files, named by the SHA-256 of their SOP Instance UID
@@ -102,36 +102,50 @@ class SystemOps:
 
 
 class FileStore:
-    """The files below `root`. reserve_bytes: free space below which nothing new is accepted."""
+    """The files below `root`. reserve_bytes: free space below which nothing new is accepted.
 
-    def __init__(self, root: Path, reserve_bytes: int, ops: FileOps | None = None) -> None:
+    receiver: what this process is called among several that share the folder; empty for one that has it alone.
+    """
+
+    def __init__(self, root: Path, reserve_bytes: int, ops: FileOps | None = None, *, receiver: str = "") -> None:
         self.root = root
+        self.receiver = receiver
         self.reserve_bytes = reserve_bytes
         self._ops = ops or SystemOps()
         self._known_folders: set[Path] = set()
         self._broken: int | None = None
-        self._lock_descriptor: int | None = None
+        self._locks: list[int] = []
         self._free_seen = (0, -1.0)
-        self.acknowledgements = Acknowledgements(root, self._ops.fsync)
+        self._spool = root / "spool" / receiver
+        self.acknowledgements = Acknowledgements(root, self._ops.fsync, receiver)
         self.quarantine = Quarantine(root / "quarantine")
-        for name in ("spool", "instances", "results", "recorded", "quarantine", FOLDER):
+        for name in (f"spool/{receiver}", "instances", "results", "recorded", "quarantine", FOLDER):
             (root / name).mkdir(parents=True, exist_ok=True)
 
     def lock(self) -> None:
-        """Claim the folder for this process. Raises :class:`StorageInUse`."""
-        descriptor = os.open(self.root / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise StorageInUse(self.root) from error
-        self._lock_descriptor = descriptor
+        """Claim the folder for this process, or its own name beside other receivers. Raises :class:`StorageInUse`."""
+        if not self.receiver:
+            self._locks = [self._locked(self.root / "lock", fcntl.LOCK_EX)]
+            return
+        self._locks = [self._locked(self.root / "lock", fcntl.LOCK_SH)]
+        self._locks.append(self._locked(self._lock_of(self.receiver), fcntl.LOCK_EX))
 
     def unlock(self) -> None:
         """Give the folder free."""
-        if self._lock_descriptor is not None:
-            os.close(self._lock_descriptor)
-            self._lock_descriptor = None
+        while self._locks:
+            os.close(self._locks.pop())
+
+    def _lock_of(self, receiver: str) -> Path:
+        return self.root / f"lock-{receiver}"
+
+    def _locked(self, path: Path, how: int) -> int:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise StorageInUse(self.root, self.receiver) from error
+        return descriptor
 
     def self_test(self) -> None:
         """Write, flush, link and delete one file, and flush the store's own folders; once before anything is kept.
@@ -146,7 +160,7 @@ class FileStore:
             self._ops.link(probe, target)
             self._ops.unlink(probe)
             self._ops.unlink(target)
-            self._ops.fsync(self.root / "spool")
+            self._ops.fsync(self._spool)
             self._flush_way_to_root()
         self._broken = None
 
@@ -160,7 +174,7 @@ class FileStore:
 
     def new_spool_path(self) -> Path:
         """A name in the spool that nothing has."""
-        return self.root / "spool" / f"{secrets.token_hex(16)}.part"
+        return self._spool / f"{secrets.token_hex(16)}.part"
 
     def free_bytes(self) -> int:
         """Free space on the volume; asked at most ten times a second."""
@@ -233,13 +247,14 @@ class FileStore:
             self._ops.unlink(path)
 
     def sweep_spool(self, is_listed: Callable[[str], bool]) -> int:
-        """Delete what an earlier process left half received; returns how many. Call before receiving.
+        """Delete what processes that are gone left half received; returns how many. Call before receiving.
 
-        is_listed: whether a row has this digest; else the content address goes too, nobody was told of it.
+        is_listed: whether a row has this digest; else the content address goes too, nobody was told of it. Beside other
+        receivers the address stays: one of them may just be given the same bytes, and rely on it.
         """
         swept = 0
-        for path in (self.root / "spool").iterdir():
-            if path.stat().st_nlink > 1:
+        for path in self._abandoned():
+            if not self.receiver and path.stat().st_nlink > 1:
                 with path.open("rb") as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
                 if not is_listed(digest):
@@ -247,6 +262,20 @@ class FileStore:
             path.unlink()
             swept += 1
         return swept
+
+    def _abandoned(self) -> Iterator[Path]:
+        """A process that has the folder alone leaves its files in the spool itself: it is gone, as this one is here."""
+        yield from (self.root / "spool").glob("*.part")
+        for folder in (self.root / "spool").iterdir():
+            if folder.is_dir() and (folder.name == self.receiver or self._is_gone(folder.name)):
+                yield from folder.iterdir()
+
+    def _is_gone(self, receiver: str) -> bool:
+        try:
+            os.close(self._locked(self._lock_of(receiver), fcntl.LOCK_EX))
+        except StorageInUse:
+            return False
+        return True
 
     def _check_whole(self) -> None:
         if self._broken is not None:

@@ -233,6 +233,12 @@ _ALL = (
                "the source, or its `client_certificate` or `token_file`",
     ),
     Kind(
+        name="receiver", severity="error", about="receiver", quotes=True,
+        says="one of several receivers says that something is wrong there, or was not heard of for a minute",
+        remedy="look at that process and its log; who sends to it must be able to send to another. One that was not "
+               "heard of for a day is not expected any more",
+    ),
+    Kind(
         name="audit", severity="error", quotes=True,
         says="audit messages have waited for the syslog server for more than 15 minutes; they are kept and sent later",
         remedy="look at that server and at `audit.syslog` in the configuration; the log says `audit.syslog_away`",

@@ -10,6 +10,7 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     listing_tables,
     monitoring_tables,
     order_tables,
+    receiver_tables,
     silence_tables,
     study_tables,
     subscription_tables,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DEPLOY = REPOSITORY / "deploy"
 COMPOSE = DEPLOY / "compose"
 MONITORING = DEPLOY / "monitoring"
-OVERLAYS = ("single", "postgresql", "gpu")
+OVERLAYS = ("single", "postgresql", "gpu", "receivers")
 CONFIGURATIONS = sorted(DEPLOY.rglob("radnode.yaml"), key=str)
 SCRIPTS = sorted(DEPLOY.rglob("*.sh"))
 OF_ANY_HOST = {"up"}

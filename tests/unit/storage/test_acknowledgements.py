@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,3 +119,28 @@ def test_what_another_life_left_is_flushed_with_its_name(
     after.flush()
     (file,) = lines.folder.iterdir()
     assert flushed == [file, lines.folder]
+
+
+def test_what_several_receivers_wrote_is_read_in_the_order_of_its_times(tmp_path: Path) -> None:
+    (tmp_path / "acknowledged").mkdir()
+    minutes = [NOW + timedelta(minutes=number) for number in range(5)]
+    alone, a, b = (Acknowledgements(tmp_path, SystemOps().fsync, name) for name in ("", "a", "b"))
+    alone.append([reception(0, at=minutes[0])])
+    a.append([reception(1, at=minutes[1]), Expiry(sop_instance_uid="1.2.3.2", digest="d", at=minutes[4])])
+    b.append([reception(2, at=minutes[2]), reception(3, at=minutes[3])])
+    assert [getattr(each, "received_at", minutes[4]) for each in alone.read()] == minutes
+    assert alone.last() == reception(3, at=minutes[3])
+
+
+def test_a_receiver_mends_its_own_lines_alone(tmp_path: Path) -> None:
+    """Another may be in the middle of one."""
+    (tmp_path / "acknowledged").mkdir()
+    a, b = (Acknowledgements(tmp_path, SystemOps().fsync, name) for name in ("a", "b"))
+    a.append([reception(1)])
+    b.append([reception(2)])
+    half = {path: path.read_bytes()[:-20] for path in a.folder.iterdir()}
+    for path, content in half.items():
+        path.write_bytes(content)
+    Acknowledgements(tmp_path, SystemOps().fsync, "a").append([reception(3)])
+    unchanged = [path.name for path, content in half.items() if path.read_bytes() == content]
+    assert [name.split(".")[1] for name in unchanged] == ["b"]

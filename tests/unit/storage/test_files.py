@@ -223,3 +223,56 @@ def _failing(number: int) -> Callable[..., None]:
         raise OSError(number, os.strerror(number))
 
     return fail
+
+
+def test_receivers_of_different_names_share_the_folder_and_of_one_name_do_not(tmp_path: Path) -> None:
+    first, second, again = (FileStore(tmp_path, 0, receiver=name) for name in ("a", "b", "a"))
+    first.lock()
+    second.lock()
+    with pytest.raises(StorageInUse, match="another receiver a"):
+        again.lock()
+    first.unlock()
+    again.lock()
+    for store in (second, again):
+        store.unlock()
+
+
+def test_a_node_that_is_alone_and_one_of_several_receivers_exclude_each_other(tmp_path: Path) -> None:
+    alone, receiver = FileStore(tmp_path, 0), FileStore(tmp_path, 0, receiver="a")
+    alone.lock()
+    with pytest.raises(StorageInUse):
+        receiver.lock()
+    alone.unlock()
+    receiver.lock()
+    with pytest.raises(StorageInUse):
+        alone.lock()
+    receiver.unlock()
+
+
+def test_a_receiver_sweeps_its_own_and_what_the_dead_left_and_nothing_of_the_living(tmp_path: Path) -> None:
+    stores = {name: FileStore(tmp_path, 0, receiver=name) for name in ("a", "b", "dead")}
+    parts = {name: _spool(store, name.encode())[0] for name, store in stores.items()}
+    for name in ("a", "b"):
+        stores[name].lock()
+    assert stores["a"].sweep_spool(lambda _digest: False) == 2
+    assert {name for name, part in parts.items() if part.exists()} == {"b"}
+    for name in ("a", "b"):
+        stores[name].unlock()
+
+
+def test_beside_others_the_sweep_leaves_what_another_may_rely_on(tmp_path: Path) -> None:
+    """The same image, given to two: one died before its row, the other has found the bytes there and has no row yet."""
+    dead, living = FileStore(tmp_path, 0, receiver="a"), FileStore(tmp_path, 0, receiver="b")
+    living.lock()
+    dead.keep(*_spool(dead, b"x"))
+    kept = living.keep(*_spool(living, b"x"))
+    assert FileStore(tmp_path, 0, receiver="a").sweep_spool(lambda _digest: False) == 1
+    assert kept.read_bytes() == b"x"
+    living.unlock()
+
+
+def test_a_folder_that_receivers_shared_is_swept_whole_by_a_node_that_has_it_alone(tmp_path: Path) -> None:
+    earlier = FileStore(tmp_path, 0, receiver="a")
+    not_recorded = earlier.keep(*_spool(earlier, b"x"))
+    assert FileStore(tmp_path, 0).sweep_spool(lambda _digest: False) == 1
+    assert not not_recorded.exists()

@@ -141,7 +141,7 @@ def _reported() -> set[str]:
     for path in (REPOSITORY / "node").rglob("*.py"):
         text = path.read_text()
         found |= set(re.findall(r'_?(?:alarms|reported)\.set\(\s*f?"([a-z-]+)[:"]', text))
-        found |= set(re.findall(r'^FORM_ALARMS = "([a-z-]+):"', text, re.MULTILINE))
+        found |= set(re.findall(r'^(?:FORM_ALARMS|ALARM) = "([a-z-]+):?"', text, re.MULTILINE))
         if "return f\"destination:{destination}\"" in text:
             found.add("destination")
     return found
