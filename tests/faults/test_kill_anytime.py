@@ -17,7 +17,6 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -28,7 +27,7 @@ from pynetdicom.sop_class import CTImageStorage
 from support import figures
 from support.chest import write_chest
 from support.flood import Flood
-from support.mortal import MortalNode, body_of
+from support.mortal import MortalNode, kept_in
 from support.node import archive, modality
 from support.pacs import Attempt, Cut, Fault, Silence
 from support.waiting import eventually
@@ -207,7 +206,7 @@ def test_nothing_acknowledged_is_lost_and_every_series_has_one_answer(pacs: Stan
             flood.stop()
         pacs.plan = lambda _attempt: None
         acknowledged = {image.sop_instance_uid: image.digest for image in sender.acknowledged} | flood.acknowledged
-        kept = _kept(node.data)
+        kept = kept_in(node.data)
         lost = [uid for uid, digest in acknowledged.items() if kept.get(uid) != digest]
         figures.add_up("kills", kills=kills.number, acknowledged=len(acknowledged), lost=len(lost), series=SERIES,
                        seconds=round(time.monotonic() - began))
@@ -290,17 +289,6 @@ def _image(file: Path) -> Image:
     encoded = encode(dataset, is_implicit_vr=False, is_little_endian=True)
     assert encoded is not None
     return Image(dataset.SOPInstanceUID, dataset, hashlib.sha256(encoded).hexdigest())
-
-
-def _kept(data: Path) -> dict[str, str]:
-    """UID -> digest of the data set, of every file; each is named by its content."""
-    kept = {}
-    for file in (data / "instances").rglob("*.dcm"):
-        content = file.read_bytes()
-        assert hashlib.sha256(content).hexdigest() == file.stem
-        header = pydicom.dcmread(BytesIO(content), specific_tags=["SOPInstanceUID"], stop_before_pixels=True)
-        kept[str(header.SOPInstanceUID)] = hashlib.sha256(body_of(content)).hexdigest()
-    return kept
 
 
 def _assert_one_answer_each(pacs: StandInPacs, all_series: list[Series]) -> None:

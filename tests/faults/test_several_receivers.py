@@ -4,6 +4,8 @@ kind; and when the one that leads dies, another does what it did.
 
 from __future__ import annotations
 
+import os
+import random
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,8 @@ from sqlalchemy import select
 from support import sample_pipelines
 from support.chest import write_chest
 from support.databases import PostgresDatabases
-from support.mortal import send
+from support.flood import Flood
+from support.mortal import kept_in, send
 from support.node import NodeProcess, archive, modality
 from support.postgres import Cluster
 from support.waiting import eventually
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 SLICES = 8
+DEATHS = int(os.environ.get("RADNODE_TEST_DEATHS_OF_RECEIVERS", "4"))
 SAMPLE = {"name": "boxes", "when": {"modality": "CT"}, "run": ["sample"], "send": ["PACS"]}
 OBEDIENT = """
 import time
@@ -154,3 +158,31 @@ def test_when_the_receiver_that_leads_ends_another_leads_and_nobody_is_turned_aw
     send(second, series.files)
     site.assert_answered_once(series, second.log)
     assert site.leader() == "b"
+
+
+def test_whichever_receiver_dies_nothing_that_was_acknowledged_is_lost(site: Site) -> None:
+    """Senders behind a balancer, which take the next receiver when one is gone; who leads is killed as well."""
+    receivers = [site.start("a"), site.start("b")]
+    chance = random.Random(int(os.environ.get("RADNODE_TEST_SEED", "1")))
+    flood = Flood(*(node.port for node in receivers), associations=4)
+    flood.start()
+    try:
+        for life in range(DEATHS):
+            victim = receivers[life % 2]
+            enough = len(flood.acknowledged) + chance.randint(20, 80)
+            flood.allow(100)
+            eventually(lambda enough=enough: len(flood.acknowledged) >= enough, within=60, every=0.001, why=victim.log)
+            victim.kill()
+            victim.start()
+        eventually(lambda: len(flood.acknowledged) == flood.allowed, within=120, why=receivers[0].log)
+    finally:
+        flood.stop()
+
+    kept = kept_in(site.folder / "data")
+    assert [uid for uid, digest in flood.acknowledged.items() if kept.get(uid) != digest] == []
+    eventually(lambda: bool(site.leader()), within=LEASE_TIME.total_seconds() + 60, why=receivers[0].log)
+    leader = receivers["ab".index(site.leader())]
+    ledger = leader.ledger()
+    assert (ledger["difference"], ledger["acknowledged"]) == (0, len(site.rows(InstanceRow)))
+    assert {row.sop_instance_uid for row in site.rows(InstanceRow)} == flood.acknowledged.keys()
+    eventually(lambda: list((site.folder / "data" / "spool").rglob("*.part")) == [], within=30, why=leader.log)

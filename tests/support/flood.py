@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from hashlib import sha256
 
@@ -12,12 +13,15 @@ IMAGES_OF_A_SERIES = 50
 
 
 class Flood:
-    """Several associations at once; each sends its own images, as many as are allowed. No route wants them."""
+    """Several associations at once; each sends its own images, as many as are allowed. No route wants them.
 
-    def __init__(self, port: int, associations: int = 2) -> None:
+    Of several ports each new association takes the next, as behind a balancer.
+    """
+
+    def __init__(self, *ports: int, associations: int = 2) -> None:
         self.acknowledged: dict[str, str] = {}
         self.allowed = 0
-        self._port = port
+        self._ports = ports
         self._allowed = threading.Semaphore(0)
         self._done = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(associations)]
@@ -42,12 +46,13 @@ class Flood:
     def _run(self, which: int) -> None:
         """One image after the other, each until it is answered with Success."""
         number = 0
+        ports = itertools.cycle(self._ports[which % len(self._ports) :] + self._ports[: which % len(self._ports)])
         peer: Peer | None = None
         while self._allowed.acquire() and not self._done.is_set():
             uid, data = _image(which, number)
             while not self._done.is_set():
                 try:
-                    peer = peer or associated(self._port)
+                    peer = peer or associated(next(ports))
                     peer.send(store_request(data, uid))
                     answered = peer.status() == 0
                 except OSError:  # refused, cut, or out of time: the node is down

@@ -133,6 +133,17 @@ def send(node: NodeProcess, files: Iterable[Path]) -> dict[str, bytes]:
     return sent
 
 
+def kept_in(data: Path) -> dict[str, str]:
+    """UID -> digest of the data set, of every file of a data folder; each is named by its content."""
+    kept = {}
+    for file in (data / "instances").rglob("*.dcm"):
+        content = file.read_bytes()
+        assert sha256(content).hexdigest() == file.stem
+        header = pydicom.dcmread(BytesIO(content), specific_tags=["SOPInstanceUID"], stop_before_pixels=True)
+        kept[str(header.SOPInstanceUID)] = sha256(body_of(content)).hexdigest()
+    return kept
+
+
 def body_of(content: bytes) -> bytes:
     """The data set of a file, without preamble (128), "DICM", and the meta group after its length (PS3.10 7.1)."""
     return content[144 + int.from_bytes(content[140:144], "little") :]
