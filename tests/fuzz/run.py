@@ -75,8 +75,9 @@ def _run(target: str, options: argparse.Namespace) -> bool:
         subprocess.run([*this, "--seeds-into", made], check=True)
         folders = [made] if options.corpus is None else [str(options.corpus / target), made]
         Path(folders[0]).mkdir(parents=True, exist_ok=True)
-        limits = [f"-max_total_time={options.seconds}", f"-timeout={60 * options.slowest}",
-                  f"-rss_limit_mb={options.memory}", f"-artifact_prefix={options.findings}/{target}-"]
+        limits = [f"-max_total_time={options.seconds}", f"-runs={options.executions // options.workers}",
+                  f"-timeout={60 * options.slowest}", f"-rss_limit_mb={options.memory}",
+                  f"-artifact_prefix={options.findings}/{target}-"]
         inside = [*this, "--slowest", str(options.slowest), "--inside", *folders, *limits]
         workers = [subprocess.Popen(inside, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
                    for _ in range(options.workers)]
@@ -102,6 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", choices=TARGETS, action="append")
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--executions", type=int, default=-1, help="end earlier, after so many")
     parser.add_argument("--slowest", type=int, default=10)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--memory", type=int, default=1024)
