@@ -6,6 +6,10 @@ INSTALLED := .venv/.installed
 # More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
 TEST_WORKERS ?= 2
 
+# Figures that docs/reliability.md is made from; git keeps them, so that the counts of long runs add up over machines.
+MEASURED := docs/measured
+goals faults fuzz api-fuzz bench soak: export RADNODE_TEST_RESULTS ?= $(MEASURED)
+
 .PHONY: help setup demo page example test lint conformance catalogue goals reliability bench soak faults fuzz api-fuzz lock sbom docs peers clean
 
 help:
@@ -17,12 +21,12 @@ help:
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
 	@echo 'make faults  the long runs of kills, histories, zombies, send faults; hours, or as RADNODE_TEST_* say'
 	@echo 'make fuzz    each fuzzer for RADNODE_FUZZ_SECONDS (1800); what it learns stays in .fuzz/'
-	@echo 'make api-fuzz  RADNODE_API_CALLS (10000) random calls of the HTTP interface as each role; bench-results/'
+	@echo 'make api-fuzz  RADNODE_API_CALLS (10000) random calls of the HTTP interface as each role'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
 	@echo 'make catalogue    every bad input that has a test; docs/catalogue.md'
-	@echo 'make goals       the tests that show a goal together, counted; bench-results/'
-	@echo 'make reliability  what make goals, catalogue, faults, fuzz, api-fuzz, bench and soak measured, against the goals; docs/reliability.md'
-	@echo 'make bench   intake, answers, restart, replay, models measured; numbers in bench-results/'
+	@echo 'make goals       the tests that show a goal together, counted'
+	@echo 'make reliability  what make goals, catalogue, faults, fuzz, api-fuzz, bench and soak measured (docs/measured), against the goals; docs/reliability.md'
+	@echo 'make bench   intake, answers, restart, replay, models measured; docs/measured, plots and the rest in bench-results/'
 	@echo 'make soak    a node under load for RADNODE_TEST_SOAK_MINUTES (480), once without kills and once with'
 	@echo 'make lock    what an installation may consist of, with hashes; deploy/requirements.lock'
 	@echo 'make docs    this documentation as pages, to be read without internet; site/index.html'
@@ -55,14 +59,13 @@ test: setup
 faults: export RADNODE_TEST_SEND_FAULTS ?= 500
 faults: setup
 	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-1000} RADNODE_TEST_HISTORIES=$${RADNODE_TEST_HISTORIES:-20000} \
-	RADNODE_TEST_ZOMBIES=$${RADNODE_TEST_ZOMBIES:-1000} \
-	RADNODE_TEST_RESULTS=$${RADNODE_TEST_RESULTS:-bench-results} $(BIN)/python -m pytest tests/faults
+	RADNODE_TEST_ZOMBIES=$${RADNODE_TEST_ZOMBIES:-1000} $(BIN)/python -m pytest tests/faults
 
 fuzz: setup
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/fuzz/run.py --seconds $${RADNODE_FUZZ_SECONDS:-1800} --corpus .fuzz/corpus --findings .fuzz/findings
+	$(BIN)/python tests/fuzz/run.py --seconds $${RADNODE_FUZZ_SECONDS:-1800} --workers $$(nproc) --corpus .fuzz/corpus --findings .fuzz/findings
 
 api-fuzz: setup
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/fuzz/api.py --calls $${RADNODE_API_CALLS:-10000}
+	$(BIN)/python tests/fuzz/api.py --calls $${RADNODE_API_CALLS:-10000}
 
 conformance: setup
 	-$(BIN)/python -m pytest tests/browser tests/conformance/test_ohif_importer.py tests/conformance/test_rtstruct.py \
@@ -71,11 +74,11 @@ conformance: setup
 
 catalogue: setup
 	-$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m catalogue --junit-xml=.catalogue.xml
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/catalogue/trace.py .catalogue.xml
+	RADNODE_TEST_RESULTS=$${RADNODE_TEST_RESULTS:-$(MEASURED)} $(BIN)/python tests/catalogue/trace.py .catalogue.xml
 
 goals: export RADNODE_TEST_SERIES ?= 500
 goals: setup
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m goal
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m goal
 
 reliability: setup
 	$(BIN)/python tests/faults/report.py
@@ -88,21 +91,21 @@ bench: setup
 	$(BIN)/python tests/bench/study_queue.py --out bench-results
 	$(BIN)/python tests/bench/mammography.py --out bench-results
 	$(BIN)/python tests/bench/simulation.py --out bench-results
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/ledger_balance.py
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/answers.py
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/restart.py
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/qido.py
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/wado.py
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/replay.py
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python -m pytest tests/faults/test_attack.py
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/pages.py
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/newcomer.py
+	$(BIN)/python tests/bench/ledger_balance.py
+	$(BIN)/python tests/bench/answers.py
+	$(BIN)/python tests/bench/restart.py
+	$(BIN)/python tests/bench/qido.py
+	$(BIN)/python tests/bench/wado.py
+	$(BIN)/python tests/bench/replay.py
+	$(BIN)/python -m pytest tests/faults/test_attack.py
+	$(BIN)/python tests/bench/pages.py
+	$(BIN)/python tests/bench/newcomer.py
 	$(BIN)/python -m pytest tests/bench -s
 
 soak: export RADNODE_TEST_SOAK_MINUTES ?= 480
 soak: setup
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/soak.py
-	RADNODE_TEST_RESULTS=bench-results $(BIN)/python tests/bench/soak.py --kill-every 60
+	$(BIN)/python tests/bench/soak.py
+	$(BIN)/python tests/bench/soak.py --kill-every 60
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra postgresql --constraints constraints.txt --generate-hashes --quiet \

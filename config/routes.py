@@ -13,6 +13,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, cast
 
 from pydicom.datadict import keyword_dict, tag_for_keyword
@@ -96,6 +97,12 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f'did you mean "{close[0]}"?' if close else ""
 
 
+@lru_cache(maxsize=256)
+def _nearest_attribute(key: str) -> str:
+    """Of five thousand, which takes milliseconds; a page that is typed into asks again and again."""
+    return nearest(key, [*_KEYWORDS, SOURCE, *ORDER, "any", "all", "not"])
+
+
 def tests_of(conditions: Iterable[Condition]) -> Iterator[Test]:
     """Every test at any depth."""
     for condition in conditions:
@@ -168,7 +175,7 @@ class ConditionReader:
         self._report(
             path,
             f'unknown attribute "{key}"',
-            nearest(key, [*_KEYWORDS, SOURCE, *ORDER, "any", "all", "not"])
+            _nearest_attribute(key)
             or "use a DICOM keyword such as `slice_thickness`, a private tag such as `(0019,100c)`, or `source`",
         )
         return None

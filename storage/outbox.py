@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
+_Earlier, _Job = aliased(DeliveryRow), aliased(JobRow)  # once: to make one takes as long as to ask with it
+
 OTHER_PATIENT = "held back"
 """How the reason begins of what is dead because its destination has the study under another patient (I5)."""
 
@@ -337,19 +339,17 @@ def _wait_again(session: Session, now: datetime, which: ColumnElement[bool]) -> 
 
 def _due(now: datetime) -> ColumnElement[bool]:
     """What can be sent now. What refers to another object waits until that one was stored (SEG before SR)."""
-    earlier = aliased(DeliveryRow)
     referred_waits = exists().where(
-        earlier.job_id == DeliveryRow.job_id,
-        earlier.destination == DeliveryRow.destination,
-        earlier.send_order < DeliveryRow.send_order,
-        earlier.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)),
+        _Earlier.job_id == DeliveryRow.job_id,
+        _Earlier.destination == DeliveryRow.destination,
+        _Earlier.send_order < DeliveryRow.send_order,
+        _Earlier.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)),
     )
     return and_(DeliveryRow.state == DeliveryState.WAITING, DeliveryRow.due_at <= now, ~referred_waits)
 
 
 def _superseded() -> ColumnElement[bool]:
-    job = aliased(JobRow)
-    return exists().where(job.id == DeliveryRow.job_id, job.state == JobState.SUPERSEDED)
+    return exists().where(_Job.id == DeliveryRow.job_id, _Job.state == JobState.SUPERSEDED)
 
 
 def _waiting_or_withdrawn() -> ColumnElement[str]:

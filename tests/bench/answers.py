@@ -1,6 +1,6 @@
 """How long a sender waits for the answer to a C-STORE while a model takes a whole core.
 
-    RADNODE_TEST_RESULTS=bench-results python tests/bench/answers.py
+    RADNODE_TEST_RESULTS=docs/measured python tests/bench/answers.py
 
 Fifty images of 0.5 MB a second reach a whole node (`radnode serve`) over one association, a minute without and a minute
 with a network of 3D convolutions that computes on one thread beside it, at the node's own priority. The time is from
@@ -129,14 +129,15 @@ def draw(all_times: dict[str, list[float]], path: Path) -> None:
 def main() -> None:
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("bench-results"))
     parser.add_argument("--seconds", type=int, default=60, help="of each of the two")
-    seconds = parser.parse_args().seconds
+    chosen = parser.parse_args()
     enter_private_network()
     with tempfile.TemporaryDirectory(prefix="radnode-answers-", dir="/var/tmp") as folder:
-        figures, times = measure(Path(folder), seconds)
+        figures, times = measure(Path(folder), chosen.seconds)
     write_down("answers", **figures)
-    if results := os.environ.get("RADNODE_TEST_RESULTS"):
-        draw(times, Path(results) / "answers.png")
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    draw(times, chosen.out / "answers.png")
     print(json.dumps(figures, indent=1))
 
 

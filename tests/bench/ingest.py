@@ -1,6 +1,6 @@
 """How fast and how large the receiver is, beside three others on the same disk in the same run.
 
-    python tests/bench/ingest.py --out bench-results/
+    RADNODE_TEST_RESULTS=docs/measured python tests/bench/ingest.py --out bench-results/
 
 radnode            the receiver as it is: file and row durable before each answer
 polling            the same storing behind pynetdicom's own association and reactor loops
@@ -37,7 +37,7 @@ sys.path.insert(0, str(TESTS))
 import matplotlib as mpl  # noqa: E402
 from support import dcmtk  # noqa: E402
 from support.chest import write_chest  # noqa: E402
-from support.figures import today  # noqa: E402
+from support.figures import write_down  # noqa: E402
 from support.network import enter_private_network, free_port, listening  # noqa: E402
 from support.orthanc import Orthanc  # noqa: E402
 from support.receiver import AE_TITLE, Peer, Receiver, command, data_set, p_data, pdv  # noqa: E402
@@ -80,10 +80,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="radnode-bench-", dir="/var/tmp") as folder:
         result = measure(Path(folder), arguments.images, arguments.rounds)
         large = measure_volumes(Path(folder), arguments.rounds)
+    write_down("ingest", **result)
+    write_down("ingest-large", **large)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, figures in (("ingest", result), ("ingest-large", large)):
-        dated = {"measured_on": today(), **figures}
-        (arguments.out / f"{name}.json").write_text(json.dumps(dated, indent=2) + "\n")
     draw(result, arguments.out / "ingest.png")
     print(json.dumps({**result, "volumes": large}, indent=2))
 

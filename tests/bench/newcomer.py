@@ -1,6 +1,6 @@
 """How long a newcomer takes from `radnode demo` to the result of a route of his own on the images, by clicks alone.
 
-    RADNODE_TEST_RESULTS=bench-results python tests/bench/newcomer.py
+    RADNODE_TEST_RESULTS=docs/measured python tests/bench/newcomer.py
 
 The command as it is, and a real browser. A machine finds a button at once, so each click and each field waits first for
 as long as a person may take to find it (--person). Writes newcomer.json; with RADNODE_TEST_PICTURES a picture of every

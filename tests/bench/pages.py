@@ -1,6 +1,6 @@
 """How long the pages take with 10^5 studies that came at 1,000 an hour: areas, searches, timelines, a draft, over HTTP.
 
-    RADNODE_TEST_RESULTS=bench-results python tests/bench/pages.py
+    RADNODE_TEST_RESULTS=docs/measured python tests/bench/pages.py
 
 The database (SQLite) of a node, with login and audit, is filled as tests/bench/qido.py fills it, with a routing for
 each series by five of twenty routes and a job with its deliveries for most studies. Each question is asked many times

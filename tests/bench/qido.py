@@ -1,6 +1,6 @@
 """How long a search among 10^5 studies takes: what viewers and worklists ask, over HTTP, by the code that answers them.
 
-    RADNODE_TEST_RESULTS=bench-results python tests/bench/qido.py
+    RADNODE_TEST_RESULTS=docs/measured python tests/bench/qido.py
 
 The database (SQLite, or an empty one that `--url` names) is filled with studies of a few images; the newest ones have
 300, so that counting them costs what it does in a hospital. Each question is asked many times with other values. Writes

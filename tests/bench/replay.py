@@ -1,6 +1,6 @@
 """A day's studies, sent again by their source, and again after a restart: no job is made and nothing is sent.
 
-    RADNODE_TEST_RESULTS=bench-results python tests/bench/replay.py
+    RADNODE_TEST_RESULTS=docs/measured python tests/bench/replay.py
 
 Chest CTs of ten slices, each read by ct-lung and answered with a SEG and a report; then all of them once more, and once
 more after the node was stopped and started. Each time the results, too, come back from the PACS as it forwards them.

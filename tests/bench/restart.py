@@ -1,6 +1,6 @@
 """How long a node with a hundred thousand images takes to be there again, and its interrupted jobs to go on.
 
-    RADNODE_TEST_RESULTS=bench-results python tests/bench/restart.py
+    RADNODE_TEST_RESULTS=docs/measured python tests/bench/restart.py
 
 The images are rows as they stand after their jobs, and files of 1,000 bytes under their content addresses. The node is
 ended by SIGKILL while a job runs, with others waiting, three times; from the start of the new process until an

@@ -1,7 +1,7 @@
 """A node under a constant rate of images for hours, with a kill now and then or without: does it leak, does it slow
 down, and is every result confirmed in time?
 
-    RADNODE_TEST_SOAK_MINUTES=480 RADNODE_TEST_RESULTS=bench-results python tests/bench/soak.py [--kill-every 60]
+    RADNODE_TEST_SOAK_MINUTES=480 RADNODE_TEST_RESULTS=docs/measured python tests/bench/soak.py [--kill-every 60]
 
 Twenty images a second arrive as chest CTs of 100 slices, one association each; every CT is read by ct-lung and gets a
 SEG and a report, which a stand-in PACS takes and answers C-FIND about. Every five seconds memory, descriptors and

@@ -1,6 +1,6 @@
 """How fast a series of 300 slices of 512 x 512 comes over WADO-RS: from the node and from Orthanc, taking turns.
 
-    RADNODE_TEST_RESULTS=bench-results python tests/bench/wado.py
+    RADNODE_TEST_RESULTS=docs/measured python tests/bench/wado.py
 
 Both hold the same files and answer the same requests of one client on the same machine: the whole series, its metadata
 (the first time, and again), and each frame by itself over six connections as a viewer asks for them. Every byte of

@@ -151,6 +151,7 @@ def test_order_switches_copies_and_deletion_are_in_force_at_once_and_can_be_take
     context.close()
 
 
+@pytest.mark.catalogue("C8")
 def test_of_two_administrators_the_second_is_told_that_the_first_was_there(
     radiology: tuple[NodeProcess, StandInPacs, Path], browser: Browser
 ) -> None:

@@ -1,7 +1,7 @@
 """Exactly one object of each kind for each job is at the PACS, whatever PACS and network do (goal: exactly once).
 
 The number of faults: RADNODE_TEST_SEND_FAULTS, and the seed of their plan: RADNODE_TEST_SEED. Where the number is set,
-the figures of the run are written below bench-results/.
+the figures of the run are written below docs/measured.
 """
 
 from __future__ import annotations

@@ -7,17 +7,15 @@ bytes as the body of a request in order (with a length, in chunks, or compressed
 from __future__ import annotations
 
 import gzip
-import socket
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from support.fuzzing import store_in_memory, unforeseen_in_the_log
+from support.fuzzing import Spoken, store_in_memory, unforeseen_in_the_log
 from support.stow import BOUNDARY, RELATED, STUDIES, file, multipart
 
 from radnode.node.dicomweb.server import WebOptions, WebReceiver
 from radnode.node.intake.associations import Associations
-from radnode.node.intake.connection import Connection, Deadlines
 from radnode.node.intake.storing import Storage
 from radnode.node.intake.tally import RefusalTally
 from radnode.node.observability import Metrics
@@ -28,8 +26,8 @@ if TYPE_CHECKING:
 
     from radnode.storage.files import FileStore
 
-INSTRUMENTED = ("radnode.node.dicomweb", "radnode.node.intake", "h11")
-LONGEST = 4096
+INSTRUMENTED = ("radnode.node.dicomweb", "radnode.node.intake.p10", "radnode.node.intake.header_walk", "h11._readers")
+LONGEST = 1536
 RAW, BODY, CHUNKED, COMPRESSED, PART, FILE = range(6)
 _LARGEST_OBJECT = 4096
 _WORDS = ("instance.refused", "instance.stored", "instance.file_header_removed", "request.")
@@ -56,19 +54,11 @@ def seeds() -> Iterator[bytes]:
 
 def one_input(data: bytes) -> None:
     """A whole connection, in this thread: the client has said everything before we listen."""
-    receiver, store, listener, unforeseen = _receiver()
+    receiver, store, unforeseen = _receiver()
     _kept.clear()
-    with socket.create_connection(listener.getsockname()) as client:
-        accepted, _ = listener.accept()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        client.sendall(_spoken(data))
-        client.shutdown(socket.SHUT_WR)
-        connection = Connection(accepted, "127.0.0.1", Deadlines(request=5, pdu=5, linger=1))
-        try:
-            receiver.serve(connection)
-        finally:
-            connection.close()
-        answered = b"".join(iter(lambda: client.recv(65_536), b""))
+    client = Spoken(_spoken(data))
+    receiver.serve(client)
+    answered = bytes(client.told)
     assert not unforeseen, unforeseen
     assert not answered or answered.startswith(b"HTTP/1.1 "), answered
     assert not any((store.root / "spool").iterdir()), "nothing stays in the spool"
@@ -105,7 +95,7 @@ def _chunked(body: bytes) -> bytes:
 
 
 @cache
-def _receiver() -> tuple[WebReceiver, FileStore, socket.socket, list[dict[str, Any]]]:
+def _receiver() -> tuple[WebReceiver, FileStore, list[dict[str, Any]]]:
     store, metrics = store_in_memory(), Metrics()
     storage = Storage(
         store=store, record=_recorded, associations=Associations(on_change=lambda: None),
@@ -117,7 +107,7 @@ def _receiver() -> tuple[WebReceiver, FileStore, socket.socket, list[dict[str, A
         metrics=metrics, strangers=RefusalTally(lambda: 0.0),
     )  # fmt: skip
     assert BOUNDARY in RELATED
-    return receiver, store, socket.create_server(("127.0.0.1", 0)), unforeseen_in_the_log(_WORDS)
+    return receiver, store, unforeseen_in_the_log(_WORDS)
 
 
 def _recorded(receptions: Sequence[Reception]) -> list[Recorded]:

@@ -6,20 +6,18 @@ bytes as they are, the bytes after an accepted association, or each piece of the
 
 from __future__ import annotations
 
-import socket
 import struct
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from support.fuzzing import store_in_memory, unforeseen_in_the_log
+from support.fuzzing import Spoken, store_in_memory, unforeseen_in_the_log
 from support.receiver import association_request, command, data_set, p_data, pdv, store_request
 
 from radnode.node.intake import pdus
 from radnode.node.intake.acceptor import Acceptor, House
 from radnode.node.intake.admission import Admitted
 from radnode.node.intake.associations import Associations
-from radnode.node.intake.connection import Connection, Deadlines
 from radnode.node.intake.guards import OncePerMinute, Seats
 from radnode.node.intake.storing import Storage
 from radnode.node.intake.tally import RefusalTally
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from radnode.storage.files import FileStore
 
 INSTRUMENTED = ("radnode.node.intake",)
-LONGEST = 4096
+LONGEST = 1024
 RAW, AFTER_ASSOCIATION, AS_FRAGMENTS = range(3)
 _LARGEST_OBJECT = 8192
 _WORDS = ("instance.refused", "instance.stored", "instance.file_header_removed", "association.", "connection.",
@@ -59,16 +57,8 @@ def seeds() -> Iterator[bytes]:
 
 def one_input(data: bytes) -> None:
     """A whole connection, in this thread: the peer has said everything before we listen."""
-    house, store, listener, unforeseen = _house()
-    with socket.create_connection(listener.getsockname()) as peer:
-        accepted, _ = listener.accept()
-        peer.sendall(_spoken(data))
-        peer.shutdown(socket.SHUT_WR)
-        connection = Connection(accepted, "127.0.0.1", Deadlines(request=5, pdu=5, linger=1))
-        try:
-            Acceptor(connection, house).run()
-        finally:
-            connection.close()
+    house, store, unforeseen = _house()
+    Acceptor(Spoken(_spoken(data)), house).run()
     assert not unforeseen, unforeseen
     assert house.seats.take("127.0.0.1"), "the seat is free again"
     house.seats.leave("127.0.0.1")
@@ -93,7 +83,7 @@ def _spoken(data: bytes) -> bytes:
 
 
 @cache
-def _house() -> tuple[House, FileStore, socket.socket, list[dict[str, Any]]]:
+def _house() -> tuple[House, FileStore, list[dict[str, Any]]]:
     store = store_in_memory()
     associations, metrics = Associations(on_change=lambda: None), Metrics()
     storage = Storage(
@@ -105,7 +95,7 @@ def _house() -> tuple[House, FileStore, socket.socket, list[dict[str, Any]]]:
         associations=associations, idle_s=5, metrics=metrics, quiet=OncePerMinute(),
         strangers=RefusalTally(lambda: 0.0),
     )  # fmt: skip
-    return house, store, socket.create_server(("127.0.0.1", 0)), unforeseen_in_the_log(_WORDS)
+    return house, store, unforeseen_in_the_log(_WORDS)
 
 
 def _recorded(receptions: Sequence[Reception]) -> list[Recorded]:

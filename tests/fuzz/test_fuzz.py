@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from fuzz import api
+from support.fuzzing import TookTooLong, within
 from support.web import whole_site
 
 from radnode.node.web import gate
@@ -30,6 +32,16 @@ def test_any_bytes_are_read_or_refused_with_a_declared_exception(tmp_path: Path)
     assert [each.returncode for each in running] == [0] * len(TARGETS), said
     for printed, _ in said:
         assert json.loads(printed)["executions"] > 100
+
+
+def test_an_input_that_computes_without_an_end_is_found_whatever_takes_exceptions_for_answers() -> None:
+    def never_ends(_data: bytes) -> None:
+        while True:
+            with suppress(Exception):
+                sum(range(1000))
+
+    with pytest.raises(TookTooLong):
+        within(0.1, never_ends)(b"")
 
 
 def test_random_calls_of_the_interface_end_in_no_5xx_and_read_nothing_without_permission(

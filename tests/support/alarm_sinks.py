@@ -38,7 +38,7 @@ class MailServer:
         if password is not None:
             options |= {"authenticator": self._login, "auth_required": True}
         self._password = password
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=60, **options)
 
     def __enter__(self) -> MailServer:
         self._controller.start()

@@ -115,9 +115,11 @@ class NodeProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        said = self.metrics() if self.running else ""
-        self.stop()
-        self._client.close()
+        try:
+            said = self.metrics() if self.running else ""
+        finally:
+            self.stop()
+            self._client.close()
         named = canaries.named_in(said + (self.folder / "node.log").read_text(errors="replace"))
         assert not named, f"the log or the metrics name a patient: {named}"
 
@@ -159,7 +161,7 @@ class NodeProcess:
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(self.config)
 
-    def start(self, within: float = 60) -> None:
+    def start(self, within: float = 120) -> None:
         """Start, or start again on the same data; returns when it is healthy."""
         self.launch()
         eventually(self._healthy, within=within, every=0.05, why=lambda: f"the node is healthy\n{self.log()}")

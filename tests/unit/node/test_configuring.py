@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,6 +79,7 @@ def test_what_stood_there_before_the_first_change_is_a_version_too(desk: Configu
     assert desk.diff(first.version_id)[-1] == "+    enabled: false"
 
 
+@pytest.mark.catalogue("C8")
 def test_of_two_who_saw_the_same_text_the_second_is_told(desk: ConfigurationDesk, file: Path) -> None:
     seen = desk.digest
     desk.change(disable, author="anna", note="", seen=seen)
@@ -85,6 +88,36 @@ def test_of_two_who_saw_the_same_text_the_second_is_told(desk: ConfigurationDesk
     file.write_text(TEXT + "# by hand\n", encoding="utf-8")
     with pytest.raises(Stale, match="changed by file"):
         desk.change(disable, author="ben", note="", seen=digest_of(TEXT))
+
+
+@pytest.mark.catalogue("C8")
+def test_of_two_who_change_it_at_once_one_is_told_and_nothing_of_the_other_is_lost(
+    desk: ConfigurationDesk, file: Path
+) -> None:
+    """Each from a process of its own: what they share is the file and the tables."""
+    beside = Database(f"sqlite:///{file.parent / 'data' / 'radnode.db'}")
+    desks = {"anna": desk, "ben": ConfigurationDesk(path=file, database=beside, now=lambda: NOW)}
+    seen, ready = desk.digest, Barrier(len(desks))
+
+    def change(author: str) -> str:
+        def name_it(document: CommentedMap) -> None:
+            document["routes"][0]["name"] = author
+
+        ready.wait()
+        try:
+            return desks[author].change(name_it, author=author, note="", seen=seen).author
+        except Stale as told:
+            return str(told)
+
+    with ThreadPoolExecutor() as at_once:
+        answers = dict(zip(desks, at_once.map(change, desks), strict=True))
+    beside.close()
+
+    (winner,) = [author for author, said in answers.items() if said == author]
+    (told,) = [said for author, said in answers.items() if author != winner]
+    assert told.startswith(f"the configuration was changed by {winner} at ")
+    assert file.read_text(encoding="utf-8") == TEXT.replace("name: chest", f"name: {winner}")
+    assert [each.author for each in desk.versions()] == [winner, "file"]
 
 
 def test_what_radnode_check_would_refuse_changes_nothing(desk: ConfigurationDesk, file: Path) -> None:
