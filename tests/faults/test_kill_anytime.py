@@ -27,7 +27,8 @@ from pynetdicom.sop_class import CTImageStorage
 from support import figures
 from support.chest import write_chest
 from support.flood import Flood
-from support.mortal import MortalNode, kept_in
+from support.lives import LoadedNode
+from support.mortal import kept_in
 from support.node import archive, modality
 from support.pacs import Attempt, Cut, Fault, Silence
 from support.waiting import eventually
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.chest import Series
+    from support.mortal import MortalNode
     from support.pacs import StandInPacs
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -184,7 +186,7 @@ def test_nothing_acknowledged_is_lost_and_every_series_has_one_answer(pacs: Stan
         for n in range(SERIES)
     ]
     images = _interleaved(all_series)
-    with MortalNode(
+    with LoadedNode(
         tmp_path / "node",
         peers=[archive(pacs.port), modality()],
         settings={"quiet_time_s": QUIET_TIME_S, "hold_after_s": 600},

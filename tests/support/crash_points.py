@@ -4,14 +4,19 @@
 
 The file names the place, and may be written while the node runs (support.mortal). What it says is forgotten by the
 death, so the next life goes on. With RADNODE_TEST_TWICE set, every step of every activity is done twice.
+
+With --lives it is nobody itself, and forks such a process for each line of JSON on its input (support.lives).
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import json
 import os
+import random
 import signal
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -101,6 +106,30 @@ def _double_every_step() -> None:
     Activity._attempt = twice  # type: ignore[method-assign]
 
 
+def _next_life() -> list[str]:
+    """Fork for each order; returns the arguments in each of those, and ends with the input in this process."""
+    for line in sys.stdin:
+        told, tells = os.pipe()
+        if os.fork() == 0:
+            if life := os.fork():
+                os.write(tells, b"%d\n" % life)
+                os._exit(0)  # so that the test, which adopts orphans, is the parent of the life
+            order = json.loads(line)
+            log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            for of_the_life, name in ((nothing, 0), (log, 1), (log, 2)):
+                os.dup2(of_the_life, name)
+            random.seed()
+            os.close(told)
+            os.close(tells)
+            return [str(each) for each in order["arguments"]]
+        os.wait()
+        os.write(1, os.read(told, 20))
+        os.close(told)
+        os.close(tells)
+    raise SystemExit
+
+
 def main() -> None:
     """Wrap, then be `radnode`."""
     from radnode.node.cli import app  # noqa: PLC0415 - as above
@@ -110,6 +139,8 @@ def main() -> None:
         _wrap(function, orders)
     if TWICE in os.environ:
         _double_every_step()
+    if sys.argv[1:] == ["--lives"]:
+        sys.argv[1:] = _next_life()
     app(prog_name="radnode")
 
 
