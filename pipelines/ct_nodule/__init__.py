@@ -1,1 +1,1 @@
-"""Lung nodules on chest CT: marks, outlines and sizes. No trained weights."""
+"""Lung nodules on chest CT: marks, outlines and sizes."""

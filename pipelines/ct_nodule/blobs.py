@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 _FINE_MM, _COARSE_MM = (1.2, 1.7), (2.4, 3.4, 4.8, 6.2)
 # Above soft tissue brightness says nothing more about shape; below it, it would drown ground glass.
 _BRIGHTEST_HU = -450.0
-_WEAKEST, _ROUND = 30.0, 0.4
-MOST = 60
+_WEAKEST, _ROUND = 25.0, 0.3
+_MOST = 200
+"""Of a lung, of each kind: faint ones answer less than vessels do, and would never be among the strongest of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,9 @@ class Blob:
 
 
 def blobs(field: Field, device: str) -> list[Blob]:
-    """At most :data:`MOST`, by falling strength and roundness; of those that lie in each other the first."""
+    """By falling strength and roundness, no more than what is looked at of each kind; of those that lie in each other
+    the first.
+    """
     inside = torch.from_numpy(field.inside).to(device)
     hu = torch.from_numpy(field.hu).to(device).clamp(field.background_hu - 100, _BRIGHTEST_HU)
     hu = torch.where(inside, hu, field.background_hu)[None, None]
@@ -56,18 +59,30 @@ def blobs(field: Field, device: str) -> list[Blob]:
         for scale in scales:
             found += _at_scale(hu, inside, scale, half)
     found.sort(key=lambda each: -each.strength * each.roundness)
+    return _kept(found, field)
+
+
+def _kept(found: list[Blob], field: Field) -> list[Blob]:
     kept: list[Blob] = []
-    for each in found:
-        if all(_apart(each, other) for other in kept):
-            kept.append(each)
-        if len(kept) == MOST:
-            break
+    counts = {True: 0, False: 0}
+    places = np.array([each.index for each in found]).reshape(-1, 3)
+    radii = np.array([each.radius_mm for each in found])
+    free = np.ones(len(found), np.bool_)
+    for number, each in enumerate(found):
+        faint = _faint(field, each)
+        if not free[number] or counts[faint] == _MOST:
+            continue
+        kept.append(each)
+        counts[faint] += 1
+        apart = np.linalg.norm(places - each.index, axis=1) * SPACING_MM
+        free &= apart > np.maximum(radii, each.radius_mm)
     return kept
 
 
-def _apart(one: Blob, other: Blob) -> bool:
-    distance = float(np.linalg.norm(np.subtract(one.index, other.index))) * SPACING_MM
-    return distance > max(one.radius_mm, other.radius_mm)
+def _faint(field: Field, blob: Blob) -> bool:
+    """Whether it is less dense than soft tissue."""
+    cube = tuple(slice(max(round(at) - 1, 0), round(at) + 2) for at in blob.index)
+    return float(field.hu[cube].mean()) < _BRIGHTEST_HU
 
 
 def _at_scale(hu: torch.Tensor, inside: torch.Tensor, scale_mm: float, half: int) -> Iterator[Blob]:

@@ -10,8 +10,8 @@ import numpy as np
 from radnode.pipelines.contract import RunFailed
 from radnode.pipelines.ct_nodule.blobs import blobs
 from radnode.pipelines.ct_nodule.field import SPACING_MM
+from radnode.pipelines.ct_nodule.judging import probabilities
 from radnode.pipelines.ct_nodule.outline import outlined
-from radnode.pipelines.ct_nodule.shape import Shape, certainty, shape_of
 from radnode.pipelines.findings import InPatient
 
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from radnode.pipelines.contract import RunContext, SlotModel, StudyImages
+    from radnode.pipelines.ct_nodule.blobs import Blob
     from radnode.pipelines.ct_nodule.field import Field
     from radnode.pipelines.ct_nodule.outline import Outline
 
 _LARGER = 1.3
+_NONE = 0.01
 _UNSIZED_MM = 8.0
 
 
@@ -49,12 +51,12 @@ class Detector(Protocol):
         ...
 
 
-class Blobs:
-    """The baseline: blobs of several sizes, judged by shape. No trained weights."""
+class Baseline:
+    """Blobs of several sizes, judged by a small network that was trained on chests drawn by code."""
 
     method = (
-        "Marks of a research baseline without trained weights: compact bright regions in the lungs, judged by their "
-        "shape. It was measured on synthetic chests only. A place without a mark was not shown to be normal."
+        "Marks of a research baseline: compact bright regions in the lungs, judged by a small network. It was trained "
+        "and measured on synthetic chests only. A place without a mark was not shown to be normal."
     )
     operating_point = 0.4
 
@@ -64,7 +66,7 @@ class Blobs:
         found = []
         for field in fields:
             context.stage(f"looking for nodules in the {field.side} lung")
-            found += [_mark(each) for each in candidates(field, context.device)]
+            found += marked(field, context.device)
         found.sort(key=lambda each: -each.certainty)
         kept: list[Mark] = []
         for each in found:
@@ -73,27 +75,34 @@ class Blobs:
         return kept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A blob with an outline. center_lps, radius_mm: of the outline."""
-
-    center_lps: tuple[float, float, float]
-    radius_mm: float
-    shape: Shape
-
-
-def candidates(field: Field, device: str) -> list[Candidate]:
-    """Blobs of a lung that have an outline, and their shapes."""
+def marked(field: Field, device: str) -> list[Mark]:
+    """What may be a nodule in a lung, of any certainty that is more than none."""
+    seen = blobs(field, device)
+    judged = zip(seen, probabilities(field, [each.index for each in seen], device), strict=True)
+    likely = [(blob, certainty) for blob, certainty in judged if certainty >= _NONE]
+    outlined_at = [_seen(field, blob) for blob, _ in likely]
+    again = probabilities(field, [index for index, _ in outlined_at], device)
     found = []
-    for blob in blobs(field, device):
-        seen = _outlined(field, np.array(blob.index), blob.radius_mm)
-        if seen is not None and seen[1].radius_mm > _LARGER * blob.radius_mm:
-            # The blob was a part of it: seen from its middle.
-            seen = _outlined(field, seen[0], seen[1].radius_mm) or seen
-        if seen is not None:
-            x, y, z = (float(each) for each in field.grid.points(seen[0][np.newaxis])[0])
-            found.append(Candidate(center_lps=(x, y, z), radius_mm=seen[1].radius_mm, shape=shape_of(blob, seen[1])))
+    for (blob, certainty), (index, radius), there in zip(likely, outlined_at, again, strict=True):
+        # An outline that runs along a vessel or wall has its middle beside the nodule.
+        stays = there >= certainty / 2
+        x, y, z = (float(each) for each in field.grid.points(np.array([index if stays else blob.index]))[0])
+        found.append(Mark(center_lps=(x, y, z), diameter_mm=2 * (radius if stays else blob.radius_mm),
+                          certainty=certainty))
     return found
+
+
+def _seen(field: Field, blob: Blob) -> tuple[tuple[float, float, float], float]:
+    """(index of the middle, radius in mm) of the outline at a blob; of the blob itself if it has none."""
+    index, radius = np.array(blob.index), blob.radius_mm
+    seen = _outlined(field, index, radius)
+    if seen is not None and seen[1].radius_mm > _LARGER * radius:
+        # The blob was a part of it: seen from its middle.
+        seen = _outlined(field, seen[0], seen[1].radius_mm) or seen
+    if seen is None:
+        return blob.index, radius
+    up, back, left = (float(each) for each in seen[0])
+    return (up, back, left), seen[1].radius_mm
 
 
 def _outlined(
@@ -106,11 +115,6 @@ def _outlined(
     cube = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     outline = outlined(field.hu[cube], field.inside[cube], index - low, radius_mm, SPACING_MM)
     return None if outline is None else (np.argwhere(outline.mask).mean(0) + low, outline)
-
-
-def _mark(candidate: Candidate) -> Mark:
-    return Mark(center_lps=candidate.center_lps, diameter_mm=2 * candidate.radius_mm,
-                certainty=certainty(candidate.shape))
 
 
 def _apart(one: Mark, other: Mark) -> bool:

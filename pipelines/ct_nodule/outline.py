@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OPENING = 0.5
-_SHELL_MM = (0.8, 2.4)
 # Less than this above aerated lung is noise, not tissue.
 _LEAST_CONTRAST_HU = 90.0
 _CORNERS = ndimage.generate_binary_structure(3, 1)
@@ -26,15 +25,12 @@ _CORNERS = ndimage.generate_binary_structure(3, 1)
 class Outline:
     """mask: bool, on the cube it was found in. mm: spacing of the cube. threshold_hu: half contrast.
 
-    inner_radius_mm: of the largest ball in it. free: share of what surrounds it closely that is aerated lung.
     core_hu: mean of its middle. background_hu: of the lung around it.
     """
 
     mask: NDArray[np.bool_]
     mm: float
     threshold_hu: float
-    inner_radius_mm: float
-    free: float
     core_hu: float
     background_hu: float
 
@@ -71,12 +67,7 @@ def outlined(
     mask = _opened(above, core, mm)
     if mask is None:
         return None
-    beyond = ndimage.distance_transform_edt(~mask) * mm
-    shell = (beyond > _SHELL_MM[0]) & (beyond <= _SHELL_MM[1])
-    free = float((inside & (hu <= threshold))[shell].mean()) if shell.any() else 0.0
-    inner = float(ndimage.distance_transform_edt(np.pad(mask, 1)).max()) * mm
-    return Outline(mask=mask, mm=mm, threshold_hu=threshold, inner_radius_mm=inner, free=free, core_hu=core_hu,
-                   background_hu=background_hu)
+    return Outline(mask=mask, mm=mm, threshold_hu=threshold, core_hu=core_hu, background_hu=background_hu)
 
 
 def _opened(above: NDArray[np.bool_], core: NDArray[np.bool_], mm: float) -> NDArray[np.bool_] | None:

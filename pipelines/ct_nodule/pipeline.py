@@ -14,7 +14,7 @@ from radnode.pipelines.ct_lung.pipeline import refuse_other_units
 from radnode.pipelines.ct_nodule import lung_rads, remarks
 from radnode.pipelines.ct_nodule.field import fields
 from radnode.pipelines.ct_nodule.following import followed
-from radnode.pipelines.ct_nodule.marks import Blobs, OfModel
+from radnode.pipelines.ct_nodule.marks import Baseline, OfModel
 from radnode.pipelines.ct_nodule.measures import Kind, measured, on_images
 from radnode.pipelines.findings import (
     Classification,
@@ -72,7 +72,7 @@ class CtNodule(WithModel):
 
     def __init__(self, models: Mapping[str, SlotModel] | None = None, *, screening: bool = False) -> None:
         super().__init__(models)
-        self._detector: Detector = Blobs() if self.model is None else OfModel(self.model)
+        self._detector: Detector = Baseline() if self.model is None else OfModel(self.model)
         self._screening = screening
 
     def run(self, images: StudyImages, context: RunContext) -> Findings:

@@ -8,7 +8,9 @@ import numpy as np
 import pydicom
 import pytest
 from support import dcmtk, validators
-from support.node import archive, modality
+from support.network import free_port
+from support.node import NodeProcess, archive, modality
+from support.orthanc import Orthanc, Target
 from support.waiting import eventually
 
 from radnode.pipelines.mg_cad.phantom import screening, write_screening
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from support.node import NodeProcess
     from support.pacs import StandInPacs
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -73,3 +74,19 @@ def test_four_views_in_series_of_their_own_come_back_as_one_mammography_cad_repo
     report.save_as(path, enforce_file_format=True)
     validators.dciodvfy(path)
     assert "Mammography CAD Report" in validators.dsrdump(path)
+
+
+def test_orthanc_keeps_the_report_on_a_screening_that_it_forwarded(tmp_path: Path) -> None:
+    target = Target(ae_title="RADNODE", port=free_port())
+    files = write_screening(screening(SEED, pixel_mm=0.2), tmp_path / "mg")
+    study = str(pydicom.dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
+    with (
+        Orthanc(tmp_path / "orthanc", node=target, forward="foreign", unknown_classes=False) as orthanc,
+        NodeProcess(tmp_path / "node", port=target.port, routes=[ROUTE], peers=[
+            archive(orthanc.port, ae_title="ORTHANC", profile="mammography-workstation"), modality()]) as node,
+    ):
+        orthanc.send(files)
+        eventually(lambda: len(orthanc.instances(study)) == 5, within=120, why=lambda: f"a report\n{node.log()}")
+        (report,) = [each for each in orthanc.datasets(study) if each.Modality == "SR"]
+    assert report.SOPClassUID == pydicom.uid.MammographyCADSRStorage
+    assert sum(map(len, centers(report).values())) > 0

@@ -9,7 +9,7 @@ import pytest
 
 from radnode.pipelines.ct_nodule.field import Field
 from radnode.pipelines.ct_nodule.grids import around, sampled
-from radnode.pipelines.ct_nodule.marks import Mark, candidates
+from radnode.pipelines.ct_nodule.marks import Mark, marked
 from radnode.pipelines.ct_nodule.measures import Kind, Nodule, measured, on_images
 from radnode.pipelines.geometry import SourceFrame, Volume, to_patient
 
@@ -119,8 +119,7 @@ def test_the_mask_on_the_images_lies_where_the_nodule_is() -> None:
 
 @pytest.mark.parametrize(("diameter", "value"), [(5.0, TISSUE), (9.0, GLASS), (16.0, TISSUE)])
 def test_the_baseline_marks_a_ball_and_is_surer_of_it_than_of_a_vessel(diameter: float, value: float) -> None:
-    (found, *_) = sorted(candidates(field(cube((diameter,) * 3, value=value)), "cpu"),
-                         key=lambda each: -sum(each.shape.terms))
+    (found, *_) = sorted(marked(field(cube((diameter,) * 3, value=value)), "cpu"), key=lambda each: -each.certainty)
     assert np.linalg.norm(np.array(found.center_lps) - CENTER) < 1.5
-    alone = candidates(field(cube((0.1, 0.1, 0.1), value=LUNG, vessel=diameter)), "cpu")
-    assert all(each.shape.roundness < found.shape.roundness for each in alone)
+    alone = marked(field(cube((0.1, 0.1, 0.1), value=LUNG, vessel=diameter)), "cpu")
+    assert all(each.certainty < found.certainty for each in alone)
