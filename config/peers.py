@@ -15,9 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from radnode.config.deidentification import Deidentification
 from radnode.config.destinations import PROFILES, Profile, ResultForm
 from radnode.config.durations import DAYS, Day, Duration, Hours
-from radnode.config.sections import Section, empty_or_section
+from radnode.config.sections import Entry, Section, empty_or_section
 
-__all__ = ["Section", "empty_or_section"]
+__all__ = ["Entry", "Section", "empty_or_section"]
 
 
 def _ae_title(value: str) -> str:
@@ -131,7 +131,7 @@ class Expectation(Section):
         return time.fromisoformat(first), time.fromisoformat(last)
 
 
-class Peer(Section):
+class Peer(Entry):
     """A DICOM application that sends to the node (a source), receives from it (a destination), or both."""
 
     name: str = Field(min_length=1)
@@ -201,7 +201,8 @@ class Peer(Section):
 
 
 NO_MATTER_OF_RESULTS: dict[str, Any] = {
-    **dict.fromkeys(("check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"), True),
+    **dict.fromkeys(("enabled", "check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"),
+                    True),
     "deidentify": {"secret_file": True},
 }
 """What is asked before and after sending, who is expected when, how the two sides recognise each other; a file's place.
