@@ -52,6 +52,13 @@ def _bytes(value: object) -> object:
     return value
 
 
+def size(number: int) -> str:
+    """Bytes as an administrator writes them, in the largest unit that leaves nothing over."""
+    unit = max((each for each in _UNITS if len(each) == 2 and number % _UNITS[each] == 0), key=_UNITS.__getitem__,
+               default="B")
+    return f"{number // _UNITS[unit]} {unit}"
+
+
 def shown_certificate(value: str) -> str:
     """A name in lower case, or "sha256:" and 64 hexadecimal digits."""
     lowered = value.strip().lower()

@@ -49,7 +49,7 @@ class Acting:
         """Begin to try it."""
         connection = self._known(kind, name)
         try:
-            self._probes.begin(f"{kind}:{name}", look_for(self._parts.configuration(), connection))
+            self._probes.begin(f"{kind}:{name}", look_for(self._parts.configuration(), connection.kind, name))
         except ProbeRefused as refused:
             raise HTTPException(409, str(refused)) from refused
         return self._shown(request, connection)
@@ -74,8 +74,8 @@ class Acting:
 
     def _known(self, kind: str, name: str) -> Connection:
         connection = listing.find(self._parts.configuration(), kind, name)
-        if connection is None:
-            raise HTTPException(404, "no such connection is configured")
+        if connection is None or connection.disabled:
+            raise HTTPException(404, "no such connection is in use")
         return connection
 
     def _shown(self, request: Request, connection: Connection) -> Response:
