@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark, YAMLError
+from ruamel.yaml.tokens import CommentToken
 from ruamel.yaml.util import load_yaml_guess_indent
 
 from radnode.config.document import read_document
@@ -29,12 +31,70 @@ def edited(text: str, edit: Callable[[CommentedMap], None]) -> str:
     document = _loaded(text)
     edit(document)
     after = _written(document, text)
-    merged = "".join(_merged(*(each.splitlines(keepends=True) for each in (before, text, after))))
-    return merged if _means(merged) == _means(after) else after
+    lines = [each.splitlines(keepends=True) for each in (before, text, after)]
+    tried = ("".join(_merged(*lines, near=near)) for near in (0, 1))
+    return next((merged for merged in tried if _means_the_same(merged, after)), after)
 
 
-def _means(text: str) -> object:
-    return YAML(typ="safe", pure=True).load(text)
+def add(holder: CommentedMap | CommentedSeq, key: str, value: object) -> None:
+    """Put something where nothing stood (`null`, `{}`, no such key), or at the end of a list, where no key matters.
+
+    ruamel.yaml keeps the comments that announce what follows with what stands before them: they stay behind it.
+    """
+    value = _commented(value)
+    filled = isinstance(holder, CommentedMap) and key in holder
+    last = (holder, key) if filled else _last(holder)
+    behind = _taken(*last) if last else ""
+    if isinstance(holder, CommentedMap):
+        holder[key] = value
+    else:
+        holder.append(value)
+    made = _last(value) or ((holder, key) if isinstance(holder, CommentedMap) else (holder, len(holder) - 1))
+    if behind:
+        node, at = made
+        token = CommentToken(f"\n{behind}", start_mark=CommentMark(0))
+        node.ca.items[at] = [None, None, token, None] if isinstance(node, CommentedMap) else [token, None, None, None]
+
+
+def _commented(value: object) -> Any:
+    if isinstance(value, dict):
+        return CommentedMap({key: _commented(each) for key, each in value.items()})
+    if not isinstance(value, list):
+        return value
+    made = CommentedSeq(_commented(each) for each in value)
+    if not any(isinstance(each, dict) for each in value):
+        made.fa.set_flow_style()
+    return made
+
+
+def _last(node: object) -> tuple[Any, Any] | None:
+    """The mapping or list, and the key in it, whose line is the last of a node; None for a node without lines below."""
+    if not isinstance(node, CommentedMap | CommentedSeq) or not node or node.fa.flow_style():
+        return None
+    key = next(reversed(node)) if isinstance(node, CommentedMap) else len(node) - 1
+    return _last(node[key]) or (node, key)
+
+
+def _taken(node: CommentedMap | CommentedSeq, key: object) -> str:
+    """The comment lines below a line, taken from it; a comment on the line itself stays."""
+    slot = 2 if isinstance(node, CommentedMap) else 0
+    items = node.ca.items.get(key)
+    if not items or not items[slot]:
+        return ""
+    own, _, behind = items[slot].value.partition("\n")
+    if own:
+        items[slot].value = f"{own}\n"
+    else:
+        items[slot] = None
+    return str(behind)
+
+
+def _means_the_same(merged: str, after: str) -> bool:
+    reader = YAML(typ="safe", pure=True)
+    try:
+        return bool(reader.load(merged) == reader.load(after))
+    except YAMLError:  # what was laid out and what was changed do not go together
+        return False
 
 
 def _loaded(text: str) -> CommentedMap:
@@ -57,10 +117,14 @@ def _written(document: CommentedMap, text: str) -> str:
     return out.getvalue()
 
 
-def _merged(base: Sequence[str], laid_out: Sequence[str], changed: Sequence[str]) -> Iterator[str]:
-    """Three-way: what `changed` changed of `base`, and everywhere else what stands in `laid_out`."""
+def _merged(base: Sequence[str], laid_out: Sequence[str], changed: Sequence[str], *, near: int) -> Iterator[str]:
+    """Three-way: what `changed` changed of `base`, and elsewhere what stands in `laid_out`, that far from a change.
+
+    near: lines. Right above what was put below a key its `null` may stand.
+    """
     edits, layouts = _hunks(base, changed), _hunks(base, laid_out)
-    apart = [each for each in layouts if not any(each[0] < edit[1] and edit[0] < each[1] for edit in edits)]
+    apart = [each for each in layouts
+             if not any(each[0] < edit[1] + near and edit[0] < each[1] + near for edit in edits)]
     at = 0
     for start, end, lines in sorted([*edits, *apart], key=lambda hunk: hunk[:2]):
         yield from base[at:start]

@@ -40,12 +40,13 @@ PlainSection = TypeVar("PlainSection", bound=Section)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake. line: 1-based."""
+    """One mistake. line: 1-based. where: the keys of what is wrong, where it is one."""
 
     file: str
     line: int
     message: str
     cure: str
+    where: tuple[str | int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.message}" + (f"; {self.cure}" if self.cure else "")
@@ -63,6 +64,7 @@ class ConfigError(Exception):
 class Configuration:
     """What an administrator wrote, checked.
 
+    disabled: the keys of each peer, archive, folder, sender and destination that is written and put aside.
     digest: SHA-256 of what it means, not of how it is laid out; the same on another machine and in another folder.
     lines: 1-based, by path.
     """
@@ -81,6 +83,7 @@ class Configuration:
     backup: backup.BackupSettings = field(default_factory=backup.BackupSettings)
     path: Path | None = None
     name: str = ""
+    disabled: tuple[tuple[str, ...], ...] = ()
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -184,6 +187,7 @@ class _Reader:
             workitems=ordered or workitems.WorkItems(),
             path=self._path,
             name=self._name,
+            disabled=tuple(_disabled(document)),
             lines=self._lines,
             **beside,
         )
@@ -216,7 +220,8 @@ class _Reader:
             at = at[:-1]
         where = ".".join(str(each) for each in path if not isinstance(each, int))
         self._problems.append(
-            Problem(file=self._name, line=self._lines.get(at, 1), message=f"{where}: {message}", cure=cure)
+            Problem(file=self._name, line=self._lines.get(at, 1), message=f"{where}: {message}", cure=cure,
+                    where=tuple(path))
         )
 
     def _settings(self, section: object) -> Settings | None:
@@ -283,7 +288,7 @@ class _Reader:
                 self._report(["peers", name, "name"], "unknown key", "a peer is called by the key above it")
             elif (peer := self._model(Peer, {**fields, "name": str(name)}, ["peers", name])) is not None:
                 peers[str(name)] = peer.beside(self._base)
-        return peers
+        return {name: peer for name, peer in peers.items() if peer.enabled}
 
     def _routes(self, section: object) -> list[Route]:
         if not isinstance(section, list):
@@ -431,6 +436,19 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
         yield annotation
     for each in get_args(annotation):
         yield from _models_in(each)
+
+
+_MAPPINGS = (("peers",), ("archives",), ("messaging", "senders"), ("messaging", "hl7"), ("messaging", "fhir"))
+
+
+def _disabled(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Of a sound document: what says `enabled: false` of itself. Pulls and routes do so and stay what they are."""
+    for where in _MAPPINGS:
+        found: Any = document
+        for key in where:
+            found = found.get(key) or {}
+        yield from ((*where, str(name)) for name, each in found.items() if each and each.get("enabled") is False)
+    yield from (("folders", each["name"]) for each in document.get("folders") or [] if each.get("enabled") is False)
 
 
 def _given(document: Mapping[str, Any], section: str, empty: object) -> object:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from radnode.config.alarms import THIS_MACHINE
 from radnode.config.peers import (
     ClientTls,
+    Entry,
     Host,
     Network,
     Port,
@@ -70,7 +71,7 @@ class Listen(Section):
     max_connections: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
-class Sender(Section):
+class Sender(Entry):
     """Who may send messages. accession: where it writes an Accession Number; the first field that is filled counts."""
 
     hosts: tuple[Network, ...] = ()
@@ -91,7 +92,7 @@ class Issuers(Section):
         return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
-class Destination(Section):
+class Destination(Entry):
     """What destinations of messages have in common, and with a DICOM peer that receives."""
 
     name: Name
@@ -106,7 +107,7 @@ class Destination(Section):
     @property
     def digest(self) -> str:
         """Changes with the configuration."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        return hashlib.sha256(self.model_dump_json(exclude={"enabled"}).encode()).hexdigest()
 
 
 class Hl7Destination(Destination):
@@ -176,8 +177,8 @@ def named(section: Mapping[str, object]) -> dict[str, object]:
 
 
 def beside(settings: MessagingSettings, folder: Path) -> MessagingSettings:
-    """With the files that it names relative to a folder."""
-    located = {kind: {name: each.beside(folder) for name, each in getattr(settings, kind).items()}
+    """With the files that it names relative to a folder, without what is put aside."""
+    located = {kind: {name: each.beside(folder) for name, each in getattr(settings, kind).items() if each.enabled}
                for kind in ("senders", "hl7", "fhir")}
     return settings.beside(folder).model_copy(update=located)
 
@@ -235,8 +236,6 @@ def _of_listener(
              settings.dicomweb.port if settings.dicomweb else 0} - {0}
     if listen.port in taken:
         yield ("listen", "port"), "another port of the node is the same", f"write for example {max(taken) + 1}"
-    if not messaging.senders:
-        yield ("listen",), "nobody may send", "name at least one below `senders`"
     for name, sender in messaging.senders.items():
         if not sender.hosts and not sender.client_certificate:
             yield (("senders", name), "anybody could send in its name",

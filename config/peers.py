@@ -15,9 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from radnode.config.deidentification import Deidentification
 from radnode.config.destinations import PROFILES, Profile, ResultForm
 from radnode.config.durations import DAYS, Day, Duration, Hours
-from radnode.config.sections import Section, empty_or_section
+from radnode.config.sections import Entry, Section, empty_or_section
 
-__all__ = ["Section", "empty_or_section"]
+__all__ = ["Entry", "Section", "empty_or_section"]
 
 
 def _ae_title(value: str) -> str:
@@ -50,6 +50,13 @@ def _bytes(value: object) -> object:
             raise ValueError('a size is written like "500 MB" or "5 GB"')
         return int(float(match[1]) * _UNITS[match[2].upper()])
     return value
+
+
+def size(number: int) -> str:
+    """Bytes as an administrator writes them, in the largest unit that leaves nothing over."""
+    unit = max((each for each in _UNITS if len(each) == 2 and number % _UNITS[each] == 0), key=_UNITS.__getitem__,
+               default="B")
+    return f"{number // _UNITS[unit]} {unit}"
 
 
 def shown_certificate(value: str) -> str:
@@ -131,7 +138,7 @@ class Expectation(Section):
         return time.fromisoformat(first), time.fromisoformat(last)
 
 
-class Peer(Section):
+class Peer(Entry):
     """A DICOM application that sends to the node (a source), receives from it (a destination), or both."""
 
     name: str = Field(min_length=1)
@@ -201,7 +208,8 @@ class Peer(Section):
 
 
 NO_MATTER_OF_RESULTS: dict[str, Any] = {
-    **dict.fromkeys(("check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"), True),
+    **dict.fromkeys(("enabled", "check_patient", "commitment", "expect", "tls", "client_certificate", "token_file"),
+                    True),
     "deidentify": {"secret_file": True},
 }
 """What is asked before and after sending, who is expected when, how the two sides recognise each other; a file's place.

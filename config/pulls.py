@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from radnode.config.alarms import THIS_MACHINE
 from radnode.config.durations import DAYS, Day, Duration, Hours
 from radnode.config.patterns import wrong_pattern
-from radnode.config.peers import Peer, Section, Size, empty_or_section
+from radnode.config.peers import Entry, Peer, Section, Size, empty_or_section
 from radnode.config.routes import nearest
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Web(Section):
         return urlsplit(self.url).hostname or ""
 
 
-class Archive(Section):
+class Archive(Entry):
     """Who may be asked for images: a peer of the same name by DIMSE, or an address of DICOMweb.
 
     associations: at most so many at a time. images_per_minute: None without a limit.
@@ -113,7 +113,7 @@ class Pull(Section):
     enabled: bool = True
 
 
-class Folder(Section):
+class Folder(Entry):
     """A folder whose DICOM files, directories and zip archives are taken. The name is the source of what lies there."""
 
     name: Name
@@ -176,8 +176,9 @@ def read(document: Mapping[str, Any], reading: Reading, folder: Path) -> Retriev
             reading.report(["archives", name], "not a mapping", "write for example `retrieve: c-move` below it")
         elif archive := reading.model(Archive, {**section, "name": str(name)}, ["archives", name]):
             archives[str(name)] = archive.beside(folder)
+    archives = {name: each for name, each in archives.items() if each.enabled}
     pulls = _list(document, "pulls", Pull, reading)
-    folders = [each.beside(folder) for each in _list(document, "folders", Folder, reading)]
+    folders = [each.beside(folder) for each in _list(document, "folders", Folder, reading) if each.enabled]
     return Retrieving(archives=archives, pulls=tuple(pulls), folders=tuple(folders))
 
 

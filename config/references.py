@@ -53,7 +53,7 @@ def check_files(configuration: Configuration) -> list[Problem]:
             problems.append(Problem(
                 file=configuration.name, line=configuration.lines.get(where, 1),
                 message=f"{'.'.join(where)}: {path} cannot be read: {error.strerror}",
-                cure="put it there, readable for the account of the node",
+                cure="put it there, readable for the account of the node", where=where,
             ))
     return problems
 
@@ -72,7 +72,8 @@ def _unknown_destinations(configuration: Configuration, number: int, route: Rout
         destinations = configuration.destinations
         peer = destinations.get(name)
         if peer is None:
-            cure = nearest(name, destinations) or f"peers are {', '.join(destinations) or 'none'}"
+            cure = _aside(configuration, name) or nearest(name, destinations)
+            cure = cure or f"peers are {', '.join(destinations) or 'none'}"
             yield _problem(configuration, number, "send", f'no peer is named "{name}"', cure)
         elif not peer.receives:
             cure = f"set `receives: true` at peers.{name}"
@@ -83,7 +84,7 @@ def _unknown_outsides(configuration: Configuration, number: int, route: Route) -
     for name in route.forward:
         peer = configuration.peers.get(name)
         if peer is None or not peer.receives or peer.deidentify is None:
-            cure = nearest(name, configuration.peers) if peer is None else ""
+            cure = _aside(configuration, name) or nearest(name, configuration.peers) if peer is None else ""
             yield _problem(configuration, number, "forward", f'forward: no peer "{name}" receives and has `deidentify`',
                            cure or "inside the hospital the archive forwards images itself")
 
@@ -99,12 +100,19 @@ def _unknown_sources(configuration: Configuration, number: int, route: Route) ->
         if test.attribute == SOURCE and test.operator in ("is", "in"):
             for name in test.operand if isinstance(test.operand, tuple) else (test.operand,):
                 if str(name).strip().casefold() not in known:
-                    cure = nearest(str(name), senders) or f"peers that send are {', '.join(senders) or 'none'}"
+                    cure = _aside(configuration, str(name)) or nearest(str(name), senders)
+                    cure = cure or f"peers that send are {', '.join(senders) or 'none'}"
                     yield _problem(configuration, number, "when", f'source: no peer that sends is named "{name}"', cure)
+
+
+def _aside(configuration: Configuration, name: str) -> str:
+    """What would help where a name is known, and put aside."""
+    return "it says `enabled: false`" if any(name == each[-1] for each in configuration.disabled) else ""
 
 
 def _problem(configuration: Configuration, route: int, key: str, message: str, cure: str) -> Problem:
     line = configuration.lines.get(("routes", route, key), 1)
     return Problem(
-        file=configuration.name, line=line, message=f"routes.{configuration.routes[route].name}: {message}", cure=cure
+        file=configuration.name, line=line, message=f"routes.{configuration.routes[route].name}: {message}", cure=cure,
+        where=("routes", route, key),
     )

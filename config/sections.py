@@ -32,6 +32,12 @@ class Section(BaseModel):
         return self.model_copy(update=changed)
 
 
+class Entry(Section):
+    """One of several under names of their own. enabled: false puts it aside: it is checked, and not there otherwise."""
+
+    enabled: bool = True
+
+
 def empty_or_section(value: object) -> object:
     """For a key below which there are others."""
     if value is not None and not isinstance(value, dict | Section):

@@ -32,6 +32,7 @@ MOST_SHOWN = 200
 
 DUE = (FetchState.WAITING, FetchState.INCOMPLETE)
 UNDER_WAY = (*DUE, FetchState.RUNNING)
+FAILED = (FetchState.INCOMPLETE, FetchState.GIVEN_UP, FetchState.REFUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,6 +319,34 @@ def failed(session: Session, since: datetime) -> dict[str, list[str]]:
     for archive, state, reason in rows:
         found.setdefault(archive, []).append(f"{FetchState(state).lower().replace('_', ' ')}: {reason}")
     return found
+
+
+def newest_failed(
+    session: Session, *, archive: str | None = None, pull: str | None = None, limit: int, offset: int = 0
+) -> list[dict[str, Any]]:
+    """The studies of an archive, or of a pull, that did not come or came in part, the latest first; no priors."""
+    of = FetchRow.archive == archive if archive is not None else FetchRow.pull == pull
+    rows = session.scalars(
+        select(FetchRow)
+        .where(of, FetchRow.purpose == STUDY, FetchRow.state.in_(FAILED))
+        .order_by(FetchRow.ended_at.desc(), FetchRow.id.desc()).limit(limit).offset(offset)
+    )
+    return [
+        {"fetch": row.id, "study_instance_uid": row.study_instance_uid, "state": row.state, "reason": row.reason,
+         "arrived": row.arrived, "lacking": row.lacking, "attempts": row.attempts, "ended_at": row.ended_at,
+         "due_at": row.due_at if row.state in DUE else None}
+        for row in rows
+    ]
+
+
+def ask_again(session: Session, fetch_id: int, now: datetime) -> bool:
+    """Have a study that did not come be asked for at once, also outside its pull's hours. False: it did not fail."""
+    changed = session.execute(
+        update(FetchRow)
+        .where(FetchRow.id == fetch_id, FetchRow.purpose == STUDY, FetchRow.state.in_(FAILED))
+        .values(state=FetchState.WAITING, reason="", attempts=0, pull=None, wanted_at=now, due_at=now)
+    )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
 def pulls(session: Session) -> dict[str, PullRow]:

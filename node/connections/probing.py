@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import os
+import secrets
+import socket
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
-from radnode.node.association import PeerUnreachable
+from radnode.node.association import CONNECT_TIMEOUT_S, PeerUnreachable, associate
 from radnode.node.doctor import checks_messages, checks_peers, facts_peers
 from radnode.node.doctor.facts_services import look_at
 from radnode.node.doctor.finding import Finding, good, unchecked, wrong
 from radnode.node.doctor.proposal import Proposal, findings, of_web, propose
 from radnode.node.retrieving.archive import Question
+from radnode.node.retrieving.dimse import GET, MOVE
 from radnode.node.retrieving.opening import open_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+    from collections.abc import Callable, Iterator
 
     from radnode.config.loading import Configuration
+    from radnode.config.messaging import Hl7Destination, Listen
     from radnode.config.peers import Peer
-    from radnode.node.connections.listing import Connection
 
 log = structlog.get_logger(__name__)
 
@@ -112,11 +115,11 @@ class Probes:
             self._known[key] = replace(self._known[key], **changed)  # type: ignore[arg-type]
 
 
-def look_for(configuration: Configuration, connection: Connection) -> Look:
-    """How a connection is tried, by its kind."""
-    if connection.kind == "peer":
-        return partial(try_peer, configuration.peers[connection.name], configuration.settings.ae_title)
-    return partial(_try_other, configuration, connection)
+def look_for(configuration: Configuration, kind: str, name: str) -> Look:
+    """How a connection of a configuration is tried, by its kind."""
+    if kind == "peer":
+        return partial(try_peer, configuration.peers[name], configuration.settings.ae_title)
+    return partial(_try_other, configuration, kind, name)
 
 
 def try_peer(peer: Peer, own_ae_title: str, told: Callable[[str], None] = lambda _: None) -> Found:
@@ -152,34 +155,74 @@ def _try_source(peer: Peer, own_ae_title: str, told: Callable[[str], None]) -> F
                  proposal=None if failure else Proposal(entry={"answers_find": True}, because=because))
 
 
-def _try_other(configuration: Configuration, connection: Connection, told: Callable[[str], None]) -> Found:
-    told(connection.kind)
-    name = connection.name
-    if connection.kind == "hl7":
-        finding = checks_messages.of_ris(configuration.messaging.hl7[name])
-    elif connection.kind == "fhir":
-        finding = checks_messages.of_server(f"destination {name}", configuration.messaging.fhir[name], stores=True)
-    elif connection.kind == "orders" and configuration.messaging.orders_from is not None:
-        finding = checks_messages.of_server("orders from FHIR", configuration.messaging.orders_from, stores=False)
-    elif connection.kind == "archive":
-        finding = _archive(configuration, name)
-    elif connection.kind == "pull":
-        asked = next(each.source for each in configuration.retrieving.pulls if each.name == name)
-        finding = _archive(configuration, asked)
-    elif connection.kind == "folder":
-        finding = _folder(name, connection.address)
+def _try_other(configuration: Configuration, kind: str, name: str, told: Callable[[str], None]) -> Found:
+    told(kind)
+    messaging, retrieving = configuration.messaging, configuration.retrieving
+    if kind == "hl7":
+        found = list(_ris(messaging.hl7[name]))
+    elif kind == "fhir":
+        found = [checks_messages.of_server(f"destination {name}", messaging.fhir[name], stores=True)]
+    elif kind == "orders" and messaging.orders_from is not None:
+        found = [checks_messages.of_server("orders from FHIR", messaging.orders_from, stores=False)]
+    elif kind == "listener" and messaging.listen is not None:
+        found = [_listener(messaging.listen)]
+    elif kind == "archive":
+        found = _archive(configuration, name)
+    elif kind == "pull":
+        found = _archive(configuration, next(each.source for each in retrieving.pulls if each.name == name))
+    elif kind == "folder":
+        found = [_folder(name, str(next(each.path for each in retrieving.folders if each.name == name)))]
     else:
-        finding = unchecked(name, "it calls the node, and is never called")
-    return Found(findings=(finding,))
+        found = [unchecked(name, "it calls the node, and is never called")]
+    return Found(findings=tuple(found))
 
 
-def _archive(configuration: Configuration, name: str) -> Finding:
+def _ris(ris: Hl7Destination) -> Iterator[Finding]:
+    connected = checks_messages.of_ris(ris)
+    yield connected
+    if connected.state == "ok":
+        yield checks_messages.acknowledges(ris, secrets.token_hex(8), datetime.now(UTC))
+
+
+def _archive(configuration: Configuration, name: str) -> list[Finding]:
     question = f"archive {name}"
     try:
         open_archive(configuration, name).studies(Question(study_instance_uid=str(generate_uid(prefix=None))))
     except PeerUnreachable as error:
-        return wrong(question, str(error), "look at its address and at what it lets this node ask")
-    return good(question, "answers a search")
+        return [wrong(question, str(error), "look at its address and at what it lets this node ask")]
+    answers = good(question, "answers a search")
+    archive = configuration.retrieving.archives[name]
+    if archive.dicomweb is not None:
+        return [answers]
+    return [answers, _retrieval(configuration, name, MOVE if archive.retrieve == "c-move" else GET)]
+
+
+def _retrieval(configuration: Configuration, name: str, service: str) -> Finding:
+    """Whether it accepts a presentation context of the service; nothing is asked to come."""
+    question, own = f"images of {name}", configuration.settings.ae_title
+    called, other = ("C-MOVE", "c-get") if service == MOVE else ("C-GET", "c-move")
+    try:
+        with associate(configuration.peers[name], own, [(service, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])]) \
+                as association:
+            offers = any(each.abstract_syntax == service for each in association.accepted_contexts)
+    except PeerUnreachable:
+        offers = False  # an association with no accepted context is none
+    if not offers:
+        return wrong(question, f"it does not offer {called} to {own}", f"allow it there, or write `retrieve: {other}`")
+    if service == GET:
+        return good(question, "offers C-GET; nothing was fetched")
+    return good(question, f"offers C-MOVE; nothing was fetched: whether it knows where {own} is, the first study shows")
+
+
+def _listener(listen: Listen) -> Finding:
+    question = "port for HL7 messages"
+    host = "127.0.0.1" if listen.host in ("0.0.0.0", "::") else listen.host  # noqa: S104 - it listens on all
+    try:
+        socket.create_connection((host, listen.port), CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return wrong(question, f"nobody listens at {listen.host}:{listen.port}",
+                     "restart the node if this was added since it started, else look at its log")
+    return good(question, f"{listen.host}:{listen.port} accepts connections")
 
 
 def _folder(name: str, path: str) -> Finding:

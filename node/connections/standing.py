@@ -29,7 +29,7 @@ _WORSE: Mapping[Tone, int] = {"idle": 0, "good": 1, "warning": 2, "bad": 3}
 class Seen:
     """What is known of one connection. alarms: those that stand and are about it, as `Answers.alarms` gives them.
 
-    callers: who was turned away under its AE title or from its address.
+    callers: who was turned away under its AE title or from its address. disabled: it is written and not used.
     """
 
     heard_at: datetime | None = None
@@ -38,10 +38,11 @@ class Seen:
     alarms: Sequence[Mapping[str, Any]] = ()
     callers: Sequence[Caller] = ()
     refused_forms: Sequence[Refusal] = ()
+    disabled: bool = False
 
 
 What = Literal["alarm", "outage", "given up", "held back", "waiting", "turned away", "refused forms", "arrived",
-               "delivered", "nothing yet"]
+               "delivered", "nothing yet", "disabled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,8 @@ class Reason:
 
 def judge(seen: Seen) -> list[Reason]:
     """Every reason, the worst first; never empty."""
+    if seen.disabled:
+        return [Reason(what="disabled", tone="idle")]
     found = [*_of_destination(seen), *_alarms(seen), *_of_source(seen)]
     if seen.heard_at is not None:
         found.append(Reason(what="arrived", tone="good", values={"at": seen.heard_at}))

@@ -9,9 +9,11 @@ from radnode.node.dicomweb.client import open_service
 from radnode.node.doctor.finding import Finding, good, warning, wrong
 from radnode.node.messaging import mllp_sending
 from radnode.node.messaging.fhir_sending import FHIR_JSON
+from radnode.node.statuses import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from radnode.config.loading import Configuration
     from radnode.config.messaging import FhirServer, Hl7Destination
@@ -52,6 +54,23 @@ def of_ris(ris: Hl7Destination) -> Finding:
             return good(question, f"accepts a connection{' in TLS' if ris.tls else ''}; no message was sent")
     except PeerUnreachable as unreachable:
         return wrong(question, str(unreachable), "look at its address, port and `tls` in `messaging.hl7`")
+
+
+def acknowledges(ris: Hl7Destination, control_id: str, now: datetime) -> Finding:
+    """Does it answer in HL7? For who is asked to try it: a query without patient is sent, which it may write down."""
+    question = f"acknowledgement of {ris.name}"
+    try:
+        with mllp_sending.connect(ris) as line:
+            answer = line.greet(control_id, now)
+    except PeerUnreachable as unreachable:
+        return wrong(question, str(unreachable), "look at its address, port and `tls` in `messaging.hl7`")
+    if answer is None:
+        return warning(question, "a query about itself (NMQ^N01, no patient in it) was not acknowledged",
+                       "look whether HL7 v2 by MLLP is spoken at this port")
+    if answer.outcome is Outcome.STORED:
+        return good(question, "acknowledges messages: a query about itself (NMQ^N01, no patient in it) was taken")
+    return good(question, f"acknowledges messages: {answer.reason} to a query about itself (NMQ^N01, without patient), "
+                "which it need not know")
 
 
 def of_server(question: str, server: FhirServer, *, stores: bool) -> Finding:

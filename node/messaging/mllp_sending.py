@@ -16,6 +16,7 @@ from radnode.pipelines.messages import hl7
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from radnode.config.messaging import Hl7Destination
@@ -42,13 +43,30 @@ class MllpCarrier:
         """Send one message. Raises :class:`~radnode.node.delivery.answer.Damaged`, OSError for the file."""
         destination = self._destination
         message = hl7.addressed(intact(path, digest), destination.application or "", destination.facility or "")
+        return self._exchanged(message, hl7.read(message).header.get(10))
+
+    def greet(self, control_id: str, now: datetime) -> Answer | None:
+        """Ask about the other side's own statistics (NMQ^N01 with NST, HL7 v2.5.1, 14.3.1): no patient is in it, and
+        nothing of it is to be kept. None where it was not acknowledged.
+        """
+        destination = self._destination
+        header = hl7.segment("MSH", {
+            2: hl7.SEPARATORS[1:], 3: "RADNODE", 7: now.strftime("%Y%m%d%H%M%S+0000"),
+            9: hl7.composed("NMQ", "N01", "NMQ_N01"), 10: control_id, 11: "P", 12: "2.5.1", 18: "UNICODE UTF-8",
+        })
+        query = hl7.written([header, hl7.segment("NST", {1: "N"})])
+        query = hl7.addressed(query, destination.application or "", destination.facility or "")
+        judged = self._exchanged(query, control_id)
+        return None if judged is _NONE else judged
+
+    def _exchanged(self, message: bytes, control_id: str) -> Answer:
         try:
             self._connection.send(framed(message))
             answer = self._frames.read(ANSWER_S, ANSWER_S)
         except (ConnectionLost, Silent, FrameBroken):
             self.is_established = False
             return _NONE
-        judged = judge(answer, hl7.read(message).header.get(10))
+        judged = judge(answer, control_id)
         self.is_established = judged is not _NONE
         return judged
 

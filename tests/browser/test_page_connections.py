@@ -133,12 +133,13 @@ def test_a_stranger_is_added_as_a_source_after_a_look_at_the_lines_that_will_be_
     row = page.get_by_role("row").filter(has_text="CT3")
     assert "3" in row.locator(".number").inner_text()
     row.get_by_role("link", name="Add it as a source").click()
-    page.wait_for_url("**/connections/entries/new**")
+    page.wait_for_url("**/connections/entries/new/peer**")
     page.locator("#preview").get_by_text("Checked: nothing is wrong with it.").wait_for()
     assert "ae_title: CT3" in page.locator("#preview").inner_text()
     page.fill("#f-port", "none")
     page.press("#f-port", "Tab")
     page.locator("#preview .wrong").get_by_text("peers.CT3.port").wait_for()
+    page.locator("#f-port-wrong").get_by_text("Input should be a valid integer").wait_for()
     page.fill("#f-port", "104")
     page.press("#f-port", "Tab")
     page.locator("#preview").get_by_text("Checked: nothing is wrong with it.").wait_for()
@@ -158,7 +159,7 @@ def test_a_stranger_is_added_as_a_source_after_a_look_at_the_lines_that_will_be_
 
 def test_a_peer_is_tried_before_it_is_saved_and_goes_only_with_a_reason(own: NodeProcess, browser: Browser) -> None:
     context = pages.logged_in(browser, own, language="zh")
-    page = pages.opened(context, "/connections/entries/change/OLD")
+    page = pages.opened(context, "/connections/entries/change/peer/OLD")
     page.get_by_role("button", name="立即测试").click()
     page.locator("#trial").get_by_text("does not accept a connection").wait_for()
     pages.assert_well(page)

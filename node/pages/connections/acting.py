@@ -13,6 +13,7 @@ from radnode.node.connections.probing import ProbeRefused, look_for
 from radnode.node.pages import changing
 from radnode.node.pages.words import N_
 from radnode.node.web.access import Permission, needs
+from radnode.storage import fetches
 
 if TYPE_CHECKING:
     from radnode.node.connections.listing import Connection
@@ -28,6 +29,7 @@ def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
     pages.get("/connections/probes/{kind}/{name:path}", dependencies=[needs(Permission.STATE)])(acting.probe)
     pages.post("/connections/probes/{kind}/{name:path}", dependencies=act)(acting.try_it)
     pages.post("/connections/deliveries/{delivery}/resend", dependencies=act)(acting.resend)
+    pages.post("/connections/fetches/{fetch}/again", dependencies=act)(acting.ask_again)
     pages.post("/connections/resends/{name:path}", dependencies=act)(acting.resend_all)
     pages.post("/connections/forms/{name:path}", dependencies=act)(acting.offer_again)
     return pages
@@ -49,7 +51,7 @@ class Acting:
         """Begin to try it."""
         connection = self._known(kind, name)
         try:
-            self._probes.begin(f"{kind}:{name}", look_for(self._parts.configuration(), connection))
+            self._probes.begin(f"{kind}:{name}", look_for(self._parts.configuration(), connection.kind, name))
         except ProbeRefused as refused:
             raise HTTPException(409, str(refused)) from refused
         return self._shown(request, connection)
@@ -61,6 +63,15 @@ class Acting:
                 "This result cannot be sent again: it is on its way, was replaced by a later one, or refers to another "
                 "that was given up; send that one first.")))
         return self._said(request, N_("It waits to be sent again."))
+
+    def ask_again(self, request: Request, fetch: int) -> Response:
+        """One study that did not come from an archive."""
+        with self._parts.database.begin() as session:
+            asked = fetches.ask_again(session, fetch, self._parts.now())
+        if not asked:
+            raise HTTPException(409, self._frame.translated(request, N_(
+                "It is on its way already, or has come.")))
+        return self._said(request, N_("It is asked for again."))
 
     def resend_all(self, request: Request, name: str) -> Response:
         """Everything for a destination that was given up; what was held back for its patient stays."""
@@ -74,8 +85,8 @@ class Acting:
 
     def _known(self, kind: str, name: str) -> Connection:
         connection = listing.find(self._parts.configuration(), kind, name)
-        if connection is None:
-            raise HTTPException(404, "no such connection is configured")
+        if connection is None or connection.disabled:
+            raise HTTPException(404, "no such connection is in use")
         return connection
 
     def _shown(self, request: Request, connection: Connection) -> Response:

@@ -68,6 +68,7 @@ def all_shown(parts: Parts, wanted: Iterable[Connection]) -> list[Shown]:
             alarms=standing.alarms_about(each, alarms, _ABOUT),
             callers=standing.callers_of(peer, callers) if peer else (),
             refused_forms=[one for one in refused if each.destination and one.destination == each.name],
+            disabled=each.disabled,
         )
         reasons = standing.judge(seen)
         found.append(Shown(connection=each, seen=seen, reasons=reasons, tone=standing.tone_of(reasons)))

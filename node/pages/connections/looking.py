@@ -14,10 +14,14 @@ from radnode.node.pages.connections.words import FORMS, KINDS, PROFILES
 from radnode.node.security.validity import Certificates
 from radnode.node.web.access import Permission, needs
 from radnode.storage import connections as stored
+from radnode.storage import fetches
 from radnode.storage.connections import ARRIVED, UNDER_WAY
 from radnode.storage.outbox import DeliveryState
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from radnode.node.connections.listing import Connection
     from radnode.node.connections.probing import Probes
     from radnode.node.pages.connections.asking import Shown
     from radnode.node.pages.frame import Frame
@@ -60,6 +64,7 @@ def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
             last = stored.newest_of(session, name, [*UNDER_WAY, *ARRIVED, DeliveryState.REPLACED], SHOWN)
             confirmation = stored.confirmation(stored.newest_of(session, name, ARRIVED, MEASURED))
             vouched = stored.vouched(session, name)
+            lacking = _lacking(session, shown.connection, page)
         is_destination = shown.connection.destination
         peer = configuration.peers.get(name) if shown.connection.kind == "peer" else None
         return {
@@ -69,6 +74,7 @@ def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
             "median": in_words(confirmation.median_s or 0.0),
             "configured": configuration.destinations.get(name) if is_destination else None,
             "failed": failed[:SHOWN] if is_destination else [], "more": len(failed) > SHOWN, "page": page,
+            "lacking": lacking[:SHOWN], "more_lacking": len(lacking) > SHOWN,
             "last": last if is_destination else [], "confirmation": confirmation, "vouched": vouched,
             "papers": papers(found, parts.now()), "probe": probes.of(f"{shown.connection.kind}:{name}"),
             "seen": changing.seen(parts.desk), "knocks": asking.knocks(parts, shown.seen.callers),
@@ -76,6 +82,14 @@ def router(parts: Parts, frame: Frame, probes: Probes) -> APIRouter:
         }
 
     return pages
+
+
+def _lacking(session: Session, connection: Connection, page: int) -> list[dict[str, Any]]:
+    """What did not come from an archive, or of what a pull found; one more than is shown."""
+    if connection.kind not in ("peer", "archive", "pull"):
+        return []
+    archive, pull = (None, connection.name) if connection.kind == "pull" else (connection.name, None)
+    return fetches.newest_failed(session, archive=archive, pull=pull, limit=SHOWN + 1, offset=(page - 1) * SHOWN)
 
 
 def in_words(seconds: float) -> str:

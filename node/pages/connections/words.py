@@ -12,8 +12,25 @@ if TYPE_CHECKING:
 KINDS: Mapping[str, str] = {
     "peer": N_("DICOM peer"), "archive": N_("DICOMweb archive"), "folder": N_("watched folder"),
     "pull": N_("scheduled query"), "sender": N_("sender of HL7 messages"), "hl7": N_("HL7 destination"),
-    "fhir": N_("FHIR destination"), "orders": N_("FHIR server for orders"),
+    "fhir": N_("FHIR destination"), "orders": N_("FHIR server for orders"), "listener": N_("port for HL7 messages"),
 }
+NEW: Mapping[str, tuple[str, str]] = {
+    "peer": (N_("DICOM peer"), N_("A scanner or archive that sends images here, or a PACS that gets results, by "
+                                  "DIMSE.")),
+    "dicomweb": (N_("DICOMweb destination"), N_("Gets results by STOW-RS, with a password, OAuth 2.0 or a "
+                                                "certificate.")),
+    "archive": (N_("archive to fetch from"), N_(
+        "Is asked for images: by C-FIND with C-MOVE or C-GET under the name of a peer, or by QIDO-RS and WADO-RS.")),
+    "pull": (N_("scheduled query"), N_("Asks an archive again and again for new studies, in the hours that you "
+                                       "choose.")),
+    "folder": (N_("watched folder"), N_("DICOM files and zip archives that are put there are taken.")),
+    "listener": (N_("port for HL7 messages"), N_("Where this node takes orders and patients by HL7 v2 (MLLP).")),
+    "sender": (N_("sender of HL7 messages"), N_("A RIS or an interface engine that may send to that port.")),
+    "hl7": (N_("HL7 destination"), N_("Gets results in words as ORU^R01 by MLLP.")),
+    "fhir": (N_("FHIR destination"), N_("Gets results as a transaction of FHIR R4.")),
+    "orders": (N_("FHIR server for orders"), N_("Is asked for the order of each study.")),
+}
+"""Form -> what it makes, and what that is for."""
 
 FORMS: Mapping[str, str] = {
     "LABELMAP": N_("segmentation, small (label map)"), "SEG": N_("segmentation that every viewer reads"),

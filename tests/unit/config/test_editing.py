@@ -85,3 +85,14 @@ def test_a_text_without_routes_gets_them() -> None:
 def test_what_is_not_read_is_not_edited() -> None:
     with pytest.raises(NotReadable):
         edited("node: &a {}\n", disable)
+
+
+def test_what_is_put_below_a_key_that_said_null_is_still_yaml() -> None:
+    text = "node: {ae_title: RADNODE}   # ours\nmessaging: null\n"
+
+    def add(document: CommentedMap) -> None:
+        document["messaging"] = {"listen": {"port": 2575}}
+
+    listen = parse(edited(text, add), "test").messaging.listen
+    assert listen is not None
+    assert listen.port == 2575

@@ -183,3 +183,31 @@ def test_what_has_ended_stays_ended_over_a_restart_and_what_runs_is_due(database
         fetches.give_back(session)
         found = dict(session.execute(select(FetchRow.id, FetchRow.state)).all())
     assert found == {ended: state, running: "WAITING"}
+
+
+def test_what_did_not_come_is_listed_by_archive_and_by_pull_and_asked_for_again_at_any_hour(database: Database) -> None:
+    def failed(archive: str | None = None, pull: str | None = None) -> list[int]:
+        with database.read() as session:
+            return [each["fetch"] for each in fetches.newest_failed(session, archive=archive, pull=pull, limit=9)]
+
+    def again(number: int) -> bool:
+        with database.begin() as session:
+            return fetches.ask_again(session, number, NOW)
+
+    given_up, _ = want(database, pull="night")
+    other, _ = want(database, STUDY + ".2", archive="B")
+    prior, _ = want(database, STUDY + ".3", purpose=PRIOR)
+    came, _ = want(database, STUDY + ".4", pull="night")
+    for number, state in ((given_up, FetchState.GIVEN_UP), (other, FetchState.INCOMPLETE),
+                          (prior, FetchState.GIVEN_UP), (came, FetchState.COMPLETE)):
+        end(database, number, state)
+
+    assert (failed(archive="A"), failed(archive="B"), failed(pull="night")) == ([given_up], [other], [given_up])
+    assert next_fetch(database) is None
+    assert again(given_up)
+    assert not again(given_up)  # it waits already
+    assert not again(prior)
+    assert not again(came)
+    fetch = next_fetch(database)
+    assert fetch is not None
+    assert (fetch.fetch_id, fetch.attempts) == (given_up, 1)

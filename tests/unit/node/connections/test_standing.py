@@ -46,7 +46,7 @@ def test_every_other_side_of_the_configuration_is_a_connection_with_what_it_is_f
     found = {(each.kind, each.name): each for each in listing.connections(CONFIGURATION)}
     assert list(found) == [
         ("peer", "PACS"), ("peer", "CT1"), ("archive", "VNA"), ("pull", "today"), ("folder", "import"),
-        ("sender", "RIS"), ("hl7", "RIS-OUT"), ("fhir", "FHIR-OUT"), ("orders", "orders"),
+        ("listener", "listener"), ("sender", "RIS"), ("hl7", "RIS-OUT"), ("fhir", "FHIR-OUT"), ("orders", "orders"),
     ]
     assert [name for (_, name), each in found.items() if each.source] == ["PACS", "CT1", "VNA", "import"]
     assert [name for (_, name), each in found.items() if each.destination] == ["PACS", "RIS-OUT", "FHIR-OUT"]
