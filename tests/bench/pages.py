@@ -15,7 +15,7 @@ import random
 import sys
 import tempfile
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,24 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 sys.path.insert(0, str(TESTS / "bench"))
 
-from qido import NAMES, NOW, fill  # noqa: E402
+from qido import IMAGES, IMAGES_OF_THE_NEWEST, NAMES, NEWEST, fill  # noqa: E402
 from sqlalchemy import insert, text, update  # noqa: E402
+from support import phantoms  # noqa: E402
 from support.figures import write_down  # noqa: E402
 from support.steady import percentile  # noqa: E402
 from support.web import whole_site  # noqa: E402
 
+from radnode.node.header_process import read_attributes  # noqa: E402
 from radnode.node.studies.states import StudyState  # noqa: E402
-from radnode.storage.tables import DeliveryRow, JobRow, ResultObjectRow, RoutingRow, StudyRow  # noqa: E402
+from radnode.storage.tables import (  # noqa: E402
+    DeliveryRow,
+    HeaderRow,
+    JobRow,
+    ResultObjectRow,
+    RoutingRow,
+    SeriesRow,
+    StudyRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +51,11 @@ if TYPE_CHECKING:
 
     from radnode.storage.database import Database
 
+NOW = datetime.now(UTC)
 AT_ONCE = 2000
+WITH_HEADERS = 1500
+"""So many studies, the newest, have the headers of the first and the last image of each series: a draft is tried on
+those of the last 2,000 series."""
 AN_HOUR = 1000
 ROUTES, ASKED = 20, 5
 CONFIGURATION = """
@@ -75,10 +89,33 @@ def work(database: Database, studies: int) -> None:
                 at = NOW - timedelta(hours=(studies - number) / AN_HOUR)
                 session.execute(update(StudyRow).where(StudyRow.id == number).values(
                     last_received_at=at, accession_number=f"A{number:08d}", description="Examination"))
+                session.execute(update(SeriesRow).where(SeriesRow.study_id == number).values(
+                    first_received_at=at, last_received_at=at, modality="CT", description="Chest"))
             for table, values in rows.items():
                 session.execute(insert(table), values)
+    _headers(database, studies)
     with database.begin() as session:
         session.execute(text("ANALYZE"))
+
+
+def _headers(database: Database, studies: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        said = read_attributes(str(phantoms.write_small(Path(folder), slices=1)[0]))
+    ends = {
+        series * 1000 + image
+        for number in range(max(1, studies - WITH_HEADERS), studies + 1) for series in (2 * number, 2 * number + 1)
+        for image in (0, _images(number, series, studies) - 1)
+    }
+    with database.begin() as session:
+        session.execute(insert(HeaderRow), [
+            {"instance_id": each, "attributes": {**said, "BodyPartExamined": ("CHEST", "HEAD")[each // 1000 % 2]}}
+            for each in sorted(ends)
+        ])
+
+
+def _images(number: int, series: int, studies: int) -> int:
+    """As :func:`qido.fill` makes them."""
+    return 1 if series % 2 else IMAGES_OF_THE_NEWEST if number > studies - NEWEST else IMAGES
 
 
 def _of_study(rows: dict[type, list[dict[str, Any]]], number: int, studies: int) -> None:
@@ -134,11 +171,15 @@ def questions(studies: int) -> dict[str, Callable[[random.Random], tuple[str, di
         at = NOW - timedelta(hours=(studies - number) / AN_HOUR)
         return "/studies/search", {"after": f"{at.isoformat()} {number}"}
 
+    def draft(part: str) -> Callable[..., tuple[str, dict[str, str]]]:
+        return lambda numbers: (f"/routes/draft{part}", {
+            "name": "draft", "line.group": "", "line.attribute": "body_part", "line.operator": "is",
+            "line.value": numbers.choice(("CHEST", "HEAD")), "run": "ct-lung", "send": "PACS", "enabled": "true",
+            "days": "7"})
+
     found: dict[str, Callable[[random.Random], tuple[str, dict[str, str] | None]]] = {
         **{f"area: {path or 'overview'}": lambda _, path=path: (f"/{path}", None) for path in AREAS},
-        "a draft of a route": lambda n: ("/routes/draft", {
-            "name": "draft", "line.group": "", "line.attribute": "modality", "line.operator": "is",
-            "line.value": n.choice(("CT", "MR")), "run": "ct-lung", "send": "PACS", "enabled": "true", "days": "7"}),
+        "a draft of a route": draft(""), "what a draft would have matched": draft("/past"),
         "the newest": lambda _: ("/studies", None), "a later page": older,
         "an accession number": searched("accession_number", lambda n: f"A{study(n):08d}"),
         "an accession number with a star": searched("accession_number", lambda n: f"A{study(n) // 100:06d}*"),
