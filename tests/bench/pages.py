@@ -1,10 +1,12 @@
-"""How long the pages take with 10^5 studies that came at 1,000 an hour: areas, searches, timelines, a draft, over HTTP.
+"""How long the pages take with 10^5 studies, while 1,000 jobs an hour go through: areas, searches, timelines, a draft.
 
     RADNODE_TEST_RESULTS=bench-results python tests/bench/pages.py
 
 The database (SQLite) of a node, with login and audit, is filled as tests/bench/qido.py fills it, with a routing for
-each series by five of twenty routes and a job with its deliveries for most studies. Each question is asked many times
-with other values. Writes pages.json.
+each series by five of twenty routes and a job with its deliveries for most studies. Each question is asked over HTTP
+many times with other values. Meanwhile a thread of the same process has a study come, its series closed, a job
+inserted, leased and ended with two results that are delivered, at the rate, each by the code and in the transactions
+that the node does it with; no pipeline computes, for that is another process. Writes pages.json.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import json
 import random
 import sys
 import tempfile
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,13 +30,14 @@ sys.path.insert(0, str(TESTS / "bench"))
 
 from qido import IMAGES, IMAGES_OF_THE_NEWEST, NAMES, NEWEST, fill  # noqa: E402
 from sqlalchemy import insert, text, update  # noqa: E402
-from support import phantoms  # noqa: E402
+from support import phantoms, rows  # noqa: E402
 from support.figures import write_down  # noqa: E402
 from support.steady import percentile  # noqa: E402
 from support.web import whole_site  # noqa: E402
 
 from radnode.node.header_process import read_attributes  # noqa: E402
 from radnode.node.studies.states import StudyState  # noqa: E402
+from radnode.storage import catalog, outbox  # noqa: E402
 from radnode.storage.tables import (  # noqa: E402
     DeliveryRow,
     HeaderRow,
@@ -98,9 +102,57 @@ def work(database: Database, studies: int) -> None:
         session.execute(text("ANALYZE"))
 
 
-def _headers(database: Database, studies: int) -> None:
+class Work(threading.Thread):
+    """Studies come, are read and delivered, so many an hour, until :meth:`end`. ended: jobs that are through."""
+
+    def __init__(self, database: Database, an_hour: float) -> None:
+        super().__init__(name="work", daemon=True)
+        self._database = database
+        self._every_s = 3600 / an_hour
+        self._over = threading.Event()
+        self._header = a_header()
+        self.ended = 0
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        """One study after the other; who is late catches up."""
+        began = time.monotonic()
+        while not self._over.wait(max(0.0, began + self.ended * self._every_s - time.monotonic())):
+            self._study(10**12 + self.ended)
+            self.ended += 1
+            self.seconds = time.monotonic() - began
+
+    def end(self) -> None:
+        """Raises if it broke, for then it measured nothing."""
+        alive = self.is_alive()
+        self._over.set()
+        self.join()
+        assert alive, "the work beside the pages broke"
+
+    def _study(self, number: int) -> None:
+        at = datetime.now(UTC)
+        (came,) = rows.receive(self._database, rows.reception(number, series=number, study=number, at=at))
+        with self._database.begin() as session:
+            catalog.store_headers(session, [(came.instance_id, self._header)])
+        (series,) = rows.close_all(self._database, at)
+        rows.insert_job(self._database, rows.new_job(
+            f"{number}", [came.instance_id], series=series, route_names=["route 1"]), at)
+        job = rows.must_lease(self._database, at)
+        rows.produce(self._database, job, *(rows.result(f"1.9.9.{number}.{order}", order) for order in (0, 1)), now=at)
+        for _ in range(2):
+            delivery = rows.must_lease_delivery(self._database, now=at)
+            with self._database.begin() as session:
+                outbox.sent(session, delivery, 0, at)
+
+
+def a_header() -> dict[str, Any]:
+    """The attributes of a CT slice, as they are kept."""
     with tempfile.TemporaryDirectory() as folder:
-        said = read_attributes(str(phantoms.write_small(Path(folder), slices=1)[0]))
+        return read_attributes(str(phantoms.write_small(Path(folder), slices=1)[0]))
+
+
+def _headers(database: Database, studies: int) -> None:
+    said = a_header()
     ends = {
         series * 1000 + image
         for number in range(max(1, studies - WITH_HEADERS), studies + 1) for series in (2 * number, 2 * number + 1)
@@ -227,14 +279,19 @@ def main() -> None:
         work(site.database, asked.studies)
         client = site.client(site.token("admin"))
         figures, every = {}, []
+        beside = Work(site.database, AN_HOUR)
+        beside.start()
         for name, taken in measure(client, asked.studies, asked.times):
             every += taken
             p50, p95 = (round(value * 1e3, 1) for value in (median(taken), percentile(taken, 0.95)))
             figures[name] = {"p50_ms": p50, "p95_ms": p95}
             print(f"{name:32} {figures[name]}", flush=True)
+        beside.end()
+    an_hour = round(beside.ended / beside.seconds * 3600)
     p95 = round(percentile(every, 0.95) * 1e3, 1)
-    write_down("pages", studies=asked.studies, database="sqlite", p95_ms=p95, **figures)
-    print(json.dumps({"p95_ms": p95}))
+    write_down("pages", studies=asked.studies, database="sqlite", p95_ms=p95, jobs=beside.ended, jobs_an_hour=an_hour,
+               **figures)
+    print(json.dumps({"p95_ms": p95, "jobs": beside.ended, "jobs_an_hour": an_hour}))
 
 
 if __name__ == "__main__":
