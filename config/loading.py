@@ -108,12 +108,28 @@ def load(path: Path) -> Configuration:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem(file=str(path), line=line, message="not UTF-8", cure="save it as UTF-8")]) from error
-    return _Reader(text, str(path), path.resolve()).read()
+    return parse(text, str(path), path.resolve())
 
 
 def parse(text: str, name: str, path: Path | None = None) -> Configuration:
     """Read a text that is called `name` in messages, as if it stood at `path`. Raises :class:`ConfigError`."""
-    return _Reader(text, name, path).read()
+    try:
+        document, lines = read_document(text)
+    except NotReadable as error:
+        raise not_readable(error, name) from error
+    return understood(document, lines, name, path)
+
+
+def understood(
+    document: Mapping[str, Any], lines: Mapping[tuple[str | int, ...], int], name: str, path: Path | None = None
+) -> Configuration:
+    """What :func:`~radnode.config.document.read_document` gave, as a configuration. Raises :class:`ConfigError`."""
+    return _Reader(lines, name, path).read(document)
+
+
+def not_readable(error: NotReadable, name: str) -> ConfigError:
+    """The same said of a configuration that is called `name`."""
+    return ConfigError([Problem(file=name, line=line, message=what, cure=cure) for line, what, cure in error.flaws])
 
 
 def stamp(path: Path | None) -> tuple[int, int, int] | None:
@@ -141,22 +157,15 @@ def needs_restart(old: Configuration, new: Configuration) -> list[str]:
 
 
 class _Reader:
-    """One reading of one text; collects all problems before it gives up."""
+    """One reading of one document; collects all problems before it gives up."""
 
-    def __init__(self, text: str, name: str, path: Path | None) -> None:
-        self._text = text
+    def __init__(self, lines: Mapping[tuple[str | int, ...], int], name: str, path: Path | None) -> None:
+        self._lines = lines
         self._name = name
         self._path = path
         self._problems: list[Problem] = []
-        self._lines: dict[tuple[str | int, ...], int] = {}
 
-    def read(self) -> Configuration:
-        try:
-            document, self._lines = read_document(self._text)
-        except NotReadable as error:
-            raise ConfigError(
-                [Problem(file=self._name, line=line, message=what, cure=cure) for line, what, cure in error.flaws]
-            ) from error
+    def read(self, document: Mapping[str, Any]) -> Configuration:
         for key in document:
             if key not in SECTIONS:
                 self._report([key], f'unknown section "{key}"', nearest(key, SECTIONS) or f"use {', '.join(SECTIONS)}")

@@ -18,6 +18,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from radnode.node.cli_access import audit, tokens_app, users_app
+from radnode.node.cli_alarms import alarms_app
 from radnode.node.cli_backup import backup, diagnostics, restore
 from radnode.node.cli_common import err, load_configuration
 from radnode.node.cli_config import config_app
@@ -54,6 +55,7 @@ class _Explaining(TyperGroup):
 app = typer.Typer(cls=_Explaining, no_args_is_help=True, add_completion=False, help="The AI node beside the PACS.")
 routes_app = typer.Typer(no_args_is_help=True, help="Ask the routes.")
 app.add_typer(routes_app, name="routes")
+app.add_typer(alarms_app, name="alarms")
 app.add_typer(config_app, name="config")
 app.add_typer(result_app, name="result")
 app.add_typer(models_app, name="models")
@@ -169,34 +171,6 @@ def send(
     for path, reason in report.refused:
         err.print(f"{escape(str(path))}: {escape(reason)}", style="red", soft_wrap=True)
     if report.refused or not report.stored:
-        raise typer.Exit(1)
-
-
-@app.command()
-def alarms(
-    history: Annotated[bool, typer.Option("--history", help="Also what was cleared.")] = False,
-    config: ConfigFile = DEFAULT_CONFIG,
-    as_json: AsJson = False,
-) -> None:
-    """List what is wrong, since when, and what to do; exit code 1 if anything is."""
-    from radnode.node.answers import Answers
-
-    answers = Answers.open(load_configuration(config))
-    rows, watched = answers.alarms(history=history), answers.watched()
-    if as_json:
-        _print_json(rows)
-    for row in rows if not as_json else ():
-        colour = "dim" if row["cleared_at"] else {"warning": "yellow"}.get(row["severity"], "bold red")
-        over = f", over since {row['cleared_at']}" if row["cleared_at"] else ""
-        told = "".join(f", told by {sink} {said['at']}" for sink, said in row["told"].items())
-        head = f"[{colour}]{row['severity']:>8}[/{colour}]  {escape(row['name'])}: {escape(row['text'])}"
-        out.print(head, soft_wrap=True, highlight=False)
-        out.print(f"{'':>10}since {row['since']}{over}{told}", soft_wrap=True, highlight=False)
-        if not row["cleared_at"]:
-            out.print(f"{'':>10}-> {escape(row['remedy'])}", soft_wrap=True, highlight=False)
-    if not watched:
-        err.print("no node has looked for a minute: this is what the last one knew", style="yellow")
-    if any(row["cleared_at"] is None for row in rows):
         raise typer.Exit(1)
 
 

@@ -67,8 +67,19 @@ def explain(
     instances: DICOM keyword or private tag -> value, for each instance. context: `source`, the sending peer's name, and
     what the order of the study says.
     """
-    known = [{**each, SOURCE: context.get(SOURCE), **context} for each in instances]
+    known = said(instances, context)
     return tuple(_explain(route, known) for route in routes)
+
+
+def said(instances: Iterable[Mapping[str, Any]], context: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What a route may ask of each instance: its attributes, and the context that :func:`explain` is given."""
+    return [{**each, SOURCE: context.get(SOURCE), **context} for each in instances]
+
+
+def matches(route: Route, instances: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether :func:`explain` would say so, of instances as :func:`said` makes them; the reasons take most of the time.
+    """
+    return route.enabled and any(all(_judge(each, instance) for each in route.when) for instance in instances)
 
 
 def no_route(reason: str, instances: int) -> RouteExplanation:

@@ -17,12 +17,13 @@ from radnode.storage.ledger import portions
 from radnode.storage.listing import visible
 from radnode.storage.listing_queries import InstanceFound
 from radnode.storage.listing_tables import ListedInstanceRow, ListedSeriesRow, ListedStudyRow
-from radnode.storage.tables import HeaderRow, InstanceRow, JobRow, ResultObjectRow, SeriesRow
+from radnode.storage.tables import IS_OBJECT, HeaderRow, InstanceRow, JobRow, ResultObjectRow, SeriesRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
 _ADDRESS = re.compile(r"(r?)([1-9]\d{0,17})")
@@ -57,7 +58,10 @@ class ShownSeries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownObject:
-    """An instance that says something of others, and who made it. pipeline: empty if it was received from `source`."""
+    """An instance that says something of others, and who made it. pipeline: empty if it was received from `source`.
+
+    shadow: nobody was sent it, and it is in no list: `instance.id` is the row of the result object.
+    """
 
     instance: InstanceFound
     series: str
@@ -66,6 +70,7 @@ class ShownObject:
     version: str = ""
     source: str = ""
     made_at: datetime | None = None
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +185,38 @@ def objects(session: Session, study_id: int, sop_classes: Collection[str], limit
         )
         for row, uid, form, pipeline, version, ended_at, source, received_at in rows
     ]
+
+
+def in_shadow(session: Session, study_id: int, sop_classes: Collection[str], limit: int) -> list[ShownObject]:
+    """What jobs in shadow made of these classes, by their last word, newest first."""
+    rows = session.execute(
+        _shadows(study_id).where(ResultObjectRow.sop_class_uid.in_(sop_classes))
+        .order_by(ResultObjectRow.id.desc()).limit(limit)
+    )
+    return [_shadow(row, job) for row, job in rows]
+
+
+def shadow(session: Session, study_id: int, result_object_id: int) -> ShownObject | None:
+    """One of these."""
+    row = session.execute(_shadows(study_id).where(ResultObjectRow.id == result_object_id)).one_or_none()
+    return None if row is None else _shadow(row[0], row[1])
+
+
+def _shadows(study_id: int) -> Select[ResultObjectRow, JobRow]:
+    return select(ResultObjectRow, JobRow).join(JobRow, JobRow.id == ResultObjectRow.job_id).where(
+        JobRow.study_id == study_id, JobRow.shadow, JobRow.state == JobState.PRODUCED, IS_OBJECT)
+
+
+def _shadow(row: ResultObjectRow, job: JobRow) -> ShownObject:
+    return ShownObject(
+        instance=InstanceFound(
+            id=row.id, sop_instance_uid=row.sop_instance_uid, sop_class_uid=row.sop_class_uid,
+            transfer_syntax_uid=row.transfer_syntax_uid, digest=row.digest, size_bytes=row.size_bytes, is_result=True,
+            attributes={},
+        ),
+        series=row.series_instance_uid, form=row.form, pipeline=job.pipeline, version=job.pipeline_version,
+        made_at=job.ended_at, shadow=True,
+    )
 
 
 def jobs(session: Session, study_id: int) -> list[ShownJob]:

@@ -9,7 +9,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from radnode.node.drafting.form import laid_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 _USUAL = {"enabled": True, "shadow": False, "priority": "routine", "within": None, "priors": None}
@@ -36,6 +36,20 @@ def put(name: str | None, section: Mapping[str, Any]) -> Callable[[CommentedMap]
     return edit
 
 
+def put_plain(name: str | None, section: Mapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What :func:`put` means, of plain data, which stays as it was."""
+
+    def edit(document: dict[str, Any]) -> dict[str, Any]:
+        routes = list(document.get("routes") or [])
+        if name is None:
+            routes.append(section)
+        else:
+            routes[_place(routes, name)] = section
+        return {**document, "routes": routes}
+
+    return edit
+
+
 def switch(name: str, key: str, value: bool, usual: bool) -> Callable[[CommentedMap], None]:
     """Set `enabled` or `shadow` of a route. usual: what it is where nothing is said."""
 
@@ -49,9 +63,13 @@ def switch(name: str, key: str, value: bool, usual: bool) -> Callable[[Commented
 
 def _found(document: CommentedMap, name: str) -> tuple[CommentedSeq, int]:
     routes = document.get("routes") or CommentedSeq()
+    return routes, _place(routes, name)
+
+
+def _place(routes: Sequence[Any], name: str) -> int:
     for place, each in enumerate(routes):
         if isinstance(each, dict) and str(each.get("name", "")).strip() == name:
-            return routes, place
+            return place
     raise NoSuchRoute(f"there is no route {name} any more; somebody renamed or deleted it")
 
 

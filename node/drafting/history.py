@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from radnode.node import routing
 from radnode.node.messaging.matching import CONTEXT
@@ -67,11 +67,17 @@ def past(session: Session, now: datetime, days: int, most: int = MOST) -> Past:
     return Past(days=days, series=foreign, more=more)
 
 
-def judged(routes: Sequence[Route], series: SeriesSeen) -> tuple[RouteExplanation, ...]:
-    """Why each route would run on a series, by its first and its last image."""
+def judged(route: Route, series: SeriesSeen) -> RouteExplanation:
+    """Why a route would run on a series, by its first and its last image."""
+    explained, = routing.explain((route,), *_known(series))
+    return explained
+
+
+def _known(series: SeriesSeen) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """What a route may ask of it: its images, and what is said beside them."""
     context = {"source": series.source,
                **{f"order_{name}": str(series.context[name]) for name in CONTEXT if series.context.get(name)}}
-    return routing.explain(routes, [each for each in series.headers if not is_own_result(each)], context)
+    return [each for each in series.headers if not is_own_result(each)], context
 
 
 def tried(route: Route, history: Past) -> Trial:
@@ -80,7 +86,7 @@ def tried(route: Route, history: Past) -> Trial:
     because: Counter[str] = Counter()
     lacking: Counter[str] = Counter()
     for series in history.series:
-        explained, = judged((route,), series)
+        explained = judged(route, series)
         outcomes = {each.condition: each.outcome for each in explained.conditions}
         if explained.matching:
             groups["met"].append(series)
@@ -106,15 +112,16 @@ def changes(
     """
     begins: dict[str, list[SeriesSeen]] = {}
     ends: dict[str, list[SeriesSeen]] = {}
-    differ = [each for each in (*present, *proposed) if (each in present) != (each in proposed)]
+    gone, new = ([each for each in some if each not in others]
+                 for some, others in ((present, proposed), (proposed, present)))
+    both = [each for each in present if each in proposed]
     for series in history.series:
-        if not routing.asked(differ, judged(differ, series)):
-            continue  # whatever the other routes ask for, they ask for it before and after
-        before, after = (set(routing.asked(routes, judged(routes, series))) for routes in (present, proposed))
-        for name in after - before:
-            begins.setdefault(name, []).append(series)
-        for name in before - after:
-            ends.setdefault(name, []).append(series)
+        images = routing.said(*_known(series))
+        before, after = ({name for each in some if routing.matches(each, images) for name in each.run}
+                         for some in (gone, new))
+        for name in before ^ after:
+            if not any(name in each.run and routing.matches(each, images) for each in both):
+                (begins if name in after else ends).setdefault(name, []).append(series)
     return [
         _change(name, begins.get(name, ()), ends.get(name, ()), span_days(history), seconds.get(name),
                 name in of_study)

@@ -13,23 +13,30 @@ from radnode.node.pages.picture_texts import NO_PICTURE, instead, series_shown, 
 from radnode.node.pages.words import N_
 from radnode.node.pictures.gallery import Gallery
 from radnode.node.pictures.viewer_link import viewer_address
-from radnode.node.web.access import Permission, needs
+from radnode.node.web.access import Permission, may, needs
 from radnode.pipelines.results import window_presets as presets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from radnode.node.pages.frame import Frame
     from radnode.node.pages.site import Parts
     from radnode.node.pictures.gallery import Shown
+    from radnode.node.pictures.readings import Reading
+    from radnode.storage.listing_queries import InstanceFound
+    from radnode.storage.showing import ShownObject
 
 FOR_A_WHILE = {"Cache-Control": "private, max-age=600", "Vary": "Cookie"}
 """Of pictures, whose addresses change with their bytes: for who is logged in, while he leafs to and fro."""
+SHADOWS = Permission.ACT
+"""Who runs the node sees what was made in shadow. Who reads the study does not: it was made to be told to nobody."""
 SIZES = (200, 512, 1024, 2048, 4096)
 PRESETS = (
     (N_("Lung"), presets.LUNG), (N_("Soft tissue"), presets.SOFT_TISSUE), (N_("Bone"), presets.BONE),
     (N_("Brain"), presets.BRAIN), (N_("Liver"), presets.LIVER), (N_("Mediastinum"), presets.MEDIASTINUM),
 )
 _WINDOW = re.compile(r"(-?\d{1,7}(?:\.\d{1,3})?),(\d{1,7}(?:\.\d{1,3})?)")
-_SEGMENTS = re.compile(r"\d{1,5}(,\d{1,5}){0,499}")
+_SEGMENTS = re.compile(r"\d{1,10}(,\d{1,10}){0,499}")
 _STATUSES = {ImageRefused: 415, ImageUnreadable: 415, Overloaded: 503}
 
 
@@ -39,7 +46,12 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
     pages = APIRouter(dependencies=[needs(Permission.STUDIES)])
     _add_pages(pages, parts, frame, gallery)
     _add_pictures(pages, frame, gallery)
-    return pages
+    unsent = APIRouter(dependencies=[needs(SHADOWS)])
+    _add_shadows(unsent, gallery)
+    whole = APIRouter()
+    whole.include_router(pages)
+    whole.include_router(unsent)
+    return whole
 
 
 def _add_pages(pages: APIRouter, parts: Parts, frame: Frame, gallery: Gallery) -> None:
@@ -75,14 +87,14 @@ def _add_pages(pages: APIRouter, parts: Parts, frame: Frame, gallery: Gallery) -
     def findings(request: Request, study_id: int, series: str) -> Response:
         """What was found on it: a list, with what the viewer draws."""
         shown = _shown(gallery, study_id, series)
-        objects, more = gallery.objects(study_id)
+        objects, more = gallery.objects(study_id, shadows=may(request, SHADOWS))
         found = gallery.readings(shown, objects)
         elsewhere = {uid: (series_shown(each, views), number)
                      for uid, (each, views, number) in gallery.elsewhere(study_id, found).items()}
         return frame.part(
             request, "pictures/findings.html", study_id=study_id, jobs=gallery.jobs(study_id), found=found, more=more,
             elsewhere=elsewhere,
-            drawn=[_drawn(each.instance, reading) for each, reading in found],
+            drawn=[_drawn(each, reading) for each, reading in found],
         )
 
 
@@ -119,18 +131,28 @@ def _add_pictures(pages: APIRouter, frame: Frame, gallery: Gallery) -> None:
 
     @pages.get("/studies/{study_id:int}/images/{number:int}/{of}/overlay/{by:int}")
     def overlay(request: Request, study_id: int, number: int, of: int, by: int, segments: str = "") -> Response:
-        """Segments of one segmentation on that frame; transparent where none is."""
-        if not _SEGMENTS.fullmatch(segments):
-            raise HTTPException(400, "name segments by their numbers, separated by commas")
-        wanted = {int(each) for each in segments.split(",")}
-        try:
-            segmentation = gallery.instance(study_id, by)
-            layers, colours = gallery.layer(study_id, number, of, segmentation)
-            content = gallery.overlay(
-                segmentation, layers, {each: colour for each, colour in colours.items() if each in wanted})
-        except (NotHeld, ImageRefused, ImageUnreadable, Overloaded) as error:
-            raise HTTPException(_STATUSES.get(type(error), 404), str(error)) from error
-        return _picture(request, content, "image/png", segmentation.digest)
+        """Segments or structures of one object on that frame; transparent where none is."""
+        return _overlay(request, gallery, (study_id, number, of), lambda: gallery.instance(study_id, by), segments)
+
+
+def _add_shadows(pages: APIRouter, gallery: Gallery) -> None:
+    @pages.get("/studies/{study_id:int}/images/{number:int}/{of}/overlay/shadow/{by:int}")
+    def shadow(request: Request, study_id: int, number: int, of: int, by: int, segments: str = "") -> Response:
+        """The same of an object that was made in shadow and sent to nobody."""
+        return _overlay(request, gallery, (study_id, number, of), lambda: gallery.in_shadow(study_id, by), segments)
+
+
+def _overlay(
+    request: Request, gallery: Gallery, on: tuple[int, int, int], find: Callable[[], InstanceFound], segments: str
+) -> Response:
+    if not _SEGMENTS.fullmatch(segments):
+        raise HTTPException(400, "name segments by their numbers, separated by commas")
+    try:
+        drawn = find()
+        content, kind = gallery.drawn(*on, drawn, {int(each) for each in segments.split(",")})
+    except (NotHeld, ImageRefused, ImageUnreadable, Overloaded) as error:
+        raise HTTPException(_STATUSES.get(type(error), 404), str(error)) from error
+    return _picture(request, content, kind, drawn.digest)
 
 
 def _shown(gallery: Gallery, study_id: int, series: str) -> Shown:
@@ -154,12 +176,14 @@ def _slice(each: Any) -> dict[str, Any]:
     }
 
 
-def _drawn(instance: Any, reading: Any) -> dict[str, Any]:
-    """What the script draws of an object."""
+def _drawn(found: ShownObject, reading: Reading) -> dict[str, Any]:
+    """What the script draws of an object. id: the end of its address."""
+    every = sorted({finding.segment for finding in reading.findings if finding.segment is not None})
     return {
-        "id": instance.id, "digest": instance.digest[:16],
-        "layers": {at: sorted({finding.segment for finding in reading.findings if finding.segment is not None})
-                   for at in reading.layers},
+        "id": f"shadow/{found.instance.id}" if found.shadow else str(found.instance.id), "shadow": found.shadow,
+        "made": f"{found.pipeline} {found.version}",
+        "digest": found.instance.digest[:16], "outlined": reading.outlined, "scaled": reading.scale is not None,
+        "layers": {at: list(of) if reading.outlined else every for at, of in reading.layers.items()},
         "marks": [
             {"finding": number, "at": shape.at, "kind": shape.kind, "points": shape.points}
             for number, finding in enumerate(reading.findings) for shape in finding.shapes

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from radnode.node.dicomweb_out.holdings import NotHeld
@@ -15,7 +16,7 @@ from radnode.node.pictures.slices import PROJECTIONS, Slice, frames_of, slices_o
 from radnode.storage import listing_queries, showing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from radnode.node.dicomweb_out.holdings import Holdings
     from radnode.node.pictures.readings import Reading
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from radnode.storage.showing import ShownJob, ShownObject, ShownSeries, ShownStudy
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-SEGMENTATIONS = tuple(f"{_STORAGE}66.{number}" for number in (4, 7))
-"""Segmentation and Label Map Segmentation."""
+SEGMENTATIONS = (*(f"{_STORAGE}66.{number}" for number in (4, 7)), f"{_STORAGE}30")
+"""Segmentation, Label Map Segmentation and Parametric Map: what lies on the pixels of an image."""
+CONTOURS = (f"{_STORAGE}481.3",)
+"""RT Structure Set."""
 REPORTS = tuple(f"{_STORAGE}88.{number}" for number in (22, 33, 34, 50, 65))
 """Enhanced, Comprehensive and Comprehensive 3D SR; Mammography and Chest CAD SR."""
+DRAWN = (*SEGMENTATIONS, *CONTOURS, *REPORTS)
 MOST_OBJECTS = 40
 MOST_TRIES = 5
 MOST_REMEMBERED = 64
@@ -60,7 +64,7 @@ class Gallery:
         self._database = database
         self._holdings = holdings
         self._lock = threading.Lock()
-        self._read: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
+        self._read: OrderedDict[tuple[str, ...], dict[str, Any]] = OrderedDict()
 
     def study(self, study_id: int) -> tuple[ShownStudy, list[ShownSeries], int]:
         """A study, its series, and how many of its images are not shown: unreadable ones, and ones in conflict."""
@@ -126,20 +130,33 @@ class Gallery:
             raise NotHeld("the study has no such picture")
         return found
 
-    def layer(
-        self, study_id: int, on: int, frame: int, segmentation: InstanceFound
-    ) -> tuple[tuple[int, ...], dict[int, readings.Colour]]:
-        """The frames of a segmentation on one frame of an image of the study, and the colours of its segments."""
-        with self._database.read() as session:
-            image = showing.image(session, study_id, on)
-        if image is None or segmentation.sop_class_uid not in SEGMENTATIONS:
-            raise NotHeld("the study has no such picture")
+    def drawn(
+        self, study_id: int, on: int, frame: int, drawn: InstanceFound, wanted: Collection[int]
+    ) -> tuple[bytes, str]:
+        """What an object has of these segments or structures on one frame of an image of the study, and its media type.
+
+        Transparent where nothing is. Raises NotHeld, ImageRefused, ImageUnreadable, Overloaded.
+        """
+        image = self.instance(study_id, on)
         places = {image.id: self._asked("planes", image)["frames"]} if self._is_asked(image) else {}
         slices, _ = slices_of([image], places)
         at = next((number for number, each in enumerate(slices) if each.frame == frame), None)
-        reading = readings.of_segments(self._asked("segments", segmentation), slices)
-        colours = {each.segment: each.colour for each in reading.findings if each.segment is not None}
-        return (() if at is None else reading.layers.get(at, ())), colours
+        if at is None or drawn.sop_class_uid not in (*SEGMENTATIONS, *CONTOURS):
+            raise NotHeld("the study has no such picture")
+        if drawn.sop_class_uid in CONTOURS:
+            return self._outlines(slices[at], drawn, wanted), "image/svg+xml"
+        reading = readings.of_segments(self._asked("segments", drawn), slices)
+        colours = {str(each.segment): list(each.colour) for each in reading.findings if each.segment in wanted}
+        _, blobs = self._holdings.images.ask(
+            "overlay", self._holdings.path(drawn), layers=list(reading.layers.get(at, ())), colours=colours)
+        return blobs[0], "image/png"
+
+    def _outlines(self, picture: Slice, contours: InstanceFound, wanted: Collection[int]) -> bytes:
+        if picture.plane is None:
+            raise NotHeld("the picture does not say where it lies")
+        _, blobs = self._holdings.images.ask(
+            "outlines", self._holdings.path(contours), picture=_picture(picture), structures=sorted(wanted))
+        return blobs[0]
 
     @staticmethod
     def _is_asked(image: InstanceFound) -> bool:
@@ -158,21 +175,23 @@ class Gallery:
         )
         return blobs[0]
 
-    def overlay(
-        self, segmentation: InstanceFound, frames: Sequence[int], colours: Mapping[int, Sequence[int]]
-    ) -> bytes:
-        """These frames of a segmentation, transparent where nothing is. Raises the errors of :meth:`picture`."""
-        _, blobs = self._holdings.images.ask(
-            "overlay", self._holdings.path(segmentation), layers=list(frames),
-            colours={str(number): list(colour) for number, colour in colours.items()},
-        )
-        return blobs[0]
+    def objects(self, study_id: int, *, shadows: bool = False) -> tuple[list[ShownObject], bool]:
+        """What can be drawn or listed of a study, newest first, and whether there is more.
 
-    def objects(self, study_id: int) -> tuple[list[ShownObject], bool]:
-        """What can be drawn or listed of a study, newest first, and whether there is more."""
+        shadows: with what jobs in shadow made, at the end.
+        """
         with self._database.read() as session:
-            found = showing.objects(session, study_id, (*SEGMENTATIONS, *REPORTS), MOST_OBJECTS + 1)
-        return found[:MOST_OBJECTS], len(found) > MOST_OBJECTS
+            found = showing.objects(session, study_id, DRAWN, MOST_OBJECTS + 1)
+            hidden = showing.in_shadow(session, study_id, DRAWN, MOST_OBJECTS + 1) if shadows else []
+        return found[:MOST_OBJECTS] + hidden[:MOST_OBJECTS], max(len(found), len(hidden)) > MOST_OBJECTS
+
+    def in_shadow(self, study_id: int, number: int) -> InstanceFound:
+        """What a job in shadow made of the study."""
+        with self._database.read() as session:
+            found = showing.shadow(session, study_id, number)
+        if found is None:
+            raise NotHeld("the study has no such result")
+        return found.instance
 
     def jobs(self, study_id: int) -> list[ShownJob]:
         """Which pipelines have read a study, and which have not: no finding drawn is no answer yet."""
@@ -201,42 +220,56 @@ class Gallery:
 
     def readings(self, shown: Shown, objects: Sequence[ShownObject]) -> list[tuple[ShownObject, Reading]]:
         """What these objects say of the pictures of a series; what says nothing of them is not there."""
-        said: list[tuple[ShownObject, dict[str, Any] | str]] = []
-        for each in objects:
-            what = "segments" if each.instance.sop_class_uid in SEGMENTATIONS else "report"
-            try:
-                said.append((each, self._asked(what, each.instance)))
-            except (ImageUnreadable, ImageRefused, Overloaded) as error:
-                said.append((each, str(error)))
+        said = [(each, self._said(each.instance, shown)) for each in objects]
         known: dict[tuple[str, int], Mapping[str, Any]] = {}
         for each, answer in said:
             if not isinstance(answer, str) and each.instance.sop_class_uid in REPORTS:
                 known |= readings.numbers_of_segments(answer)
-        frame_of_reference = str(shown.slices[0].instance.attributes.get("FrameOfReferenceUID", "")
-                                 if shown.slices else "")
-        found = []
-        for each, answer in said:
-            if isinstance(answer, str):
-                reading = readings.Reading(unread=answer)
-            elif each.instance.sop_class_uid in SEGMENTATIONS:
-                reading = readings.with_numbers(
-                    readings.of_segments(answer, shown.slices), each.instance.sop_instance_uid, known)
-            else:
-                reading = readings.of_report(answer, shown.slices, frame_of_reference)
-            if reading.concerns:
-                found.append((each, reading))
-        return found
+        found = [(each, self._reading(each.instance, answer, shown, known)) for each, answer in said]
+        return [(each, reading) for each, reading in found if reading.concerns]
 
-    def _asked(self, what: str, instance: InstanceFound) -> dict[str, Any]:
+    def _said(self, drawn: InstanceFound, shown: Shown) -> dict[str, Any] | str:
+        """What an object says, or why it cannot be read."""
+        try:
+            if drawn.sop_class_uid in CONTOURS:
+                pictures = [_picture(each) for each in shown.slices if each.plane is not None]
+                return self._asked("contours", drawn, pictures=pictures)
+            return self._asked("segments" if drawn.sop_class_uid in SEGMENTATIONS else "report", drawn)
+        except (ImageUnreadable, ImageRefused, Overloaded) as error:
+            return str(error)
+
+    def _reading(
+        self, drawn: InstanceFound, said: dict[str, Any] | str, shown: Shown,
+        known: Mapping[tuple[str, int], Mapping[str, Any]],
+    ) -> Reading:
+        if isinstance(said, str):
+            return readings.Reading(unread=said)
+        if drawn.sop_class_uid in CONTOURS:
+            return readings.of_contours(said, [at for at, each in enumerate(shown.slices) if each.plane is not None])
+        if drawn.sop_class_uid in SEGMENTATIONS:
+            return readings.with_numbers(readings.of_segments(said, shown.slices), drawn.sop_instance_uid, known)
+        return readings.of_report(said, shown.slices, _frame_of_reference(*shown.slices[:1]))
+
+    def _asked(self, what: str, instance: InstanceFound, **more: Any) -> dict[str, Any]:
         """The answer about a file, which never changes, is remembered."""
-        key = (what, instance.digest)
+        key = (what, instance.digest, json.dumps(more))
         with self._lock:
             if key in self._read:
                 self._read.move_to_end(key)
                 return self._read[key]
-        said, _ = self._holdings.images.ask(what, self._holdings.path(instance))
+        said, _ = self._holdings.images.ask(what, self._holdings.path(instance), **more)
         with self._lock:
             self._read[key] = said
             while len(self._read) > MOST_REMEMBERED:
                 self._read.popitem(last=False)
         return said
+
+
+def _picture(picture: Slice) -> list[Any]:
+    """As :data:`radnode.node.pictures.reading_contours.Picture`; of one with a plane."""
+    return [*picture.key, _frame_of_reference(picture), asdict(picture.plane) if picture.plane is not None else None]
+
+
+def _frame_of_reference(*pictures: Slice) -> str:
+    """Of the first, empty where it says none."""
+    return str(pictures[0].instance.attributes.get("FrameOfReferenceUID") or "") if pictures else ""

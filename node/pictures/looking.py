@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from radnode.node.pictures import reading_frames, reading_reports, reading_segments
+from radnode.node.pictures import reading_contours, reading_frames, reading_reports, reading_segments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,10 @@ def answer(path: Path, order: dict[str, Any]) -> tuple[dict[str, Any], list[byte
             return reading_segments.index(path), []
         case "overlay":
             return {}, [reading_segments.overlay(path, order["layers"], order["colours"])]
+        case "contours":
+            return reading_contours.index(path, order["pictures"]), []
+        case "outlines":
+            return {}, [reading_contours.drawing(path, order["picture"], order["structures"])]
         case "report":
             return reading_reports.report(path), []
     return None

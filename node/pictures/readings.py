@@ -68,8 +68,12 @@ class Finding:
 class Reading:
     """What one object says of these pictures.
 
-    layers: picture -> frames of the segmentation on it. elsewhere: frames or findings that name no picture of this
-    series; displaced: frames whose pixels are not those of the picture that they name. unread: why it cannot be read.
+    layers: picture -> frames of the segmentation on it, or structures of the contours. outlined: it is drawn as lines.
+    scale: what decides for no pixel, as :class:`radnode.node.pictures.reading_segments.Scale` says.
+
+    elsewhere: frames, contours or findings that name no picture of this series; displaced: frames whose pixels are not
+    those of the picture that they name, contours off its plane; foreign: contours in another frame of reference than
+    the picture that they name. unread: why it cannot be read.
     is_empty: a report that lists no finding at all.
     """
 
@@ -78,6 +82,9 @@ class Reading:
     layers: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     elsewhere: int = 0
     displaced: int = 0
+    foreign: int = 0
+    outlined: bool = False
+    scale: Mapping[str, Any] | None = None
     left_out: int = 0
     unread: str = ""
     is_empty: bool = False
@@ -85,7 +92,7 @@ class Reading:
     @property
     def concerns(self) -> bool:
         """Whether it says anything of these pictures."""
-        return bool(self.layers or self.unread or self.displaced or self.summary or self.is_empty
+        return bool(self.layers or self.unread or self.displaced or self.foreign or self.summary or self.is_empty
                     or any(each.at is not None for each in self.findings))
 
 
@@ -116,7 +123,23 @@ def of_segments(said: Mapping[str, Any], slices: Sequence[Slice]) -> Reading:
         for each in said["segments"]
     ]
     return Reading(findings=tuple(findings), layers={at: tuple(each) for at, each in layers.items()},
-                   elsewhere=elsewhere, displaced=displaced)
+                   elsewhere=elsewhere, displaced=displaced, scale=said["scale"])
+
+
+def of_contours(said: Mapping[str, Any], asked: Sequence[int]) -> Reading:
+    """A structure set, as :func:`radnode.node.pictures.reading_contours.index` gives it of the pictures `asked`."""
+    layers = {at: {int(number): points for number, points in on.items()}
+              for at, on in zip(asked, said["on"], strict=True) if on}
+    findings = []
+    for each in said["structures"]:
+        points = {at: on[each["number"]] for at, on in layers.items() if each["number"] in on}
+        red, green, blue = each["colour"]
+        findings.append(Finding(
+            name=each["label"], side=each["side"], site=each["type"], segment=each["number"], pictures=len(points),
+            colour=(red, green, blue), at=max(points, key=lambda at: points[at]) if points else None,
+        ))
+    return Reading(findings=tuple(findings), layers={at: tuple(sorted(on)) for at, on in layers.items()},
+                   elsewhere=said["elsewhere"], displaced=said["displaced"], foreign=said["foreign"], outlined=True)
 
 
 def of_report(said: Mapping[str, Any], slices: Sequence[Slice], frame_of_reference: str) -> Reading:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pydicom
+import pytest
 from playwright.sync_api import expect
-from support import pages
+from support import dcmtk, pages
+from support import result_samples as samples
+from support.node import NodeProcess, archive, modality
+from support.pacs import StandInPacs
 from support.waiting import eventually
 
+from radnode.pipelines.ct_lung.phantom import chest_phantom, write_series
+from radnode.pipelines.findings import Code, Map, MapKind
+from radnode.pipelines.forms import plan
+from radnode.pipelines.results.writers import write
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from browser.conftest import Hospital
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -157,6 +171,70 @@ def test_the_pictures_of_a_study_are_there_in_chinese_in_the_dark_and_on_a_narro
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert "不得用于诊断" in page.locator("#stage").inner_text()
+    pages.assert_well(page)
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A chest with contours and a map of probability that came with it, which ct-lung reads in shadow."""
+    folder = tmp_path_factory.mktemp("planned")
+    files = write_series(chest_phantom(slices=12, size=96, seed=7), folder / "ct")
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
+    findings = samples.lungs(samples.volume_of(headers))
+    values = np.zeros(findings.segments[0].mask.shape, np.float32)
+    values[:, 30:60, 20:80] = np.linspace(0, 1, 60)
+    shade = Map(key="lesion", label="Lesion", kind=MapKind.PROBABILITY, category=samples.ANATOMY, type=samples.LUNG,
+                quantity=Code("111047", "DCM", "Probability"), unit=Code("1", "UCUM", "no units"), values=values,
+                rgb=(255, 80, 0))
+    sample = samples.sample(headers, replace(findings, maps=(shade,)), forms=plan(("RTSTRUCT", "FRACTIONAL")))
+    for written in write(sample.findings, sample.source, sample.provenance, sample.provenance.order.forms):
+        written.dataset.Manufacturer = "Planning Works"
+        files.append(folder / f"{written.wanted.name}.dcm")
+        written.dataset.save_as(files[-1], enforce_file_format=True)
+    shadow = {"name": "next", "when": {"modality": "CT"}, "run": ["ct-lung"], "send": ["PACS"], "shadow": True}
+    with StandInPacs() as pacs, NodeProcess(
+        folder / "node", peers=[modality(), archive(pacs.port)], routes=[shadow]
+    ) as node:
+        dcmtk.dcmsend(node.port, files, called="RADNODE")
+        node.wait_for_states(PROCESSED=12, NOT_ROUTED=2, within=180)
+        yield node
+
+
+def test_contours_are_lines_a_map_says_its_scale_and_what_was_not_sent_says_so_on_the_picture(
+    planned: NodeProcess, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, planned, role="operator")
+    page = viewer(context)
+    assert not page.locator(".banner .unsent").count()
+    lines = page.locator(".outlines img")
+    expect(lines).to_have_count(1)
+    assert page.evaluate("document.querySelector('.outlines img').naturalWidth") == 96
+    expect(page.locator(".layers img")).to_have_count(1)
+    expect(page.locator(".banner .scale")).to_have_text("Lesion: 10 %  100 %")
+    page.get_by_role("checkbox", name="Draw Lesion").uncheck()
+    expect(page.locator(".banner")).to_be_hidden()
+    unsent = page.locator(".object.unsent", has_text="SEG").first
+    unsent.get_by_role("checkbox").first.check()
+    expect(page.locator(".banner .unsent")).to_contain_text("SHADOW \N{EN DASH} NOT SENT: ct-lung")
+    page.locator("[data-overlay]").uncheck()
+    expect(page.locator(".banner")).to_be_hidden()
+    page.locator("[data-overlay]").check()
+    page.get_by_role("checkbox", name="Draw Lesion").check()
+    expect(page.locator(".banner p")).to_have_count(2)
+    pages.assert_well(page)
+    pages.picture(page, "page-viewer-contours")
+    context.close()
+
+
+def test_a_radiologist_is_told_that_something_reads_in_shadow_and_not_what_it_found(
+    planned: NodeProcess, browser: Browser
+) -> None:
+    context = pages.logged_in(browser, planned, role="radiologist", language="zh", dark=True)
+    page = viewer(context)
+    assert "其发现不予显示" in page.locator("#findings").inner_text()
+    assert page.locator(".object").count() == 2
+    assert page.locator(".unsent").count() == 0
     pages.assert_well(page)
     context.close()
 

@@ -42,7 +42,7 @@ def routes_in(node: NodeProcess) -> list[dict[str, object]]:
 
 
 def settled(page: Page, text: str) -> None:
-    page.locator("#draft", has_text=text).wait_for()
+    page.locator("aside", has_text=text).wait_for()
 
 
 def test_results_in_shadow_are_kept_and_reach_neither_the_archive_nor_a_viewer(

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom
 import pytest
+from fastapi import HTTPException
 from sqlalchemy import update
 from support import mammography, phantoms
 from support import result_samples as samples
 from support.chest import write_chest
 from support.pictures import wall
 
+from radnode.node.web.access import Identity
+from radnode.pipelines.findings import Code, Map, MapKind
 from radnode.pipelines.forms import plan
 from radnode.pipelines.mg_cad.phantom import screening, write_screening
 from radnode.pipelines.results.writers import write
 from radnode.storage.tables import JobRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pydicom import Dataset
+
+    from radnode.pipelines.geometry import Volume
 
 SLICES, SIZE = 8, 32
 
@@ -30,11 +37,15 @@ SLICES, SIZE = 8, 32
 class Chest:
     """A chest with lungs found in it. masks: (slice, row, column) of each segment, feet first, as the files are."""
 
-    def __init__(self, folder: Path, forms: Sequence[str] = ("SEG", "TID1500")) -> None:
+    def __init__(
+        self, folder: Path, forms: Sequence[str] = ("SEG", "TID1500"), maps: Callable[[Volume], list[Map]] | None = None
+    ) -> None:
         series = write_chest(folder / "ct", slices=SLICES, size=SIZE)
         self.files = list(series.files)
         self.headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in self.files]
-        sample = samples.sample(self.headers, samples.lungs(samples.volume_of(self.headers)), forms=plan(forms))
+        volume = samples.volume_of(self.headers)
+        findings = replace(samples.lungs(volume), maps=tuple(maps(volume)) if maps else ())
+        sample = samples.sample(self.headers, findings, forms=plan(forms))
         self.masks = {each.label: each.mask for each in sample.findings.segments}
         self.study_uid, self.series_uid = series.study_instance_uid, str(self.headers[0].SeriesInstanceUID)
         self.results = {}
@@ -259,3 +270,116 @@ def test_no_finding_not_read_and_failed_are_told_apart(tmp_path: Path, state: st
         answer = pages.get(f"/studies/{pages.study(chest.study_uid)}/series/{pages.series(chest.series_uid)}/findings")
         assert said in answer.text
         assert answer.text.count("ct-lung") == (state is not None)
+
+
+PROBABILITY = Code("111047", "DCM", "Probability")
+SCORE = Code("111013", "DCM", "Certainty of Finding")
+
+
+def ramp(volume: Volume, kind: MapKind) -> Map:
+    """From 0 at the first column of the first slice on, without symmetry; twice as much where it is no probability."""
+    slices, rows, columns = volume.voxels.shape
+    values = np.zeros(volume.voxels.shape, np.float32)
+    values[:, : rows // 2] = np.linspace(0, 1, columns) * np.linspace(0.5, 1, slices)[:, np.newaxis, np.newaxis]
+    is_share = kind is MapKind.PROBABILITY
+    return Map(
+        key="lesion", label="Lesion", kind=kind, category=samples.ANATOMY, type=samples.LUNG, rgb=(255, 80, 0),
+        quantity=PROBABILITY if is_share else SCORE, unit=Code("1", "UCUM", "no units"),
+        values=values if is_share else 2 * values,
+    )
+
+
+@pytest.mark.parametrize(("form", "kind", "said"), [
+    ("FRACTIONAL", MapKind.PROBABILITY, ("Probability, not a decision.", 'data-from="10 %" data-to="100 %"')),
+    ("PM", MapKind.SALIENCY, ("A map of numbers, not a decision.", 'data-from="0.2 " data-to="2 "')),
+])
+def test_a_map_is_the_more_opaque_the_higher_it_is_and_its_scale_is_said(
+    tmp_path: Path, form: str, kind: MapKind, said: tuple[str, ...]
+) -> None:
+    chest = Chest(tmp_path, (form,), lambda volume: [ramp(volume, kind)])
+    shares = ramp(samples.volume_of(chest.headers), MapKind.PROBABILITY).values
+    with wall(tmp_path / "node") as pages:
+        pages.web.receive(*chest.files)
+        pages.web.produce(chest.results[form])
+        study, by = pages.study(chest.study_uid), pages.listed(chest.result(form).SOPInstanceUID)
+        found = pages.get(f"/studies/{study}/series/{pages.series(chest.series_uid)}/findings").text
+        assert all(each in found for each in said)
+        for place, header in enumerate(chest.headers):
+            shown = pages.pixels(
+                f"/studies/{study}/images/{pages.listed(header.SOPInstanceUID)}/1/overlay/{by}?segments=1")
+            wanted = np.where(shares[place] >= 0.1, shares[place], 0) * 255
+            clear = np.abs(shares[place] - 0.1) > 0.01
+            assert np.abs(shown[..., 3] - wanted)[clear].max() <= 1.5
+            assert len({tuple(each) for each in shown[shown[..., 3] > 0][:, :3].tolist()}) == 1
+
+
+def test_fractions_that_are_more_than_the_whole_are_refused_in_words(tmp_path: Path) -> None:
+    chest = Chest(tmp_path, ("FRACTIONAL",), lambda volume: [ramp(volume, MapKind.PROBABILITY)])
+    broken = chest.result("FRACTIONAL")
+    broken.MaximumFractionalValue = 100
+    broken.save_as(tmp_path / "broken.dcm")
+    with wall(tmp_path / "node") as pages:
+        pages.web.receive(*chest.files)
+        pages.web.produce(tmp_path / "broken.dcm")
+        path = f"/studies/{pages.study(chest.study_uid)}/series/{pages.series(chest.series_uid)}/findings"
+        assert "It cannot be drawn: the fractions are more than the whole" in pages.get(path).text
+
+
+def test_contours_lie_on_the_slices_that_they_name_and_a_broken_set_is_refused_in_words(tmp_path: Path) -> None:
+    chest = Chest(tmp_path, ("RTSTRUCT",))
+    whole, broken = chest.result("RTSTRUCT"), chest.result("RTSTRUCT")
+    broken.SOPInstanceUID = broken.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.5"
+    contour = broken.ROIContourSequence[0].ContourSequence[0]
+    contour.ContourData = [*contour.ContourData, 1.5]
+    broken.save_as(tmp_path / "broken.dcm")
+    with wall(tmp_path / "node") as pages:
+        pages.web.receive(*chest.files)
+        pages.web.produce(chest.results["RTSTRUCT"], tmp_path / "broken.dcm")
+        study, by = pages.study(chest.study_uid), pages.listed(whole.SOPInstanceUID)
+        path = f"/studies/{study}/series/{pages.series(chest.series_uid)}"
+        said = pages.get(f"{path}/findings").text
+        assert "Lung_R" in said
+        assert re.search(r"It cannot be drawn: contour 1 of the structure set has \d+ numbers, which are no", said)
+        order = [each["id"] for each in pages.data(path)]
+        (drawn,) = [each for each in pages.data(f"{path}/findings") if each["layers"]]
+        for number, structure in enumerate(whole.ROIContourSequence, 1):
+            named = {pages.listed(each.ContourImageSequence[0].ReferencedSOPInstanceUID)
+                     for each in structure.ContourSequence}
+            assert {order[int(at)] for at, numbers in drawn["layers"].items() if number in numbers} == named
+            for image in order:
+                answer = pages.get(f"/studies/{study}/images/{image}/1/overlay/{by}?segments={number}")
+                assert answer.headers["content-type"] == "image/svg+xml"
+                assert (b"<path" in answer.content) == (image in named)
+
+
+def test_what_was_made_in_shadow_is_shown_as_that_to_who_runs_the_node_and_to_nobody_else(tmp_path: Path) -> None:
+    chest = Chest(tmp_path)
+    with wall(tmp_path / "node") as pages:
+        pages.web.receive(*chest.files)
+        pages.web.produce(chest.results["SEG"], chest.results["TID1500+SEG"], shadow=True)
+        study = pages.study(chest.study_uid)
+        path = f"/studies/{study}/series/{pages.series(chest.series_uid)}/findings"
+        app = pages.web.client.app
+        for role, sees in (("operator", True), ("admin", True), ("radiologist", False)):
+            app.state.identity = lambda _, role=role: Identity(name="x", roles=(role,), how="password")
+            said = pages.get(path).text
+            assert (SHADOW in said) == sees
+            assert ("what it finds is not shown" in said) == (not sees)
+            assert "checked>" not in said
+            assert ("Volume" in said) == sees
+            assert [each["shadow"] for each in pages.data(path)] == [True] * sees
+        app.state.identity = lambda _: Identity(name="x", roles=("operator",), how="password")
+        (by,) = [each["id"] for each in pages.data(path) if each["layers"]]
+        image = pages.listed(chest.headers[4].SOPInstanceUID)
+        address = f"/studies/{study}/images/{image}/1/overlay/{by}?segments=1"
+        assert (pages.pixels(address)[..., 3] > 0).tolist() == chest.masks["Right lung"][4].tolist()
+        app.state.permits = lambda _, permission: None if permission == "studies" else refuse()
+        pages.get(address, 403)
+        pages.get(f"/studies/{study}/images/{image}/1/overlay/1?segments=1", 404)
+
+
+SHADOW = "shadow \N{EN DASH} not sent"
+
+
+def refuse() -> None:
+    raise HTTPException(403)

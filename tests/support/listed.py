@@ -67,12 +67,12 @@ class Held:
         self.store.keep(spooled, digest, area)
         return digest
 
-    def produce(self, *results: Path) -> None:
-        """A job over the only open series ends with these result objects, which are listed then."""
+    def produce(self, *results: Path, shadow: bool = False) -> None:
+        """A job over the only open series ends with these result objects, which are listed then, unless in shadow."""
         series = rows.close_all(self.database)[0]
         with self.database.read() as session:
             inputs = [each.instance_id for each in catalog.headers(session, series.series_id)]
-        rows.insert_job(self.database, rows.new_job("job", inputs, series=series))
+        rows.insert_job(self.database, rows.new_job("job", inputs, series=series, shadow=shadow))
         objects = [self._result(order, path) for order, path in enumerate(results)]
         rows.produce(self.database, rows.must_lease(self.database), *objects)
         while self.web.activity._step():

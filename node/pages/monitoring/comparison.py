@@ -36,6 +36,7 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
             return frame.page(
                 request, "monitoring/comparison.html", known=known, one=one, other=other,
                 found=compare(pairs) if pairs else None, most=MOST_PAIRS, shown=SHOWN, words=wording.WORDS,
+                measure_name=wording.measure_name,
                 suggested=comparisons.counted(session) if not (one and other) else [],
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from radnode.node.pages.picture_texts import unit
 from radnode.node.pages.words import N_
 
 if TYPE_CHECKING:
@@ -71,4 +72,12 @@ WORDS = {"yes": N_("yes"), "no": N_("no"), "findings": N_("findings"), "nothing 
 
 def figure_name(figure: str, translated: Callable[[str], str]) -> str:
     """For people."""
-    return translated(FIGURES[figure]) if figure in FIGURES else figure.partition("/")[2]
+    return translated(FIGURES[figure]) if figure in FIGURES else measure_name(figure.partition("/")[2])
+
+
+def measure_name(name: str) -> str:
+    """A measurement that is kept with its unit of UCUM at the end, for people."""
+    of, _, code = name.rpartition(" [")
+    if not of or not code.endswith("]"):
+        return name
+    return f"{of} ({said})" if (said := unit(code[:-1])) else of

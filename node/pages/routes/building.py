@@ -14,7 +14,7 @@ from radnode.node.drafting import edits, history
 from radnode.node.drafting.flags import NEVER, flags
 from radnode.node.drafting.form import GROUPS, KEPT, RouteForm, acted, form_of, section_of, yaml_of
 from radnode.node.pages.routes.asking import Fields, form_in, one, ordered
-from radnode.node.pages.routes.drafts import COMMON, FIELDS, MEANINGS, Memory, by_field, changes, examined
+from radnode.node.pages.routes.drafts import COMMON, FIELDS, MEANINGS, Memory, by_field, changes, examined, in_place
 from radnode.node.pages.routes.shown import GROUP_WORDS, OPERATOR_WORDS, flag_words
 from radnode.node.web.access import Permission, needs
 
@@ -59,22 +59,26 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
 
     @pages.post("/routes/draft", dependencies=[needs(Permission.STATE)])
     def draft(request: Request, fields: Fields) -> Response:
-        """YAML, mistakes at their fields, and what it would have matched."""
-        form, original = form_in(fields), one(fields, "original")
+        """YAML, mistakes at their fields, and what is odd about it."""
+        form = form_in(fields)
         section = section_of(form)
-        problems, routes, route = examined(parts, section, original)
-        days = int(one(fields, "days", "7")) if one(fields, "days", "7") in map(str, SPANS) else 7
-        found: dict[str, Any] = {"trial": None, "changes": [], "past": None, "odd": []}
-        if route is not None:
-            past = memory.past(days)
-            found = {"past": past, "trial": history.tried(route, past), "span": history.span_days(past),
-                     "changes": changes(parts, routes, past),
-                     "odd": [flag_words(each, partial(frame.translated, request))
-                             for each in flags(routes, parts.installed().manifests, {}, {})[route.name]
-                             if each.kind != NEVER]}
-        return frame.part(request, "routes/draft.html", yaml=yaml_of(section), days=days, spans=SPANS,
-                          wrong=by_field(problems, form), fields=FIELDS, lines=form.lines, route=route,
-                          examples=history.EXAMPLES, **found)
+        problems, routes, route = examined(parts, section, one(fields, "original"))
+        odd = flags(routes, parts.installed().manifests, {}, {})[route.name] if route is not None else []
+        return frame.part(request, "routes/draft.html", yaml=yaml_of(section), wrong=by_field(problems, form),
+                          fields=FIELDS, lines=form.lines,
+                          odd=[flag_words(each, partial(frame.translated, request)) for each in odd
+                               if each.kind != NEVER])
+
+    @pages.post("/routes/draft/past", dependencies=[needs(Permission.STATE)])
+    def tried(request: Request, fields: Fields) -> Response:
+        """What it would have matched, and what would have run otherwise; nothing of what is no route yet."""
+        routes, route = in_place(parts, section_of(form_in(fields)), one(fields, "original"))
+        if route is None:
+            return Response(media_type="text/html")
+        past = memory.past(int(one(fields, "days")) if one(fields, "days") in map(str, SPANS) else SPANS[1])
+        return frame.part(request, "routes/past.html", days=past.days, spans=SPANS, route=route, past=past,
+                          trial=history.tried(route, past), span=history.span_days(past),
+                          changes=changes(parts, routes, past), examples=history.EXAMPLES)
 
     @pages.post("/routes/save", dependencies=[needs(Permission.CONFIGURE)])
     def save(request: Request, fields: Fields) -> Response:

@@ -68,18 +68,28 @@ class Memory:
 def examined(parts: Parts, section: dict[str, Any], original: str) -> tuple[list[Problem], list[Route], Route | None]:
     """What is wrong with a draft, the routes with it in its place, and the draft as it would be judged."""
     try:
-        route, = parse(yaml_of(section), "draft").routes
+        routes, route = _in_place(parts, section, original)
     except ConfigError as error:
         return list(error.problems), [], None
-    present = parts.configuration().routes
-    routes = [route if each.name == original else each for each in present]
-    if not original:
-        routes.append(route)
     try:
-        parts.desk.check(parts.desk.drafted(parts.desk.text(), edits.put(original or None, section)))
+        parts.desk.check_data(edits.put_plain(original or None, section))
     except ConfigError as error:
         return list(error.problems), routes, route
     return [], routes, route
+
+
+def in_place(parts: Parts, section: dict[str, Any], original: str) -> tuple[list[Route], Route | None]:
+    """The routes with a draft in its place, and the draft; None where it is no route yet."""
+    try:
+        return _in_place(parts, section, original)
+    except ConfigError:
+        return [], None
+
+
+def _in_place(parts: Parts, section: dict[str, Any], original: str) -> tuple[list[Route], Route]:
+    route, = parse(yaml_of(section), "draft").routes
+    routes = [route if each.name == original else each for each in parts.configuration().routes]
+    return (routes if original else [*routes, route]), route
 
 
 def changes(parts: Parts, routes: Sequence[Route], past: Past) -> list[history.Change]:

@@ -7,8 +7,8 @@
   if (!root) return;
   const find = (selector) => root.querySelector(selector);
   const slices = JSON.parse(root.dataset.slices);
-  const stage = find(".stage"), plate = find(".plate"), base = find(".base"), layers = find(".layers"), marks = find(".marks");
-  const leaf = find("#leaf"), opacity = find("[data-opacity]"), switched = find("[data-overlay]"), broken = find(".broken");
+  const stage = find(".stage"), plate = find(".plate"), base = find(".base"), layers = find(".layers"), outlines = find(".outlines"), marks = find(".marks");
+  const leaf = find("#leaf"), opacity = find("[data-opacity]"), switched = find("[data-overlay]"), broken = find(".broken"), banner = find(".banner");
   const SVG = "http://www.w3.org/2000/svg", SIZES = [512, 1024, 2048, 4096], KEPT = 80, AHEAD = 4;
   const stored = root.dataset.window ? root.dataset.window.split(",").map(Number) : null;
   let drawn = [], at = Math.floor(slices.length / 2), chosen = stored, zoom = 1, offset = [0, 0], heading = 1, shown = null, drawnAt = at;
@@ -56,7 +56,7 @@
   };
   const ofLayers = (number) => switched.checked ? drawn
     .map((object) => [object, wantedOf(object, number)]).filter(([, segments]) => segments.length)
-    .map(([object, segments]) => `${address(slices[number])}/overlay/${object.id}?segments=${segments.join(",")}&v=${object.digest}`) : [];
+    .map(([object, segments]) => ({ object, address: `${address(slices[number])}/overlay/${object.id}?segments=${segments.join(",")}&v=${object.digest}` })) : [];
 
   const place = () => {
     const { width, height, box } = area();
@@ -110,7 +110,8 @@
     marks.replaceChildren();
     marks.setAttribute("viewBox", `0 0 ${each.columns} ${each.rows}`);
     marks.setAttribute("preserveAspectRatio", "none");
-    if (!switched.checked) return;
+    const marked = new Set();
+    if (!switched.checked) return marked;
     drawn.forEach((object, which) => {
       for (const mark of object.marks.filter((one) => one.at === number)) {
         const input = document.querySelector(`[data-object="${which}"][data-mark="${mark.finding}"]`);
@@ -127,8 +128,38 @@
         label.setAttribute("y", Math.min(...mark.points.map((point) => point[1])));
         label.setAttribute("font-size", tall);
         marks.append(label);
+        marked.add(object);
       }
     });
+    return marked;
+  };
+  // What is over the picture that nobody was sent, and what its shades mean, stands on the picture.
+  const legend = (number, over) => {
+    const line = (kind, ...children) => {
+      const made = document.createElement("p");
+      made.className = kind;
+      made.append(...children);
+      return made;
+    };
+    const shades = (input) => {
+      const made = document.createElementNS(SVG, "svg"), colour = input.parentElement.querySelector("rect").getAttribute("fill");
+      made.setAttribute("viewBox", "0 0 10 1");
+      made.setAttribute("preserveAspectRatio", "none");
+      for (let step = 1; step <= 10; step += 1) {
+        const one = document.createElementNS(SVG, "rect");
+        for (const [key, value] of Object.entries({ x: step - 1, width: 1, height: 1, fill: colour, "fill-opacity": step / 10 })) one.setAttribute(key, value);
+        made.append(one);
+      }
+      return made;
+    };
+    const unsent = [...new Set(over.filter((object) => object.shadow).map((object) => `${root.dataset.shadow}: ${object.made}`))];
+    const scaled = over.filter((object) => object.scaled).flatMap((object) => wantedOf(object, number)
+      .map((segment) => document.querySelector(`[data-object="${drawn.indexOf(object)}"][data-segment="${segment}"]`)));
+    banner.replaceChildren(
+      ...unsent.map((text) => line("unsent", text)),
+      ...scaled.map((input) => line("scale", `${input.dataset.legend}: ${input.dataset.from} `, shades(input), ` ${input.dataset.to}`)));
+    banner.hidden = !banner.children.length;
+    fade();
   };
 
   const draw = async () => {
@@ -142,20 +173,24 @@
       picture = null;
     }
     try {
-      if (picture) over = await Promise.all(ofLayers(number).map(async (one) => ready(await loaded(one), new Image())));
+      if (picture) over = await Promise.all(ofLayers(number).map(async (one) => ({ object: one.object, image: await ready(await loaded(one.address), new Image()) })));
     } catch (error) {
       failed = `${root.dataset.notDrawn} ${error.message}`;
     }
     if (picture) base.src = picture;
     else base.removeAttribute("src");
     base.hidden = !picture;
-    for (const one of over) { one.alt = ""; one.draggable = false; }
-    layers.replaceChildren(...over);
-    shown = [picture, ...over.map((one) => one.src)];
+    for (const { image } of over) { image.alt = ""; image.draggable = false; }
+    const images = (are) => over.filter((one) => one.object.outlined === are).map((one) => one.image);
+    layers.replaceChildren(...images(false));
+    outlines.replaceChildren(...images(true));
+    shown = [picture, ...over.map((one) => one.image.src)];
     find(".reading").hidden = true;
     broken.textContent = failed;
     broken.hidden = !failed;
-    if (picture) outline(number); else marks.replaceChildren();
+    const marked = picture ? outline(number) : new Set();
+    if (!picture) marks.replaceChildren();
+    legend(number, [...over.map((one) => one.object), ...marked]);
     drawnAt = number;
     place();
     tell(number, lit);
@@ -166,7 +201,7 @@
       const next = at + step * heading;
       if (!slices[next]) return;
       try {
-        for (const one of [ofPicture(slices[next]), ...ofLayers(next)]) await loaded(one, signal);
+        for (const one of [ofPicture(slices[next]), ...ofLayers(next).map((each) => each.address)]) await loaded(one, signal);
       } catch { return; }  // it is asked for again, and said, when it is leafed to
     }
   };
@@ -267,7 +302,9 @@
     else if (button?.dataset.zoom) scale({ in: 1.25, out: 0.8, fit: null }[button.dataset.zoom]);
   });
   leaf.addEventListener("input", () => go(leaf.value - 1));
-  const fade = () => { layers.style.opacity = opacity.value / 100; };
+  const fade = () => {
+    for (const each of [layers, ...banner.querySelectorAll("svg")]) each.style.opacity = opacity.value / 100;
+  };
   opacity.addEventListener("input", fade);
   switched.addEventListener("change", show);
   document.addEventListener("change", (event) => { if (event.target.matches("[data-object]")) show(); });

@@ -6,7 +6,7 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.rows import NOW
@@ -201,3 +201,22 @@ def test_the_command_line_lists_compares_and_goes_back(desk: ConfigurationDesk, 
 
 def test_a_password_in_an_address_is_not_shown() -> None:
     assert concealed("database_url: postgresql://radnode:s3cr:et@db/x\n") == "database_url: postgresql://radnode:***@db/x\n"
+
+
+def test_a_draft_in_plain_data_is_refused_as_its_text_is_and_the_file_is_read_again_once_it_changes(
+    desk: ConfigurationDesk, file: Path
+) -> None:
+    def unknown(document: dict[str, Any]) -> dict[str, Any]:
+        return {**document, "routes": [{**document["routes"][0], "run": ["ct-lnug"]}]}
+
+    with pytest.raises(ConfigError) as of_data:
+        desk.check_data(unknown)
+    with pytest.raises(ConfigError) as of_text:
+        desk.check(desk.drafted(desk.text(), run_what_there_is_not))
+    assert str(of_data.value) == str(of_text.value)
+    assert [each.name for each in desk.check_data(dict).routes] == ["chest"]
+    file.write_text(TEXT.replace("name: chest", "name: thorax"), encoding="utf-8")
+    assert [each.name for each in desk.check_data(dict).routes] == ["thorax"]
+    file.write_text("routes: [", encoding="utf-8")
+    with pytest.raises(ConfigError):
+        desk.check_data(dict)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from radnode.config.loading import parse
-from radnode.node.routing import RouteExplanation, as_json, explain, render
+from radnode.node.routing import RouteExplanation, as_json, explain, matches, render, said
 
 AXIAL = {"Modality": "CT", "SliceThickness": 1.5, "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "(0019,100c)": 7,
          "(0019,xx0c,SIEMENS MR HEADER)": 7, "PatientWeight": "nan", "PatientSex": "", "ImageComments": "x" * 9999,
@@ -57,6 +57,8 @@ def route(when: str, *instances: dict[str, Any], source: str = "PACS1", more: st
 )
 def test_a_condition_is_met_not_met_or_unknown(when: str, outcome: str) -> None:
     explanation = route(when, AXIAL)
+    (asked,) = parse(f"routes: [{{name: r, when: {{{when}}}, run: [p], send: [d]}}]", "a.yaml").routes
+    assert matches(asked, said([AXIAL], {"source": "PACS1"})) == explanation.matched
 
     assert explanation.conditions[0].outcome == outcome
     assert explanation.matched == (outcome == "met")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from radnode.config.document import read_document
 from radnode.config.editing import edited
-from radnode.config.loading import ConfigError, parse
+from radnode.config.loading import ConfigError, parse, understood
 from radnode.node.drafting import edits
 from radnode.node.drafting.form import KEPT, Line, RouteForm, acted, form_of, section_of, yaml_of
 from radnode.node.drafting.order import deleted, moved
@@ -105,6 +106,18 @@ def test_only_what_was_changed_in_the_form_is_written() -> None:
     after = edited(TEXT, edits.put("chest", section))
     assert after == TEXT.replace("at_most: 3.0", "at_most: 5").replace(
         "    enabled: true\n", "    shadow: true\n    enabled: true\n")
+
+
+@pytest.mark.parametrize("name", ["chest", None])
+def test_a_draft_means_in_plain_data_what_it_will_mean_in_the_file(name: str | None) -> None:
+    section = route({"modality": ["CT", "0012"]}, shadow=True)
+    written = parse(edited(TEXT, edits.put(name, {**section, "name": "draft"})), "file").routes
+    before = read_document(TEXT)
+    plain = edits.put_plain(name, {**section, "name": "draft"})(before[0])
+    assert understood(plain, before[1], "file").routes == written
+    assert before == read_document(TEXT)
+    with pytest.raises(edits.NoSuchRoute):
+        edits.put_plain("gone", section)(before[0])
 
 
 def test_a_route_is_switched_by_its_name() -> None:
