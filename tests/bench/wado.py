@@ -82,6 +82,7 @@ class Server:
         while came := answer.readinto(room[size : size + (1 << 20)]):
             size += came
         took = time.perf_counter() - began
+        self._connection.close()  # it is not left to a server to close it before the next round
         body = bytes(room[:size])
         assert answer.status == 200, body[:500]
         assert all(pixels in body for pixels in list(self._pixels.values())[:: SLICES // 10]), "pixels are missing"
