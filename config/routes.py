@@ -83,6 +83,18 @@ class Route:
     shadow: bool = False
 
 
+def asks_for_order(route: Route) -> bool:
+    """Whether what an order says decides about a route."""
+    return any(attribute in ORDER for condition in route.when for attribute in attributes_of(condition))
+
+
+def attributes_of(condition: Condition) -> list[str]:
+    """What a condition asks for."""
+    if isinstance(condition, Test):
+        return [condition.attribute]
+    return [attribute for member in condition.members for attribute in attributes_of(member)]
+
+
 def snake_case(keyword: str) -> str:
     """SliceThickness -> slice_thickness; runs of capitals stay together (KVP -> kvp)."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", keyword).lower()

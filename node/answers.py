@@ -156,6 +156,7 @@ class Answers:
                 "study_instance_uid": study.study_instance_uid,
                 "conflict": study.conflict,
                 "order": showing.order_of(session, study.id),
+                "merged": showing.merged_of(session, study.id),
                 "study_pending": bool(asked and asked.pending),
                 "study_routes": asked.explanations if asked else [],
                 "first_received_at": _time(study.first_received_at),
@@ -207,7 +208,7 @@ class Answers:
         study = self.study(study_instance_uid)
         if study is None:
             return None
-        order = filter(None, [showing.render(study["order"])])
+        order = filter(None, [showing.render(study["order"]), showing.render_merged(study["merged"])])
         return "\n\n".join([*order, *map(_explain, study["series"]), *_explain_study(study)])
 
 

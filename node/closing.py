@@ -199,7 +199,8 @@ class SeriesCloser:
         if outside:
             return
         asked = routing.asked(configuration.routes, explanations)
-        of_study = self._ask(session, series, foreign, asked, now)
+        ask(session, configuration, self._manifests(), series, foreign, asked, now=now)
+        of_study = any(self._manifests()[pipeline].of_study for pipeline in asked)
         if foreign:
             studies.ask(session, series.study_id, first=of_study)
         if not any(explanation.matched for explanation in explanations) or (sent_on and not asked):
@@ -209,28 +210,6 @@ class SeriesCloser:
         for header in foreign:
             if (rejected := rejection(header.attributes)) is not None:
                 self._withdraw(session, series, *rejected, now)
-
-    def _ask(
-        self, session: Session, series: SeriesSnapshot, foreign: Sequence[InstanceHeader],
-        asked: Mapping[str, Sequence[Route]], now: datetime,
-    ) -> bool:
-        """A job for each pipeline that reads a series; whether there are others, for which the study must be whole."""
-        configuration, manifests = self._configuration(), self._manifests()
-        for pipeline, asking in asked.items():
-            if manifests[pipeline].of_study:
-                continue  # it is asked when the study is whole (radnode.node.study_closing)
-            job = new_job(
-                configuration, manifests[pipeline], asking, foreign, study=(series.study_id, series.study_instance_uid),
-                series_uids=[series.series_instance_uid], series_id=series.series_id, revision=series.revision,
-                repeat=by_hand.repeats(session, series.study_id),
-            )
-            if (job_id := jobs.insert_job(session, job, now)) is None:
-                log.info("job.exists", pipeline=job.pipeline, key=job.key)
-                continue
-            by_hand.remark(session, job_id, [(series.series_id, series.revision)])
-            if manifests[pipeline].priors:
-                want_priors(session, configuration, asking, job_id, headers=foreign, source=series.source, now=now)
-        return any(manifests[pipeline].of_study for pipeline in asked)
 
     def _leave_prior(
         self, session: Session, series: SeriesSnapshot, instance_ids: Sequence[int], now: datetime
@@ -249,6 +228,33 @@ class SeriesCloser:
         reason = f"images it was made of were rejected: {why}"
         withdrawn = jobs.withdraw(session, series.study_id, sop_instance_uids, reason, now)
         log.warning("results.withdrawn", study_instance_uid=series.study_instance_uid, jobs=withdrawn, reason=why)
+
+
+def ask(
+    session: Session, configuration: Configuration, manifests: Mapping[str, Manifest], series: SeriesSnapshot,
+    foreign: Sequence[InstanceHeader], asked: Mapping[str, Sequence[Route]], *, now: datetime,
+) -> list[str]:
+    """A job for each pipeline that reads a series; the names of those that had one on the same images before.
+
+    Pipelines that read several series are asked when the study is whole (:mod:`radnode.node.study_closing`).
+    """
+    known = []
+    for pipeline, asking in asked.items():
+        if manifests[pipeline].of_study:
+            continue
+        job = new_job(
+            configuration, manifests[pipeline], asking, foreign, study=(series.study_id, series.study_instance_uid),
+            series_uids=[series.series_instance_uid], series_id=series.series_id, revision=series.revision,
+            repeat=by_hand.repeats(session, series.study_id),
+        )
+        if (job_id := jobs.insert_job(session, job, now)) is None:
+            log.info("job.exists", pipeline=job.pipeline, key=job.key)
+            known.append(pipeline)
+            continue
+        by_hand.remark(session, job_id, [(series.series_id, series.revision)])
+        if manifests[pipeline].priors:
+            want_priors(session, configuration, asking, job_id, headers=foreign, source=series.source, now=now)
+    return known
 
 
 def performed_of(

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from radnode.config.routes import SOURCE, Test
+from radnode.config.routes import SOURCE, Test, attributes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -145,7 +145,7 @@ def _explain_condition(
     overall = True if True in truths else (False if False in truths else None)
     seen: dict[str, None] = {}
     for instance in instances:
-        for attribute in _attributes(condition):
+        for attribute in attributes_of(condition):
             if attribute in instance.get(AMBIGUOUS, ()):
                 seen["ambiguous, it is there twice or out of order"] = None
             elif (value := _value(instance, attribute)) is not None:
@@ -236,12 +236,6 @@ def _value(instance: Mapping[str, Any], attribute: str) -> Any:
     """The value, None for an attribute that is absent or empty: neither says anything."""
     value = instance.get(attribute)
     return None if value in ("", []) else value
-
-
-def _attributes(condition: Condition) -> list[str]:
-    if isinstance(condition, Test):
-        return [condition.attribute]
-    return [attribute for member in condition.members for attribute in _attributes(member)]
 
 
 def _written(condition: Condition) -> str:

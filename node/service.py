@@ -39,6 +39,7 @@ from radnode.node.in_force import InForce
 from radnode.node.indexing import HeaderReader
 from radnode.node.intake.associations import Associations
 from radnode.node.intake.storing import Storage
+from radnode.node.late_orders import LateOrders
 from radnode.node.messaging.composition import Messaging
 from radnode.node.monitoring.composing import Monitoring
 from radnode.node.observability import Metrics
@@ -351,7 +352,9 @@ class Node:
             associations=self.associations, now=utc_now, on_counted=lambda: self._closing.pulse(),
         )
         self._cataloguing = Activity("cataloguing", cataloguer.step, self.alarms)
-        self._closing = Activity("closing", closer.step, self.alarms)
+        late = LateOrders(database=self.database, configuration=lambda: self._configuration,
+                          manifests=self._manifests, now=utc_now, on_jobs=self._series_closed)
+        self._closing = Activity("closing", lambda: closer.step() or late.step(), self.alarms)
         self._closing_studies = Activity("closing studies", study_closer.step, self.alarms)
         self._counting = Activity("counting", counter.step, self.alarms)
 

@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
+class Plan:
     """What one pipeline makes of a study. headers: the frozen input; refused: why it will not run. lacking: what it
     could wait for; it runs without it."""
 
@@ -107,7 +107,7 @@ class StudyCloser:
             return
         self._act(study, plans)
 
-    def _plans(self, study: AskedStudy) -> list[_Plan]:
+    def _plans(self, study: AskedStudy) -> list[Plan]:
         configuration, manifests = self._configuration(), self._manifests()
         images: dict[int, list[InstanceHeader]] = {}
         explained: list[RouteExplanation] = []
@@ -121,11 +121,11 @@ class StudyCloser:
                 attributes = [one.attributes for one in images[each.series_id]]
                 explained += routing.explain(configuration.routes, attributes, {"source": each.source, **order})
         return [
-            (_plan if manifests[name].inputs else _plan_of_screening)(manifests[name], asking, study, images)
+            plan(manifests[name], asking, study.series, images)
             for name, asking in routing.asked(configuration.routes, explained).items() if manifests[name].of_study
         ]
 
-    def _act(self, study: AskedStudy, plans: Sequence[_Plan]) -> None:
+    def _act(self, study: AskedStudy, plans: Sequence[Plan]) -> None:
         configuration, now = self._configuration(), self._now()
         with self._database.begin() as session:
             done = studies.answer(
@@ -167,10 +167,19 @@ def render(explained: Mapping[str, Any]) -> str:
     return f"  pipeline {explained['pipeline']} (route {routes}): {answer}\n{choice.render(explained['inputs'])}"
 
 
+def plan(
+    manifest: Manifest, routes: Sequence[Route], series: Sequence[StudySeries],
+    images: Mapping[int, Sequence[InstanceHeader]],
+) -> Plan:
+    """What a pipeline that reads several series makes of these. images: of each series. Pure."""
+    return (_plan if manifest.inputs else _plan_of_screening)(manifest, routes, series, images)
+
+
 def _plan(
-    manifest: Manifest, routes: Sequence[Route], study: AskedStudy, images: Mapping[int, Sequence[InstanceHeader]]
-) -> _Plan:
-    candidates = [each for each in study.series if images[each.series_id]]
+    manifest: Manifest, routes: Sequence[Route], series: Sequence[StudySeries],
+    images: Mapping[int, Sequence[InstanceHeader]],
+) -> Plan:
+    candidates = [each for each in series if images[each.series_id]]
     choices = choice.choose(
         [choice.Series(series_instance_uid=each.series_instance_uid, closed_off=_closed_off(each),
                 headers=tuple(one.attributes for one in images[each.series_id])) for each in candidates],
@@ -186,7 +195,7 @@ def _plan(
     ]
     # The reference first: jobs are kept under its series.
     taken.sort(key=lambda each: each.series_instance_uid not in chosen[:1])
-    return _Plan(
+    return Plan(
         manifest=manifest, routes=tuple(routes), choices=choices, series=tuple(taken), refused=refused,
         lacking="; ".join(choice.lacking(choices).values()),
         headers=tuple(one for each in taken for one in images[each.series_id]),
@@ -194,17 +203,18 @@ def _plan(
 
 
 def _plan_of_screening(
-    manifest: Manifest, routes: Sequence[Route], study: AskedStudy, images: Mapping[int, Sequence[InstanceHeader]]
-) -> _Plan:
+    manifest: Manifest, routes: Sequence[Route], series: Sequence[StudySeries],
+    images: Mapping[int, Sequence[InstanceHeader]],
+) -> Plan:
     """All mammograms of the study, and what rejects them; which of them are its views, the pipeline's run decides."""
     taken = tuple(
-        each for each in study.series if each.state is SeriesState.CLOSED
+        each for each in series if each.state is SeriesState.CLOSED
         and any(one.attributes.get("Modality") in (manifest.modality, "KO") for one in images[each.series_id])
     )
     headers = tuple(one for each in taken for one in images[each.series_id])
     found = screening.examine([one.attributes for one in headers], manifest)
     lacking = "; ".join(f"{screening.named(place)} {reason}" for place, reason in found.lacking.items())
-    return _Plan(manifest=manifest, routes=tuple(routes), choices=(), series=taken, headers=headers,
+    return Plan(manifest=manifest, routes=tuple(routes), choices=(), series=taken, headers=headers,
                  refused=found.refused, lacking=lacking)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Executable
+    from sqlalchemy import ColumnElement, Executable
     from sqlalchemy.orm import Session
 
 
@@ -127,6 +127,15 @@ def reject_header(session: Session, instance_id: int, reason: str, now: datetime
 
 def open_series(session: Session) -> list[SeriesSnapshot]:
     """Every series that is not decided."""
+    return _snapshots(session, SeriesRow.state == SeriesState.OPEN)
+
+
+def closed_series(session: Session, study_id: int) -> list[SeriesSnapshot]:
+    """The series of a study that were closed and routed."""
+    return _snapshots(session, SeriesRow.study_id == study_id, SeriesRow.state == SeriesState.CLOSED)
+
+
+def _snapshots(session: Session, *which: ColumnElement[bool]) -> list[SeriesSnapshot]:
     waiting = dict(
         session.execute(
             select(InstanceRow.series_id, func.count())
@@ -143,7 +152,7 @@ def open_series(session: Session) -> list[SeriesSnapshot]:
         )
         .join(StudyRow, StudyRow.id == SeriesRow.study_id)
         .join(InstanceRow, InstanceRow.series_id == SeriesRow.id)
-        .where(SeriesRow.state == SeriesState.OPEN)
+        .where(*which)
         .group_by(SeriesRow.id, StudyRow.study_instance_uid, StudyRow.conflict)
         .order_by(SeriesRow.id)
     )
@@ -208,6 +217,14 @@ def headers(session: Session, series_id: int) -> list[InstanceHeader]:
     ]
 
 
+def expired(session: Session, series_id: int) -> int:
+    """How many instances of a series are not kept any more."""
+    return session.scalar(
+        select(func.count()).select_from(InstanceRow)
+        .where(InstanceRow.series_id == series_id, InstanceRow.state == InstanceState.EXPIRED)
+    ) or 0
+
+
 def unreadable(session: Session, series_id: int) -> int:
     """How many instances of a series have a header that cannot be read."""
     return (
@@ -256,12 +273,7 @@ def store_routing(
     session: Session, series: SeriesSnapshot, *, explanations: list[Any], configuration_digest: str, now: datetime
 ) -> None:
     """Keep why each route did or did not run for this revision, and which matched."""
-    if matched := [each["route"] for each in explanations if each.get("matched")]:
-        statement = insert_for(session, RouteMatchRow)
-        session.execute(
-            statement.on_conflict_do_update(index_elements=["route", "series_id"], set_={"at": now}),
-            [{"route": plain(route), "series_id": series.series_id, "at": now} for route in matched],
-        )
+    _match(session, series, explanations, now)
     session.add(
         RoutingRow(
             series_id=series.series_id,
@@ -271,6 +283,34 @@ def store_routing(
             explanations=explanations,
         )
     )
+
+
+def routing_of(session: Session, series: SeriesSnapshot) -> list[Any]:
+    """What was kept of this revision; empty if nothing was."""
+    kept = session.scalar(
+        select(RoutingRow.explanations)
+        .where(RoutingRow.series_id == series.series_id, RoutingRow.revision == series.revision)
+    )
+    return kept or []
+
+
+def amend_routing(session: Session, series: SeriesSnapshot, explanations: list[Any], now: datetime) -> None:
+    """The same for a revision that was routed: some of its routes were asked again."""
+    _match(session, series, explanations, now)
+    session.execute(
+        update(RoutingRow)
+        .where(RoutingRow.series_id == series.series_id, RoutingRow.revision == series.revision)
+        .values(explanations=explanations, at=now)
+    )
+
+
+def _match(session: Session, series: SeriesSnapshot, explanations: list[Any], now: datetime) -> None:
+    if matched := [each["route"] for each in explanations if each.get("matched")]:
+        statement = insert_for(session, RouteMatchRow)
+        session.execute(
+            statement.on_conflict_do_update(index_elements=["route", "series_id"], set_={"at": now}),
+            [{"route": plain(route), "series_id": series.series_id, "at": now} for route in matched],
+        )
 
 
 def add_event(

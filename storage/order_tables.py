@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from radnode.storage.tables import Base, PlainText
@@ -65,8 +65,25 @@ class PatientChangeRow(Base):
     received_at: Mapped[datetime]
 
 
+class MergedPatientRow(Base):
+    """A patient's identifier that a merge took out of use, and those that take its place, as in :class:`OrderRow`."""
+
+    __tablename__ = "merged_patients"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sender: Mapped[str] = mapped_column(PlainText)
+    patient_id: Mapped[str] = mapped_column(PlainText)
+    authority: Mapped[str] = mapped_column(PlainText)
+    universal_id: Mapped[str] = mapped_column(PlainText)
+    survivors: Mapped[list[Any]]
+    at: Mapped[datetime]
+    __table_args__ = (UniqueConstraint("patient_id", "authority", "universal_id"),)
+
+
 class StudyContextRow(Base):
-    """What orders say about a study. conflict: why they are not taken for its own, empty if they are."""
+    """What orders say about a study. conflict: why they are not taken for its own, empty if they are.
+
+    news: routes that ask for it have not been asked again since it was told.
+    """
 
     __tablename__ = "study_contexts"
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), primary_key=True, autoincrement=False)
@@ -74,3 +91,7 @@ class StudyContextRow(Base):
     context: Mapped[dict[str, Any]]
     conflict: Mapped[str] = mapped_column(PlainText)
     at: Mapped[datetime]
+    news: Mapped[bool] = mapped_column(server_default=text("false"))
+    __table_args__ = (
+        Index("ix_study_contexts_news", "study_id", sqlite_where=text("news"), postgresql_where=text("news")),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import delete, exists, func, insert, select, text, update
 
 from radnode.storage.catalog import add_event, affected
 from radnode.storage.dialects import insert_for
@@ -212,10 +212,21 @@ def keep_context(session: Session, study_id: int, context: StudyContext | None, 
         return True
     session.execute(insert(StudyContextRow).values(
         study_id=study_id, sender=context.sender, context=context.context, conflict=context.conflict, at=now,
+        news=not context.conflict,
     ))
     kind = "order in conflict" if context.conflict else "order attached"
     add_event(session, kind, detail={"sender": context.sender, "reason": context.conflict}, now=now, study_id=study_id)
     return True
+
+
+def with_news(session: Session) -> list[int]:
+    """Studies whose order says something that no route was asked about since."""
+    return list(session.scalars(select(StudyContextRow.study_id).where(text("study_contexts.news"))))
+
+
+def take_news(session: Session, study_id: int) -> None:
+    """The routes are asked in this transaction; what is told from now on is news again."""
+    session.execute(update(StudyContextRow).where(StudyContextRow.study_id == study_id).values(news=False))
 
 
 def conflicts_since(session: Session, since: datetime) -> dict[str, int]:

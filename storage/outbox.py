@@ -84,6 +84,11 @@ def destinations_due(session: Session, now: datetime) -> list[str]:
     return list(session.scalars(select(DeliveryRow.destination).distinct().where(_due(now))))
 
 
+def study_of(session: Session, delivery: Delivery) -> int:
+    """The study that a result was made of."""
+    return session.execute(select(JobRow.study_id).where(JobRow.id == delivery.job_id)).scalar_one()
+
+
 def destinations_waiting(session: Session) -> list[str]:
     """Destinations that something waits for, due or not."""
     return list(

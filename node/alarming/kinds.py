@@ -157,8 +157,8 @@ _ALL = (
     ),
     Kind(
         name="patient", severity="error", about="destination", quotes=True,
-        says="a destination has a study under another patient than it had when the study was read; its results are "
-             "held back",
+        says="a destination has a study under another patient than it had when the study was read, or a merge of its "
+             "patient was told; its results are held back",
         remedy="compare the study there with `radnode deliveries --failed`; if the result is right: "
                "`radnode resend NUMBER`; else have the study sent here again",
     ),

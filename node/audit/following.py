@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter, defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import func, select
 
@@ -156,6 +157,11 @@ class Follower:
         studies = _studies(session, (study_id for *_, study_id in groups))
         messages: list[NewMessage] = []
         for (_job, destination, kind, study_id), times in groups.items():
+            if (record := self._record(destination)) is not None:
+                form, there = record
+                about = _about(studies[study_id], {})
+                messages.append(self._auditor.exported(max(times), there, about, form, SENDING[kind]))
+                continue
             ends = (self._node("Source Role ID"), self._peer(destination, "Destination Role ID", is_requestor=False))
             study = _about(studies[study_id], {"": len(times)})
             messages.append(self._auditor.begins(min(times), *ends, study))
@@ -198,6 +204,17 @@ class Follower:
         node = self._auditor.node
         return Participant(user_id=node.user_id, is_requestor=role == "Source Role ID", role=role,
                            ae_title=node.ae_title, name=node.name, address=node.address)
+
+    def _record(self, name: str) -> tuple[str, Participant] | None:
+        """What a destination of messages gets, and it as it takes part; None for one of DICOM objects."""
+        messaging = self._configuration().messaging
+        if (system := messaging.hl7.get(name)) is not None:
+            form, address = "ORU^R01 of HL7 v2", system.host
+        elif (server := messaging.fhir.get(name)) is not None:
+            form, address = "DiagnosticReport of FHIR", urlsplit(server.url).hostname or ""
+        else:
+            return None
+        return form, Participant(user_id=name, is_requestor=False, role="Destination Media", address=address)
 
     def _peer(self, name: str, role: str, *, is_requestor: bool) -> Participant:
         peer = self._configuration().peers.get(name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree as ET
@@ -28,8 +28,8 @@ SERIOUS: Outcome = 8
 EVENTS = {
     "Application Activity": "110100", "Audit Log Used": "110101", "Begin Transferring DICOM Instances": "110102",
     "DICOM Instances Accessed": "110103", "DICOM Instances Transferred": "110104", "DICOM Study Deleted": "110105",
-    "Order Record": "110109", "Patient Record": "110110", "Query": "110112", "Security Alert": "110113",
-    "User Authentication": "110114",
+    "Export": "110106", "Order Record": "110109", "Patient Record": "110110", "Query": "110112",
+    "Security Alert": "110113", "User Authentication": "110114",
 }
 """CID 400, those that are used."""
 TYPES = {
@@ -39,7 +39,7 @@ TYPES = {
 }
 """CID 401, those that are used."""
 _ROLES = {"Application": "110150", "Application Launcher": "110151", "Destination Role ID": "110152",
-          "Source Role ID": "110153"}
+          "Source Role ID": "110153", "Destination Media": "110154"}
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 2.2 has no place for, not even escaped."""
 NO_NAME = "not recorded"
@@ -99,6 +99,15 @@ class Auditor:
     def begins(self, at: datetime, source: Participant, destination: Participant, study: StudyObject) -> NewMessage:
         """A.5.3.5: instances of one study are going to be sent."""
         return self._message(at, "Begin Transferring DICOM Instances", "E", SUCCESS, (source, destination), study=study)
+
+    def exported(self, at: datetime, destination: Participant, study: StudyObject, form: str, failure: str = ""
+                 ) -> NewMessage:
+        """A.5.3.4: results of a study went to a record in another form than DICOM's. form: HL7 v2, or FHIR."""
+        return self._message(at, "Export", "R", MINOR if failure else SUCCESS, (self._exports(), destination),
+                             study=study, description=", ".join(filter(None, (form, failure))))
+
+    def _exports(self) -> Participant:
+        return replace(self._as("Source Role ID"), is_requestor=True)
 
     def deleted(self, at: datetime, study: StudyObject, why: str) -> NewMessage:
         """A.5.3.8: instances of a study were deleted."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from radnode.config.peers import Peer
+    from radnode.storage.merges import Merge
 
 ATTRIBUTES: Mapping[str, str] = {
     "PatientID": "Patient ID", "PatientName": "Patient's Name", "PatientBirthDate": "Patient's Birth Date",
@@ -60,6 +61,13 @@ def objection(path: Path, digest: str, peer: Peer, own_ae_title: str, study_inst
     if not differing:
         return ""
     return f"{OTHER_PATIENT}: {peer.name} has the study under another {', '.join(differing)} than the result"
+
+
+def merged(merge: Merge) -> str:
+    """Why a result must not go out of whose patient a merge was told; names nobody."""
+    return (f"{OTHER_PATIENT}: {merge.sender} has merged the patient whom the images name into another since "
+            f"{merge.at:%Y-%m-%d %H:%M} UTC; release it if the destination has it under the former, else have the "
+            "images sent again under the new one")
 
 
 def _plain(dataset: Dataset, keyword: str) -> str:

@@ -23,6 +23,7 @@ from radnode.node.deidentifying.lanes import Outgoing, SecretUnusable
 from radnode.node.delivery import backoff, carrying, patient
 from radnode.node.delivery.answer import Damaged, NotAccepted
 from radnode.node.dicomweb.client import PeerBusy
+from radnode.node.messaging import contexts
 from radnode.storage import outbox
 
 if TYPE_CHECKING:
@@ -212,14 +213,11 @@ class Sender:
 
     def _held_back(self, delivery: Delivery, peer: Destination) -> bool:
         """Whether it does not go now because of its patient; asked once for the results of a job on an association."""
-        if not isinstance(peer, Peer) or not peer.check_patient or delivery.released:
+        if delivery.released or (isinstance(peer, Peer) and peer.deidentify is not None and not peer.check_patient):
             return False
         if delivery.job_id not in self._objections:
-            path = self._store.path(delivery.digest, "results")
             try:
-                self._objections[delivery.job_id] = patient.objection(
-                    path, delivery.digest, peer, self._own_ae_title, delivery.study_instance_uid
-                )
+                self._objections[delivery.job_id] = self._objection(delivery, peer)
             except PeerUnreachable as unreachable:
                 self._retry(delivery, f"the patient of its study could not be asked for: {unreachable}")
                 return True
@@ -230,6 +228,16 @@ class Sender:
             return False
         self._give_up(delivery, objection)
         return True
+
+    def _objection(self, delivery: Delivery, peer: Destination) -> str:
+        with self._database.read() as session:
+            merge = contexts.merge_of(session, outbox.study_of(session, delivery))
+        if merge is not None:
+            return patient.merged(merge)
+        if not isinstance(peer, Peer) or not peer.check_patient:
+            return ""
+        path = self._store.path(delivery.digest, "results")
+        return patient.objection(path, delivery.digest, peer, self._own_ae_title, delivery.study_instance_uid)
 
     def _refused(self, delivery: Delivery, peer: Destination, answer: Answer) -> None:
         status = answer.status

@@ -37,6 +37,7 @@ class Holdings:
 
     def find(self, level: Level, question: Question) -> tuple[list[Found], bool]:
         """The matches that fit, and whether there are more."""
+        self.images.wake()
         with self._database.read() as session:
             found = listing_queries.find(
                 session, level, question.criteria, limit=question.limit + 1, offset=question.offset
@@ -50,6 +51,7 @@ class Holdings:
 
     def retrieve(self, *uids: str) -> list[Found]:
         """The instances of a study, of a series of it, or one: all, or none. Raises NotHeld, BadQuery."""
+        self.images.wake()
         criteria = [Criterion(keyword=keyword, values=(uid,)) for keyword, uid in zip(_KEYWORDS, uids, strict=False)]
         with self._database.read() as session:
             found = listing_queries.find(session, Level.INSTANCES, criteria, limit=MOST_INSTANCES + 1)

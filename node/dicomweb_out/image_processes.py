@@ -9,19 +9,28 @@ import queue
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from radnode.storage.ledger import portions
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import IO
 
 log = structlog.get_logger(__name__)
+
+Answer = tuple[dict[str, Any], list[bytes]]
+"""What is said of a file, and the bytes that go with it."""
 
 PROCESSES = 2
 LONGEST_WAIT_S = 60.0
 """For a process to answer; what it computes is limited by itself."""
+AT_ONCE = 10
+"""Headers asked of a process in one go: each way costs as much as reading one, and all are to be read by a deadline."""
 LONGEST_QUEUE_S = 60.0
 
 
@@ -49,42 +58,44 @@ class ImageProcesses:
         self._all = [_Process() for _ in range(PROCESSES)]
         for each in self._all:
             self._free.put(each)
+        self._awake = False
 
-    def ask(self, what: str, path: Path, **more: Any) -> tuple[dict[str, Any], list[bytes]]:
+    def wake(self) -> None:
+        """Start them, without waiting until they are ready: whoever searches will open something."""
+        if self._awake:
+            return
+        self._awake = True
+        idle = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                idle.append(self._free.get_nowait())
+        for each in idle:
+            each.start()
+            self._free.put(each)
+
+    def ask(self, what: str, path: Path, **more: Any) -> Answer:
         """What :func:`radnode.node.dicomweb_out.image_process.answer` says of a file. Raises the errors above."""
+        return self._asked([{"ask": what, "path": str(path), **more}])[0]
+
+    def ask_all(self, what: str, paths: Sequence[Path]) -> list[Answer]:
+        """The same of many files, on all processes at once, in order. Raises what the first one raises."""
+        orders = [{"ask": what, "path": str(path)} for path in paths]
+        with ThreadPoolExecutor(PROCESSES) as pool:
+            return list(itertools.chain.from_iterable(pool.map(self._asked, portions(orders, AT_ONCE))))
+
+    def _asked(self, orders: Sequence[dict[str, Any]]) -> list[Answer]:
         try:
             process = self._free.get(timeout=LONGEST_QUEUE_S)
         except queue.Empty:
             raise Overloaded("too many images are being opened; ask again") from None
         try:
-            said, blobs = process.ask({"ask": what, "path": str(path), **more})
+            answers = process.ask(orders)
         finally:
             self._free.put(process)
-        for key, error in (("error", ImageUnreadable), ("refused", ImageRefused), ("missing", ValueMissing)):
-            if key in said:
-                raise error(said[key])
-        return said, blobs
-
-    def ask_all(self, what: str, paths: Sequence[Path]) -> list[tuple[dict[str, Any], list[bytes]]]:
-        """The same of many files, on all processes at once, in order. Raises what the first one raises."""
-        answers: list[Any] = [None] * len(paths)
-        numbers = itertools.count()
-
-        def work() -> None:
-            while (number := next(numbers)) < len(paths):
-                try:
-                    answers[number] = self.ask(what, paths[number])
-                except (ImageUnreadable, ImageRefused, ValueMissing, Overloaded) as error:
-                    answers[number] = error
-
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(PROCESSES, len(paths)))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for each in answers:
-            if isinstance(each, Exception):
-                raise each
+        for said, _ in answers:
+            for key, error in (("error", ImageUnreadable), ("refused", ImageRefused), ("missing", ValueMissing)):
+                if key in said:
+                    raise error(said[key])
         return answers
 
     def close(self) -> None:
@@ -101,14 +112,14 @@ class _Process:
         self._numbers = itertools.count()
         self._late = False
 
-    def ask(self, order: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        process = self._running()
-        number = next(self._numbers)
+    def ask(self, orders: Sequence[dict[str, Any]]) -> list[Answer]:
+        process = self.start()
+        numbered = [{**order, "id": next(self._numbers)} for order in orders]
         self._late = False
         watchdog = threading.Timer(LONGEST_WAIT_S, self._kill, [process])
         watchdog.start()
         try:
-            return self._exchange(process, {**order, "id": number})
+            return _exchange(process, numbered)
         except (OSError, ValueError, LookupError) as error:
             self.close()
             log.error("dicomweb.image_process_lost", late=self._late)
@@ -133,22 +144,7 @@ class _Process:
         self._late = True
         process.kill()
 
-    def _exchange(
-        self, process: subprocess.Popen[bytes], order: dict[str, Any]
-    ) -> tuple[dict[str, Any], list[bytes]]:
-        if process.stdin is None or process.stdout is None:
-            raise OSError("no pipes")
-        process.stdin.write(json.dumps(order).encode("ascii") + b"\n")
-        process.stdin.flush()
-        said = json.loads(process.stdout.readline())
-        if said["id"] != order["id"]:  # an image under another's name would show the wrong patient
-            raise ValueError("an answer to another question")
-        blobs = [process.stdout.read(size) for size in said["sizes"]]
-        if [len(blob) for blob in blobs] != said["sizes"]:
-            raise ValueError("an answer cut short")
-        return said, blobs
-
-    def _running(self) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.close()
@@ -157,3 +153,21 @@ class _Process:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
         return self._process
+
+
+def _exchange(process: subprocess.Popen[bytes], orders: Sequence[dict[str, Any]]) -> list[Answer]:
+    if process.stdin is None or process.stdout is None:
+        raise OSError("no pipes")
+    process.stdin.write(b"".join(json.dumps(order).encode("ascii") + b"\n" for order in orders))
+    process.stdin.flush()
+    return [_answer(process.stdout, order["id"]) for order in orders]
+
+
+def _answer(stdout: IO[bytes], number: int) -> Answer:
+    said = json.loads(stdout.readline())
+    if said["id"] != number:  # an image under another's name would show the wrong patient
+        raise ValueError("an answer to another question")
+    blobs = [stdout.read(size) for size in said["sizes"]]
+    if [len(blob) for blob in blobs] != said["sizes"]:
+        raise ValueError("an answer cut short")
+    return said, blobs

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fastapi.concurrency import run_in_threadpool
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
     from pathlib import Path
 
 PIECE_BYTES = 1 << 20
@@ -67,3 +70,14 @@ def pieces_of(path: Path) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as file:
         while piece := file.read(PIECE_BYTES):
             yield piece
+
+
+async def read_ahead(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces; each is read while the one before it is sent."""
+    reading = asyncio.ensure_future(run_in_threadpool(next, pieces, None))
+    try:
+        while (piece := await reading) is not None:
+            reading = asyncio.ensure_future(run_in_threadpool(next, pieces, None))
+            yield piece
+    finally:
+        reading.cancel()

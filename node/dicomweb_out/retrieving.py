@@ -21,7 +21,7 @@ from radnode.node.dicomweb_out.accept import (
 from radnode.node.dicomweb_out.address import accept_of, base_of, studies_router
 from radnode.node.dicomweb_out.holdings import NotHeld
 from radnode.node.dicomweb_out.matching import BadQuery
-from radnode.node.dicomweb_out.parts import Envelope, Part, pieces_of
+from radnode.node.dicomweb_out.parts import Envelope, Part, pieces_of, read_ahead
 from radnode.node.dicomweb_out.searching import JSON_TYPES
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def _single(part: Part, content_type: str, warnings: Sequence[str] = ()) -> Resp
     headers = {**NO_STORE, "Content-Location": part.location}
     if part.size_bytes is not None:
         headers["Content-Length"] = str(part.size_bytes)
-    return _warned(StreamingResponse(iter(part.pieces), media_type=content_type, headers=headers), warnings)
+    return _warned(StreamingResponse(read_ahead(iter(part.pieces)), media_type=content_type, headers=headers), warnings)
 
 
 def _multipart(parts: Iterable[Part], kind: str, warnings: Sequence[str] = ()) -> Response:
@@ -241,7 +241,7 @@ def _multipart(parts: Iterable[Part], kind: str, warnings: Sequence[str] = ()) -
     if isinstance(parts, list) and (length := envelope.length(parts)) is not None:
         headers["Content-Length"] = str(length)
     response = StreamingResponse(
-        envelope.written(parts), media_type=envelope.content_type(kind), headers=headers
+        read_ahead(envelope.written(parts)), media_type=envelope.content_type(kind), headers=headers
     )
     return _warned(response, warnings)
 

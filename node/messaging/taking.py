@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from radnode.node.audit.messages import Participant
-from radnode.node.messaging import contexts, reading
+from radnode.node.messaging import contexts, merging, reading
 from radnode.pipelines.messages import hl7
 from radnode.storage import audit, orders
 from radnode.storage.errors import DatabaseUnavailable
@@ -92,6 +92,7 @@ class Desk:
             orders.store_order(session, known.sender, order, now)
         if told.change is not None:
             orders.store_change(session, message_id, told.change, now)
+            merging.take(session, known.sender, told.change, now)
         contexts.attach_all(session, (order.accession_number for order in told.orders), now)
         audit.append(session, self._audited(known.sender, told, now))
         return TAKEN

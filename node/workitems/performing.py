@@ -7,21 +7,21 @@ item runs on exactly what it names, or, with the reason, not at all.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 from pydicom.uid import generate_uid
 
-from radnode.node import routing
+from radnode.node import routing, study_closing
 from radnode.node.closing import new_job
 from radnode.node.own_results import is_own_result
 from radnode.node.workitems import attributes
 from radnode.node.workitems.desk import retrieve_from
 from radnode.node.workitems.states import State
-from radnode.storage import catalog, fetches, jobs, workitems
+from radnode.storage import by_hand, catalog, fetches, jobs, studies, workitems
 from radnode.storage.catalog import SeriesState
 from radnode.storage.jobs import JobState, LeaseLost
+from radnode.storage.studies import StudySeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from radnode.config.routes import Route
     from radnode.node.workitems.attributes import Order
     from radnode.pipelines.contract import Manifest
+    from radnode.storage.catalog import InstanceHeader
     from radnode.storage.database import Database
-    from radnode.storage.jobs import NewJob
     from radnode.storage.workitems import HeldSeries, JobOutcome, WorkItem
 
 log = structlog.get_logger(__name__)
@@ -76,6 +76,54 @@ def input_of(order: Order, held: Sequence[HeldSeries]) -> list[tuple[HeldSeries,
             raise NotPerformed(f"series {uid} is {series.state.lower()}: {series.reason}")
         chosen.append((series, instances or series.sop_instance_uids))
     return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A job to be: of one series, or of those that a pipeline of several reads, the one that results lie on first."""
+
+    manifest: Manifest
+    series: tuple[HeldSeries, ...]
+    headers: tuple[InstanceHeader, ...]
+
+
+def plan(
+    route: Route, manifests: Mapping[str, Manifest], chosen: Sequence[HeldSeries],
+    images: Mapping[int, Sequence[InstanceHeader]],
+) -> list[Planned]:
+    """What the pipelines of a route read of the series that an order names. images: of each series. Pure.
+
+    Raises :class:`NotPerformed` where a pipeline would refuse what is named.
+    """
+    enabled = (_enabled(route),)
+    asked: dict[str, list[HeldSeries]] = {}
+    for series in chosen:
+        said = [each.attributes for each in images[series.series_id]]
+        for name in routing.asked(enabled, routing.explain(enabled, said, {"source": series.source})):
+            asked.setdefault(name, []).append(series)
+    planned = []
+    for name, matching in asked.items():
+        if manifests[name].of_study:
+            planned.append(_of_study(manifests[name], route, chosen, images))
+        else:
+            planned += [Planned(manifests[name], (each,), tuple(images[each.series_id])) for each in matching]
+    return planned
+
+
+def _of_study(
+    manifest: Manifest, route: Route, chosen: Sequence[HeldSeries], images: Mapping[int, Sequence[InstanceHeader]]
+) -> Planned:
+    """What the order names is the whole study to a pipeline that reads several series: no other series is taken."""
+    by_id = {each.series_id: each for each in chosen}
+    found = study_closing.plan(manifest, [route], [
+        StudySeries(series_id=each.series_id, series_instance_uid=each.series_instance_uid, source=each.source,
+                    state=SeriesState(each.state), revision=each.revision, received=len(images[each.series_id]),
+                    reason=each.reason)
+        for each in chosen
+    ], images)
+    if found.refused or not found.headers:
+        raise NotPerformed(f"{manifest.name}: {found.refused or 'it reads none of the series that are named'}")
+    return Planned(manifest, tuple(by_id[each.series_id] for each in found.series), found.headers)
 
 
 def ended(outcomes: Sequence[JobOutcome]) -> bool:
@@ -182,38 +230,36 @@ class Performer:
         if route.shadow:
             raise NotPerformed(f"route {route.name} runs in shadow: its results go to nobody")
         manifests = self._manifests()
-        of_study = [name for name in route.run if name not in manifests or manifests[name].of_study]
-        if of_study:
-            raise NotPerformed(f"pipelines {', '.join(of_study)} read several series, or are not installed; such are "
-                               "not performed as work items")
-        ids: list[int] = []
-        begun: list[int] = []
-        enabled = (_enabled(route),)
-        for series, instances in chosen:
-            headers = [each for each in catalog.headers(session, series.series_id)
-                       if each.sop_instance_uid in instances and not is_own_result(each.attributes)]
-            explained = routing.explain(enabled, [each.attributes for each in headers], {"source": series.source})
-            for name in routing.asked(enabled, explained):
-                make = partial(
-                    new_job, configuration, manifests[name], [route], headers,
-                    study=(series.study_id, order.study_instance_uid), series_uids=[series.series_instance_uid],
-                    series_id=series.series_id, revision=series.revision,
-                )
-                job_id, is_new = self._inserted(session, make)
-                ids.append(job_id)
-                if is_new:
-                    begun.append(job_id)
-        if not ids:
+        if missing := [name for name in route.run if name not in manifests]:
+            raise NotPerformed(f"pipelines {', '.join(missing)} are not installed")
+        images = {
+            series.series_id: [each for each in catalog.headers(session, series.series_id)
+                               if each.sop_instance_uid in instances and not is_own_result(each.attributes)]
+            for series, instances in chosen
+        }
+        planned = plan(route, manifests, [series for series, _ in chosen], images)
+        if not planned:
             raise NotPerformed(f"no series of the input meets the conditions of route {route.name}")
-        return ids, begun
+        made = [self._inserted(session, configuration, route, order, each) for each in planned]
+        return [job_id for job_id, _ in made], [job_id for job_id, is_new in made if is_new]
 
-    def _inserted(self, session: Session, make: Callable[..., NewJob]) -> tuple[int, bool]:
+    def _inserted(
+        self, session: Session, configuration: Configuration, route: Route, order: Order, planned: Planned
+    ) -> tuple[int, bool]:
         """A job, and whether it is new. One that an earlier order had stopped has no answer: it runs once more."""
-        repeat = 0
+        repeat, first = 0, planned.series[0]
+        series_id, revision = first.series_id, first.revision
+        if planned.manifest.of_study and (last := studies.last_job(session, first.study_id, planned.manifest.name)):
+            series_id, revision = last[0], last[1] + 1
         while True:
-            job = make(repeat=repeat)
+            job = new_job(
+                configuration, planned.manifest, [route], planned.headers,
+                study=(first.study_id, order.study_instance_uid), series_id=series_id, revision=revision, repeat=repeat,
+                series_uids=sorted(each.series_instance_uid for each in planned.series),
+            )
             inserted = jobs.insert_job(session, job, self._now())
             if inserted is not None:
+                by_hand.remark(session, inserted, [(each.series_id, each.revision) for each in planned.series])
                 return inserted, True
             known = workitems.job_of_key(session, job.key)
             if not (known.state == JobState.DISCARDED and known.reason.startswith(f"discarded by {STOPPED_BY}")):

@@ -139,6 +139,28 @@ def test_results_that_went_or_were_refused_and_images_that_were_deleted_are_told
     assert [fault for each in _all(database) for fault in audit_schema.faults(each.message)] == []
 
 
+def test_results_in_words_are_told_of_as_what_they_are(database: Database) -> None:
+    configuration = parse(
+        "node: {ae_title: RADNODE}\npeers: {}\nmessaging: {hl7: {PACS: {host: 10.1.3.5}}}\n", "audit")
+    follower = Follower(database=database, auditor=AUDITOR, configuration=lambda: configuration,
+                        is_open=lambda _: False, strangers=dict, now=lambda: rows.NOW + timedelta(hours=1),
+                        on_written=lambda: None)
+    follower.step()
+    rows.job_over(database, 1)
+    rows.produce(database, rows.must_lease(database), rows.result("1.9.1"))
+    delivery = rows.must_lease_delivery(database)
+    with database.begin() as session:
+        outbox.sent(session, delivery, 0, rows.NOW)
+    while follower.step():
+        pass
+    (message,) = [each for each in _all(database) if each.event == "Export"]
+    assert message.outcome == 0
+    assert audit_schema.faults(message.message) == []
+    for said in ("ORU^R01 of HL7 v2", "10.1.3.5", 'csd-code="110154"', "1.2.5.1"):
+        assert said in message.message
+    assert "Begin Transferring DICOM Instances" not in [each.event for each in _all(database)]
+
+
 def test_what_people_do_over_http_is_told_of(tmp_path: Path) -> None:
     with site(tmp_path) as own:
         rows.receive(own.database, rows.reception(1, patient_id="P1"))

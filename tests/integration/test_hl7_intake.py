@@ -307,6 +307,35 @@ def test_a_patients_update_and_merge_are_recorded(bench: Bench) -> None:
     ]
 
 
+def test_after_a_merge_the_orders_of_the_surviving_patient_are_those_of_the_images_and_it_is_said(
+    bench: Bench,
+) -> None:
+    bench.study(patient="P-8")
+    assert bench.ask(order("C-1")) == [("AA", "")]
+    assert "another patient's than the images" in bench.order()["conflict"]
+
+    merge = f"{header('ADT^A40', 'C-2')}\rPID|1||P-1^^^HOSPITAL&1.2.3&ISO||Doe^Jane\rMRG|P-8^^^HOSPITAL\r".encode()
+    assert bench.ask(merge) == [("AA", "")]
+    assert bench.order()["conflict"] == ""
+    assert bench.conditions()["order_priority"] == "stat"
+    study = bench.answers.study(STUDY) or {}
+    assert study["merged"]["into"] == ["P-1"]
+    assert [each["kind"] for each in study["events"]][-2:] == ["patient merged", "order attached"]
+    assert "now P-1; the images still name the former" in (bench.answers.explain(STUDY) or "")
+
+    back = f"{header('ADT^A40', 'C-3')}\rPID|1||P-8^^^HOSPITAL||Doe^Jane\rMRG|P-1^^^HOSPITAL&1.2.3&ISO\r".encode()
+    assert bench.ask(back) == [("AA", "")]
+    assert (bench.answers.study(STUDY) or {})["merged"] is None
+
+
+def test_a_merge_of_an_identifier_of_another_authority_concerns_no_study(bench: Bench) -> None:
+    bench.study(patient="P-8", IssuerOfPatientID="HOSPITAL")
+    merge = f"{header('ADT^A40', 'C-2')}\rPID|1||P-1^^^CLINIC||Doe^Jane\rMRG|P-8^^^CLINIC\r".encode()
+    assert bench.ask(merge) == [("AA", "")]
+    study = bench.answers.study(STUDY) or {}
+    assert (study["merged"], [each["kind"] for each in study["events"]]) == (None, [])
+
+
 def test_every_message_that_was_taken_is_in_the_audit_trail_once_for_each_patient_it_tells_of(bench: Bench) -> None:
     merge = f"{header('ADT^A40', 'C-2')}\rPID|1||P-9^^^HOSPITAL||Doe^Jane\rMRG|P-8^^^HOSPITAL\r".encode()
     assert bench.ask(order("C-1"), order("C-1"), merge, order("C-1", reason="Fever")) == [

@@ -10,7 +10,8 @@ from support.outbound import Outbound, destination, uid_of
 
 from radnode.config.peers import Peer
 from radnode.node.delivery.patient import differences
-from radnode.storage import outbox
+from radnode.storage import merges, outbox
+from radnode.storage.merges import Merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,3 +100,30 @@ def test_I5_a_study_that_the_archive_does_not_have_is_no_other_patients(node: Ou
 def test_I5_without_c_find_the_check_is_a_mistake_in_the_configuration() -> None:
     with pytest.raises(ValueError, match="answers_find: true"):
         Peer(name="PACS", ae_title="PACS", host="127.0.0.1", port=104, receives=True, check_patient=True)
+
+
+def test_results_of_a_patient_who_was_merged_are_held_back_until_somebody_releases_them(
+    tmp_path: Path, pacs: StandInPacs
+) -> None:
+    node = Outbound(tmp_path, destination(pacs.port))
+    node.produce(["SEG"])
+    merge = Merge(sender="RIS", patient=("P1", "", ""), survivors=(("P2", "", ""),), at=node.clock.time)
+    with node.database.begin() as session:
+        merges.record(session, merge)
+    node.deliver()
+    assert (node.states(), pacs.attempts) == (["DEAD"], [])
+    (held,) = node.deliveries()
+    assert held.reason.startswith("held back: RIS has merged the patient whom the images name into another since 20")
+    assert "patient:PACS" in node.standing()
+
+    with node.database.begin() as session:
+        outbox.resend(session, [held.id], node.clock.time)
+    node.deliver()
+    assert len(pacs.attempts) == 1, "a person has released it"
+    with node.database.begin() as session:
+        merges.record(session, Merge(sender="RIS", patient=("P2", "", ""), survivors=(("P1", "", ""),),
+                                     at=node.clock.time))
+    node.produce(["SEG"])
+    node.deliver()
+    assert len(pacs.attempts) == 2, "P1 is in use again"
+    node.close()

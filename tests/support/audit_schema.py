@@ -74,8 +74,8 @@ GRAMMAR = f"""
 
 _RECORD = {"Order Record", "Patient Record"}
 _PATIENT = {"DICOM Instances Transferred", "Begin Transferring DICOM Instances", "DICOM Instances Accessed",
-            "DICOM Study Deleted"}
-"""Events with at least one study and exactly one patient (A.5.3.5 to A.5.3.8)."""
+            "DICOM Study Deleted", "Export"}
+"""Events with at least one study and exactly one patient (A.5.3.4 to A.5.3.8)."""
 _schema = etree.RelaxNG(etree.fromstring(GRAMMAR))
 
 

@@ -151,3 +151,16 @@ def write(folder: Path, *series: Sweep) -> list[Path]:
                 target, enforce_file_format=True)
             files.append(target)
     return files
+
+
+def as_stored(dataset: Dataset) -> dict[str, Any]:
+    """As the header process stores them."""
+    found = {}
+    for element in dataset:
+        value = element.value
+        found[element.keyword] = list(map(_plain, value)) if element.VM > 1 else _plain(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, float) else value if isinstance(value, int) else str(value)

@@ -74,7 +74,7 @@ class Bench:
                 ) for each in found))
             with self.database.begin() as session:
                 catalog.store_headers(session, [
-                    (row.instance_id, {**attributes(each), "PixelDataPresent": True, **changed})
+                    (row.instance_id, {**mr_study.as_stored(each), "PixelDataPresent": True, **changed})
                     for row, each in zip(recorded, found, strict=True)])
 
     def pass_(self, seconds: float) -> None:
@@ -102,19 +102,6 @@ class Bench:
     def why(self) -> str:
         """What an administrator is told."""
         return self.answers.explain(mr_study.STUDY) or ""
-
-
-def attributes(dataset: Any) -> dict[str, Any]:
-    """As the header process stores them."""
-    found = {}
-    for element in dataset:
-        value = element.value
-        found[element.keyword] = list(map(_plain, value)) if element.VM > 1 else _plain(value)
-    return found
-
-
-def _plain(value: Any) -> Any:
-    return float(value) if isinstance(value, float) else value if isinstance(value, int) else str(value)
 
 
 @pytest.fixture
