@@ -83,8 +83,10 @@ def _run(target: str, options: argparse.Namespace) -> bool:
                    for _ in range(options.workers)]
         with ThreadPoolExecutor(options.workers) as waiting:
             said = list(waiting.map(subprocess.Popen.communicate, workers))
+    sys.path[:0] = [str(TESTS)]
     executions = seconds = 0
     for worker, (out, err) in zip(workers, said, strict=True):
+        importlib.import_module("support.fuzzing").forget_store(worker.pid)
         found = _DONE.search(err)
         if worker.returncode or found is None:
             print(out[-4000:], err[-8000:], sep="\n", file=sys.stderr)
@@ -93,7 +95,6 @@ def _run(target: str, options: argparse.Namespace) -> bool:
     print(json.dumps({"target": target, "executions": executions, "seconds": seconds,
                       "executions_per_second": round(executions / max(seconds, 1))}), flush=True)
     if options.corpus is not None:  # runs that go on from one corpus are one campaign
-        sys.path[:0] = [str(TESTS)]
         importlib.import_module("support.figures").add_up(f"fuzz-{target}", executions=executions, seconds=seconds)
     return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
+import os
 import shutil
 import signal
 import tempfile
@@ -54,11 +54,23 @@ class Spoken(Connection):
 
 
 def store_in_memory() -> FileStore:
-    """A store whose folder is gone when this process ends."""
+    """A store whose folder :func:`forget_store` removes: libFuzzer ends a process without its exit handlers."""
+    return FileStore(Path(tempfile.mkdtemp(prefix=_store_of(os.getpid()), dir=_memory())), 0)
+
+
+def forget_store(pid: int) -> None:
+    """Remove what a process that has ended kept in memory."""
+    for folder in _memory().glob(f"{_store_of(pid)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _store_of(pid: int) -> str:
+    return f"radnode-fuzz-{pid}-"
+
+
+def _memory() -> Path:
     memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="radnode-fuzz-", dir=memory if memory.is_dir() else None))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return FileStore(folder, 0)
+    return memory if memory.is_dir() else Path(tempfile.gettempdir())
 
 
 def unforeseen_in_the_log(words: Sequence[str]) -> list[dict[str, Any]]:
