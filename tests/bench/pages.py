@@ -120,7 +120,7 @@ class Work(threading.Thread):
         while not self._over.wait(max(0.0, began + self.ended * self._every_s - time.monotonic())):
             self._study(10**12 + self.ended)
             self.ended += 1
-            self.seconds = time.monotonic() - began
+        self.seconds = time.monotonic() - began
 
     def end(self) -> None:
         """Raises if it broke, for then it measured nothing."""

@@ -62,6 +62,17 @@ def coloured(page: Page) -> int:
     }"""))
 
 
+def shades(page: Page) -> int:
+    """How many degrees of opacity the overlay has that lies above the others."""
+    return int(page.evaluate("""() => {
+        const image = document.querySelector(".layers img:last-child");
+        const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight), on = canvas.getContext("2d");
+        on.drawImage(image, 0, 0);
+        const data = on.getImageData(0, 0, canvas.width, canvas.height).data;
+        return new Set(data.filter((_, at) => at % 4 === 3)).size;
+    }"""))
+
+
 def test_who_leafs_by_keys_wheel_and_slider_sees_the_picture_that_the_words_name(
     hospital: Hospital, browser: Browser
 ) -> None:
@@ -180,9 +191,14 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """A chest with contours and a map of probability that came with it, which ct-lung reads in shadow."""
     folder = tmp_path_factory.mktemp("planned")
     files = write_series(chest_phantom(slices=12, size=96, seed=7), folder / "ct")
-    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
+    headers = [pydicom.dcmread(path) for path in files]
+    air = np.stack([each.pixel_array for each in headers]) * float(headers[0].RescaleSlope) < 424
+    air[:, :22], air[:, 72:], air[..., :14], air[..., 82:] = False, False, False, False
     findings = samples.lungs(samples.volume_of(headers))
-    values = np.zeros(findings.segments[0].mask.shape, np.float32)
+    findings = replace(findings, segments=tuple(
+        replace(segment, voxels=air & (np.arange(96) < 48 if segment.key == "lung-right" else np.arange(96) >= 48))
+        for segment in findings.segments), measurements=())
+    values = np.zeros(air.shape, np.float32)
     values[:, 30:60, 20:80] = np.linspace(0, 1, 60)
     shade = Map(key="lesion", label="Lesion", kind=MapKind.PROBABILITY, category=samples.ANATOMY, type=samples.LUNG,
                 quantity=Code("111047", "DCM", "Probability"), unit=Code("1", "UCUM", "no units"), values=values,
@@ -222,6 +238,8 @@ def test_contours_are_lines_a_map_says_its_scale_and_what_was_not_sent_says_so_o
     page.locator("[data-overlay]").check()
     page.get_by_role("checkbox", name="Draw Lesion").check()
     expect(page.locator(".banner p")).to_have_count(2)
+    expect(page.locator(".layers img")).to_have_count(2)
+    assert shades(page) > 10, "a map lies above what is opaque"
     pages.assert_well(page)
     pages.picture(page, "page-viewer-contours")
     context.close()

@@ -182,6 +182,8 @@
     base.hidden = !picture;
     for (const { image } of over) { image.alt = ""; image.draggable = false; }
     const images = (are) => over.filter((one) => one.object.outlined === are).map((one) => one.image);
+    // Maps above what is opaque: below it they would look as if nothing were there.
+    over.sort((one, other) => one.object.scaled - other.object.scaled);
     layers.replaceChildren(...images(false));
     outlines.replaceChildren(...images(true));
     shown = [picture, ...over.map((one) => one.image.src)];
