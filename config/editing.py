@@ -51,9 +51,34 @@ def add(holder: CommentedMap | CommentedSeq, key: str, value: object) -> None:
         holder.append(value)
     made = _last(value) or ((holder, key) if isinstance(holder, CommentedMap) else (holder, len(holder) - 1))
     if behind:
-        node, at = made
-        token = CommentToken(f"\n{behind}", start_mark=CommentMark(0))
-        node.ca.items[at] = [None, None, token, None] if isinstance(node, CommentedMap) else [token, None, None, None]
+        _put_behind(made, behind)
+
+
+def drop(above: CommentedMap, place: str, key: Any) -> None:
+    """Take a key, or a number, out of what stands at a place; the last one leaves nothing there.
+
+    The comments that announce what follows stay.
+    """
+    holder = above[place]
+    behind = _taken(*(_last(holder[key]) or (holder, key)))
+    keys = list(holder) if isinstance(holder, CommentedMap) else list(range(len(holder)))
+    before = keys[:keys.index(key)]
+    del holder[key]
+    if not holder:
+        above[place] = None
+    if behind:
+        _put_behind((_last(holder[before[-1]]) or (holder, before[-1])) if before else (above, place), behind)
+
+
+def _put_behind(line: tuple[Any, Any], behind: str) -> None:
+    """Comment lines, below a line, that is a key of a mapping or list, and what is said beside it."""
+    node, key = line
+    slot = 2 if isinstance(node, CommentedMap) else 0
+    items = node.ca.items.setdefault(key, [None, None, None, None])
+    if items[slot]:
+        items[slot].value = items[slot].value.rstrip("\n") + f"\n{behind}"
+    else:
+        items[slot] = CommentToken(f"\n{behind}", start_mark=CommentMark(0))
 
 
 def _commented(value: object) -> Any:

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 from ruamel.yaml.comments import CommentedMap
 
 from radnode.config.document import NotReadable, read_document
-from radnode.config.editing import add
+from radnode.config.editing import add, drop
 from radnode.config.messaging import FhirDestination, FhirServer, Hl7Destination, Listen, Sender
 from radnode.config.peers import Peer, size
 from radnode.config.pulls import Archive, Folder, Pull
@@ -171,10 +171,11 @@ def remove(document: CommentedMap, form: Form, name: str) -> None:
     where = place_of(form, document, name)
     if where is None:
         raise KeyError(name)
+    *above, place, key = where
     holder: Any = document
-    for each in where[:-1]:
+    for each in above:
         holder = holder[each]
-    del holder[where[-1]]
+    drop(holder, str(place), key)
 
 
 def take_over(document: CommentedMap, name: str, entry: Mapping[str, object]) -> None:

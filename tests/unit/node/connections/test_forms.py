@@ -231,6 +231,16 @@ def test_a_removed_entry_leaves_the_others_as_they_were(kind: str) -> None:
     assert [each for each in WRITTEN.splitlines() if each not in less.splitlines()] == []
 
 
+def test_the_last_of_its_kind_leaves_the_comments_around_it() -> None:
+    text = ("peers:   # both\n  CT1: {ae_title: CT1, host: ct1, port: 104, sends: true}\n"
+            "# what is fetched\nfolders:\n  - name: import\n    path: in\n# the rest\nbackup: {keep: 7}\n")
+    without = edited(text, lambda document: forms.remove(document, FORMS["peer"], "CT1"))
+    without = edited(without, lambda document: forms.remove(document, FORMS["folder"], "import"))
+    said = [each for each in without.splitlines() if "#" in each]
+    assert said == ["peers:   # both", "# what is fetched", "# the rest"]
+    assert parse(without, "test") == parse("backup: {keep: 7}", "test")
+
+
 def test_what_is_wrong_is_said_beside_the_field_that_is_wrong() -> None:
     def beside(kind: str, name: str, **fields: str) -> dict[str, list[str]]:
         text = saved(WRITTEN, kind, name, fields)
