@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Executable
-    from sqlalchemy.orm import Session
+    from sqlalchemy import ColumnElement, Executable, ScalarSelect
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
 
 class SeriesState(StrEnum):
@@ -323,12 +323,18 @@ def add_event(
     series_id: int | None = None,
     job_id: int | None = None,
 ) -> None:
-    """Append to the timeline."""
+    """Append to the timeline; what happens to a job happens to its study and series."""
     session.execute(
         insert(EventRow).values(
-            kind=kind, detail=detail, at=now, study_id=study_id, series_id=series_id, job_id=job_id
+            kind=kind, detail=detail, at=now, job_id=job_id,
+            study_id=_of_job(JobRow.study_id, job_id) if study_id is None else study_id,
+            series_id=_of_job(JobRow.series_id, job_id) if series_id is None else series_id,
         )
     )
+
+
+def _of_job(column: InstrumentedAttribute[int], job_id: int | None) -> ScalarSelect[int] | None:
+    return None if job_id is None else select(column).where(JobRow.id == job_id).scalar_subquery()
 
 
 def lock_series_of(session: Session, job_id: int) -> None:

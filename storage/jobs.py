@@ -12,12 +12,13 @@ Whoever ends a job locks its series first: two jobs that end at the same moment 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy.orm import aliased
 
 from radnode.storage import ledger, priors, results
 from radnode.storage.catalog import add_event, affected, lock_series_of
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 MOST_CRASHES = 2
 """A second worker lost on the same inputs is no accident: such a job must not take the node's workers down for ever."""
+
+MOST_ATTEMPTS = 12
+"""So often a job may go down with a machine before that counts as its own fault."""
 
 PRIORITY_STEP = timedelta(minutes=1)
 """What one step of priority is worth in waiting."""
@@ -184,34 +188,36 @@ def lease_next(
     session: Session, worker: str, now: datetime, duration: timedelta, pipelines: Collection[str]
 ) -> LeasedJob | None:
     """The most urgent waiting job, leased. A minute of waiting weighs as much as one step of priority."""
-    chosen = session.execute(_most_urgent(pipelines, now).with_for_update(skip_locked=True)).first()
+    chosen = session.scalar(_most_urgent(pipelines, now).with_for_update(skip_locked=True))
     if chosen is None:
         return None
+    waiting = _as_leased(session, chosen)
+    leased = replace(waiting, token=waiting.token + 1, attempts=waiting.attempts + 1)
     _move(
-        session, chosen.id, chosen.token, JobState.WAITING, JobState.RUNNING,
-        token=chosen.token + 1, worker=worker, lease_until=now + duration, started_at=now,
-        attempts=JobRow.attempts + 1,
+        session, leased.job_id, waiting.token, JobState.WAITING, JobState.RUNNING,
+        token=leased.token, worker=worker, lease_until=now + duration, started_at=now, attempts=leased.attempts,
     )
-    _event(session, chosen.id, "job leased", {"token": chosen.token + 1}, now)
-    return _leased(session, chosen.id)
+    _event(session, leased.job_id, "job leased", {"token": leased.token}, now)
+    return leased
 
 
 def next_waiting(
     session: Session, pipelines: Collection[str], now: datetime, *, besides: Collection[int] = ()
 ) -> LeasedJob | None:
     """The job that :func:`lease_next` would choose now, left as it is. besides: ids of jobs that do not count."""
-    chosen = session.execute(_most_urgent(pipelines, now).where(JobRow.id.not_in(besides))).first()
-    return None if chosen is None else _leased(session, chosen.id)
+    chosen = session.scalar(_most_urgent(pipelines, now).where(JobRow.id.not_in(besides)))
+    return None if chosen is None else _as_leased(session, chosen)
 
 
-def _most_urgent(pipelines: Collection[str], now: datetime) -> Select[int, int]:
+def _most_urgent(pipelines: Collection[str], now: datetime) -> Select[JobRow]:
     """A job that waits for its priors is not one to be run yet, nor is one of a study that somebody holds."""
     held = exists().where(StudyHoldRow.study_id == JobRow.study_id)
     return (
-        select(JobRow.id, JobRow.token)
+        select(JobRow)
         .where(JobRow.state == JobState.WAITING, JobRow.pipeline.in_(pipelines), ~priors.waited_for(now), ~held)
         .order_by(JobRow.turn_at, JobRow.id)
         .limit(1)
+        .execution_options(populate_existing=True)
     )
 
 
@@ -326,17 +332,23 @@ def withdraw(
     return sorted(concerned)
 
 
-def crashed(session: Session, job_id: int, token: int, reason: str, now: datetime) -> JobState:
-    """The worker was lost: the job waits again, or fails when it was not the first. Raises :class:`LeaseLost`."""
+def crashed(
+    session: Session, job_id: int, token: int, reason: str, now: datetime, *, blameless: bool = False
+) -> JobState:
+    """The worker was lost: the job waits again, or fails when it was not the first. Raises :class:`LeaseLost`.
+
+    blameless: its machine was lost, which is no fault of the job unless it happens every time.
+    """
     lock_series_of(session, job_id)
-    crashes = session.scalar(select(JobRow.crashes).where(JobRow.id == job_id)) or 0
-    if crashes + 1 >= MOST_CRASHES:
+    before = session.execute(select(JobRow.crashes, JobRow.attempts).where(JobRow.id == job_id)).one()
+    crashes = before.crashes + (not blameless or before.attempts >= MOST_ATTEMPTS)
+    if crashes >= MOST_CRASHES:
         to, ended_at = JobState.FAILED, now
-        reason = f"{crashes + 1} workers were lost on these inputs, the last: {reason}"
+        reason = f"{crashes} workers were lost on these inputs, the last: {reason}"
     else:
         to, ended_at = JobState.WAITING, None
     _move(session, job_id, token, JobState.RUNNING, to,
-          reason=reason, crashes=crashes + 1, ended_at=ended_at, lease_until=None)
+          reason=reason, crashes=crashes, ended_at=ended_at, lease_until=None)
     _event(session, job_id, "worker lost", {"reason": reason}, now)
     if to is JobState.FAILED:
         _release(session, job_id, now)
@@ -390,16 +402,15 @@ def _move(session: Session, job_id: int, expected_token: int, old: JobState, new
 
 def get(session: Session, job_id: int) -> LeasedJob:
     """A job as it would be leased, whatever its state."""
-    return _leased(session, job_id)
+    return _as_leased(session, session.get_one(JobRow, job_id, populate_existing=True))
 
 
-def _leased(session: Session, job_id: int) -> LeasedJob:
-    job = session.get_one(JobRow, job_id, populate_existing=True)
+def _as_leased(session: Session, job: JobRow) -> LeasedJob:
     inputs = session.execute(
         select(InstanceRow.sop_instance_uid, SeriesRow.series_instance_uid, InstanceRow.digest)
         .join(JobInputRow, JobInputRow.instance_id == InstanceRow.id)
         .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
-        .where(JobInputRow.job_id == job_id)
+        .where(JobInputRow.job_id == job.id)
         .order_by(InstanceRow.id)
     )
     return LeasedJob(
@@ -444,6 +455,8 @@ def _supersede(session: Session, job_id: int, now: datetime) -> None:
             .execution_options(synchronize_session=False)
         )
     )
+    if not older:
+        return
     session.execute(
         update(DeliveryRow)
         .where(DeliveryRow.job_id.in_(older), DeliveryRow.state == "WAITING")
@@ -477,22 +490,19 @@ def _release(session: Session, job_id: int, now: datetime) -> None:
 
 def _jobs_over_inputs(session: Session, job_id: int) -> dict[int, list[tuple[str, int, JobState, bool]]]:
     """Instance id -> pipeline, revision, state and shadow of every job over it, for the inputs of one job."""
-    instance_ids = session.scalars(select(JobInputRow.instance_id).where(JobInputRow.job_id == job_id))
+    own = aliased(JobInputRow)
     found: dict[int, list[tuple[str, int, JobState, bool]]] = {}
-    for some in ledger.portions(instance_ids):
-        for instance_id, pipeline, revision, state, shadow in session.execute(
-            select(JobInputRow.instance_id, JobRow.pipeline, JobRow.revision, JobRow.state, JobRow.shadow)
-            .join(JobRow, JobRow.id == JobInputRow.job_id)
-            .where(JobInputRow.instance_id.in_(some))
-        ):
-            found.setdefault(instance_id, []).append((pipeline, revision, JobState(state), shadow))
+    for instance_id, pipeline, revision, state, shadow in session.execute(
+        select(JobInputRow.instance_id, JobRow.pipeline, JobRow.revision, JobRow.state, JobRow.shadow)
+        .join(JobRow, JobRow.id == JobInputRow.job_id)
+        .join(own, own.instance_id == JobInputRow.instance_id)
+        .where(own.job_id == job_id)
+    ):
+        found.setdefault(instance_id, []).append((pipeline, revision, JobState(state), shadow))
     return found
 
 
 def _event(session: Session, job_id: int, kind: str, detail: dict[str, Any], now: datetime) -> None:
-    study_id, series_id = session.execute(
-        select(JobRow.study_id, JobRow.series_id).where(JobRow.id == job_id)
-    ).one()
-    add_event(session, kind, detail=detail, now=now, study_id=study_id, series_id=series_id, job_id=job_id)
+    add_event(session, kind, detail=detail, now=now, job_id=job_id)
 
 

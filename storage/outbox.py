@@ -496,10 +496,5 @@ def delivery_of(row: Row[DeliveryRow, ResultObjectRow, str]) -> Delivery:
 
 def tell(session: Session, delivery: Delivery, kind: str, detail: dict[str, Any], now: datetime) -> None:
     """Something happened to a delivery: for the timeline of its study."""
-    job_id, study_id, series_id = session.execute(
-        select(JobRow.id, JobRow.study_id, JobRow.series_id)
-        .join(DeliveryRow, DeliveryRow.job_id == JobRow.id)
-        .where(DeliveryRow.id == delivery.delivery_id)
-    ).one()
     detail = {"form": delivery.form, "destination": delivery.destination, **detail}
-    add_event(session, kind, detail=detail, now=now, study_id=study_id, series_id=series_id, job_id=job_id)
+    add_event(session, kind, detail=detail, now=now, job_id=delivery.job_id)

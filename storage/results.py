@@ -74,34 +74,47 @@ def record(
     """
     if session.scalar(select(JobRow.shadow).where(JobRow.id == job_id)):
         destinations = {}
-    for each in objects:
-        known = session.scalar(
-            select(ResultObjectRow.id).where(
-                ResultObjectRow.sop_instance_uid == each.sop_instance_uid,
-                ResultObjectRow.job_id == job_id,
-                ResultObjectRow.name == each.name,
-            )
+    made = {(each.sop_instance_uid, each.name): each for each in objects}
+    ids = _insert_missing(session, job_id, made)
+    wanted = [
+        {"result_object_id": ids[key], "job_id": job_id, "send_order": each.order, "destination": destination,
+         "state": "WAITING", "reason": "", "token": 0, "attempts": 0, "due_at": now, "created_at": now}
+        for key, each in made.items()
+        for destination, names in destinations.items() if each.name in names
+    ]
+    if wanted:
+        session.execute(
+            insert_for(session, DeliveryRow).on_conflict_do_nothing(index_elements=["result_object_id", "destination"]),
+            wanted,
         )
-        result_object_id = known if known is not None else session.execute(
-            insert(ResultObjectRow)
-            .values(
-                job_id=job_id, name=each.name, form=each.form, send_order=each.order,
-                sop_class_uid=each.sop_class_uid, sop_instance_uid=each.sop_instance_uid,
-                series_instance_uid=each.series_instance_uid, transfer_syntax_uid=each.transfer_syntax_uid,
-                digest=each.digest, size_bytes=each.size_bytes, references=list(each.references),
-            )
-            .returning(ResultObjectRow.id)
-        ).scalar_one()
-        for destination in [name for name, wanted in destinations.items() if each.name in wanted]:
-            session.execute(
-                insert_for(session, DeliveryRow)
-                .values(
-                    result_object_id=result_object_id, job_id=job_id, send_order=each.order,
-                    destination=destination, state="WAITING", reason="", token=0, attempts=0,
-                    due_at=now, created_at=now,
-                )
-                .on_conflict_do_nothing(index_elements=["result_object_id", "destination"])
-            )
+
+
+def _insert_missing(
+    session: Session, job_id: int, objects: Mapping[tuple[str, str], NewResultObject]
+) -> dict[tuple[str, str], int]:
+    """The id of each object, known before or not; by SOP Instance UID and name, as they come."""
+    if not objects:
+        return {}
+    known = {
+        (row.sop_instance_uid, row.name): row.id
+        for row in session.execute(
+            select(ResultObjectRow.id, ResultObjectRow.sop_instance_uid, ResultObjectRow.name)
+            .where(ResultObjectRow.job_id == job_id)
+        )
+    }
+    missing = {key: each for key, each in objects.items() if key not in known}
+    if missing:
+        known |= zip(missing, session.scalars(
+            insert(ResultObjectRow).returning(ResultObjectRow.id, sort_by_parameter_order=True),
+            [
+                {"job_id": job_id, "name": each.name, "form": each.form, "send_order": each.order,
+                 "sop_class_uid": each.sop_class_uid, "sop_instance_uid": each.sop_instance_uid,
+                 "series_instance_uid": each.series_instance_uid, "transfer_syntax_uid": each.transfer_syntax_uid,
+                 "digest": each.digest, "size_bytes": each.size_bytes, "references": list(each.references)}
+                for each in missing.values()
+            ],
+        ), strict=True)
+    return known
 
 
 def sent_before(session: Session, job_id: int) -> list[SentObject]:

@@ -166,5 +166,4 @@ def _dead(session: Session, delivery_ids: Sequence[int], reason: str) -> None:
 
 
 def _event(session: Session, job_id: int, kind: str, detail: dict[str, Any], now: datetime) -> None:
-    job = session.get_one(JobRow, job_id)
-    add_event(session, kind, detail=detail, now=now, study_id=job.study_id, series_id=job.series_id, job_id=job_id)
+    add_event(session, kind, detail=detail, now=now, job_id=job_id)

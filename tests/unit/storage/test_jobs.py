@@ -125,6 +125,18 @@ def test_two_crashes_on_the_same_inputs_are_the_end(database: Database) -> None:
         assert "2 workers were lost" in str(session.scalar(select(JobRow.reason)))
 
 
+def test_a_machine_that_is_lost_under_a_job_is_no_fault_of_it_unless_it_happens_every_time(database: Database) -> None:
+    job_over(database, 1)
+    for _ in range(jobs.MOST_ATTEMPTS):
+        job = must_lease(database)
+        with database.begin() as session:
+            jobs.crashed(session, job.job_id, job.token, "the machine is gone", NOW, blameless=True)
+        assert _job_states(database) == {"job": "WAITING"}
+    job = must_lease(database)
+    with database.begin() as session:
+        assert jobs.crashed(session, job.job_id, job.token, "gone", NOW, blameless=True) is JobState.FAILED
+
+
 def test_jobs_of_an_earlier_process_wait_again_and_count_no_crash(database: Database) -> None:
     job_over(database, 1)
     must_lease(database, worker="old:0")
