@@ -163,7 +163,8 @@ class Sentences:
             elif isinstance(part, ast.FormattedValue):
                 name = _place(part.value)
                 used[name] += 1
-                nested = self.note(module, inside, part.value, depth + 1) or name in HOLD_REASONS
+                is_plural = isinstance(part.value, ast.BinOp) and ast.unparse(part.value.left) == "'s'"
+                nested = self.note(module, inside, part.value, depth + 1) or name in HOLD_REASONS or is_plural
                 said += f"{{{name}{used[name] if used[name] > 1 else ''}{'+' if nested else ''}}}"
         return said
 

@@ -9,8 +9,8 @@ from radnode.node.pages.reasons import JOINTS, LONGEST, PLACE, Reasons
 from radnode.node.pages.words import FOLDER, LANGUAGES, messages_in
 
 OTHERS = sorted(LANGUAGES.keys() - {"en"})
-ENGLISH_PLURALS = {"{number} association{value} released", "{found} nodule{value} found",
-                   "{windows} window{value} at once"}
+ENGLISH_PLURALS = {"{number} association{value+} released", "{found} nodule{value} found",
+                   "{windows} window{value+} at once"}
 """Whose place `value` is the letter of the plural, which Chinese has not."""
 
 
@@ -64,6 +64,10 @@ def test_a_reason_in_a_reason_is_said_too_and_a_foreign_one_stays() -> None:
     assert reasons.said("PACS refused: out of storage space") == "PACS 拒收：out of storage space"  # noqa: RUF001
     said = reasons.said("given up after 24.0 h: PACS rejected the association")
     assert said == "24.0 小时后放弃发送：PACS 拒绝了关联"  # noqa: RUF001
+
+
+def test_one_is_said_as_many_are() -> None:
+    assert Reasons.of("zh").said("1 association released") == "已释放 1 个关联"
 
 
 def test_a_list_of_reasons_behind_a_number_is_said() -> None:
