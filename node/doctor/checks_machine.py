@@ -104,12 +104,12 @@ def certificate(seen: Validity, now: datetime) -> Finding:
     return good(question, ends)
 
 
-def clock(name: str, offset_s: float) -> Finding:
+def clock(against: str, offset_s: float) -> Finding:
     """Do two clocks agree? offset_s: theirs minus ours."""
-    question = f"clock against {name}"
+    question = f"clock against {against}"
     if abs(offset_s) > LARGEST_SKEW_S:
         direction = "ahead of" if offset_s > 0 else "behind"
-        return wrong(question, f"{name} is {abs(offset_s):.0f} s {direction} this machine",
+        return wrong(question, f"{against} is {abs(offset_s):.0f} s {direction} this machine",
                      "let a time service (chrony, systemd-timesyncd) set both clocks")
     return good(question, f"within {LARGEST_SKEW_S:.0f} s")
 

@@ -12,13 +12,15 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from radnode.node.pages.picture_texts import date_said, name_said, number_said, unit
+from radnode.node.pages.reasons import Reasons
+from radnode.node.pages.routes.shown import written_again
 from radnode.node.pages.static import assets, static_router
-from radnode.node.pages.words import COOKIE, LANGUAGES, Words, language_of
+from radnode.node.pages.words import COOKIE, DEFAULT, LANGUAGES, Words, language_of
 from radnode.node.web.identities import is_secure
 from radnode.node.web.login import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from radnode.config.loading import Configuration
     from radnode.node.web.access import Identity, Permission
@@ -79,6 +81,11 @@ class Frame:
         found = Words.of(language_of(request)).gettext(text)
         return found % values if values else found
 
+    @staticmethod
+    def said(request: Request, reason: str) -> str:
+        """A reason in the language of who asks."""
+        return Reasons.of(language_of(request)).said(reason)
+
     def error(self, request: Request, status: int, detail: str) -> HTMLResponse:
         """A page that says why there is none."""
         return self.page(request, "error.html", status=status, code=status, detail=detail)
@@ -115,8 +122,26 @@ class Frame:
         made.globals["static"] = lambda name: self._assets[name].address
         made.filters |= {"when": when, "person": name_said, "day": date_said, "number": number_said,
                          "unit": unit}
+        made.filters |= reason_filters(language)
         made.filters["segment"] = lambda value: quote(str(value), safe="")
         return made
+
+
+def reason_filters(language: str) -> dict[str, Callable[[Any], Any]]:
+    """Filters for what was said in English elsewhere; English shows it as it is."""
+    reasons, words = Reasons.of(language), Words.of(language)
+
+    def said(text: object) -> object:
+        return reasons.said(text) if isinstance(text, str) and language != DEFAULT else text or ""
+
+    def condition(written: str) -> str:
+        return written if language == DEFAULT else written_again(written, words.gettext)
+
+    def all_said(values: Mapping[str, Any]) -> dict[str, Any]:
+        ways = {"reason": said, "seen": said, "condition": condition}
+        return {name: ways[name](value) if name in ways else value for name, value in values.items()}
+
+    return {"said": said, "condition": condition, "all_said": all_said}
 
 
 def when(at: datetime | str | None) -> str:

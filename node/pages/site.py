@@ -88,6 +88,7 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     for router in (*(router for _, router in AREAS), *BESIDE):
         app.include_router(router(parts, frame), include_in_schema=False)
     app.state.error_page = frame.error
+    app.state.said = frame.said
     app.state.before_stop = parts.before_stop
     app.state.first_page = lambda role: administration.first_page(parts, role)
     return app

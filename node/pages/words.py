@@ -10,7 +10,7 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fastapi import Request
 
@@ -29,9 +29,15 @@ def N_(text: str) -> str:  # noqa: N802 - as gettext calls it
 
 def catalogue(language: str, *first: str) -> Mapping[str, str]:
     """English text -> text of the language, of all areas together; what `first` say counts, the earlier the more."""
-    found: dict[str, str] = {}
     paths = sorted((FOLDER / language).glob("*.po"))
-    for path in sorted(paths, key=lambda path: first[::-1].index(path.stem) if path.stem in first else -1):
+    paths.sort(key=lambda path: first[::-1].index(path.stem) if path.stem in first else -1)
+    return messages_in(paths, language)
+
+
+def messages_in(paths: Iterable[Path], language: str) -> dict[str, str]:
+    """English text -> text of the language, of catalogues; a later one counts more."""
+    found: dict[str, str] = {}
+    for path in paths:
         with path.open("rb") as file:
             messages = read_po(file, locale=language)
         found |= {str(each.id): str(each.string) for each in messages if each.id and each.string}

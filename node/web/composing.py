@@ -158,7 +158,10 @@ async def _to_login(request: Request, error: Exception) -> Response:
     if wants_page and in_browser and (page := getattr(request.app.state, "error_page", None)) is not None:
         shown: Response = page(request, error.status_code, str(error.detail))
         return shown
-    return JSONResponse({"detail": error.detail}, error.status_code, dict(error.headers or {}))
+    detail = error.detail
+    if "hx-request" in request.headers and (said := getattr(request.app.state, "said", None)) is not None:
+        detail = said(request, str(detail))
+    return JSONResponse({"detail": detail}, error.status_code, dict(error.headers or {}))
 
 
 async def _later(_request: Request, error: Exception) -> Response:

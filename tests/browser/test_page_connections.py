@@ -161,7 +161,7 @@ def test_a_peer_is_tried_before_it_is_saved_and_goes_only_with_a_reason(own: Nod
     context = pages.logged_in(browser, own, language="zh")
     page = pages.opened(context, "/connections/entries/change/peer/OLD")
     page.get_by_role("button", name="立即测试").click()
-    page.locator("#trial").get_by_text("does not accept a connection").wait_for()
+    page.locator("#trial").get_by_text("不接受连接").wait_for()
     pages.assert_well(page)
     pages.picture(page, "connection-change-zh")
     page.get_by_label("原因", exact=True).fill("已停用")

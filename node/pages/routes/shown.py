@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from radnode.config.routes import ORDER, SOURCE, Test, snake_case
@@ -62,6 +63,22 @@ def _test(test: Test, say: Callable[[str], str]) -> str:
         return f"{name} {say(N_('is there') if test.operand else N_('is not there'))}"
     values = test.operand if isinstance(test.operand, tuple) else (test.operand,)
     return f"{name} {say(OPERATOR_WORDS[test.operator])} {', '.join(str(each) for each in values)}"
+
+
+_WRITTEN = re.compile(r"(\([^)]*\)|[^\s()]+) (is|in|matches|contains|at least|at most|exists|does not exist)(?: (.*))?",
+                      re.DOTALL)
+"""One condition as an explanation has it."""
+
+
+def written_again(written: str, say: Callable[[str], str]) -> str:
+    """A stored condition as a sentence; a group of conditions stays as it was written."""
+    found = _WRITTEN.fullmatch(written)
+    if found is None:
+        return written
+    name, operator, value = found.groups()
+    exists = {"exists": N_("is there"), "does not exist": N_("is not there")}
+    word = exists.get(operator) or OPERATOR_WORDS[operator.replace(" ", "_")]
+    return f"{name} {say(word)} {value}" if value else f"{name} {say(word)}"
 
 
 def flag_words(flag: Flag, say: Callable[..., str]) -> tuple[str, str, str]:

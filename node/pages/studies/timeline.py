@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse
 from pydicom.uid import UID
 
 from radnode.node.execution.orders import RESULTS
+from radnode.node.pages.overview import STAGES
 from radnode.node.pages.studies.sentences import LABELS, tone_of, why
 from radnode.node.pages.words import N_
 from radnode.node.studies.picture import LANES, WIDTH, draw, spans_of
@@ -45,6 +46,21 @@ DELIVERY_STATES: Mapping[str, tuple[str, str]] = {
     "CONFIRMED": (N_("confirmed"), "good"), "DEAD": (N_("not delivered"), "bad"),
     "WITHDRAWN": (N_("withdrawn"), "idle"), "REPLACED": (N_("replaced by another form"), "idle"),
 }
+GROUNDS: Mapping[str, str] = {
+    "by hand": N_("by hand"), "unreadable": N_("unreadable"), "pixels": N_("pixels"), "geometry": N_("geometry"),
+    "count at the source": N_("count at the source"), "performed": N_("performed"),
+    "associations": N_("associations"), "count in the images": N_("count in the images"), "ends": N_("ends"),
+    "instance numbers": N_("instance numbers"), "quiet time": N_("quiet time"),
+}
+"""Kinds of evidence for completeness."""
+DETAILS: Mapping[str, str] = {
+    "by": N_("by"), "reason": N_("reason"), "was": N_("was"), "destination": N_("destination"), "how": N_("how"),
+    "images": N_("images"), "instances": N_("instances"), "revision": N_("revision"), "pipeline": N_("pipeline"),
+    "series": N_("series"), "state": N_("state"), "status": N_("status"), "source": N_("source"), "form": N_("form"),
+    "archive": N_("archive"), "listed": N_("listed"), "lacking": N_("lacking"), "remarks": N_("remarks"),
+    "route": N_("route"), "routes": N_("routes"), "crashes": N_("crashes"), "sender": N_("sender"),
+}
+"""Words of the log of a study; what has none is shown by its own name."""
 PICTURES = re.compile(r"/studies/\{[^/]+\}/pictures")
 DICOM = "application/dicom"
 MESSAGE = "application/octet-stream"
@@ -83,6 +99,7 @@ def shown(parts: Parts, request: Request, study_id: int) -> dict[str, Any]:
         "pictured": pictured(request), "routes": [each.name for each in parts.configuration().routes if each.run],
         "class_name": class_name, "held_back": OTHER_PATIENT, "series_states": SERIES_STATES,
         "job_states": JOB_STATES, "delivery_states": DELIVERY_STATES,
+        "grounds": GROUNDS, "details": DETAILS, "stages": STAGES,
     }
 
 
