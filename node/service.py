@@ -34,6 +34,8 @@ from radnode.node.dicomweb_out.web import DicomWebOut
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
+from radnode.node.execution.ray import RayExecutor
+from radnode.node.execution.ray_actor import IDENTITY
 from radnode.node.execution.rewriting import Rewriter
 from radnode.node.execution.worker_process import WorkerProcess
 from radnode.node.in_force import InForce
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from radnode.config.peers import Peer
     from radnode.config.settings import Settings
     from radnode.node.delivery.carrying import Destination
+    from radnode.node.execution.base import Executor
     from radnode.pipelines.contract import Manifest
     from radnode.storage.receptions import Reception, Recorded
 
@@ -96,7 +99,7 @@ def _listening(setting: str, port: int) -> Iterator[None]:
 
 def _identity(folder: Path) -> str:
     """What this node is called in the database: made once for its data folder."""
-    path = folder / "node-id"
+    path = folder / IDENTITY
     if not path.exists():
         path.write_text(secrets.token_hex(8), encoding="ascii")
     return path.read_text(encoding="ascii")
@@ -120,8 +123,8 @@ class Node:
             self.database, self.alarms, self._running, self._outages.current, self.store.quarantine
         )
         self._reader = HeaderReader()
-        self._executor = LocalExecutor(settings.workers, settings.model_store)
         self._identity = _identity(settings.data)
+        self._executor = self._make_executor(settings)
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._claim = DatabaseClaim(self.database, self._identity, utc_now)
         self._storage = self._make_storage(settings)
@@ -373,6 +376,12 @@ class Node:
                 turned_away=self._doors.turned_away.lately, strangers=self._doors.strangers.lately,
             ))
             self._http = self._access.server(app)
+
+    def _make_executor(self, settings: Settings) -> Executor:
+        if settings.ray is None:
+            return LocalExecutor(settings.workers, settings.model_store)
+        return RayExecutor(settings.workers, settings.ray, models=settings.model_store, data=settings.data,
+                           identity=self._identity, alarms=self.alarms)
 
     def _make_storage(self, settings: Settings) -> Storage:
         return Storage(
