@@ -87,11 +87,12 @@ def test_a_job_on_ray_gives_what_it_gives_here_and_no_more_are_taken_than_there_
             (tmp_path / "hold").touch()
 
             def lose_it(stage: str) -> None:
-                for pid in head.processes("ray::RayWorker.execute") if "boxes" in stage else ():
+                for pid in head.processes("ray::RayWorker") if "boxes" in stage else ():
                     os.kill(pid, signal.SIGKILL)
 
             with pytest.raises(WorkerGone):
                 on_ray.execute(0, orders["there"], lose_it, lambda: None)
+            eventually(lambda: on_ray.prepare(0, PIPELINE), within=90, why=lambda: str(on_ray.workers()))
 
             with pytest.raises(WorkerLost, match="lease"):
                 on_ray.execute(
