@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from radnode.config.peers import AETitle, Host, Size
 from radnode.config.sections import Section, empty_or_section
@@ -59,6 +59,14 @@ class Worker(Section):
     time_limit_s: Annotated[float, Field(ge=1, le=86_400)] = 600.0
 
 
+class RayCluster(Section):
+    """A Ray cluster that has the workers. cpus, gpus: what Ray keeps for each, gpus for one whose device is cuda."""
+
+    address: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+:\d{1,5}$")]
+    cpus: Annotated[float, Field(gt=0, le=256)] = 1.0
+    gpus: Annotated[float, Field(gt=0, le=8)] = 1.0
+
+
 class ListeningTls(Section):
     """TLS of the node's own ports. ca: who signs the certificates of peers; crl: what it has revoked."""
 
@@ -103,11 +111,19 @@ class Settings(Section):
     settle_time_s: Annotated[float, Field(ge=0.1, le=60)] = 0.5
     hold_after_s: Annotated[float, Field(ge=1, le=86_400)] = 120.0
     workers: Annotated[tuple[Worker, ...], Field(min_length=1)] = (Worker(),)
+    ray: Annotated[RayCluster | None, BeforeValidator(empty_or_section)] = None
     retention_days: Annotated[float, Field(ge=4, le=3650)] = 14.0
     content_qualification: Literal["RESEARCH", "PRODUCT", "SERVICE"] = "RESEARCH"
     report_language: Literal["en", "zh"] = "en"
     confirm_within_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     json_logs: bool = False
+
+    @field_validator("ray")
+    @classmethod
+    def _ray_chooses_the_gpu(cls, value: RayCluster | None, info: ValidationInfo) -> RayCluster | None:
+        if value is not None and any(":" in worker.device for worker in info.data.get("workers", ())):
+            raise ValueError("Ray says which GPU a worker gets; write `device: cuda` at each of `workers`")
+        return value
 
     @property
     def effective_database_url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from radnode.config.loading import Problem
@@ -24,5 +25,10 @@ def check_configuration(configuration: Configuration) -> Sequence[Problem]:
         problems.append(Problem(
             file=configuration.name, line=configuration.lines.get(("node", "report_language"), 1),
             message=f"node.report_language: {why_not}", cure="install it, or write `report_language: en`",
+        ))
+    if configuration.settings.ray is not None and find_spec("ray") is None:
+        problems.append(Problem(
+            file=configuration.name, line=configuration.lines.get(("node", "ray"), 1),
+            message="node.ray: Ray is not installed", cure="pip install 'radnode[ray]', or write `ray: null`",
         ))
     return problems

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import IO, TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     import queue
     import subprocess
+
+log = structlog.get_logger(__name__)
 
 
 def pump(stdout: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
@@ -19,6 +23,22 @@ def pump(stdout: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
         for line in stdout:
             lines.put(line)
     lines.put(None)
+
+
+def feed(stdin: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
+    """Write lines until None, and close; for a thread of its own, which a process that reads nothing may hold up."""
+    with contextlib.suppress(OSError), stdin:  # whoever hears it knows of its end
+        while (line := lines.get()) is not None:
+            stdin.write(line + "\n")
+            stdin.flush()
+
+
+def relay(stderr: IO[str], event: str, pid: int) -> None:
+    """What a process says besides, as events of our log; for a thread of its own."""
+    with stderr:  # as `pump`
+        for line in stderr:
+            if text := line.rstrip():
+                log.info(event, pid=pid, text=text)
 
 
 def close_input(process: subprocess.Popen[str]) -> None:

@@ -33,6 +33,7 @@ from radnode.node.dicomweb_out.web import DicomWebOut
 from radnode.node.doors import Doors
 from radnode.node.execution.dispatcher import HEARTBEAT_EVERY_S, Dispatcher, Slot
 from radnode.node.execution.local import LocalExecutor
+from radnode.node.execution.ray import RayExecutor
 from radnode.node.execution.rewriting import Rewriter
 from radnode.node.execution.worker_process import WorkerProcess
 from radnode.node.in_force import InForce
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from radnode.config.peers import Peer
     from radnode.config.settings import Settings
     from radnode.node.delivery.carrying import Destination
+    from radnode.node.execution.base import Executor
     from radnode.pipelines.contract import Manifest
     from radnode.storage.receptions import Reception, Recorded
 
@@ -107,8 +109,8 @@ class Node:
             self.database, self.alarms, self._running, self._outages.current, self.store.quarantine
         )
         self._reader = HeaderReader()
-        self._executor = LocalExecutor(settings.workers, settings.model_store)
         self._identity = receiver or identity(settings.data)
+        self._executor = self._make_executor(settings)
         self._life = f"{self._identity}:{secrets.token_hex(4)}"
         self._claim = DatabaseClaim(self.database, self._identity, utc_now)
         self._storage = self._make_storage(settings)
@@ -399,6 +401,12 @@ class Node:
             ))
             app.add_middleware(WhileLeading, elsewhere=self._elsewhere)
             self._http = self._access.server(app)
+
+    def _make_executor(self, settings: Settings) -> Executor:
+        if settings.ray is None:
+            return LocalExecutor(settings.workers, settings.model_store)
+        return RayExecutor(settings.workers, settings.ray, models=settings.model_store, data=settings.data,
+                           identity=identity(settings.data), alarms=self.alarms)
 
     def _make_storage(self, settings: Settings) -> Storage:
         return Storage(

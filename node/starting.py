@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+IDENTITY = "node-id"
+"""File of a data folder that says whose it is."""
+
+
 class StartRefused(Exception):
     """The node does not start with this configuration; each line says what is wrong and what would be right."""
 
@@ -28,7 +32,7 @@ def listening(setting: str, port: int) -> Iterator[None]:
 
 def identity(folder: Path) -> str:
     """What this node is called in the database: made once for its data folder."""
-    path = folder / "node-id"
+    path = folder / IDENTITY
     if not path.exists():
         path.write_text(secrets.token_hex(8), encoding="ascii")
     return path.read_text(encoding="ascii")

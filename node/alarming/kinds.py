@@ -249,6 +249,11 @@ _ALL = (
         remedy="look at the folder of the section `backup`, its space and rights; `radnode backup` makes one by hand",
     ),
     Kind(
+        name="ray", severity="error", quotes=True,
+        says="Ray has had fewer workers than `workers` lists for half a minute; jobs wait, none is lost",
+        remedy="`ray status` says what its machines have free; look at its head and at the log's `ray.said`",
+    ),
+    Kind(
         name="restart", severity="warning",
         says="changed settings take effect after a restart",
         remedy="restart the node",

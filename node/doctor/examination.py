@@ -74,7 +74,10 @@ def workers(configuration: Configuration) -> Iterator[Finding]:
     seen = facts_machine.pipelines(settings.model_store)
     wanted = {name for route in configuration.routes if route.enabled for name in route.run}
     yield from checks_machine.pipelines(seen, tuple(sorted(wanted)))
-    yield checks_machine.gpu(seen, tuple(worker.device for worker in settings.workers))
+    if settings.ray is None:
+        yield checks_machine.gpu(seen, tuple(worker.device for worker in settings.workers))
+    else:
+        yield unchecked("GPU", f"workers are on Ray at {settings.ray.address}; `ray status` says what it has")
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

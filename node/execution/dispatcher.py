@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from radnode.node.delivery.fallback import forms_for
-from radnode.node.execution.base import WorkerLost
+from radnode.node.execution.base import WorkerGone, WorkerLost
 from radnode.node.execution.orders import keep_file, keep_object, made_by, remember, work_order
 from radnode.pipelines.contract import RunReport, RunState
 from radnode.pipelines.forms import plan
@@ -91,10 +91,11 @@ class Dispatcher:
         self._hinted: dict[int, int] = {}
 
     def run_next(self, slot: Slot) -> bool:
-        """Lease and run the job that is most urgent. False when nothing waits; the worker is warm by then."""
+        """Lease and run the job that is most urgent. False when nothing waits, or no worker is there to run it."""
         if self._stopping.is_set():
             return False
-        self._executor.prepare(slot.number, self._wanted())
+        if not self._executor.prepare(slot.number, self._wanted()):
+            return False
         with self._database.begin() as session:
             job = jobs.lease_next(
                 session, f"{self._worker_prefix}:{slot.number}", self._now(), LEASE, self._manifests()
@@ -169,7 +170,8 @@ class Dispatcher:
             if self._stopping.is_set():
                 return  # the job is given back at the next start: no fault of its own
             with self._database.begin() as session:
-                state = jobs.crashed(session, job.job_id, job.token, str(lost), self._now())
+                state = jobs.crashed(session, job.job_id, job.token, str(lost), self._now(),
+                                     blameless=isinstance(lost, WorkerGone))
             log.error("job.worker_lost", job=job.job_id, pipeline=job.pipeline, reason=str(lost), state=state)
             self._metrics.jobs.labels(job.pipeline, "worker lost").inc()
             return

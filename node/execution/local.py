@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from radnode.node.execution.base import WorkerNow
 from radnode.node.execution.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -13,16 +13,6 @@ if TYPE_CHECKING:
 
     from radnode.config.settings import Worker
     from radnode.pipelines.contract import RunReport, WorkOrder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerNow:
-    """A worker process. pid: None while there is none. resident, limit: bytes of memory of the machine."""
-
-    device: str
-    pid: int | None
-    resident: int
-    limit: int
 
 
 class LocalExecutor:
@@ -39,9 +29,10 @@ class LocalExecutor:
             for worker in workers
         ]
 
-    def prepare(self, slot: int, pipelines: Sequence[str]) -> None:
-        """Start the slot's process if there is none, and let it load these pipelines."""
+    def prepare(self, slot: int, pipelines: Sequence[str]) -> bool:
+        """Start the slot's process if there is none, and let it load these pipelines; it is always free then."""
         self._processes[slot].prepare(pipelines)
+        return True
 
     def execute(
         self, slot: int, order: WorkOrder, on_stage: Callable[[str], None], upcoming: Callable[[], WorkOrder | None]

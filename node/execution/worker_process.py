@@ -14,7 +14,7 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -30,10 +30,28 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 0.2
-ASK_EVERY_S = 0.4
+ASK_FIRST_AFTER_S = 0.4
 ENDS_WITHIN_S = 10.0
 """A killed process is gone at once, unless it waits in the driver of a device that hangs."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Foresight:
+    """Asks what will probably come next, ever more seldom, until something does: each time is a look at the tables."""
+
+    def __init__(self, upcoming: Callable[[], WorkOrder | None]) -> None:
+        self._upcoming = upcoming
+        self._pause_s = ASK_FIRST_AFTER_S
+        self._ask_at: float = time.monotonic() + self._pause_s
+
+    def ask(self) -> WorkOrder | None:
+        """What comes next, once."""
+        if time.monotonic() < self._ask_at:
+            return None
+        hint = self._upcoming()
+        self._pause_s *= 2
+        self._ask_at = math.inf if hint else time.monotonic() + self._pause_s
+        return hint
 
 
 class WorkerProcess:
@@ -80,16 +98,13 @@ class WorkerProcess:
         """
         process = self._ensure_running()
         deadline = time.monotonic() + self._time_limit_s
-        ask_at: float = time.monotonic() + ASK_EVERY_S
+        foresight = Foresight(upcoming)
         try:
             self._order(process, order)
             while True:
                 line = self._next_line(process, deadline)
-                if time.monotonic() > ask_at:
-                    ask_at = time.monotonic() + ASK_EVERY_S
-                    if hint := upcoming():
-                        _send(process, json.dumps({"next": asdict(hint)}))
-                        ask_at = math.inf
+                if hint := foresight.ask():
+                    _send(process, json.dumps({"next": asdict(hint)}))
                 if line is None:
                     continue
                 message = json.loads(line)
@@ -152,7 +167,7 @@ class WorkerProcess:
         )
         self._process = process
         threading.Thread(target=pipes.pump, args=(process.stdout, self._lines), daemon=True).start()
-        threading.Thread(target=_relay, args=(process.stderr, process.pid), daemon=True).start()
+        threading.Thread(target=pipes.relay, args=(process.stderr, "worker.said", process.pid), daemon=True).start()
         log.info("worker.started", pid=process.pid, device=self.device)
         return process
 
@@ -192,13 +207,6 @@ def _kill(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # it began a session of its own
-
-
-def _relay(stderr: IO[str], pid: int) -> None:
-    with stderr:  # as pipes.pump
-        for line in stderr:
-            if text := line.rstrip():
-                log.info("worker.said", pid=pid, text=text)
 
 
 def _describe_exit(code: int) -> str:

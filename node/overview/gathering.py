@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from radnode.config.loading import Configuration
     from radnode.node.answers import Answers
     from radnode.node.delivery.outages import Outage
-    from radnode.node.execution.local import WorkerNow
+    from radnode.node.execution.base import WorkerNow
     from radnode.node.overview.history import History
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
@@ -120,7 +120,7 @@ class Gathering:
             return self._now(), ledger.balance(session)
 
     def _gpus(self) -> machine.Gpus:
-        return machine.gpus(wanted=any(each.device.startswith("cuda") for each in self._workers()))
+        return machine.gpus(wanted=any(each.device.startswith("cuda") and not each.host for each in self._workers()))
 
     def _space(self) -> judging.Space | None:
         try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from radnode.node.configuring import ConfigurationDesk
     from radnode.node.delivery.outages import Outage
     from radnode.node.dicomweb_out.holdings import Holdings
-    from radnode.node.execution.local import WorkerNow
+    from radnode.node.execution.base import WorkerNow
     from radnode.node.intake.callers import Caller
     from radnode.node.monitoring.composing import Monitoring
     from radnode.node.observability import Metrics

@@ -65,7 +65,7 @@ folder = Path(sys.argv[2])
 database, store = Database(sys.argv[1]), FileStore(folder / "data", 1)
 
 class Executor:
-    def prepare(self, slot, pipelines): pass
+    def prepare(self, slot, pipelines): return True
     def cancel(self, slot, reason): pass
     def close(self): pass
     def execute(self, slot, order, on_stage, upcoming):

@@ -24,6 +24,7 @@ from radnode.storage.tables import DeliveryRow, JobRow, ResultObjectRow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from radnode.node.execution.base import WorkerNow
     from radnode.pipelines.contract import WorkOrder
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -40,7 +41,11 @@ class SampleExecutor:
         self.orders: list[WorkOrder] = []
         self.upcoming: list[WorkOrder | None] = []
 
-    def prepare(self, slot: int, pipelines: Sequence[str]) -> None: ...
+    def prepare(self, slot: int, pipelines: Sequence[str]) -> bool:
+        return True
+
+    def workers(self) -> list[WorkerNow]:
+        return []
 
     def cancel(self, slot: int, reason: str) -> None: ...
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from radnode.node.execution.base import WorkerNow
     from radnode.pipelines.contract import WorkOrder
 
 PEER = Peer(name="PACS", ae_title="PACS", host="127.0.0.1", port=104, receives=True, result_forms=("SEG",))
@@ -33,7 +34,11 @@ class Executor:
         self.during: Callable[[], None] = lambda: None
         self.cancelled: list[int] = []
 
-    def prepare(self, slot: int, pipelines: Sequence[str]) -> None: ...
+    def prepare(self, slot: int, pipelines: Sequence[str]) -> bool:
+        return True
+
+    def workers(self) -> list[WorkerNow]:
+        return []
 
     def cancel(self, slot: int, reason: str) -> None:
         self.cancelled.append(slot)
