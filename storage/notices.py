@@ -41,7 +41,7 @@ class Listener:
             return any(True for _ in driver.notifies(timeout=within_s, stop_after=1))
         except self._database.engine.dialect.loaded_dbapi.Error as error:
             self.close()
-            raise DatabaseUnavailable(f"the database does not answer: {error}") from error
+            raise DatabaseUnavailable(f"the database ended the connection that listens: {error}") from error
 
     def close(self) -> None:
         """Listen no more."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import radnode
-from radnode.node.execution.ray_actor import IDENTITY, unfit
+from radnode.node.execution.ray_actor import unfit
+from radnode.node.starting import IDENTITY
 
 if TYPE_CHECKING:
     from pathlib import Path
