@@ -227,7 +227,8 @@ def _says(function: ast.FunctionDef) -> bool:
 
 def is_sentence(text: str) -> bool:
     """Whether there is a word in it besides its places: a name of an attribute is none, no lone sign, and no markup."""
-    return " " in text and not text.startswith("<") and re.search(r"(?<![\w.:-])[a-z]{2,}", re.sub(r"\{\w+\+?\}|`[^`]*`", "_", text)) is not None
+    words = re.sub(r"\{\w+\+?\}|`[^`]*`", "_", text)
+    return " " in text and not text.startswith("<") and re.search(r"(?<![\w.:-])[a-z]{2,}", words) is not None
 
 
 def fields_called(every: tuple[Module, ...]) -> dict[str, set[int]]:
