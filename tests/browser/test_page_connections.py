@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ from radnode.storage import outbox, results
 from radnode.storage.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from browser.conftest import Hospital
     from playwright.sync_api import Browser
@@ -46,7 +47,8 @@ def give_up(node: NodeProcess) -> None:
     try:
         job_over(database, 1)
         produce(database, must_lease(database), result("1.1"), result("1.2", 1))
-        for reason in ("status 0x0122", f"{outbox.OTHER_PATIENT}: PACS has the study under another PatientID"):
+        other = f"{outbox.OTHER_PATIENT}: PACS has the study under another PatientID than the result"
+        for reason in ("status 0x0122", other):
             delivery = must_lease_delivery(database)
             with database.begin() as session:
                 outbox.dead(session, delivery, reason, NOW)
@@ -56,9 +58,24 @@ def give_up(node: NodeProcess) -> None:
         database.close()
 
 
+@pytest.fixture(scope="module", params=["en", "zh"])
+def language(request: pytest.FixtureRequest) -> str:
+    """Of those who act."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    """A node that the tests may change: a PACS that answers, and was given results in vain; OLD, which does not."""
+def say(language: str) -> Callable[..., str]:
+    """What the pages say in it."""
+    return partial(pages.said, language, "connections")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory, language: str) -> Iterator[NodeProcess]:
+    """One of each language, that the tests may change: a PACS that answers, and was given results in vain; OLD, which
+    does not.
+    """
+    assert language
     folder = tmp_path_factory.mktemp("own")
     old = PeerEntry(name="OLD", port=free_port(), more={"receives": True})
     with StandInPacs() as pacs:
@@ -68,73 +85,77 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
             yield node
 
 
-@pytest.mark.parametrize(("language", "dark"), [("en", False), ("zh", True)])
 def test_each_connection_says_how_it_is_and_why(
-    hospital: Hospital, browser: Browser, language: str, dark: bool
+    hospital: Hospital, browser: Browser, language: str, say: Callable[..., str]
 ) -> None:
-    context = pages.logged_in(browser, hospital.node, language=language, dark=dark)
+    context = pages.logged_in(browser, hospital.node, language=language, dark=language == "zh")
     page = pages.opened(context, "/connections")
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="PACS", exact=True))
-    assert row.get_by_text({"en": "well", "zh": "正常"}[language]).count()
+    assert row.get_by_text(say("well")).count()
     pages.assert_well(page)
     pages.picture(page, f"connections-{language}")
     page.get_by_role("link", name="PACS", exact=True).click()
     page.wait_for_url("**/connections/peer/PACS")
-    assert page.get_by_text({"en": "Last deliveries", "zh": "最近的发送"}[language]).count() == 1
+    assert page.get_by_text(say("Last deliveries")).count() == 1
     pages.assert_well(page)
     pages.picture(page, f"connection-{language}")
     context.close()
 
 
-def test_a_destination_is_tried_from_its_page_and_a_profile_proposed(hospital: Hospital, browser: Browser) -> None:
-    context = pages.logged_in(browser, hospital.node)
+def test_a_destination_is_tried_from_its_page_and_a_profile_proposed(
+    hospital: Hospital, browser: Browser, language: str, say: Callable[..., str]
+) -> None:
+    context = pages.logged_in(browser, hospital.node, language=language)
     page = pages.opened(context, "/connections/peer/PACS")
-    page.get_by_role("button", name="Try it now").click()
-    page.get_by_role("heading", name="Proposal").wait_for()
-    assert "answers C-ECHO" in page.locator("#probe").inner_text()
+    page.get_by_role("button", name=say("Try it now")).click()
+    page.get_by_role("heading", name=say("Proposal")).wait_for()
+    assert say("answers C-ECHO and knows RADNODE") in page.locator("#probe").inner_text()
     assert "answers_find: true" in page.locator("#probe pre").inner_text()
     pages.assert_well(page)
-    pages.picture(page, "connection-tried")
+    pages.picture(page, f"connection-tried-{language}")
     context.close()
 
 
 def test_what_was_given_up_is_sent_again_and_what_is_held_back_only_by_itself(
-    own: NodeProcess, browser: Browser
+    own: NodeProcess, browser: Browser, language: str, say: Callable[..., str]
 ) -> None:
-    context = pages.logged_in(browser, own)
+    context = pages.logged_in(browser, own, language=language)
     page = pages.opened(context, "/connections/peer/PACS")
-    page.get_by_text("1 result was given up").wait_for()
-    page.get_by_text("1 result is held back").wait_for()
+    for reason in ("%(num)s result was given up and waits for somebody to send it again",
+                   "%(num)s result is held back: it has the study under another patient"):
+        page.get_by_text(say(reason, num=1)).wait_for()
     pages.assert_well(page)
-    pages.picture(page, "connection-failed")
-    page.get_by_role("button", name="Offer them again").click()
-    page.locator("#said").get_by_text("1 result forms are offered again.").wait_for()
+    pages.picture(page, f"connection-failed-{language}")
+    page.get_by_role("button", name=say("Offer them again")).click()
+    offered = say("%(number)s result forms are offered again.", number=1)
+    page.locator("#said").get_by_text(offered).wait_for()
     page.locator("#refused").wait_for(state="detached")
-    page.get_by_role("button", name="Send all again").click()
-    page.locator("#said").get_by_text("1 results wait to be sent again.").wait_for()
+    page.get_by_role("button", name=say("Send all again")).click()
+    page.locator("#said").get_by_text(say("%(number)s results wait to be sent again.", number=1)).wait_for()
     asked = []
     page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
-    page.get_by_role("row").filter(has_text="held back").get_by_role("button", name="Send again").click()
-    page.locator("#said").get_by_text("It waits to be sent again.").wait_for()
-    assert len(asked) == 1
-    assert "under another patient" in asked[0]
+    row = page.get_by_role("row").filter(has_text=say(outbox.OTHER_PATIENT))
+    row.get_by_role("button", name=say("Send again")).click()
+    page.locator("#said").get_by_text(say("It waits to be sent again.")).wait_for()
+    assert asked == [say("The destination has this study under another patient. Send the result as it is? This is "
+                         "written into the timeline of its study.")]
     study = own.timeline("1.2.5.1")
     assert [each["kind"] for each in study["events"]].count("result sent again by hand") == 2
     context.close()
 
 
 def test_a_stranger_is_added_as_a_source_after_a_look_at_the_lines_that_will_be_written(
-    own: NodeProcess, browser: Browser
+    own: NodeProcess, browser: Browser, language: str, say: Callable[..., str]
 ) -> None:
     for _ in range(3):
         call(own.port, calling="CT3")
-    context = pages.logged_in(browser, own)
+    context = pages.logged_in(browser, own, language=language)
     page = pages.opened(context, "/connections")
     row = page.get_by_role("row").filter(has_text="CT3")
     assert "3" in row.locator(".number").inner_text()
-    row.get_by_role("link", name="Add it as a source").click()
+    row.get_by_role("link", name=say("Add it as a source")).click()
     page.wait_for_url("**/connections/entries/new/peer**")
-    page.locator("#preview").get_by_text("Checked: nothing is wrong with it.").wait_for()
+    page.locator("#preview").get_by_text(say("Checked: nothing is wrong with it.")).wait_for()
     assert "ae_title: CT3" in page.locator("#preview").inner_text()
     page.fill("#f-port", "none")
     page.press("#f-port", "Tab")
@@ -142,10 +163,10 @@ def test_a_stranger_is_added_as_a_source_after_a_look_at_the_lines_that_will_be_
     page.locator("#f-port-wrong").get_by_text("Input should be a valid integer").wait_for()
     page.fill("#f-port", "104")
     page.press("#f-port", "Tab")
-    page.locator("#preview").get_by_text("Checked: nothing is wrong with it.").wait_for()
+    page.locator("#preview").get_by_text(say("Checked: nothing is wrong with it.")).wait_for()
     pages.assert_well(page)
-    pages.picture(page, "connection-new")
-    page.get_by_role("button", name="Save and put in force").click()
+    pages.picture(page, f"connection-new-{language}")
+    page.get_by_role("button", name=say("Save and put in force")).click()
     page.wait_for_url("**/connections/peer/CT3")
     assert peers_of(own)["CT3"] == {
         "sends": True, "ae_title": "CT3", "host": "127.0.0.1", "port": 104, "hosts": ["127.0.0.1"]}
@@ -157,15 +178,17 @@ def test_a_stranger_is_added_as_a_source_after_a_look_at_the_lines_that_will_be_
     context.close()
 
 
-def test_a_peer_is_tried_before_it_is_saved_and_goes_only_with_a_reason(own: NodeProcess, browser: Browser) -> None:
-    context = pages.logged_in(browser, own, language="zh")
+def test_a_peer_is_tried_before_it_is_saved_and_goes_only_with_a_reason(
+    own: NodeProcess, browser: Browser, language: str, say: Callable[..., str]
+) -> None:
+    context = pages.logged_in(browser, own, language=language)
     page = pages.opened(context, "/connections/entries/change/peer/OLD")
-    page.get_by_role("button", name="立即测试").click()
-    page.locator("#trial").get_by_text("不接受连接").wait_for()
+    page.get_by_role("button", name=say("Try it now")).click()
+    page.locator("#trial").get_by_text({"en": "does not accept a connection", "zh": "不接受连接"}[language]).wait_for()
     pages.assert_well(page)
-    pages.picture(page, "connection-change-zh")
-    page.get_by_label("原因", exact=True).fill("已停用")
-    page.get_by_role("button", name="移除 OLD").click()
+    pages.picture(page, f"connection-change-{language}")
+    page.get_by_label(say("Why"), exact=True).fill("已停用")
+    page.get_by_role("button", name=say("Remove %(name)s", name="OLD")).click()
     page.wait_for_url("**/connections")
     assert "OLD" not in peers_of(own)
     versions = own.command("config", "versions", "--config", own.config).stdout
@@ -174,32 +197,36 @@ def test_a_peer_is_tried_before_it_is_saved_and_goes_only_with_a_reason(own: Nod
     context.close()
 
 
-def test_what_a_probe_proposes_is_in_force_with_one_click(own: NodeProcess, browser: Browser) -> None:
-    context = pages.logged_in(browser, own)
+def test_what_a_probe_proposes_is_in_force_with_one_click(
+    own: NodeProcess, browser: Browser, language: str, say: Callable[..., str]
+) -> None:
+    context = pages.logged_in(browser, own, language=language)
     page = pages.opened(context, "/connections/peer/PACS")
-    page.get_by_role("button", name="Try it now").click()
-    page.get_by_role("button", name="Take it over into the configuration").click()
-    page.locator("#said").get_by_text("The proposal is in force.").wait_for()
+    page.get_by_role("button", name=say("Try it now")).click()
+    page.get_by_role("button", name=say("Take it over into the configuration")).click()
+    page.locator("#said").get_by_text(say("The proposal is in force.")).wait_for()
     assert peers_of(own)["PACS"]["answers_find"] is True
-    page.get_by_text("yes: how many images a series has").wait_for()
+    page.get_by_text(say("yes: how many images a series has")).wait_for()
     context.close()
 
 
-def test_a_route_is_made_to_run_one_more_pipeline_with_one_click(own: NodeProcess, browser: Browser) -> None:
-    context = pages.logged_in(browser, own)
+def test_a_route_is_made_to_run_one_more_pipeline_with_one_click(
+    own: NodeProcess, browser: Browser, language: str, say: Callable[..., str]
+) -> None:
+    context = pages.logged_in(browser, own, language=language)
     page = pages.opened(context, "/pipelines/ct-nodule")
-    page.get_by_role("button", name="Run it in chest-ct").click()
-    page.get_by_role("button", name="Take it out of chest-ct").wait_for()
+    page.get_by_role("button", name=say("Run it in %(route)s", route="chest-ct")).click()
+    page.get_by_role("button", name=say("Take it out of %(route)s", route="chest-ct")).wait_for()
     assert YAML(typ="safe", pure=True).load(own.config.read_text())["routes"][0]["run"] == ["ct-lung", "ct-nodule"]
     pages.assert_well(page)
     page.goto("/pipelines/ct-lung")
-    page.get_by_role("button", name="Take it out of chest-ct").click()
-    page.get_by_role("button", name="Run it in chest-ct").wait_for()
+    page.get_by_role("button", name=say("Take it out of %(route)s", route="chest-ct")).click()
+    page.get_by_role("button", name=say("Run it in %(route)s", route="chest-ct")).wait_for()
     context.close()
 
 
-def test_who_may_only_look_finds_no_button_and_is_refused(own: NodeProcess, browser: Browser) -> None:
-    context = pages.logged_in(browser, own, role="auditor")
+def test_who_may_only_look_finds_no_button_and_is_refused(hospital: Hospital, browser: Browser) -> None:
+    context = pages.logged_in(browser, hospital.node, role="auditor")
     page = pages.opened(context, "/connections/peer/PACS")
     assert page.get_by_role("button", name="Try it now").count() == 0
     assert page.get_by_role("link", name="Change or remove").count() == 0

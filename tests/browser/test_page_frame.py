@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from support import pages
@@ -35,6 +36,20 @@ def test_the_page_is_chinese_and_dark_for_who_reads_so_and_can_be_changed(hospit
     page.get_by_role("button", name="Light or dark").click()
     page.reload()
     assert page.locator("html").get_attribute("data-theme") == "light"
+    context.close()
+
+
+@pages.both
+def test_who_logs_out_is_led_to_the_login_and_comes_in_no_more(
+    hospital: Hospital, browser: Browser, language: str
+) -> None:
+    say = partial(pages.said, language, "frame")
+    context = pages.logged_in(browser, hospital.node, role="auditor", language=language)
+    page = pages.opened(context, "/")
+    page.get_by_role("button", name=say("Log out")).click()
+    page.wait_for_url("**/login**")
+    page.goto("/alarms")
+    assert "/login" in page.url
     context.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +69,10 @@ def test_every_page_is_well_in_both_languages(
         pages.assert_well(page)
         pages.picture(page, f"monitoring-{language}-{number}")
         page.close()
+    page = pages.opened(context, "/monitoring")
+    with page.expect_response("**/monitoring/look") as answer:
+        page.get_by_role("button", name=pages.said(language, "monitoring", "Look at all figures now")).click()
+    assert answer.value.ok
     context.close()
 
 
@@ -93,21 +98,25 @@ def test_a_registry_gets_a_table_without_patients(watching: NodeProcess) -> None
     assert kernels == {"B70f=5", "Br64d=5"}
 
 
-def test_a_radiologist_says_what_a_result_was_worth_and_it_is_counted(hospital: Hospital, browser: Browser) -> None:
-    context = pages.logged_in(browser, hospital.node, role="radiologist")
+@pages.both
+def test_a_radiologist_says_what_a_result_was_worth_and_it_is_counted(
+    hospital: Hospital, browser: Browser, language: str
+) -> None:
+    say, comment = partial(pages.said, language, "monitoring"), f"the left apex is not lung ({language})"
+    context = pages.logged_in(browser, hospital.node, role="radiologist", language=language)
     page = pages.opened(context, "/monitoring/studies/1")
-    page.get_by_label("false mark").check()
-    page.get_by_label("Comment (no patient data)").fill("the left apex is not lung")
-    page.get_by_role("button", name="Say so").click()
-    page.get_by_text("Noted: false mark.").wait_for()
-    page.get_by_text("the left apex is not lung").wait_for()
+    page.get_by_label(say("false mark")).check()
+    page.get_by_label(say("Comment (no patient data)")).fill(comment)
+    page.get_by_role("button", name=say("Say so")).click()
+    page.get_by_text(say("Noted: %(verdict)s.", verdict=say("false mark"))).wait_for()
+    page.get_by_text(comment).wait_for()
     pages.assert_well(page)
-    pages.picture(page, "monitoring-study")
+    pages.picture(page, f"monitoring-study-{language}")
     page.goto("/monitoring/feedback")
-    assert "the left apex is not lung" in page.locator("main").inner_text()
-    assert "0 % (0\u201379 %, n=1)" in page.locator("main").inner_text()
+    assert comment in page.locator("main").inner_text()
+    assert "0 % (0\u2013" in page.locator("main").inner_text()
     pages.assert_well(page)
-    pages.picture(page, "monitoring-feedback")
+    pages.picture(page, f"monitoring-feedback-{language}")
     context.close()
 
 

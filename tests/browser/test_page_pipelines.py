@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from support import pages
+from support import bundles, pages
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from browser.conftest import Hospital
     from playwright.sync_api import Browser
 
@@ -55,4 +58,24 @@ def test_an_evaluation_report_is_shown_where_it_can_do_nothing(hospital: Hospita
     assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     assert context.request.get("/pipelines/reports/..%2F..%2Fradnode.db/report.html").status == 404
     assert context.request.get("/pipelines/reports/ct-lung-20260102-030405/other.html").status == 404
+    context.close()
+
+
+@pages.both
+def test_a_model_goes_only_by_its_name_and_with_a_reason(
+    hospital: Hospital, browser: Browser, tmp_path: Path, language: str
+) -> None:
+    say, name = partial(pages.said, language, "pipelines"), f"threshold-{language}"
+    folder = bundles.write_bundle(tmp_path / "threshold")
+    hospital.node.command("models", "add", folder, "--name", name, "--config", hospital.node.config)
+    context = pages.logged_in(browser, hospital.node, language=language)
+    page = pages.opened(context, f"/pipelines/{name}")
+    page.fill("#r-name", "another")
+    page.fill("#r-note", "it was tried")
+    page.get_by_role("button", name=say("Remove %(name)s", name=name)).click()
+    page.locator("#said.bad", has_text=say("Write the name of the model, and why it goes.")).wait_for()
+    page.fill("#r-name", name)
+    page.get_by_role("button", name=say("Remove %(name)s", name=name)).click()
+    page.wait_for_url("**/pipelines")
+    assert name not in page.locator("main").inner_text()
     context.close()

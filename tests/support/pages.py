@@ -7,10 +7,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
+from radnode.node.pages.reasons import Reasons
+from radnode.node.pages.words import Words
 from radnode.node.security import passwords
 from radnode.storage import accounts
 from radnode.storage.database import Database
@@ -19,12 +23,26 @@ from support.processes import required
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Request
 
     from support.node import NodeProcess
 
 PASSWORD = "a long phrase for tests"  # noqa: S105 - of accounts that live as long as a test
 SERIOUS = ("serious", "critical")
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]},
+         "resultTypes": ["violations"], "elementRef": False}
+"""What axe-core looks for: WCAG 2.2, A and AA; what passes is not told."""
+LOCALES = {"en": "en-GB", "zh": "zh-CN"}
+GIVEN: set[tuple[str, str, str]] = set()
+"""Language, method and path of every action that a test has given in a browser."""
+both = pytest.mark.parametrize("language", ["en", "zh"])
+"""Each action is given in both."""
+
+
+def said(language: str, area: str, text: str, /, **values: object) -> str:
+    """What a page of an area says in a language for an English label or message, or for a reason."""
+    found = Words.of(language, area).gettext(text)
+    return found % values if values else found if found != text else Reasons.of(language).said(text)
 
 
 @contextmanager
@@ -55,9 +73,10 @@ def logged_in(
     finally:
         database.close()
     context = running.new_context(
-        base_url=f"http://127.0.0.1:{node.http_port}", locale={"en": "en-GB", "zh": "zh-CN"}[language],
+        base_url=f"http://127.0.0.1:{node.http_port}", locale=LOCALES[language],
         color_scheme="dark" if dark else "light", viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin",
     )
+    written_down(context, language)
     page = context.new_page()
     page.goto("/login")
     page.fill("#name", name)
@@ -65,6 +84,16 @@ def logged_in(
     page.click("button")
     page.wait_for_url("**/")
     page.close()
+    return context
+
+
+def written_down(context: BrowserContext, language: str) -> BrowserContext:
+    """The actions that are given in it are kept in :data:`GIVEN`."""
+    def note(request: Request) -> None:
+        if request.method != "GET":
+            GIVEN.add((language, request.method, urlsplit(request.url).path))
+
+    context.on("request", note)
     return context
 
 
@@ -81,7 +110,7 @@ def opened(context: BrowserContext, path: str) -> Page:
 def assert_well(page: Page) -> None:
     """No error in the console, and nothing that axe-core calls serious (WCAG 2.2 A and AA)."""
     assert page.said == [], page.said  # type: ignore[attr-defined]
-    found = [each for each in Axe().run(page).response["violations"] if each["impact"] in SERIOUS]
+    found = [each for each in Axe().run(page, options=RULES).response["violations"] if each["impact"] in SERIOUS]
     told = [f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']][:3]}" for each in found]
     assert not told, "\n".join(told)
 
