@@ -107,7 +107,7 @@ def test_a_destination_is_tried_from_its_page_and_a_profile_proposed(
 ) -> None:
     context = pages.logged_in(browser, hospital.node, language=language)
     page = pages.opened(context, "/connections/peer/PACS")
-    page.get_by_role("button", name=say("Try it now")).click()
+    page.locator("#probe form button").first.click()
     page.get_by_role("heading", name=say("Proposal")).wait_for()
     assert say("answers C-ECHO and knows RADNODE") in page.locator("#probe").inner_text()
     assert "answers_find: true" in page.locator("#probe pre").inner_text()
@@ -138,7 +138,7 @@ def test_what_was_given_up_is_sent_again_and_what_is_held_back_only_by_itself(
     row.get_by_role("button", name=say("Send again")).click()
     page.locator("#said").get_by_text(say("It waits to be sent again.")).wait_for()
     assert asked == [say("The destination has this study under another patient. Send the result as it is? This is "
-                         "written into the timeline of its study.")]
+                         "written into the timeline of the study.")]
     study = own.timeline("1.2.5.1")
     assert [each["kind"] for each in study["events"]].count("result sent again by hand") == 2
     context.close()
@@ -206,7 +206,7 @@ def test_what_a_probe_proposes_is_in_force_with_one_click(
     page.get_by_role("button", name=say("Take it over into the configuration")).click()
     page.locator("#said").get_by_text(say("The proposal is in force.")).wait_for()
     assert peers_of(own)["PACS"]["answers_find"] is True
-    page.get_by_text(say("yes: how many images a series has")).wait_for()
+    page.get_by_text(say("yes: how many images a series has, and whether a result arrived")).wait_for()
     context.close()
 
 

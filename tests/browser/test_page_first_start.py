@@ -66,7 +66,7 @@ def test_an_administrator_comes_from_the_first_link_to_a_result_by_clicks_alone(
         page.get_by_role("button", name=say("Save and go on")).click()
         page.get_by_role("alert").get_by_text("peers.PACS1.port").wait_for()
         page.fill("#port", str(pacs.port))
-        page.get_by_label(say("It also gets the results")).check()
+        page.get_by_label(say("It also gets the results (a PACS mostly does)")).check()
         page.get_by_role("button", name=say("Try the connection")).click()
         page.get_by_text(say("answers C-ECHO and knows RADNODE")).wait_for()
         pages.assert_well(page)

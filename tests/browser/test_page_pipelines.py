@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import bundles, pages
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,5 +78,5 @@ def test_a_model_goes_only_by_its_name_and_with_a_reason(
     page.fill("#r-name", name)
     page.get_by_role("button", name=say("Remove %(name)s", name=name)).click()
     page.wait_for_url("**/pipelines")
-    assert name not in page.locator("main").inner_text()
+    eventually(lambda: page.reload() and name not in page.locator("main").inner_text(), within=30)
     context.close()
