@@ -11,6 +11,10 @@ for (const name of ['profiles-types', 'profiles-resources']) {
 }
 indexSearchParameterBundle(readJson('fhir/r4/search-parameters.json'));
 
+// The router leaves it to its server to say what it is.
+const statement = { resourceType: 'CapabilityStatement', status: 'active', date: '2026-01-01', kind: 'instance',
+  fhirVersion: '4.0.1', format: ['json'], rest: [{ mode: 'server', interaction: [{ code: 'transaction' }] }] };
+
 const server = createServer();
 server.listen(0, '127.0.0.1', () => {
   const { port } = server.address();
@@ -28,6 +32,7 @@ server.listen(0, '127.0.0.1', () => {
     const shown = (request.headers.authorization ?? '').replace(/^Bearer /, '');
     if (!(await oauth.ClientCredentials.find(shown))) return [401, undefined];
     const url = request.url.replace(/^\/fhir\/?/, '/');
+    if (url === '/metadata') return [200, statement];
     const parsed = body ? JSON.parse(body) : undefined;
     try {
       for (const entry of parsed?.entry ?? []) validateResource(entry.resource);
