@@ -265,10 +265,11 @@ class FileStore:
 
     def _abandoned(self) -> Iterator[Path]:
         """A process that has the folder alone leaves its files in the spool itself: it is gone, as this one is here."""
-        yield from (self.root / "spool").glob("*.part")
-        for folder in (self.root / "spool").iterdir():
-            if folder.is_dir() and (folder.name == self.receiver or self._is_gone(folder.name)):
-                yield from folder.iterdir()
+        for entry in (self.root / "spool").iterdir():
+            if not entry.is_dir():
+                yield entry
+            elif entry.name == self.receiver or self._is_gone(entry.name):
+                yield from entry.iterdir()
 
     def _is_gone(self, receiver: str) -> bool:
         try:
