@@ -48,10 +48,16 @@ def _filled(path: str) -> str:
 
 
 @pytest.mark.goal("roles")
-def test_each_role_gets_what_it_holds_and_403_for_every_other_route(shared: Site) -> None:
-    wanted = {role: shared.client(shared.token(role)) for role in get_args(Role)}
+def test_each_role_gets_what_it_holds_and_403_for_every_other_route(tmp_path: Path) -> None:
+    """On a site of its own: a search starts the processes that read images, and they end with it."""
+    with whole_site(tmp_path / "site") as whole:
+        _assert_each_role_gets_what_it_holds(whole)
+
+
+def _assert_each_role_gets_what_it_holds(whole: Site) -> None:
+    wanted = {role: whole.client(whole.token(role)) for role in get_args(Role)}
     asked = 0
-    for method, path, permission in endpoints(shared.app):
+    for method, path, permission in endpoints(whole.app):
         if path in PUBLIC:
             continue
         assert permission is not None
@@ -61,7 +67,7 @@ def test_each_role_gets_what_it_holds_and_403_for_every_other_route(shared: Site
             assert (answer.status_code == 403) is not allowed, f"{role} {method} {path}: {answer.status_code}"
             assert answer.status_code < 500
             asked += 1
-        stranger = shared.client().request(method, _filled(path))
+        stranger = whole.client().request(method, _filled(path))
         said = {401: "log in, or show a token", 429: "too many requests"}  # more routes than he may try at once
         assert stranger.status_code in said, f"{method} {path}"
         assert stranger.json() == {"detail": said[stranger.status_code]}

@@ -99,6 +99,7 @@ def whole_site(folder: Path, more: str = "") -> Iterator[Site]:
     yield Site(node._http.app, node._access, node.database, node.configuration)
     node._http.stop()
     node._reader.close()
+    node._dicomweb_out.close()
     node.database.close()
 
 
