@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 ROUTES = [{"name": "chest", "when": {"modality": "CT"}, "run": ["ct-lung"], "send": ["STOW"], "enabled": False}]
+LOST = {"en": "1.2.3.4", "zh": "1.2.3.5"}
+"""A study that never came, for each language."""
 IN_CHINESE = {"answers QIDO-RS": "应答 QIDO-RS", "accepts a connection": "接受连接",
               "answers as FHIR R4": "以 FHIR R4 应答", "can be read": "可以读取"}
 """How the answer of a trial begins."""
@@ -57,15 +60,16 @@ def own(tmp_path_factory: pytest.TempPathFactory, orthanc: Orthanc) -> Iterator[
 
 
 def never_came(node: NodeProcess) -> None:
-    """Before it starts: a study that ORTHANC did not give."""
+    """Before it starts: studies that ORTHANC did not give."""
     node.data.mkdir(parents=True)
     database = Database(node.database_url)
     database.upgrade()
     try:
         with database.begin() as session:
-            wish = Wish(archive="ORTHANC", study_instance_uid="1.2.3.4", wanted_by="a test")
-            fetch, _ = fetches.want(session, wish, NOW, again=False)
-            fetches.end(session, fetch, Ended(state=FetchState.GIVEN_UP, reason="the archive went away"), NOW)
+            for study_instance_uid in LOST.values():
+                wish = Wish(archive="ORTHANC", study_instance_uid=study_instance_uid, wanted_by="a test")
+                fetch, _ = fetches.want(session, wish, NOW, again=False)
+                fetches.end(session, fetch, Ended(state=FetchState.GIVEN_UP, reason="the archive went away"), NOW)
     finally:
         database.close()
 
@@ -182,7 +186,9 @@ def test_a_fhir_server_is_added_with_client_credentials_and_asked_for_its_metada
     context.close()
 
 
-def test_an_archive_of_a_peer_is_asked_at_night(own: NodeProcess, browser: Browser) -> None:
+def test_an_archive_of_a_peer_is_asked_at_night_and_stays_in_use_while_a_query_needs_it(
+    own: NodeProcess, browser: Browser
+) -> None:
     context, clicks = at_connections(browser, own, "en")
     page = clicks.page
     page.goto("/connections/peer/ORTHANC")
@@ -206,25 +212,11 @@ def test_an_archive_of_a_peer_is_asked_at_night(own: NodeProcess, browser: Brows
     assert read(own)["archives"] == {"ORTHANC": {"retrieve": "c-get", "images_per_minute": 600}}
     assert read(own)["pulls"] == [{"name": "night", "from": "ORTHANC", "schedule": "*/15 * * * *", "window": "2 d",
                                    "modality": ["CT"], "between": "20:00-06:00"}]
-
+    _stays_in_use_while_a_query_needs_it(own, clicks)
     context.close()
 
 
-def test_a_study_that_did_not_come_is_asked_for_again(own: NodeProcess, browser: Browser) -> None:
-    context, clicks = at_connections(browser, own, "en")
-    page = clicks.page
-    page.goto("/connections/peer/ORTHANC")
-    lost = page.get_by_role("row").filter(has_text="the archive went away")
-    assert "1.2.3.4" in lost.inner_text()
-    pages.assert_well(page)
-    pages.picture(page, "connection-lacking")
-    lost.get_by_role("button", name="Ask again").click()
-    page.locator("#said").get_by_text("It is asked for again.").wait_for()
-    context.close()
-
-
-def test_an_archive_stays_in_use_while_a_query_needs_it(own: NodeProcess, browser: Browser) -> None:
-    context, clicks = at_connections(browser, own, "en")
+def _stays_in_use_while_a_query_needs_it(own: NodeProcess, clicks: Clicks) -> None:
     page = clicks.page
     page.goto("/connections/entries/change/archive/ORTHANC")
     page.get_by_text('no archive is named "ORTHANC"').wait_for()
@@ -241,6 +233,19 @@ def test_an_archive_stays_in_use_while_a_query_needs_it(own: NodeProcess, browse
     page.goto("/connections/entries/change/archive/ORTHANC")
     clicks.remove("ORTHANC")
     assert not read(own)["archives"]
+
+
+@pages.both
+def test_a_study_that_did_not_come_is_asked_for_again(own: NodeProcess, browser: Browser, language: str) -> None:
+    context, clicks = at_connections(browser, own, language)
+    page, say = clicks.page, partial(pages.said, language, "connections")
+    page.goto("/connections/peer/ORTHANC")
+    lost = page.get_by_role("row").filter(has_text=LOST[language])
+    assert "the archive went away" in lost.inner_text()
+    pages.assert_well(page)
+    pages.picture(page, f"connection-lacking-{language}")
+    lost.get_by_role("button", name=say("Ask again")).click()
+    page.locator("#said").get_by_text(say("It is asked for again.")).wait_for()
     context.close()
 
 

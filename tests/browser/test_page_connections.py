@@ -14,6 +14,7 @@ from support.network import free_port
 from support.node import NodeProcess, PeerEntry, archive, modality
 from support.pacs import StandInPacs
 from support.rows import NOW, job_over, must_lease, must_lease_delivery, produce, result
+from support.waiting import eventually
 
 from radnode.config.loading import load
 from radnode.storage import outbox, results
@@ -139,8 +140,11 @@ def test_what_was_given_up_is_sent_again_and_what_is_held_back_only_by_itself(
     page.locator("#said").get_by_text(say("It waits to be sent again.")).wait_for()
     assert asked == [say("The destination has this study under another patient. Send the result as it is? This is "
                          "written into the timeline of the study.")]
-    study = own.timeline("1.2.5.1")
-    assert [each["kind"] for each in study["events"]].count("result sent again by hand") == 2
+
+    def told() -> int:
+        return [each["kind"] for each in own.timeline("1.2.5.1")["events"]].count("result sent again by hand")
+
+    eventually(lambda: told() == 2, within=30)
     context.close()
 
 

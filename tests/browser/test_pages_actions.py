@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ def _form(path: str) -> re.Pattern[str]:
 def test_every_action_of_every_page_is_given_in_a_browser_in_every_language(
     served: Site, request: pytest.FixtureRequest
 ) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.skip("each process has clicked a part: `pytest tests/browser` without -n")
     files = {item.path for item in request.session.items}
     if request.config.getoption("keyword") or set(Path(__file__).parent.glob("test_page_*.py")) - files:
         pytest.skip("only some of the tests of pages run")

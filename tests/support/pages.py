@@ -19,6 +19,7 @@ from radnode.node.security import passwords
 from radnode.storage import accounts
 from radnode.storage.database import Database
 from support.processes import required
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,11 +109,20 @@ def opened(context: BrowserContext, path: str) -> Page:
 
 
 def assert_well(page: Page) -> None:
-    """No error in the console, and nothing that axe-core calls serious (WCAG 2.2 A and AA)."""
+    """No error in the console, and nothing that axe-core calls serious (WCAG 2.2 A, AA) once colours have settled."""
     assert page.said == [], page.said  # type: ignore[attr-defined]
+    found: list[str] = []
+
+    def well() -> bool:
+        found[:] = _faults(page)
+        return not found
+
+    eventually(well, within=5, every=0.5, why=lambda: "\n".join(found))
+
+
+def _faults(page: Page) -> list[str]:
     found = [each for each in Axe().run(page, options=RULES).response["violations"] if each["impact"] in SERIOUS]
-    told = [f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']][:3]}" for each in found]
-    assert not told, "\n".join(told)
+    return [f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']][:3]}" for each in found]
 
 
 def picture(page: Page, name: str) -> None:
