@@ -131,7 +131,7 @@ def test_when_the_receiver_that_leads_dies_another_does_its_work(site: Site) -> 
     """Killed while its worker computes; what it acknowledged is read, computed and sent by the other."""
     (site.folder / "hold").touch()
     first, second = site.start("a"), site.start("b")
-    series = site.series("orphan")
+    series = site.series("bereft")
     send(first, series.files)
     eventually(lambda: [job.state for job in site.rows(JobRow)] == ["RUNNING"], within=60, why=first.log)
     assert site.leader() == "a"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _SHORTEST = 6
 """Shorter values ("QA-7") are found in digests and times by chance."""
 
@@ -16,9 +18,11 @@ def know(*values: object) -> None:
 
 
 def named_in(text: str) -> set[str]:
-    """Which of them the text names, in letters or escaped as a log line escapes them."""
+    """Which of them the text names, in letters or escaped as a log line escapes them; not as a part of another word."""
     said = text.casefold()
-    return {
-        each for each in _known
-        if each in said or each.encode("unicode_escape").decode("ascii").casefold() in said
-    }
+    escaped = {each: each.encode("unicode_escape").decode("ascii").casefold() for each in _known}
+    return {each for each in _known if any(_stands_in(said, form) for form in (each, escaped[each]))}
+
+
+def _stands_in(text: str, words: str) -> bool:
+    return words in text and re.search(rf"(?<![a-z]){re.escape(words)}(?![a-z])", text) is not None
