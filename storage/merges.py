@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select
+from sqlalchemy import Text, cast, delete, select
 
 from radnode.storage.dialects import insert_for
 from radnode.storage.order_tables import MergedPatientRow
@@ -56,6 +57,20 @@ def of_identifier(session: Session, patient_id: str) -> list[Merge]:
               survivors=tuple((str(one[0]), str(one[1]), str(one[2])) for one in row.survivors))
         for row in rows
     ]
+
+
+def merged_into(session: Session, patient_id: str) -> list[str]:
+    """The Patient IDs that merges put out of use for this one, whoever gave it; merges of merges are followed."""
+    found, following = [patient_id], [patient_id]
+    while following:
+        into = following.pop()
+        rows = session.execute(select(MergedPatientRow.patient_id, MergedPatientRow.survivors).where(
+            cast(MergedPatientRow.survivors, Text).contains(json.dumps(into), autoescape=True)
+        ))
+        gone = {each for each, survivors in rows if any(one[0] == into for one in survivors)}.difference(found)
+        found += sorted(gone)
+        following += sorted(gone)
+    return found[1:]
 
 
 def studies_under(session: Session, patient_ids: Sequence[str]) -> list[int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Text, and_, cast, exists, or_, select, union
 from sqlalchemy.orm import aliased
 
+from radnode.storage import merges
 from radnode.storage.listing import name_key
 from radnode.storage.listing_tables import ListedSeriesRow, ListedStudyRow
 from radnode.storage.study_tables import StudyHoldRow
@@ -41,7 +42,8 @@ _BETWEEN_NAMES = re.compile(r"[\s,^=*]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is searched for; empty is everything. Texts may have `*` and `?`; of a name any part will do.
+    """What is searched for; empty is everything. Texts may have `*` and `?`; of a name any part will do. A whole
+    `patient_id` stands for those as well that were merged into it.
 
     uid: of a study, a series or an instance, received or made here. since, until: when its last image came. route: that
     ordered a job of it. state: a key of :data:`STATES`, or empty.
@@ -126,6 +128,12 @@ def newest(session: Session, wanted: Wanted, *, after: Key | None, limit: int) -
     return [Key(at, study_id) for at, study_id in rows]
 
 
+def former_ids(session: Session, wanted: Wanted) -> list[str]:
+    """Further Patient IDs that are searched for, because they were merged into the one that is; none for a pattern."""
+    asked = wanted.patient_id
+    return [] if not asked or _is_pattern(asked) else merges.merged_into(session, asked)
+
+
 def row_of(session: Session, study_instance_uid: str) -> int | None:
     """The id of a study."""
     return session.scalar(select(StudyRow.id).where(StudyRow.study_instance_uid == study_instance_uid))
@@ -158,7 +166,8 @@ def _conditions(session: Session, wanted: Wanted) -> list[ColumnElement[bool]]:
     """What of it is asked, as conditions on a study."""
     asked: tuple[tuple[object, Callable[[], ColumnElement[bool]]], ...] = (
         (wanted.accession_number, lambda: _text(StudyRow.accession_number, wanted.accession_number)),
-        (wanted.patient_id, lambda: _text(StudyRow.patient_id, wanted.patient_id)),
+        (wanted.patient_id, lambda: or_(_text(StudyRow.patient_id, wanted.patient_id),
+                                        StudyRow.patient_id.in_(former_ids(session, wanted)))),
         (wanted.patient_name, lambda: StudyRow.id.in_(select(ListedStudyRow.study_id).where(
             _named(ListedStudyRow.patient_name, wanted.patient_name)))),
         (wanted.uid, lambda: StudyRow.id.in_(_with_uid(session, wanted.uid))),
@@ -180,12 +189,16 @@ def _has_series(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 def _text(column: InstrumentedAttribute[Any], value: str) -> ColumnElement[bool]:
-    if not set("*?") & set(value):
+    if not _is_pattern(value):
         return column == value
     narrow = aliased(StudyRow)  # read from the index alone, not from whole rows
     return StudyRow.id.in_(
         select(narrow.id).where(getattr(narrow, column.key).like(_like(value), escape="\\"))
     )
+
+
+def _is_pattern(value: str) -> bool:
+    return not {"*", "?"}.isdisjoint(value)
 
 
 def _named(column: InstrumentedAttribute[Any], value: str) -> ColumnElement[bool]:

@@ -37,9 +37,10 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
     def found(request: Request, template: str, wanted: Wanted, after: Key | None, **more: Any) -> Response:
         with parts.database.read() as session:
             page = search(session, wanted, after)
+            former = study_search.former_ids(session, wanted)
             more = more and {**more, "choices": _choices(parts, study_search.known(session))}
-        return frame.page(request, template, page=page, wanted=wanted, labels=LABELS, tone_of=tone_of, why=why,
-                          cursor=_written(page.after) if page.after else "", **more)
+        return frame.page(request, template, page=page, wanted=wanted, former=former, labels=LABELS, tone_of=tone_of,
+                          why=why, cursor=_written(page.after) if page.after else "", **more)
 
     @pages.get("", dependencies=[needs(Permission.STUDIES)])
     def newest(request: Request, state: str = "", source: str = "", modality: str = "", route: str = "") -> Response:

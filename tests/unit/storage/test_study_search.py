@@ -23,7 +23,8 @@ from support.rows import (
 
 from radnode.node.studies import searching
 from radnode.node.studies.searching import search
-from radnode.storage import by_hand, catalog, jobs, outbox
+from radnode.storage import by_hand, catalog, jobs, merges, outbox
+from radnode.storage.merges import Merge
 from radnode.storage.study_search import Wanted
 
 if TYPE_CHECKING:
@@ -91,6 +92,23 @@ STATES = {1: "failed", 2: "not processed", 3: "discarded", 4: "delivered", 5: "u
 def found(database: Database, **wanted: str) -> list[int]:
     with database.read() as session:
         return [each.study.study_id for each in search(session, Wanted(**wanted)).studies]  # type: ignore[arg-type]
+
+
+def test_a_search_for_a_patient_finds_whoever_was_merged_into_him_one_merge_after_the_other(many: Database) -> None:
+    def told(patient: str, *survivors: str) -> None:
+        into = tuple((each, "HOSPITAL", "") for each in survivors)
+        with many.begin() as session:
+            merges.record(session, Merge(sender="HIS", patient=(patient, "", ""), survivors=into, at=NOW))
+
+    told("P3", "P4")
+    told("P4", "P5", "P-national")
+    assert found(many, patient_id="P5") == [5, 4, 3]
+    assert found(many, patient_id="P-national") == [4, 3]
+    assert found(many, patient_id="P4") == [4, 3]
+    assert found(many, patient_id="P3") == [3]
+    assert found(many, patient_id="P-*") == []
+    told("P5", "P3")
+    assert found(many, patient_id="P3") == [5, 4, 3]
 
 
 def test_the_newest_come_first_each_in_its_state(many: Database) -> None:
