@@ -9,7 +9,6 @@ Images of one series mostly say the same, so a converted value is remembered by 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import math
 import re
@@ -54,7 +53,6 @@ ABOUT_SERIES, PREDECESSORS = "AboutSeriesInstanceUID", "PredecessorSOPInstanceUI
 _MOST_SERIES = 200
 _MOST_REMEMBERED = 4096
 _LONGEST_REMEMBERED_BYTES = 4096
-_PR_SET_PDEATHSIG = 1
 _CONTEXT = (Tag("SpecificCharacterSet"), Tag("PixelRepresentation"))
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"})
 _NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
@@ -263,10 +261,9 @@ def _code(item: Dataset, tag: BaseTag, context: tuple[str | None, ...]) -> str:
 
 
 def _confine() -> None:
-    """Limits on this process; the kernel ends it when its parent dies."""
+    """Limits on this process."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGPROF, _give_up)
     warnings.simplefilter("ignore")
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE

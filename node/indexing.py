@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from radnode.node import pipes
+from radnode.pipelines import child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -125,8 +125,8 @@ class HeaderReader:
             return self._process
         self.close()
         self._lines = queue.SimpleQueue()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "radnode.node.header_process"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            child.command("radnode.node.header_process"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

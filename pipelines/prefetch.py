@@ -21,7 +21,7 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from radnode.pipelines import passing
+from radnode.pipelines import child, passing
 from radnode.pipelines.contract import PipelineError, WorkOrder
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Prefetcher:
             if self._process is not None:
                 _collected(self._process)
             self._process = subprocess.Popen(  # noqa: S603 - our own module and a folder from the settings
-                [sys.executable, "-m", "radnode.pipelines.reader", *self._arguments],
+                child.command("radnode.pipelines.reader", *self._arguments),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             )
             threading.Thread(target=self._collect, args=(self._process,), daemon=True).start()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from radnode.pipelines import registry
 from radnode.pipelines.prefetch import serve
 from radnode.pipelines.progress import Progress
-from radnode.pipelines.runner import NICENESS, end_with_parent, read_inputs
+from radnode.pipelines.runner import NICENESS, read_inputs
 from radnode.pipelines.warm import Warm
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until stdin ends. arguments: the model store or "", and the bytes of address space this may take, or 0."""
-    end_with_parent()
     os.setpriority(os.PRIO_PROCESS, 0, NICENESS + 1)
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)

@@ -11,12 +11,10 @@ the error's kind and place, never its message, which may quote the header of a p
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
 import queue
-import signal
 import sys
 import threading
 import traceback
@@ -78,7 +76,6 @@ if TYPE_CHECKING:
 
 NICENESS = 10
 """Of a worker: the receiver in the other process answers first (setpriority(2))."""
-_PR_SET_PDEATHSIG = 1
 _REFUSAL = "NOT-PROCESSED"
 _REFUSALS = {_REFUSAL, *producing.REFUSALS}
 _HINT = '{"next"'
@@ -366,7 +363,6 @@ def main(arguments: Sequence[str]) -> int:
     def emit(message: Mapping[str, Any]) -> None:
         protocol.write(json.dumps(message) + "\n")
 
-    end_with_parent()
     os.nice(NICENESS)
     memory.keep_freed()
     isolation.isolate()
@@ -414,11 +410,6 @@ def _load(warm: Warm, names: Sequence[str], device: str) -> None:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: its first job will say it
             print(f"{name} cannot be loaded yet: {type(error).__name__}", file=sys.stderr)  # noqa: T201
             warm.drop([name], device)
-
-
-def end_with_parent() -> None:
-    """A node that was killed must not leave a worker behind that goes on computing (Linux, prctl(2))."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

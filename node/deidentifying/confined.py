@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 from radnode.node.deidentifying.holding import Held
+from radnode.pipelines import child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,8 +69,8 @@ class Confined:
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "radnode.node.deidentifying.process"], stdin=subprocess.PIPE,
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                child.command("radnode.node.deidentifying.process"), stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, text=True, encoding="utf-8",
             )
         return self._process

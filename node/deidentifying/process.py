@@ -6,11 +6,9 @@ answer, not the node. The secret comes with the order, by a pipe.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import resource
-import signal
 import sys
 import warnings
 from dataclasses import asdict
@@ -26,7 +24,6 @@ from radnode.node.deidentifying.profile import Profile
 from radnode.node.deidentifying.pseudonyms import Pseudonyms
 
 MOST_MEMORY_BYTES = 8 << 30
-_PR_SET_PDEATHSIG = 1
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +51,6 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
 def _confine() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     warnings.simplefilter("ignore")
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE

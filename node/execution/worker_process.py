@@ -9,7 +9,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import asdict
@@ -20,6 +19,7 @@ import structlog
 
 from radnode.node import pipes
 from radnode.node.execution.base import WorkerLost
+from radnode.pipelines import child
 from radnode.pipelines.contract import DEVICE_LOST, RunReport
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class WorkerProcess:
         self._lines = queue.SimpleQueue()
         store = str(self._models) if self._models else ""
         process = subprocess.Popen(  # noqa: S603 - our own module and a folder from the settings
-            [sys.executable, "-m", "radnode.pipelines.runner", store, str(self.memory_limit_bytes)],
+            child.command("radnode.pipelines.runner", store, str(self.memory_limit_bytes)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

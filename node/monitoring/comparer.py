@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import structlog
 
 from radnode.node.execution.orders import RESULTS, work_order
 from radnode.node.monitoring.giving import scanner_of_job
+from radnode.pipelines import child
 from radnode.storage import comparisons, corrections, feedback, jobs
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ class Comparer:
         )
         asked = {"order": asdict(order), "models": str(self._models),
                  "findings": str(self._store.path(job.findings_digest or "", RESULTS)), **beside}
-        self._process = process = subprocess.Popen(
-            [sys.executable, "-m", "radnode.pipelines.evaluation.beside"], text=True, stdin=subprocess.PIPE,
+        self._process = process = subprocess.Popen(  # noqa: S603 - our own module
+            child.command("radnode.pipelines.evaluation.beside"), text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )
         try:

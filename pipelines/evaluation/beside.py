@@ -23,7 +23,7 @@ from radnode.pipelines.evaluation.references import find_one
 from radnode.pipelines.evaluation.scoring import score
 from radnode.pipelines.evaluation.truth import ReferenceRefused, Structure, Truth
 from radnode.pipelines.progress import Progress
-from radnode.pipelines.runner import NICENESS, end_with_parent, read_inputs
+from radnode.pipelines.runner import NICENESS, read_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +115,6 @@ def main() -> int:
     """One question from stdin."""
     said = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    end_with_parent()
     os.nice(NICENESS)
     asked = json.loads(sys.stdin.read())
     isolation.isolate()
