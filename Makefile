@@ -8,9 +8,9 @@ TEST_WORKERS ?= 2
 
 # Figures that docs/reliability.md is made from; git keeps them, so that the counts of long runs add up over machines.
 MEASURED := docs/measured
-goals faults fuzz api-fuzz bench soak: export RADNODE_TEST_RESULTS ?= $(MEASURED)
+goals faults fuzz api-fuzz bench soak audit: export RADNODE_TEST_RESULTS ?= $(MEASURED)
 
-.PHONY: help setup demo page example test lint conformance catalogue goals reliability bench soak faults fuzz api-fuzz lock sbom docs peers clean
+.PHONY: help setup demo page example test lint conformance catalogue goals reliability bench soak faults fuzz api-fuzz audit lock sbom docs peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
@@ -29,6 +29,7 @@ help:
 	@echo 'make bench   intake, answers, restart, replay, models measured; docs/measured, plots and the rest in bench-results/'
 	@echo 'make soak    a node under load for RADNODE_TEST_SOAK_MINUTES (480), once without kills and once with'
 	@echo 'make lock    what an installation may consist of, with hashes; deploy/requirements.lock'
+	@echo 'make audit   known vulnerabilities of what is locked, against deploy/vulnerabilities.yaml; asks osv.dev'
 	@echo 'make docs    this documentation as pages, to be read without internet; site/index.html'
 	@echo 'make sbom    the same as a CycloneDX bill of materials; dist/radnode.cdx.json'
 
@@ -120,6 +121,9 @@ sbom: setup
 	mkdir -p dist
 	$(BIN)/cyclonedx-py requirements deploy/requirements.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --of JSON -o dist/radnode.cdx.json
+
+audit: setup
+	$(BIN)/python tests/bench/vulnerabilities.py
 
 docs: setup
 	$(BIN)/python docs/site/build.py
