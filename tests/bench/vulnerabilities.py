@@ -2,9 +2,9 @@
 
     RADNODE_TEST_RESULTS=docs/measured python tests/bench/vulnerabilities.py
 
-Asks OSV (https://osv.dev) by pip-audit about every package of deploy/requirements.lock. What is known there must
-stand in deploy/vulnerabilities.yaml with a decision that has not run out. Writes vulnerabilities.json; ends with 1 where
-a decision is missing or over, or stands there for nothing, and with 2 where nobody answers.
+Asks OSV (https://osv.dev) by pip-audit about every package of deploy/requirements.lock. What is known there must stand
+in deploy/vulnerabilities.yaml with a decision that has not run out. Writes vulnerabilities.json; ends with 1 where a
+decision is missing or over, or stands there for nothing, and with 2 where nobody answers.
 """
 
 from __future__ import annotations
