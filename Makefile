@@ -113,6 +113,8 @@ lock: setup
 		--universal --python-version 3.11 --custom-compile-command 'make lock' -o deploy/requirements.lock
 	printf 'hatchling\n' | $(BIN)/uv pip compile - --constraints constraints.txt --generate-hashes --quiet --universal \
 		--python-version 3.11 --custom-compile-command 'make lock' -o deploy/build.lock
+	printf 'ray\n' | $(BIN)/uv pip compile - --constraints constraints.txt --generate-hashes --quiet --universal \
+		--python-version 3.11 --custom-compile-command 'make lock' -o deploy/ray.lock
 	mkdir -p build && $(BIN)/python -m pip download --quiet --no-deps --dest build "torch==$$(grep -oP '^torch==\K[^ ]+' deploy/requirements.lock)+cpu"
 	$(BIN)/python deploy/lock_cpu.py deploy/requirements.lock build/torch-*+cpu-*.whl >build/requirements-cpu.lock
 	mv build/requirements-cpu.lock deploy/requirements-cpu.lock

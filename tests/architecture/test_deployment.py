@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 DEPLOY = REPOSITORY / "deploy"
 COMPOSE = DEPLOY / "compose"
 MONITORING = DEPLOY / "monitoring"
-OVERLAYS = ("single", "postgresql", "gpu", "receivers")
+# Each, and the image that it runs.
+OVERLAYS = {"single": "cpu", "postgresql": "cpu", "gpu": "cuda", "receivers": "cpu", "ray": "cuda-ray"}
 CONFIGURATIONS = sorted(DEPLOY.rglob("radnode.yaml"), key=str)
 SCRIPTS = sorted(DEPLOY.rglob("*.sh"))
 OF_ANY_HOST = {"up"}
@@ -91,12 +92,19 @@ def test_the_lock_for_processors_is_the_lock_without_cuda() -> None:
         lock_cpu.for_processors(lock, "torch-1.0.0+cpu-cp311.whl", found[2])
 
 
+def _pins(path: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([\w-]+)==(\S+)", path.read_text(), flags=re.MULTILINE))
+
+
 def test_the_image_is_built_with_the_pinned_tool() -> None:
-    pinned, locked = (
-        dict(re.findall(r"^([\w-]+)==(\S+)", path.read_text(), flags=re.MULTILINE))
-        for path in (REPOSITORY / "constraints.txt", DEPLOY / "build.lock")
-    )
-    assert locked["hatchling"] == pinned["hatchling"]
+    assert _pins(DEPLOY / "build.lock")["hatchling"] == _pins(REPOSITORY / "constraints.txt")["hatchling"]
+
+
+def test_what_ray_brings_into_the_image_changes_nothing_that_is_there() -> None:
+    there, brought = _pins(DEPLOY / "requirements.lock"), _pins(DEPLOY / "ray.lock")
+    assert brought["ray"] == _pins(REPOSITORY / "constraints.txt")["ray"]
+    assert "ray" not in there
+    assert {name: version for name, version in brought.items() if there.get(name, version) != version} == {}
 
 
 def test_the_image_is_built_from_what_its_build_may_see() -> None:
@@ -145,7 +153,15 @@ def _wrong(document: dict[str, Any]) -> str:
 
 def _documents(text: str) -> list[dict[str, Any]]:
     found = [each for each in yaml.safe_load_all(text) if each]
-    return [each for each in found if each["kind"] != "Kustomization"]
+    known = [each for each in found if each["kind"] not in ("Kustomization", "RayCluster")]
+    return known + [pod for each in found if each["kind"] == "RayCluster" for pod in _pods_of(each)]
+
+
+def _pods_of(cluster: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an operator makes of a RayCluster is in no schema of Kubernetes itself, but that it is made of pods."""
+    spec = cluster["spec"]
+    groups = (spec["headGroupSpec"], *spec["workerGroupSpecs"])
+    return [{"apiVersion": "v1", "kind": "Pod", **group["template"]} for group in groups]
 
 
 @pytest.mark.parametrize("path", sorted((DEPLOY / "kustomize").rglob("*.yaml")), ids=lambda path: path.name)
@@ -172,9 +188,41 @@ def test_every_overlay_renders_to_manifests_of_kubernetes(name: str) -> None:
     (node,) = (each for each in documents if each["kind"] == "StatefulSet" and each["metadata"]["name"] == "radnode")
     pod = node["spec"]["template"]["spec"]
     images = {each["image"] for each in (*pod.get("initContainers", ()), *pod["containers"])}
-    assert images == {f"registry.hospital.example/radnode:{'cuda' if name == 'gpu' else 'cpu'}"}
+    assert images == {f"registry.hospital.example/radnode:{OVERLAYS[name]}"}
     broken = {**node, "spec": {**node["spec"], "replicas": "x"}}
     assert "not of type" in _wrong(broken)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_the_ray_cluster_is_the_one_that_the_node_asks_for() -> None:
+    """Version, address, token, folder, and room for every worker that the configuration lists."""
+    rendered = subprocess.run(
+        ["kubectl", "kustomize", DEPLOY / "kustomize/overlays/ray"], capture_output=True, text=True, check=True
+    ).stdout
+    documents = {(each["kind"], each["metadata"]["name"].split("-")[0]): each for each in yaml.safe_load_all(rendered)}
+    cluster, node = (documents[kind, "radnode"] for kind in ("RayCluster", "StatefulSet"))
+    [(file, configured)] = documents["ConfigMap", "radnode"]["data"].items()
+    wanted = yaml.safe_load(configured)["node"]
+    assert (file, wanted["ray"]["address"]) == ("radnode.yaml", f"{cluster['metadata']['name']}-head-svc:6379")
+    locked = re.search(r"^ray==(\S+)", (DEPLOY / "ray.lock").read_text(), flags=re.MULTILINE)
+    assert locked is not None
+    assert cluster["spec"]["rayVersion"] == locked[1]
+
+    [group] = cluster["spec"]["workerGroupSpecs"]
+    [worker] = group["template"]["spec"]["containers"]
+    gpus, cpus = int(worker["resources"]["limits"]["nvidia.com/gpu"]), int(worker["resources"]["requests"]["cpu"])
+    workers = len(wanted["workers"])
+    assert (gpus * group["replicas"], cpus * group["replicas"]) == (
+        workers * wanted["ray"]["gpus"], workers * wanted["ray"]["cpus"]
+    )
+    mounted = {each["name"]: each["mountPath"] for each in worker["volumeMounts"]}
+    assert mounted["data"] == wanted["data"]
+    tokens = [
+        variable["valueFrom"]["secretKeyRef"]["name"]
+        for container in node["spec"]["template"]["spec"]["containers"] for variable in container["env"]
+        if variable["name"] == "RAY_AUTH_TOKEN"
+    ]
+    assert tokens == [cluster["spec"]["authOptions"]["secretName"]] * 2, "the node's, and its raylet's"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
