@@ -168,7 +168,8 @@ class _Reader:
     def read(self, document: Mapping[str, Any]) -> Configuration:
         for key in document:
             if key not in SECTIONS:
-                self._report([key], f'unknown section "{key}"', nearest(key, SECTIONS) or f"use {', '.join(SECTIONS)}")
+                self._report([key], f'unknown section "{key}"',
+                             nearest(key, SECTIONS) or f"use one of {', '.join(SECTIONS)}")
         settings = self._settings(_given(document, "node", {}))
         peers = self._peers(_given(document, "peers", {}))
         routes = self._routes(_given(document, "routes", []))
@@ -325,13 +326,14 @@ class _Reader:
         known = ("name", "when", "run", "send", "forward", "priority", "within", "enabled", "shadow", "priors")
         for key in section:
             if key not in known:
-                self._report([*path, key], f'unknown key "{key}"', nearest(key, known) or f"use {', '.join(known)}")
+                self._report([*path, key], f'unknown key "{key}"',
+                             nearest(key, known) or f"use one of {', '.join(known)}")
         name = section.get("name")
         if not isinstance(name, str) or not name.strip():
             self._report(path, "the route has no name", "write `name: chest-ct`")
         priority = section.get("priority", "routine")
         if priority not in PRIORITIES:
-            self._report([*path, "priority"], f'unknown priority "{priority}"', f"use {', '.join(PRIORITIES)}")
+            self._report([*path, "priority"], f'unknown priority "{priority}"', f"use one of {', '.join(PRIORITIES)}")
         within = self._within(section, path)
         enabled, shadow = section.get("enabled", True), section.get("shadow", False)
         for key, value in (("enabled", enabled), ("shadow", shadow)):
@@ -382,7 +384,7 @@ class _Reader:
         if each["type"] == "extra_forbidden":
             known = _section_at(model, each["loc"]).model_fields.items()
             names = [info.alias or name for name, info in known if name != "name"]
-            self._report(where, "unknown key", nearest(last, names) or f"use {', '.join(names)}")
+            self._report(where, "unknown key", nearest(last, names) or f"use one of {', '.join(names)}")
         elif each["type"] == "missing":
             self._report(where, "missing", f"write `{last}: …`")
         elif each["type"] == "too_short":

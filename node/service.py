@@ -393,7 +393,7 @@ class Node:
                 database=self.database, store=self.store, answers=self.answers, alarms=self.alarms,
                 holdings=self._dicomweb_out.holdings,
                 metrics=self.metrics, configuration=lambda: self._configuration,
-                installed=lambda: self._in_force.installed,
+                installed=lambda: self._in_force.installed, renew=self._in_force.renew,
                 now=utc_now, desk=self.desk, witness=self._access.witness, dicom_port=lambda: self.dicom_port,
                 running=self._running, workers=self._executor.workers, outages=self._outages.current,
                 keeper=self._keeper, monitoring=self._monitoring, orders=orders,

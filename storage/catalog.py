@@ -351,6 +351,10 @@ def affected(session: Session, statement: Executable) -> int:
     return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
 
+_DECIDED = {SeriesState.CLOSED: "series closed", SeriesState.HELD: "series held",
+            SeriesState.CONFLICT: "series conflict"}
+
+
 def _decide(
     session: Session,
     series: SeriesSnapshot,
@@ -374,7 +378,7 @@ def _decide(
     if done:
         add_event(
             session,
-            f"series {state.lower()}",
+            _DECIDED[state],
             detail={"revision": series.revision, "instances": series.received, "reason": reason, "grounds": grounds},
             now=now,
             study_id=series.study_id,

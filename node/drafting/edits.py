@@ -17,7 +17,11 @@ _USUAL = {"enabled": True, "shadow": False, "priority": "routine", "within": Non
 
 
 class NoSuchRoute(Exception):
-    """There is no route of this name (any more)."""
+    """There is no route of this name any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no route {name} any more; somebody renamed or deleted it; "
+                         "go back to the version that has it, or write it as a new route")
 
 
 def put(name: str | None, section: Mapping[str, Any]) -> Callable[[CommentedMap], None]:
@@ -70,7 +74,7 @@ def _place(routes: Sequence[Any], name: str) -> int:
     for place, each in enumerate(routes):
         if isinstance(each, dict) and str(each.get("name", "")).strip() == name:
             return place
-    raise NoSuchRoute(f"there is no route {name} any more; somebody renamed or deleted it")
+    raise NoSuchRoute(name)
 
 
 def _assign(target: CommentedMap, wanted: Mapping[str, Any]) -> None:

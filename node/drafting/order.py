@@ -37,7 +37,7 @@ def _place(document: dict[str, Any], name: str) -> int:
     for place, each in enumerate(document.get("routes") or []):
         if isinstance(each, dict) and str(each.get("name", "")).strip() == name:
             return place
-    raise NoSuchRoute(f"there is no route {name} any more; somebody renamed or deleted it")
+    raise NoSuchRoute(name)
 
 
 def _reordered(text: str, order: Sequence[int]) -> str:

@@ -127,5 +127,5 @@ def alarm_text(pipeline: str, drifted: Sequence[DriftRow], scanners: Mapping[int
     """The figures that moved, those first that moved first, and where."""
     rows = sorted(drifted, key=lambda row: (row.since, row.figure))
     said = [f"{row.figure} on {scanner_name(scanners.get(row.scanner_id))} since {row.since}" for row in rows[:3]]
-    more = f", and {len(rows) - 3} more" if len(rows) > 3 else ""
+    more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
     return f"{pipeline} no longer gets or gives what it did: {'; '.join(said)}{more}"

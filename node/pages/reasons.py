@@ -65,7 +65,12 @@ class Reasons:
         return found.said if found else sentence
 
     def _look(self, sentence: str) -> _Found | None:
-        return self._by_pattern(sentence) or self._several(sentence)
+        """As the one reason that it is, unless several after one another account for more of it."""
+        whole = self._by_pattern(sentence)
+        if whole and "; " not in sentence:
+            return whole
+        parts = self._several(sentence)
+        return parts if parts and (not whole or parts.letters > whole.letters) else whole
 
     def _by_pattern(self, sentence: str) -> _Found | None:
         """By the one that accounts for most of it."""

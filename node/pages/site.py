@@ -49,6 +49,8 @@ class Parts:
     metrics: Metrics
     configuration: Callable[[], Configuration]
     installed: Callable[[], Registry]
+    renew: Callable[[], object]
+    """Takes over what was added or removed beside the configuration."""
     now: Callable[[], datetime]
     turned_away: Callable[[], list[Caller]]
     strangers: Callable[[], Mapping[str, int]]

@@ -300,7 +300,10 @@ ELSEWHERE = (
     "node/doctor/proposal.py", "pipelines/benching.py", "pipelines/evaluation/",
     "pipelines/inspection.py", "pipelines/models/fetching.py", "pipelines/models/store.py", "storage/rebuilding.py",
     # said to a peer, to a program that asks over HTTP, or in the log
-    "node/audit/", "node/commitment_sets.py", "node/dicomweb/", "node/dicomweb_out/", "node/intake/acceptor.py",
+    "node/audit/", "node/commitment_sets.py", "node/dicomweb/", "node/dicomweb_out/accept.py",
+    "node/dicomweb_out/matching.py", "node/dicomweb_out/model.py", "node/dicomweb_out/searching.py",
+    "node/dicomweb_out/web.py", "node/dicomweb_out/parts.py", "node/dicomweb_out/rendering.py",
+    "node/dicomweb_out/retrieving.py", "node/intake/acceptor.py",
     "node/intake/commands.py", "node/intake/connection.py", "node/intake/element_walk.py", "node/intake/gathered.py",
     "node/intake/header_walk.py", "node/intake/negotiation.py", "node/intake/pdu", "node/messaging/fhir_orders.py",
     "node/messaging/mllp.py", "node/messaging/reading.py", "node/performed_sets.py", "node/web/oidc.py",
@@ -322,6 +325,54 @@ ELSEWHERE = (
 """Whose sentences are not the reasons of a page."""
 
 
+OF_PYDANTIC = (
+    "Input should be a valid integer", "Input should be a valid integer, unable to parse string as an integer",
+    "Input should be a valid integer, got a number with a fractional part", "Input should be a valid number",
+    "Input should be a valid number, unable to parse string as a number", "Input should be a finite number",
+    "Input should be a valid string", "Input should be a valid boolean",
+    "Input should be a valid boolean, unable to interpret input", "Input should be a valid tuple",
+    "Input should be a valid list", "Input should be a valid dictionary", "Input should be greater than {gt}",
+    "Input should be greater than or equal to {ge}", "Input should be less than {lt}",
+    "Input should be less than or equal to {le}", "Input should be {expected}",
+    "String should have at least {min_length} character", "String should have at least {min_length} characters",
+    "String should have at most {max_length} characters", "String should match pattern '{pattern}'",
+)
+"""What pydantic says of a value of the configuration."""
+WITHOUT_WORDS = ("`{key}: {{operator}: …}`: {wrong+}",)
+"""Sentences of the configuration that are made of others alone."""
+NO_SENTENCES = frozenset({"openid profile", "10 min", "Literal['any', 'all']", "Value error, ", "does not exist",
+                          "routes.{name}: {message}", "use {}"})
+"""Values, types and pieces among the literals of the configuration; a condition is said by the routes' pages."""
+
+
+def of_configuration() -> dict[str, str]:
+    """Everything that reading and checking a configuration can say -> where: each literal there that is a sentence."""
+    every = modules("config")
+    sayings = Sentences((*every, *modules("node")))
+    found = dict.fromkeys((*OF_PYDANTIC, *WITHOUT_WORDS), "config")
+    for module in every:
+        if module.path.name == "manual.py":
+            continue
+        found |= _literals(module, sayings)
+    for module in every + modules("node"):
+        for inside, node in _with_function(module.tree, None):
+            if isinstance(node, ast.Call) and _last(node.func) == "Problem":
+                for keyword in node.keywords:
+                    if keyword.arg in ("message", "cure"):
+                        sayings.note(module, inside, keyword.value)
+    return {text: place for text, place in (sayings.found | found).items()
+            if text not in NO_SENTENCES and not text.startswith(" ") and "\n" not in text}
+
+
+def _literals(module: Module, sayings: Sentences) -> dict[str, str]:
+    """The literals of a module that are sentences, without docstrings and the pieces of formatted ones."""
+    pieces = {id(part) for node in ast.walk(module.tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    pieces |= {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
+    return {text: place for inside, node in _with_function(module.tree, None)
+            if isinstance(node, (ast.Constant, ast.JoinedStr)) and id(node) not in pieces
+            for text, place in sayings.of(module, inside, node).items() if is_sentence(text)}
+
+
 @cache
 def sentences() -> dict[str, str]:
     """Every reason that a page can show -> where it is written."""
@@ -334,4 +385,5 @@ def sentences() -> dict[str, str]:
         names: frozenset[str] = frozenset() if marked else CALLED
         for inside, node in given(module, places, errors | {"HTTPException"}, names):
             found.note(module, inside, node)
-    return {text: place for text, place in found.found.items() if not place.startswith(ELSEWHERE)}
+    return of_configuration() | {text: place for text, place in found.found.items()
+                                 if not place.startswith(ELSEWHERE)}

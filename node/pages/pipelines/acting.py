@@ -54,6 +54,7 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
             store.remove(configuration.settings.model_store, name)
         except store.StoreError as error:
             raise HTTPException(409, str(error)) from error
+        parts.renew()
         log.info("model.removed", model=name, by=request.app.state.identity(request).name, reason=why)
         return Response(headers={"HX-Redirect": "/pipelines"})
 

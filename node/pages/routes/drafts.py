@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom.datadict import dictionary_description, keyword_dict
 
-from radnode.config.loading import ConfigError, parse
+from radnode.config.loading import ConfigError, Problem, parse
 from radnode.config.routes import ORDER, SOURCE, snake_case
 from radnode.node.drafting import edits, history
 from radnode.node.drafting.form import GROUPS, RouteForm, yaml_of
@@ -17,7 +17,6 @@ from radnode.storage import route_history
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from radnode.config.loading import Problem
     from radnode.config.routes import Route
     from radnode.node.drafting.history import Past
     from radnode.node.pages.site import Parts
@@ -67,29 +66,34 @@ class Memory:
 
 def examined(parts: Parts, section: dict[str, Any], original: str) -> tuple[list[Problem], list[Route], Route | None]:
     """What is wrong with a draft, the routes with it in its place, and the draft as it would be judged."""
+    routes: list[Route] = []
+    route = None
     try:
         routes, route = _in_place(parts, section, original)
-    except ConfigError as error:
-        return list(error.problems), [], None
-    try:
         parts.desk.check_data(edits.put_plain(original or None, section))
     except ConfigError as error:
         return list(error.problems), routes, route
+    except edits.NoSuchRoute as error:
+        return [Problem(file="draft", line=1, message=f"routes: {error}", cure="")], [], None
     return [], routes, route
 
 
 def in_place(parts: Parts, section: dict[str, Any], original: str) -> tuple[list[Route], Route | None]:
-    """The routes with a draft in its place, and the draft; None where it is no route yet."""
+    """The routes with a draft in its place, and the draft; None where it is no route yet, or its place is gone."""
     try:
         return _in_place(parts, section, original)
-    except ConfigError:
+    except (ConfigError, edits.NoSuchRoute):
         return [], None
 
 
 def _in_place(parts: Parts, section: dict[str, Any], original: str) -> tuple[list[Route], Route]:
     route, = parse(yaml_of(section), "draft").routes
-    routes = [route if each.name == original else each for each in parts.configuration().routes]
-    return (routes if original else [*routes, route]), route
+    present = parts.configuration().routes
+    if not original:
+        return [*present, route], route
+    if all(each.name != original for each in present):
+        raise edits.NoSuchRoute(original)
+    return [route if each.name == original else each for each in present], route
 
 
 def changes(parts: Parts, routes: Sequence[Route], past: Past) -> list[history.Change]:

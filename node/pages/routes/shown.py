@@ -68,17 +68,57 @@ def _test(test: Test, say: Callable[[str], str]) -> str:
 _WRITTEN = re.compile(r"(\([^)]*\)|[^\s()]+) (is|in|matches|contains|at least|at most|exists|does not exist)(?: (.*))?",
                       re.DOTALL)
 """One condition as an explanation has it."""
+_JOINTS = {" and ": N_("and"), " or ": N_("or")}
+NOT_ASKED = N_("sent to be read")
+"""What a study that is not read by itself lacks; it stands where a condition does."""
 
 
 def written_again(written: str, say: Callable[[str], str]) -> str:
-    """A stored condition as a sentence; a group of conditions stays as it was written."""
+    """A stored condition as a sentence, groups within groups too; what is not understood stays as it was written."""
+    return _again(written, say) or (say(NOT_ASKED) if written == NOT_ASKED else written)
+
+
+def _again(written: str, say: Callable[[str], str]) -> str | None:
+    if written.startswith("not (") and _closes(written, 4) == len(written) - 1:
+        inner = _again(written[5:-1], say)
+        return f"{say('not')} ({inner})" if inner else None
+    if written.startswith("(") and _closes(written, 0) == len(written) - 1:
+        return _group_again(written[1:-1], say)
     found = _WRITTEN.fullmatch(written)
-    if found is None:
-        return written
+    return _test_again(found, say) if found else None
+
+
+def _group_again(written: str, say: Callable[[str], str]) -> str | None:
+    for joint, word in _JOINTS.items():
+        members = [_again(each, say) for each in _members(written, joint)]
+        if len(members) > 1 and all(members):
+            return "(" + f" {say(word)} ".join(filter(None, members)) + ")"
+    return None
+
+
+def _test_again(found: re.Match[str], say: Callable[[str], str]) -> str:
     name, operator, value = found.groups()
     exists = {"exists": N_("is there"), "does not exist": N_("is not there")}
     word = exists.get(operator) or OPERATOR_WORDS[operator.replace(" ", "_")]
     return f"{name} {say(word)} {value}" if value else f"{name} {say(word)}"
+
+
+def _closes(text: str, opened: int) -> int | None:
+    """Where the bracket that opens at a place closes."""
+    depth = 0
+    for place in range(opened, len(text)):
+        depth += (text[place] == "(") - (text[place] == ")")
+        if not depth:
+            return place
+    return None
+
+
+def _members(text: str, joint: str) -> list[str]:
+    """Between the joints outside of brackets."""
+    cuts = [found.start() for found in re.finditer(re.escape(joint), text)
+            if text.count("(", 0, found.start()) == text.count(")", 0, found.start())]
+    starts = [0, *(cut + len(joint) for cut in cuts)]
+    return [text[start:end] for start, end in zip(starts, [*cuts, len(text)], strict=True)]
 
 
 def flag_words(flag: Flag, say: Callable[..., str]) -> tuple[str, str, str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support.reasons import sentences
 
+from radnode.config.loading import ConfigError, parse
 from radnode.node.pages.reasons import JOINTS, LONGEST, PLACE, Reasons
 from radnode.node.pages.words import FOLDER, LANGUAGES, messages_in
 
@@ -84,3 +87,20 @@ def test_what_nobody_translated_is_shown_as_it_was_said(sentence: str) -> None:
 
 def test_english_says_every_reason_as_it_is() -> None:
     assert Reasons.of("en").said("it is a localiser") == "it is a localiser"
+
+
+def test_what_is_wrong_with_a_configuration_is_said_with_its_cure_and_its_place() -> None:
+    text = """
+node: {dicom_port: many, http_port: 99999, quiet_time_s: -3, report_language: fr, json_logs: perhaps, colour: red}
+peers: {PACS: {ae_title: PACS, host: "a b", port: 104}}
+routes:
+  - {name: chest, when: {modalty: CT, slice_thickness: {at_least: thin}}, run: ct-lung, send: []}
+  - {name: chest, when: {any: {}}, run: [ct-lung], send: [PACS], priority: now}
+"""
+    with pytest.raises(ConfigError) as raised:
+        parse(text, "file")
+    said = [Reasons.of("zh").said(f"{each.message}; {each.cure}") for each in raised.value.problems]
+    assert len(said) == 13, said
+    assert [each for each in said if re.search("[a-z]{2,}[ ,][a-z ]+ [a-z]{2,}", each)] == []
+    assert 'node.dicom_port: \'many\' 不正确；应为整数，无法将文本读作整数' in said  # noqa: RUF001
+    assert "routes.when.slice_thickness.at_least" in " ".join(said)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
+from radnode.config import manual
 from radnode.node import pages, web
 from radnode.node.alarming.kinds import KINDS
 from radnode.node.pages.words import FOLDER, LANGUAGES, catalogue, language_of
@@ -35,9 +36,15 @@ def texts_of_code() -> set[str | None]:
     return {str(ast.literal_eval(each.args[0])) for each in calls} | of_alarms | of_passwords
 
 
+def texts_of_the_manual() -> set[str | None]:
+    """What the page of the settings says of each."""
+    return {each.explanation for each in manual.entries()} | {
+        manual.introduction(section) for section in manual.MODELS if section != "node"}
+
+
 @pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {"en"}))
 def test_every_text_has_a_translation_and_no_translation_is_left_over(language: str) -> None:
-    used, known = texts_of_templates() | texts_of_code(), catalogue(language)
+    used, known = texts_of_templates() | texts_of_code() | texts_of_the_manual(), catalogue(language)
     assert used - known.keys() == set()
     assert known.keys() - used == set()
 
