@@ -3,7 +3,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# More workers than cores would measure the tests, not the node; whole-node tests share one worker (tests/conftest.py).
+# More workers than cores would measure the tests, not the node; what shares a node shares a worker (tests/support/scheduling.py).
 TEST_WORKERS ?= 2
 
 # Figures that docs/reliability.md is made from; git keeps them, so that the counts of long runs add up over machines.
@@ -55,7 +55,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: setup
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --ignore=tests/bench
 
 faults: export RADNODE_TEST_SEND_FAULTS ?= 500
 faults: setup
@@ -74,12 +74,12 @@ conformance: setup
 	$(BIN)/python tests/conformance/table.py --junit .viewers.xml
 
 catalogue: setup
-	-$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m catalogue --junit-xml=.catalogue.xml
+	-$(BIN)/python -m pytest -n $(TEST_WORKERS) --ignore=tests/bench -m catalogue --junit-xml=.catalogue.xml
 	RADNODE_TEST_RESULTS=$${RADNODE_TEST_RESULTS:-$(MEASURED)} $(BIN)/python tests/catalogue/trace.py .catalogue.xml
 
 goals: export RADNODE_TEST_SERIES ?= 500
 goals: setup
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --ignore=tests/bench -m goal
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --ignore=tests/bench -m goal
 
 reliability: setup
 	$(BIN)/python tests/faults/report.py

@@ -15,12 +15,12 @@ from support.network import enter_private_network
 from support.node import NodeProcess
 from support.orthanc import Orthanc
 from support.pacs import StandInPacs
+from support.scheduling import pytest_xdist_make_scheduler  # noqa: F401 - a hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-WHOLE_NODE = ("acceptance", "faults")
 
 settings.register_profile("desk", deadline=None)
 settings.register_profile(
@@ -34,21 +34,20 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "desk")
 
 
 def pytest_configure() -> None:
-    """Each test process, so each xdist worker too, has its own loopback; see support.network."""
+    """Each test process, so each xdist worker too, has its own loopback; see support.network.
+
+    Where the environment says not to keep what was compiled, every process of a node would compile all of it again.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     enter_private_network()
     processes.adopt_orphans()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the whole node go to one worker, one after the other: two cores do not carry two nodes."""
+    """Marked tests are counted in their tables."""
     catalogue.trace(items)
     goals.trace(items)
-    for item in items:
-        if item.path.is_relative_to(REPOSITORY / "tests") and (
-            item.path.relative_to(REPOSITORY / "tests").parts[0] in WHOLE_NODE
-        ):
-            item.add_marker(pytest.mark.xdist_group("whole-node"))
 
 
 def pytest_collection_finish() -> None:

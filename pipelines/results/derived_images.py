@@ -49,7 +49,9 @@ def write(writing: Writing) -> tuple[Dataset, ...]:
     if image is None or str(writing.source.common.get("Modality")) not in CLASSES:
         return ()
     scale = scale_of(image.values)
-    return tuple(_instance(writing, image, scale, index) for index in range(len(image.values)))
+    low, high = np.percentile(image.values, [1, 99])
+    whole = float(low), float(high)
+    return tuple(_instance(writing, image, scale, whole, index) for index in range(len(image.values)))
 
 
 def scale_of(values: NDArray[np.float32]) -> Scale:
@@ -73,7 +75,10 @@ def description(image: DerivedImage, scale: Scale) -> str:
     return f"{image.derivation} Made by software from the images named, not acquired; numbers are kept {kept}."[:1024]
 
 
-def _instance(writing: Writing, image: DerivedImage, scale: Scale, index: int) -> Dataset:
+def _instance(
+    writing: Writing, image: DerivedImage, scale: Scale, whole: tuple[float, float], index: int
+) -> Dataset:
+    """whole: the range of values that is shown of every slice."""
     findings, source = writing.findings, writing.source
     frame, modality = findings.grid.frames[index], str(source.common.get("Modality"))
     result = base(writing, CLASSES[modality], modality, number=index + 1, own_series=False)
@@ -94,7 +99,7 @@ def _instance(writing: Writing, image: DerivedImage, scale: Scale, index: int) -
     if image.method is not None:
         result.DerivationCodeSequence = [concept(image.method)]
     result.ImageComments = f"Made by AI ({writing.provenance.manifest.title}); no scanner acquired this image."
-    _pixels(result, image, scale, index, modality)
+    _pixels(result, image, scale, whole, index)
     return result
 
 
@@ -132,13 +137,13 @@ def _geometry(result: Dataset, writing: Writing, index: int) -> None:
     result.FrameOfReferenceUID = writing.findings.grid.frame_of_reference_uid
 
 
-def _pixels(result: Dataset, image: DerivedImage, scale: Scale, index: int, modality: str) -> None:
+def _pixels(result: Dataset, image: DerivedImage, scale: Scale, whole: tuple[float, float], index: int) -> None:
     plane = stored(image.values[index], scale)
     result.SamplesPerPixel, result.PhotometricInterpretation = 1, "MONOCHROME2"
     result.Rows, result.Columns = plane.shape
     result.BitsAllocated = result.BitsStored = 16
     result.HighBit, result.PixelRepresentation = 15, 0
-    low, high = (float(each) for each in np.percentile(image.values, [1, 99]))
+    modality, (low, high) = str(result.Modality), whole
     if modality == "CT":
         result.RescaleSlope, result.RescaleIntercept, result.RescaleType = _ds(scale.slope), _ds(scale.intercept), "HU"
     else:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 SOLID, GLASS = ball((-80.0, 10.0, 20.0), 12.0), ball((85.0, -20.0, 40.0), 14.0, kind=Kind.GROUND_GLASS)
 LEFT, RIGHT = "7771000", "24028007"
-pytestmark = pytest.mark.xdist_group("a chest with nodules")  # one job for all
 
 
 @lru_cache(maxsize=1)
