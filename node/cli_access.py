@@ -182,7 +182,7 @@ def _opened(configuration: Configuration) -> Iterator[Database]:
 
     database = Database(configuration.settings.effective_database_url)
     try:
-        if database.schema() != "current":
+        if not database.is_usable():
             fail("the database is not of this version yet; start the node once", 2)
         yield database
     except StorageError as error:

@@ -100,7 +100,7 @@ def _audited(configuration: Configuration, what: str) -> Iterator[Database]:
     from radnode.storage.database import Database
 
     database = Database(configuration.settings.effective_database_url)
-    if database.schema() != "current":
+    if not database.is_usable():
         fail("the database is not of this version yet; start the node once", 2)
     try:
         yield database

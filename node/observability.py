@@ -121,6 +121,7 @@ class Metrics:
         self.instances_stored = self._counter("instances_stored", "Instances acknowledged", "source")
         self.instances_refused = self._counter("instances_refused", "Instances answered with a failure", "status")
         self.bytes_stored = self._counter("bytes_stored", "Bytes of acknowledged instances")
+        self.statements = self._counter("database_statements", "Statements that this process sent to the database")
         self.headers_read = self._counter("headers_read", "Headers read, by outcome", "outcome")
         self.series_judged = self._counter("series_judged", "Series closed, held or in conflict", "decision")
         self.jobs = self._counter("jobs", "Jobs ended, by pipeline and state", "pipeline", "state")

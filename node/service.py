@@ -101,6 +101,7 @@ class Node:
         self._in_force = InForce(configuration, self.alarms, on_taken_over=self._note_file)
         self.metrics = Metrics()
         self.database = Database(settings.effective_database_url)
+        self.database.on_statement(self.metrics.statements.inc)
         self._receivers = receivers_of(receiver, settings, self.database, self.alarms, utc_now)
         self.store = FileStore(settings.data, settings.disk_reserve, receiver=receiver)
         self.associations = Associations(on_change=self._association_changed, elsewhere=self._receivers)

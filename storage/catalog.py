@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import CursorResult, delete, func, insert, select, update
+from sqlalchemy import CursorResult, func, insert, select, update
 
 from radnode.storage import ledger, listing
 from radnode.storage.configuration_tables import RouteMatchRow
@@ -103,20 +103,21 @@ def store_headers(session: Session, headers: Sequence[tuple[int, dict[str, Any]]
     """Store the attributes of instances, and what they tell about their study and series."""
     if not headers:
         return
-    ids = [number for number, _ in headers]
-    session.execute(delete(HeaderRow).where(HeaderRow.instance_id.in_(ids)))
+    attributes = dict(headers)
+    statement = insert_for(session, HeaderRow)
     session.execute(
-        insert(HeaderRow), [{"instance_id": number, "attributes": attributes} for number, attributes in headers]
+        statement.on_conflict_do_update(
+            index_elements=["instance_id"], set_={"attributes": statement.excluded.attributes}
+        ),
+        [{"instance_id": number, "attributes": said} for number, said in attributes.items()],
     )
-    session.execute(update(InstanceRow).where(InstanceRow.id.in_(ids)).values(indexed=True))
-    of_series = dict(
-        session.execute(select(InstanceRow.id, InstanceRow.series_id).where(InstanceRow.id.in_(ids))).all()
-    )
-    first = {of_series[number]: attributes for number, attributes in reversed(headers)}
-    for series_id, attributes in first.items():
-        _describe(session, series_id, attributes)
+    session.execute(update(InstanceRow).where(InstanceRow.id.in_(attributes)).values(indexed=True))
+    images = listing.received(session, attributes)
+    first = {image.series.id: image for image in reversed(images)}
+    for image in first.values():
+        _describe(image.series, image.study, attributes[image.instance_id])
     session.flush()
-    listing.list_received(session, headers)
+    listing.enter(session, images, attributes)
 
 
 def reject_header(session: Session, instance_id: int, reason: str, now: datetime) -> None:
@@ -391,10 +392,8 @@ def _instances(session: Session, series: SeriesSnapshot) -> list[int]:
     return list(session.scalars(select(InstanceRow.id).where(InstanceRow.series_id == series.series_id)))
 
 
-def _describe(session: Session, series_id: int, attributes: dict[str, Any]) -> None:
+def _describe(series: SeriesRow, study: StudyRow, attributes: dict[str, Any]) -> None:
     """Fill what is still unknown about a series and its study; nothing known is overwritten."""
-    series = session.get_one(SeriesRow, series_id)
-    study = session.get_one(StudyRow, series.study_id)
     series.modality = series.modality or _text(attributes, "Modality")
     series.description = series.description or _text(attributes, "SeriesDescription")
     study.accession_number = study.accession_number or _text(attributes, "AccessionNumber")

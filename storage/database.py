@@ -6,34 +6,28 @@ import contextlib
 import sqlite3
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from radnode.storage.errors import DatabaseUnavailable, SchemaTooNew
+from radnode.storage import migrating
+from radnode.storage.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import URL, Connection
 
-Schema = Literal["none", "older", "current", "newer"]
+    from radnode.storage.migrating import Schema
 
 SQLITE_WAIT_MS = 30_000
 _NOT_OUR_MISTAKE = ("OperationalError", "InterfaceError", "InternalError", "DatabaseError")
 """Kinds of PEP 249 that speak of the server, the disk or the file; the others are mistakes in a statement or value."""
-MIGRATION_LOCK = 0x72616E64
-"""Any number, the same in every node: the PostgreSQL advisory lock that lets one process migrate at a time."""
 
 
 class Database:
@@ -53,6 +47,15 @@ class Database:
         # Counts that are compared with each other must be of one instant; SQLite reads a snapshot anyway.
         snapshot: dict[str, Any] = {} if self._is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reading = self.engine.execution_options(radnode_reading=True, **snapshot)
+
+    def on_statement(self, count: Callable[[], None]) -> None:
+        """Call this before each statement; many rows in one are one, where a transaction begins and ends is none."""
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if not statement.startswith("BEGIN"):
+                count()
+
+        event.listen(self.engine, "before_cursor_execute", note)
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[Session]:
@@ -79,21 +82,17 @@ class Database:
 
     def upgrade(self) -> None:
         """Create the schema or bring it up to date, one process at a time. Raises :class:`SchemaTooNew`."""
-        with _translated(), self.engine.connect() as connection, connection.begin():
-            if not self._is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
-            _migrate(connection)
+        with _translated(), self.engine.connect() as connection:
+            migrating.upgrade(connection)
 
     def schema(self) -> Schema:
         """How the schema compares with this version's; nothing is changed. Raises :class:`DatabaseUnavailable`."""
         with _translated(), self._reading.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        script = ScriptDirectory.from_config(_alembic())
-        if found is None:
-            return "none"
-        if found == script.get_current_head():
-            return "current"
-        return "older" if found in {each.revision for each in script.walk_revisions()} else "newer"
+            return migrating.compare(connection)
+
+    def is_usable(self) -> bool:
+        """Whether this version can work on the tables as they are. Raises :class:`DatabaseUnavailable`."""
+        return self.schema() in ("current", "expanded")
 
     def is_sound(self) -> bool:
         """Whether every page of an SQLite file can be read; PostgreSQL looks after its own. Raises as `schema`."""
@@ -113,24 +112,6 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "radnode:storage/migrations")
-    return config
-
-
-def _migrate(connection: Connection) -> None:
-    config = _alembic()
-    config.attributes["connection"] = connection
-    found = MigrationContext.configure(connection).get_current_revision()
-    if found is not None:
-        try:
-            ScriptDirectory.from_config(config).get_revision(found)
-        except CommandError as error:
-            raise SchemaTooNew(found) from error
-    command.upgrade(config, "head")
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

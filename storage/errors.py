@@ -5,7 +5,7 @@
     ├── StorageBroken        the disk failed a write, flush or rename: look at the volume
     ├── StorageInUse         another process works on this data folder: stop it first
     ├── DatabaseUnavailable  the database did not answer or is full: it is tried again
-    └── SchemaTooNew         a newer radnode wrote this database: run that version
+    └── SchemaTooNew         a newer radnode changed the tables too much: run that version
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ class DatabaseUnavailable(StorageError):
 
 
 class SchemaTooNew(StorageError):
-    """Going back needs the newer version's own downgrade first."""
+    """A newer version took away what this one needs; what only adds is borne."""
 
     def __init__(self, found: str) -> None:
-        super().__init__(f"the database has schema {found}, which this version does not know; run the newer radnode")
+        super().__init__(
+            f"a newer radnode changed the tables (schema {found}) so that this version cannot work on them; run the "
+            "newer radnode, or restore the back-up that was made before the update"
+        )

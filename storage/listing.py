@@ -7,7 +7,7 @@ it expires; whether it may be served is asked of the ledger at each request (:fu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import aliased
@@ -27,7 +27,7 @@ from radnode.storage.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -76,6 +76,20 @@ class Entry:
     result_object_id: int | None = None
 
 
+class Received(NamedTuple):
+    """An image whose header was just read."""
+
+    instance_id: int
+    series: SeriesRow
+    study: StudyRow
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    digest: str
+    size_bytes: int
+    state: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnlistedResult:
     """A result object that is recorded and not listed yet."""
@@ -110,21 +124,35 @@ def visible_result() -> ColumnElement[bool]:
     )
 
 
-def list_received(session: Session, headers: Sequence[tuple[int, dict[str, Any]]]) -> None:
-    """List instances whose header was just read. headers: (instance id, keyword -> value)."""
-    attributes = dict(headers)
-    for some in portions(attributes):
+def received(session: Session, instance_ids: Collection[int]) -> list[Received]:
+    """Who these images are, as the ledger says it."""
+    found: list[Received] = []
+    for some in portions(instance_ids):
         rows = session.execute(
             select(
-                InstanceRow.id.label("instance_id"), StudyRow.id.label("study_id"), StudyRow.study_instance_uid,
-                SeriesRow.series_instance_uid, InstanceRow.sop_instance_uid, InstanceRow.sop_class_uid,
-                InstanceRow.transfer_syntax_uid, InstanceRow.digest, InstanceRow.size_bytes,
+                InstanceRow.id, SeriesRow, StudyRow, InstanceRow.sop_instance_uid, InstanceRow.sop_class_uid,
+                InstanceRow.transfer_syntax_uid, InstanceRow.digest, InstanceRow.size_bytes, InstanceRow.state,
             )
             .join(SeriesRow, SeriesRow.id == InstanceRow.series_id)
             .join(StudyRow, StudyRow.id == SeriesRow.study_id)
-            .where(InstanceRow.id.in_(some), InstanceRow.state.in_(SERVED))
+            .where(InstanceRow.id.in_(some))
+            .order_by(InstanceRow.id)
         )
-        _enter(session, [Entry(attributes=attributes[row.instance_id], **row._mapping) for row in rows])
+        found += [Received(*row) for row in rows]
+    return found
+
+
+def enter(session: Session, images: Sequence[Received], attributes: Mapping[int, dict[str, Any]]) -> None:
+    """List those that are served. attributes: of each image, keyword -> value."""
+    _enter(session, [
+        Entry(
+            study_id=image.study.id, study_instance_uid=image.study.study_instance_uid,
+            series_instance_uid=image.series.series_instance_uid, sop_instance_uid=image.sop_instance_uid,
+            sop_class_uid=image.sop_class_uid, transfer_syntax_uid=image.transfer_syntax_uid, digest=image.digest,
+            size_bytes=image.size_bytes, attributes=attributes[image.instance_id], instance_id=image.instance_id,
+        )
+        for image in images if image.state in SERVED
+    ])
 
 
 def unlisted_received(session: Session, after: int, limit: int) -> list[tuple[int, dict[str, Any] | None]]:
@@ -202,13 +230,12 @@ def _enter(session: Session, entries: Sequence[Entry]) -> None:
     """A result takes the row of a received copy; a received copy leaves the row of a result alone."""
     if not entries:
         return
-    of_study = {each.study_id: each for each in reversed(entries)}
-    for entry in of_study.values():
-        _enter_study(session, entry)
-    series = {key: _enter_series(session, entry) for key, entry in {
-        (each.study_id, each.series_instance_uid): each for each in reversed(entries)
-    }.items()}
-    rows = [_instance(each, series[each.study_id, each.series_instance_uid]) for each in entries]
+    studies, listed = _listed(session, entries)
+    for entry in {each.study_id: each for each in reversed(entries)}.values():
+        _enter_study(session, entry, studies.get(entry.study_id))
+    first = {(each.study_id, each.series_instance_uid): each for each in reversed(entries)}
+    numbers = {key: _enter_series(session, entry, listed.get(key)) for key, entry in first.items()}
+    rows = [_instance(each, numbers[each.study_id, each.series_instance_uid]) for each in entries]
     statement, unique = insert_for(session, ListedInstanceRow), ["series_id", "sop_instance_uid"]
     received = [row for row in rows if row["result_object_id"] is None]
     if received:
@@ -218,9 +245,27 @@ def _enter(session: Session, entries: Sequence[Entry]) -> None:
             session.execute(statement.values(**row).on_conflict_do_update(index_elements=unique, set_=row))
 
 
-def _enter_study(session: Session, entry: Entry) -> None:
-    """What an earlier image said stays; what it did not say is filled in."""
-    known = session.scalar(select(ListedStudyRow.attributes).where(ListedStudyRow.study_id == entry.study_id))
+def _listed(
+    session: Session, entries: Sequence[Entry]
+) -> tuple[dict[int, dict[str, Any]], dict[tuple[int, str], tuple[int, dict[str, Any]]]]:
+    """What is listed of their studies already, and of their series: its number and attributes."""
+    rows = session.execute(
+        select(ListedStudyRow.study_id, ListedStudyRow.attributes, ListedSeriesRow.id,
+               ListedSeriesRow.series_instance_uid, ListedSeriesRow.attributes)
+        .outerjoin(ListedSeriesRow, and_(
+            ListedSeriesRow.study_id == ListedStudyRow.study_id,
+            ListedSeriesRow.series_instance_uid.in_({each.series_instance_uid for each in entries}),
+        ))
+        .where(ListedStudyRow.study_id.in_({each.study_id for each in entries}))
+    ).all()
+    return (
+        {study_id: attributes for study_id, attributes, *_ in rows},
+        {(study_id, uid): (number, attributes) for study_id, _, number, uid, attributes in rows if number is not None},
+    )
+
+
+def _enter_study(session: Session, entry: Entry, known: dict[str, Any] | None) -> None:
+    """What an earlier image said stays; what it did not say is filled in. known: what is listed of the study."""
     attributes = {**_chosen(entry.attributes, STUDY_KEYWORDS), **(known or {})}
     if known == attributes:
         return
@@ -242,22 +287,21 @@ def _enter_study(session: Session, entry: Entry) -> None:
         session.execute(update(ListedStudyRow).where(ListedStudyRow.study_id == entry.study_id).values(**values))
 
 
-def _enter_series(session: Session, entry: Entry) -> int:
-    where = (ListedSeriesRow.study_id == entry.study_id,
-             ListedSeriesRow.series_instance_uid == entry.series_instance_uid)
-    known = session.execute(select(ListedSeriesRow.id, ListedSeriesRow.attributes).where(*where)).one_or_none()
-    attributes = {**_chosen(entry.attributes, SERIES_KEYWORDS), **(known.attributes if known else {})}
-    if known and known.attributes == attributes:
-        return int(known.id)
+def _enter_series(session: Session, entry: Entry, known: tuple[int, dict[str, Any]] | None) -> int:
+    """Its number. known: that and the attributes, where it is listed."""
+    number, said = known or (None, {})
+    attributes = {**_chosen(entry.attributes, SERIES_KEYWORDS), **said}
+    if number is not None and said == attributes:
+        return number
     values = {
         "modality": _text(attributes, "Modality"), "number": _number(attributes, "SeriesNumber"),
         "description": _text(attributes, "SeriesDescription"), "body_part": _text(attributes, "BodyPartExamined"),
         "performed_date": _text(attributes, "PerformedProcedureStepStartDate"),
         "performed_time": _text(attributes, "PerformedProcedureStepStartTime"), "attributes": attributes,
     }
-    if known:
-        session.execute(update(ListedSeriesRow).where(ListedSeriesRow.id == known.id).values(**values))
-        return int(known.id)
+    if number is not None:
+        session.execute(update(ListedSeriesRow).where(ListedSeriesRow.id == number).values(**values))
+        return number
     return int(session.execute(
         insert_for(session, ListedSeriesRow)
         .values(study_id=entry.study_id, series_instance_uid=entry.series_instance_uid, **values)

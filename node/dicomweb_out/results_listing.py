@@ -75,9 +75,9 @@ class ResultsListing:
             return False
         with self._database.read() as session:
             rows = listing.unlisted_received(session, self._received, AT_ONCE)
-        headers = [(number, attributes) for number, attributes in rows if attributes is not None]
+        headers = {number: attributes for number, attributes in rows if attributes is not None}
         if headers:
             with self._database.begin() as session:
-                listing.list_received(session, headers)
+                listing.enter(session, listing.received(session, headers), headers)
         self._received = rows[-1][0] if len(rows) == AT_ONCE else None
         return self._received is not None

@@ -10,8 +10,8 @@ from radnode.node.doctor.finding import Finding, good, warning, wrong
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from radnode.storage.database import Schema
     from radnode.storage.ledger import Balance
+    from radnode.storage.migrating import Schema
     from radnode.storage.reconciling import Differences
 
 
@@ -41,6 +41,8 @@ def schema(found: Schema) -> Finding:
     if found == "older":
         return warning(question, "an older radnode wrote it",
                        "make a back-up (docs/recovery.md), then start the node: it brings the schema up to date")
+    if found == "expanded":
+        return good(question, "a newer radnode added to it, and this version can work on it")
     if found == "none":
         return good(question, "not made yet; the node makes it at its first start")
     return good(question, "the one of this version")

@@ -8,6 +8,7 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
     fetch_tables,
     guide_tables,
     listing_tables,
+    migrating,
     monitoring_tables,
     order_tables,
     receiver_tables,
@@ -19,5 +20,8 @@ from radnode.storage import (  # noqa: F401 - their tables belong to the schema
 )
 from radnode.storage.tables import Base
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
-context.run_migrations()
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=Base.metadata, transaction_per_migration=True
+)
+with context.begin_transaction():
+    context.run_migrations()

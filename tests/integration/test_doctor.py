@@ -222,6 +222,7 @@ def test_a_schema_of_another_version_is_told_from_ones_own(
         held = session.connection().exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
         assert revision != held
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = ?", (revision,))
+        session.connection().exec_driver_sql("UPDATE schema_floor SET revision = ?", (revision,))
     database.close()
     said = _said(_records(tmp_path), "schema of the database")
     assert said.startswith(f"{state}:")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Boolean, DateTime, Integer, MetaData, String, insert
+from sqlalchemy import Boolean, DateTime, Integer, LargeBinary, MetaData, String, insert
 
 from radnode.storage.database import Database
 from radnode.storage.tables import Base
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from sqlalchemy import Table
 
 
 CHAIN = ("studies", "series", "jobs", "result_objects", "deliveries")
@@ -112,10 +114,12 @@ def a_node_of_the_first_version(database: Database) -> None:
     tables.reflect(database.engine)
     with database.engine.connect() as connection, connection.begin():
         for name in CHAIN:
-            needed = [column for column in tables.tables[name].columns if not column.nullable]
-            connection.execute(
-                insert(tables.tables[name]).values({column.name: _value(column) for column in needed} | {"id": 1})
-            )
+            connection.execute(insert(tables.tables[name]).values(needed_values(tables.tables[name])))
+
+
+def needed_values(table: Table) -> dict[str, Any]:
+    """A first row: what has to be there, and 1 wherever a row is named."""
+    return {column.name: _value(column) for column in table.columns if not column.nullable}
 
 
 def _upgrade(url: str) -> None:
@@ -125,7 +129,7 @@ def _upgrade(url: str) -> None:
 
 
 def _value(column: Any) -> Any:
-    for kind, value in ((Boolean, False), (Integer, 1), (DateTime, NOW), (String, "SEG")):
+    for kind, value in ((Boolean, False), (Integer, 1), (DateTime, NOW), (String, "SEG"), (LargeBinary, b"")):
         if isinstance(column.type, kind):
             return value
     return []

@@ -15,16 +15,20 @@ IMAGES_OF_A_SERIES = 50
 class Flood:
     """Several associations at once; each sends its own images, as many as are allowed. No route wants them.
 
-    Of several ports each new association takes the next, as behind a balancer.
+    Of several ports each new association takes the next, as behind a balancer. turned_away: attempts that were refused,
+    cut off or not answered with Success.
     """
 
-    def __init__(self, *ports: int, associations: int = 2) -> None:
+    def __init__(self, *ports: int, associations: int = 2, first: int = 0) -> None:
+        """first: another one for images that are not those of another flood."""
         self.acknowledged: dict[str, str] = {}
         self.allowed = 0
+        self.turned_away = 0
         self._ports = ports
         self._allowed = threading.Semaphore(0)
         self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(associations)]
+        self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True)
+                         for n in range(first, first + associations)]
 
     def start(self) -> None:
         """Begin to send what is allowed."""
@@ -60,6 +64,7 @@ class Flood:
                 if answered:
                     self.acknowledged[uid] = sha256(data).hexdigest()
                     break
+                self.turned_away += not self._done.is_set()
                 closed(peer)
                 peer = None
                 self._done.wait(0.05)

@@ -101,7 +101,7 @@ class NodeProcess:
         self.http_port = free_port()
         self.config = folder / "radnode.yaml"
         self.data = folder / "data"
-        self._environment = {"TCP_NODELAY": "1", "PYTHONFAULTHANDLER": "1", **(environment or {})}
+        self.environment = {"TCP_NODELAY": "1", "PYTHONFAULTHANDLER": "1", **(environment or {})}
         self.program: Sequence[str | Path] = (RADNODE,)
         self._program: Program | None = None
         self._client = httpx.Client(
@@ -169,7 +169,7 @@ class NodeProcess:
     def launch(self) -> None:
         """Begin to start, and do not wait: for a node that will not come up."""
         self._program = Program(
-            [*self.program, "serve", "--config", self.config], self.folder / "node.log", self._environment
+            [*self.program, "serve", "--config", self.config], self.folder / "node.log", self.environment
         )
 
     def stop(self) -> None:
@@ -183,7 +183,7 @@ class NodeProcess:
     @property
     def database_url(self) -> str:
         """Where its tables are."""
-        return {**os.environ, **self._environment}.get("RADNODE_DATABASE_URL") or self._database_url
+        return {**os.environ, **self.environment}.get("RADNODE_DATABASE_URL") or self._database_url
 
     def token(self, role: str = "admin") -> str:
         """A new API token, as `radnode tokens add` makes one, without a process for it."""
@@ -308,7 +308,7 @@ class NodeProcess:
             text=True,
             timeout=within,
             check=False,
-            env={**os.environ, **self._environment, "COLUMNS": "200", "NO_COLOR": "1"},
+            env={**os.environ, **self.environment, "COLUMNS": "200", "NO_COLOR": "1"},
         )
         assert not check or done.returncode == 0, (
             f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"

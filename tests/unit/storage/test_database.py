@@ -43,6 +43,7 @@ def test_a_newer_schema_is_refused_by_name(empty_url: str) -> None:
     database.upgrade()
     with database.begin() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        session.execute(text("UPDATE schema_floor SET revision = '9999'"))
     with pytest.raises(SchemaTooNew, match="9999"):
         database.upgrade()
     database.close()

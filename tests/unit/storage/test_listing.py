@@ -277,5 +277,6 @@ def test_images_of_before_the_list_was_kept_are_listed_later(database: Database)
     assert find(database) == []
     with database.begin() as session:
         unlisted = listing.unlisted_received(session, 0, 10)
-        listing.list_received(session, [(each, header) for each, header in unlisted if header is not None])
+        headers = {each: header for each, header in unlisted if header is not None}
+        listing.enter(session, listing.received(session, headers), headers)
     assert uids(find(database)) == ["1.2.3.1"]
