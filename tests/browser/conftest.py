@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import dcmtk, pages
+from support.crowded import crowded
 from support.node import NodeProcess, archive, modality
 from support.pacs import StandInPacs
 
@@ -51,6 +52,13 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
         assert [job["state"] for job in jobs] == ["DELIVERED"] or jobs, jobs
         study = node.get("/dicom-web/studies")[0]["0020000D"]["Value"][0]
         yield Hospital(node, pacs, study)
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node on which much has happened, to be looked at."""
+    with crowded(tmp_path_factory.mktemp("crowd")) as node:
+        yield node
 
 
 @pytest.fixture(scope="module")

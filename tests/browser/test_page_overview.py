@@ -34,6 +34,12 @@ def is_live(page: Page) -> None:
     page.locator("[data-live-badge].good").wait_for(timeout=20_000)
 
 
+def narrowed(page: Page) -> None:
+    """On a narrow screen it is no wider than that."""
+    page.set_viewport_size({"width": 420, "height": 900})
+    eventually(lambda: page.evaluate("document.documentElement.scrollWidth <= innerWidth"), within=10)
+
+
 @pytest.mark.parametrize(("language", "dark", "words"), [
     ("en", False, ("Phantom, Chest", "30", "read", "balances", "No GPU")),
     ("zh", True, ("Phantom, Chest", "30", "已分析", "平衡", "无 GPU")),
@@ -58,8 +64,26 @@ def test_the_overview_shows_what_the_node_has_done(
     page.locator("[data-hours] tbody tr").nth(24 * 7 - 1).wait_for()
     pages.assert_well(page)
     pages.picture(page, f"overview-{language}")
-    page.set_viewport_size({"width": 420, "height": 900})
+    narrowed(page)
     pages.picture(page, f"overview-narrow-{language}")
+    context.close()
+
+
+@pages.both
+def test_the_overview_of_a_node_on_which_much_has_happened_fits_a_narrow_screen(
+    crowd: NodeProcess, browser: Browser, language: str
+) -> None:
+    context = pages.logged_in(browser, crowd, language=language, dark=language == "zh")
+    page = pages.opened(context, "/")
+    is_live(page)
+    entries = [page.locator(f"[data-part={name}] {each}").count() for name, each in (
+        ("alarms", "li"), ("studies", "tbody tr"), ("queue", "tbody tr"), ("destinations", "li"), ("sources", "li"))]
+    assert [number > least for number, least in zip(entries, (5, 9, 2, 5, 5), strict=True)] == [True] * 5, entries
+    pages.assert_well(page)
+    pages.picture(page, f"overview-crowded-{language}")
+    narrowed(page)
+    pages.assert_well(page)
+    pages.picture(page, f"overview-crowded-narrow-{language}")
     context.close()
 
 

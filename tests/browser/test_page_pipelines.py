@@ -70,6 +70,7 @@ def test_a_model_goes_only_by_its_name_and_with_a_reason(
     folder = bundles.write_bundle(tmp_path / "threshold")
     hospital.node.command("models", "add", folder, "--name", name, "--config", hospital.node.config)
     context = pages.logged_in(browser, hospital.node, language=language)
+    eventually(lambda: context.request.get(f"/pipelines/{name}").ok, within=30)
     page = pages.opened(context, f"/pipelines/{name}")
     page.fill("#r-name", "another")
     page.fill("#r-note", "it was tried")
@@ -78,5 +79,6 @@ def test_a_model_goes_only_by_its_name_and_with_a_reason(
     page.fill("#r-name", name)
     page.get_by_role("button", name=say("Remove %(name)s", name=name)).click()
     page.wait_for_url("**/pipelines")
-    eventually(lambda: page.reload() and name not in page.locator("main").inner_text(), within=30)
+    assert page.get_by_role("heading", level=1).count()
+    assert name not in page.locator("main").inner_text(), "what is shown after the action is true"
     context.close()

@@ -92,7 +92,7 @@ def test_a_route_is_built_by_clicks_and_tried_before_it_is_in_force(
     second.get_by_label(say("Attribute")).fill("slice_thickness")
     second.get_by_label(say("Operator")).select_option("at_most")
     second.get_by_label(say("Value")).fill("thin")
-    page.locator("#wrong-line-1", has_text="needs a number").wait_for()
+    page.locator("#wrong-line-1", has_text=say("needs a number")).wait_for()
     pages.picture(page, f"route-wrong-{language}")
     second.get_by_label(say("Value")).fill("90")
     page.get_by_label(pipeline).check()

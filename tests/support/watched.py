@@ -55,6 +55,6 @@ def _job(number: int, at: datetime, station: str, pipeline: str, moved: bool, ra
     }
     return EndedJob(
         job_id=number, pipeline=pipeline, version="1.0", state="NOT_PROCESSED" if refused else "PRODUCED",
-        reason="17 slices are missing; send them again" if refused else "", report={} if refused else report,
+        reason="it is a localiser" if refused else "", report={} if refused else report,
         ended_at=at, source="PACS", attributes={**HEADER, **changed, "StationName": station},
     )

@@ -104,3 +104,10 @@ routes:
     assert [each for each in said if re.search("[a-z]{2,}[ ,][a-z ]+ [a-z]{2,}", each)] == []
     assert 'node.dicom_port: \'many\' 不正确；应为整数，无法将文本读作整数' in said  # noqa: RUF001
     assert "routes.when.slice_thickness.at_least" in " ".join(said)
+
+
+def test_of_several_reasons_after_one_another_each_is_said() -> None:
+    said = Reasons.of("zh").said("ct-nodule no longer gets or gives what it did: image/noise on CT2 since 2026-11-02; "
+                                 "protocol/KVP on CT1 since 2026-11-03; and 4 more")
+    assert said == ("ct-nodule 收到的影像或给出的结果与以往不同：image/noise，CT2，自 2026-11-02 起；"  # noqa: RUF001
+                    "protocol/KVP，CT1，自 2026-11-03 起；另有 4 项")  # noqa: RUF001
