@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _NEWEST, _FORGOTTEN = "digest", "forgotten"
 """Marks: the digest of the newest message, and of the newest that was deleted."""
+AT_ONCE = 5_000
+"""Messages that are deleted in one transaction: on SQLite nobody else writes meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +108,16 @@ def sent(session: Session, message_ids: Sequence[int], now: datetime) -> None:
     session.execute(update(AuditRow).where(AuditRow.id.in_(message_ids)).values(sent_at=now))
 
 
-def forget(session: Session, before: datetime, most: int) -> int:
-    """Delete from the front what is older, and what is more than so many; returns how many."""
+def forget(session: Session, before: datetime, most: int, at_once: int = AT_ONCE) -> int:
+    """Delete from the front what is older, and what is more than so many; returns how many, at most `at_once`."""
     newest_id = session.scalar(select(func.max(AuditRow.id))) or 0
     last = session.scalar(
         select(func.max(AuditRow.id)).where((AuditRow.at < before) | (AuditRow.id <= newest_id - most))
     )
     if last is None:
         return 0
+    portion = select(AuditRow.id).where(AuditRow.id <= last).order_by(AuditRow.id).limit(at_once).subquery()
+    last = session.scalar(select(func.max(portion.c.id)))
     digest = session.scalar(select(AuditRow.digest).where(AuditRow.id == last))
     set_mark(session, _FORGOTTEN, digest or "")
     return affected(session, delete(AuditRow).where(AuditRow.id <= last))

@@ -108,8 +108,14 @@ class Forwarder:
         if self._forgot_at is not None and now - self._forgot_at < FORGET_EVERY:
             return
         self._forgot_at = now
-        with self._database.begin() as session:
+        with self._database.read() as session:
             unsent, _ = audit.waits(session)
-            forgotten = audit.forget(session, now - self._settings().keep, self._most_kept)
+        forgotten = 0
+        while some := self._forget_some(now):
+            forgotten += some
         if forgotten:
             log.info("audit.forgotten", messages=forgotten, unsent_before=unsent)
+
+    def _forget_some(self, now: datetime) -> int:
+        with self._database.begin() as session:
+            return audit.forget(session, now - self._settings().keep, self._most_kept)

@@ -22,6 +22,9 @@ Several = Annotated[int, Field(ge=1, le=100_000)]
 # Exams begun in each hour of a working day, in any unit: mornings and early afternoons, a flat night. Assumption.
 _HOURS = (1, 1, 1, 1, 1, 1, 2, 5, 9, 10, 10, 9, 7, 8, 9, 8, 6, 4, 3, 3, 2, 2, 1, 1)
 
+_FEWEST = 5
+"""Fewer samples say less of a kind than all together."""
+
 
 class ParametersRefused(Exception):
     """The file of parameters cannot be used; the text says why."""
@@ -43,11 +46,20 @@ class Kind(Section):
 
 
 class JobTime(Section):
-    """Seconds of a job from lease to recorded result: measured ones, or a lognormal distribution by two figures."""
+    """Seconds of a job from lease to recorded result: measured ones, or a lognormal distribution by two figures.
+
+    samples_receiving: of jobs that began while images came in, which take longer on a machine that does both.
+    """
 
     samples: tuple[Positive, ...] = ()
+    samples_receiving: tuple[Positive, ...] = ()
     median: Positive = 20.0
     p95: Positive = 60.0
+
+    def measured(self, *, receiving: bool) -> tuple[float, ...]:
+        """What a job may take that begins while images come in, or while none do: all, where those are too few."""
+        own = self.samples_receiving if receiving else self.samples
+        return own if len(own) >= _FEWEST else (*self.samples, *self.samples_receiving)
 
 
 class Outage(Section):
@@ -104,8 +116,9 @@ class Load(Section):
         "docs/measurements.md, latency, `all else`"))
     send_s: Positive = Field(default=1.0, description="Seconds in which the results of a job are sent. Assumption")
     job_seconds: dict[str, JobTime] = Field(default={}, description=(
-        "Seconds of a job by pipeline, from lease to record: `samples`, or `median` and `p95` of a lognormal "
-        "distribution. Take them from a node by --measured; without, median 20 s and p95 60 s. Assumption"))
+        "Seconds of a job by pipeline, from lease to record: `samples` and, of jobs that began while images came in, "
+        "`samples_receiving`; or `median` and `p95` of a lognormal distribution. Take them from a node by --measured; "
+        "without, median 20 s and p95 60 s. Assumption"))
     limit_min: dict[Priority, Positive] = Field(default={"urgent": 10.0, "routine": 60.0, "low": 480.0}, description=(
         "Minutes from the last image to the delivered result within which a study counts as read in time. Assumption"))
     cost_an_hour: float = Field(default=2.5, ge=0, description=(

@@ -25,6 +25,7 @@ from radnode.node.completion import TIME_FOR_COUNT, Policy, SeriesEvidence, judg
 from radnode.node.delivery import backoff
 from radnode.node.execution.dispatcher import LEASE
 from radnode.node.series_geometry import NOTHING, Geometry
+from radnode.node.simulating.coming_in import ComingIn
 from radnode.node.simulating.load import JobTime
 from radnode.storage import jobs, priors
 from radnode.storage.jobs import NewJob
@@ -104,6 +105,7 @@ class VirtualNode:
         Base.metadata.create_all(engine)
         self._free = list(range(self.load.workers))
         self._pipelines = {pipeline for exam in exams for pipeline in exam.pipelines}
+        self._coming_in = ComingIn.of(_span(self.load, exam) for exam in exams)
         with engine.connect() as connection:
             self._connection = connection
             for exam in exams:
@@ -116,6 +118,7 @@ class VirtualNode:
 
     _connection: Connection = field(init=False)
     _pipelines: set[str] = field(init=False)
+    _coming_in: ComingIn = field(init=False)
 
     def _at(self, when: float, happens: Callable[[float], None]) -> None:
         heapq.heappush(self._events, (when, next(self._numbers), happens))
@@ -200,7 +203,8 @@ class VirtualNode:
                 return
             waiting = self._jobs[job.job_id]
             waiting.token, waiting.worker, waiting.leased_s = job.token, self._free.pop(), now
-            ends = now + seconds_of(self.load, waiting.pipeline, f"{self.seed}/{job.key}")
+            throw = f"{self.seed}/{job.key}"
+            ends = now + seconds_of(self.load, waiting.pipeline, throw, receiving=self._coming_in.at(now))
             self._at(ends, partial(self._ended, job.job_id))
 
     def _ended(self, job_id: int, now: float) -> None:
@@ -232,14 +236,20 @@ def silence_of(load: Load, exam: Exam) -> float:
     return silence.total_seconds()
 
 
-def seconds_of(load: Load, pipeline: str, throw: str) -> float:
-    """The time of one job; the same throw gives the same."""
+def seconds_of(load: Load, pipeline: str, throw: str, *, receiving: bool) -> float:
+    """The time of one job; the same throw gives the same. receiving: whether images come in when it begins."""
     dice = random.Random(throw)  # noqa: S311 - a day is to come again the same
     time = load.job_seconds.get(pipeline) or JobTime()
-    if time.samples:
-        return dice.choice(time.samples)
+    if samples := time.measured(receiving=receiving):
+        return dice.choice(samples)
     sigma = math.log(time.p95 / time.median) / _NORMAL_95
     return dice.lognormvariate(math.log(time.median), sigma)
+
+
+def _span(load: Load, exam: Exam) -> tuple[float, float]:
+    """When its first and its last image come, if the receiver has time for them."""
+    begins = _present(load, exam.begins_s)
+    return begins, begins + exam.images / load.sender_images_s
 
 
 def _time(seconds: float) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 
 import pytest
@@ -16,6 +17,12 @@ FOREIGN_WORDS = {
     "who typed it": "|".join(("Co-Authored" + "-By", "Generated" + " with", r"\bL" + r"LM\b")),
     "a debt without a date": "|".join((r"\bTO" + r"DO\b", r"\bFIX" + r"ME\b", r"\bX" + r"XX\b")),
 }
+
+
+def test_the_arithmetic_of_scale_is_what_the_simulated_day_comes_to() -> None:
+    page = (REPOSITORY / "docs" / "scale.md").read_text(encoding="utf-8")
+    made = runpy.run_path(str(REPOSITORY / "tests" / "bench" / "scale.py"))["written"](page)
+    assert made == page, "python tests/bench/scale.py"
 
 
 def test_every_public_name_has_a_docstring() -> None:

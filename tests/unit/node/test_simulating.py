@@ -133,7 +133,20 @@ def test_more_load_is_tried_until_urgent_studies_are_late() -> None:
     assert any(step.found.p95_of("urgent") > 720 for step in steps)
 
 
-def test_the_times_of_jobs_are_those_of_a_nodes_database(tmp_path: Path) -> None:
+def test_a_job_that_begins_while_images_come_in_takes_what_such_a_job_took() -> None:
+    time = JobTime(samples=(10.0,) * 5, samples_receiving=(20.0,) * 5)
+    load = SMALL.model_copy(update={"job_seconds": {"ct-lung": time}})
+    reads = VirtualNode(load=load, seed=1).run([ONE, replace(ONE, number=1)])
+    assert [read.ended_s - read.leased_s for read in reads] == [20.0, 10.0], "the second one begins when all are there"
+
+
+def test_too_few_times_of_a_kind_are_not_told_apart() -> None:
+    time = JobTime(samples=(10.0,) * 9, samples_receiving=(20.0,))
+    assert time.measured(receiving=True) == (*(10.0,) * 9, 20.0)
+    assert time.measured(receiving=False) == (10.0,) * 9
+
+
+def test_the_times_of_jobs_are_those_of_a_nodes_database_apart_by_whether_images_came_in(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'radnode.db'}")
     database.upgrade()
     now = datetime(2026, 1, 5, tzinfo=UTC)
@@ -143,16 +156,18 @@ def test_the_times_of_jobs_are_those_of_a_nodes_database(tmp_path: Path) -> None
         session.execute(insert(SeriesRow).values(
             id=1, study_id=1, series_instance_uid="1.3", source="", state="CLOSED", revision=1, received=1, grounds=[],
             first_received_at=now, last_received_at=now))
-        for number, (state, attempts, seconds) in enumerate(
-            [("PRODUCED", 1, 12), ("PRODUCED", 2, 99), ("FAILED", 1, 3), ("WAITING", 1, 50)], start=1
+        for number, (state, attempts, seconds, later) in enumerate(
+            [("PRODUCED", 1, 12, 0), ("PRODUCED", 2, 99, 0), ("FAILED", 1, 3, 4), ("WAITING", 1, 50, 0),
+             ("PRODUCED", 1, 7, 6)], start=1
         ):
+            began = now + timedelta(seconds=later)
             session.execute(insert(JobRow).values(
                 id=number, key=str(number), study_id=1, series_id=1, revision=1, pipeline="ct-lung",
                 pipeline_version="1", route_names=[], destinations=[], priority=10, turn_at=now,
                 configuration_digest="", input_digest="", state=state, attempts=attempts, report={}, created_at=now,
-                started_at=now, ended_at=now + timedelta(seconds=seconds)))
+                started_at=began, ended_at=began + timedelta(seconds=seconds)))
     with database.read() as session:
-        assert job_times(session) == {"ct-lung": JobTime(samples=(3.0, 12.0))}
+        assert job_times(session) == {"ct-lung": JobTime(samples=(7.0,), samples_receiving=(3.0, 12.0))}
     database.close()
 
 

@@ -71,6 +71,17 @@ def test_a_token_gives_its_name_away_once_it_has_ended(database: Database) -> No
         assert accounts.token(session, "two", NOW + HOUR) is None
 
 
+def test_what_is_old_is_forgotten_a_portion_at_a_time_and_the_chain_holds_after_each(database: Database) -> None:
+    with database.begin() as session:
+        audit.append(session, [_message(str(number)) for number in range(10)])
+    forgotten = []
+    while not forgotten or forgotten[-1]:
+        with database.begin() as session:
+            forgotten.append(audit.forget(session, NOW - HOUR, most=2, at_once=3))
+            assert audit.broken_at(session) is None
+    assert forgotten == [3, 3, 2, 0]
+
+
 def test_writers_of_audit_messages_at_once_make_one_chain(database: Database) -> None:
     def write(writer: int) -> None:
         for number in range(5):
