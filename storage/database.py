@@ -6,28 +6,24 @@ import contextlib
 import sqlite3
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from radnode.storage.errors import DatabaseUnavailable, SchemaTooNew
+from radnode.storage import schema
+from radnode.storage.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import URL, Connection
 
-Schema = Literal["none", "older", "current", "newer"]
+    from radnode.storage.schema import Schema
 
 SQLITE_WAIT_MS = 30_000
 _NOT_OUR_MISTAKE = ("OperationalError", "InterfaceError", "InternalError", "DatabaseError")
@@ -82,18 +78,12 @@ class Database:
         with _translated(), self.engine.connect() as connection, connection.begin():
             if not self._is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
-            _migrate(connection)
+            schema.bring_up_to_date(connection)
 
     def schema(self) -> Schema:
         """How the schema compares with this version's; nothing is changed. Raises :class:`DatabaseUnavailable`."""
         with _translated(), self._reading.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        script = ScriptDirectory.from_config(_alembic())
-        if found is None:
-            return "none"
-        if found == script.get_current_head():
-            return "current"
-        return "older" if found in {each.revision for each in script.walk_revisions()} else "newer"
+            return schema.compared(connection)
 
     def is_sound(self) -> bool:
         """Whether every page of an SQLite file can be read; PostgreSQL looks after its own. Raises as `schema`."""
@@ -113,24 +103,6 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "radnode:storage/migrations")
-    return config
-
-
-def _migrate(connection: Connection) -> None:
-    config = _alembic()
-    config.attributes["connection"] = connection
-    found = MigrationContext.configure(connection).get_current_revision()
-    if found is not None:
-        try:
-            ScriptDirectory.from_config(config).get_revision(found)
-        except CommandError as error:
-            raise SchemaTooNew(found) from error
-    command.upgrade(config, "head")
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -10,9 +10,9 @@ from radnode.node.doctor.finding import Finding, good, warning, wrong
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from radnode.storage.database import Schema
     from radnode.storage.ledger import Balance
     from radnode.storage.reconciling import Differences
+    from radnode.storage.schema import Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
