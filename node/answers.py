@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import func, select
 
-from radnode.node import routing, study_closing
+from radnode.node import routing
 from radnode.node.alarming.kinds import kind_of, subject_of
 from radnode.node.messaging import showing
+from radnode.pipelines.sources import choice
 from radnode.storage import alarms as kept
 from radnode.storage import leases, ledger, silences
 from radnode.storage.database import Database
@@ -30,7 +31,7 @@ from radnode.storage.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
@@ -230,9 +231,17 @@ def _explain(series: dict[str, Any]) -> str:
 def _explain_study(study: dict[str, Any]) -> list[str]:
     """Why pipelines that read several series did or did not run."""
     lines = ["the study waits until all its series are complete and nothing new comes"] * study["study_pending"]
-    lines += [study_closing.render(each) for each in study["study_routes"]]
+    lines += [_explain_pipeline(each) for each in study["study_routes"]]
     return [f"study {study['study_instance_uid']}, for pipelines that read several series:\n" + "\n".join(lines)] \
         if lines else []
+
+
+def _explain_pipeline(explained: Mapping[str, Any]) -> str:
+    """Takes what :meth:`radnode.node.study_closing.Plan.explained` gave."""
+    routes = ", ".join(explained["routes"])
+    answer = f"refused: {explained['refused']}" if explained["refused"] else (
+        explained.get("lacking") or "every input was found")
+    return f"  pipeline {explained['pipeline']} (route {routes}): {answer}\n{choice.render(explained['inputs'])}"
 
 
 def _balance(session: Session) -> dict[str, Any]:

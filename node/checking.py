@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from radnode.config.loading import Configuration
+    from radnode.pipelines.registry import Registry
 
 
-def check_configuration(configuration: Configuration) -> Sequence[Problem]:
-    """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font."""
-    known = registry.installed(models=configuration.settings.model_store)
+def check_configuration(configuration: Configuration, installed: Registry | None = None) -> Sequence[Problem]:
+    """What is wrong with a well-formed configuration on this machine: unknown pipelines and destinations, no font.
+
+    installed: its pipelines and models, where they have been read already.
+    """
+    known = installed or registry.installed(models=configuration.settings.model_store)
     problems = [*check_references(configuration, known.manifests.keys()), *useless(configuration, known.manifests)]
     if why_not := cannot_write(configuration.settings.report_language):
         problems.append(Problem(

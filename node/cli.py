@@ -41,6 +41,8 @@ class _Explaining(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.Exit:
+            raise
         except Exception as error:
             from radnode.node.association import PeerUnreachable
             from radnode.node.starting import StartRefused
@@ -73,6 +75,8 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="The node's configura
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_CONFIG = Path("radnode.yaml")
 
+USUAL_COLLECTION = gc.get_threshold()
+gc.set_threshold(50_000)  # what a command imports stays; looking at it again and again is a fifth of its time
 atexit.register(gc.freeze)  # else the interpreter looks at all that was imported once more: half a second a command
 
 
@@ -89,6 +93,7 @@ def serve(
         from radnode.node.observability import configure_logging
         from radnode.node.service import Node
     gc.freeze()
+    gc.set_threshold(*USUAL_COLLECTION)
 
     configuration = load_configuration(config)
     configure_logging(as_json=configuration.settings.json_logs)

@@ -123,36 +123,38 @@ class Node:
 
     def start(self) -> None:
         """Prepare the folders and tables, then open the sockets. Raises :class:`StartRefused`, StorageError."""
-        if problems := check_configuration(self._configuration):
+        if problems := check_configuration(self._configuration, self._in_force.installed):
             raise StartRefused("\n".join(str(problem) for problem in problems))
         self.store.lock()
         self.store.self_test()
         self.database.upgrade()
         if forgotten := rebuilding.forgotten(self.database, self.store.acknowledgements):
             raise StartRefused(forgotten)
-        self._begin()
+        leads = self._claimed()
         for setting, port, open_door in (*self._doors.closed(), *self._messaging.closed()):
             with listening(setting, port):
                 open_door()
+        if leads:
+            self._lead()
+        for activity in self._receiving:
+            activity.start()
+        self._clock.start()
         self._http.start()
         log.info("node.started", version=radnode.__version__, dicom_port=self.dicom_port, http_port=self.http_port,
                  pipelines=sorted(self._in_force.installed.manifests), refused=dict(self._in_force.installed.refused))
         self._in_force.say_refused()
 
-    def _begin(self) -> None:
-        """Before the first image comes: lead, or see that another does. Raises :class:`StartRefused`."""
+    def _claimed(self) -> bool:
+        """Before the first image comes: whether to lead, or another does. Raises :class:`StartRefused`."""
         with self.database.read() as session:
             self.store.sweep_spool(lambda digest: reconciling.is_listed(session, digest))
-        if self._claim.take():
-            self._lead()
-        elif not self._receivers.name:
+        leads = self._claim.take()
+        if not leads and not self._receivers.name:
             raise StartRefused(
                 "another node works on this database; give this one its own `database_url`, or, if the other is gone, "
                 f"start again in {LEASE_TIME.total_seconds():.0f} s"
             )
-        for activity in self._receiving:
-            activity.start()
-        self._clock.start()
+        return leads
 
     def _lead(self) -> None:
         """Do from now on all that only one process of a node does."""

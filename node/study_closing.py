@@ -159,14 +159,6 @@ class StudyCloser:
         self._on_jobs()
 
 
-def render(explained: Mapping[str, Any]) -> str:
-    """Why a pipeline did or did not run on a study, in sentences; takes one of what `explained` gives."""
-    routes = ", ".join(explained["routes"])
-    answer = f"refused: {explained['refused']}" if explained["refused"] else (
-        explained.get("lacking") or "every input was found")
-    return f"  pipeline {explained['pipeline']} (route {routes}): {answer}\n{choice.render(explained['inputs'])}"
-
-
 def plan(
     manifest: Manifest, routes: Sequence[Route], series: Sequence[StudySeries],
     images: Mapping[int, Sequence[InstanceHeader]],

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from radnode.storage import migrating
+from radnode.storage import schema
 from radnode.storage.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection
 
-    from radnode.storage.migrating import Schema
+    from radnode.storage.schema import Schema
 
 SQLITE_WAIT_MS = 30_000
 _NOT_OUR_MISTAKE = ("OperationalError", "InterfaceError", "InternalError", "DatabaseError")
@@ -82,13 +82,17 @@ class Database:
 
     def upgrade(self) -> None:
         """Create the schema or bring it up to date, one process at a time. Raises :class:`SchemaTooNew`."""
+        if self.is_usable():
+            return
+        from radnode.storage import migrating
+
         with _translated(), self.engine.connect() as connection:
             migrating.upgrade(connection)
 
     def schema(self) -> Schema:
         """How the schema compares with this version's; nothing is changed. Raises :class:`DatabaseUnavailable`."""
         with _translated(), self._reading.connect() as connection:
-            return migrating.compare(connection)
+            return schema.compared(connection)
 
     def is_usable(self) -> bool:
         """Whether this version can work on the tables as they are. Raises :class:`DatabaseUnavailable`."""

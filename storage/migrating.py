@@ -8,24 +8,18 @@ test_migrations.py holds every migration to it.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from alembic import command, op
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import String, inspect, select, text, update
+from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Mapped, mapped_column
 
+from radnode.storage import schema
 from radnode.storage.errors import DatabaseUnavailable, SchemaTooNew
-from radnode.storage.tables import Base
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-Schema = Literal["none", "older", "current", "expanded", "newer"]
-"""The tables as this version sees them. expanded: a newer version added to them, and this one can work on them."""
 
 ONLINE_SINCE = "0024"
 """Up to this one migrations assume that nobody else works on the tables."""
@@ -37,30 +31,6 @@ LOCKED_AT_MOST_MS = 500
 migration gives way and not a receiver, and far below the time for which an archive waits for an answer."""
 TRIES = 300
 _LOCK_NOT_AVAILABLE = "55P03"
-
-
-class SchemaFloorRow(Base):
-    """One row: the oldest revision whose code can work on these tables. A version that does not know their revision
-    has nothing else to ask.
-    """
-
-    __tablename__ = "schema_floor"
-
-    revision: Mapped[str] = mapped_column(String(32), primary_key=True)
-
-
-def compare(connection: Connection) -> Schema:
-    """How the tables compare with this version's; nothing is changed."""
-    found = MigrationContext.configure(connection).get_current_revision()
-    script = ScriptDirectory.from_config(_alembic())
-    if found is None:
-        return "none"
-    if found == script.get_current_head():
-        return "current"
-    known = {each.revision for each in script.walk_revisions()}
-    if found in known:
-        return "older"
-    return "expanded" if _floor(connection) in known else "newer"
 
 
 def upgrade(connection: Connection) -> None:
@@ -95,7 +65,7 @@ def create_index(name: str, table: str, columns: list[str], **options: Any) -> N
 
 def raise_floor(revision: str) -> None:
     """In a migration that takes something away: the code of this revision was the first not to need it."""
-    op.execute(update(SchemaFloorRow).values(revision=revision))
+    op.execute(update(schema.SchemaFloorRow).values(revision=revision))
 
 
 def _step_by_step(connection: Connection) -> None:
@@ -120,8 +90,7 @@ def _step_by_step(connection: Connection) -> None:
 def _to(connection: Connection, revision: str) -> None:
     """Upgrade to this revision, if the tables are not there or beyond already."""
     within = connection.in_transaction()
-    found = MigrationContext.configure(connection).get_current_revision()
-    state = compare(connection)
+    found, state = schema.found(connection), schema.compared(connection)
     if not within:
         connection.rollback()  # what was begun by looking; each migration begins its own
     if state == "newer":
@@ -130,12 +99,6 @@ def _to(connection: Connection, revision: str) -> None:
         config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-
-
-def _floor(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(SchemaFloorRow.__tablename__):
-        return None
-    return connection.execute(select(SchemaFloorRow.revision)).scalar_one_or_none()
 
 
 def _alembic() -> Config:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from radnode.storage.ledger import Balance
-    from radnode.storage.migrating import Schema
     from radnode.storage.reconciling import Differences
+    from radnode.storage.schema import Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

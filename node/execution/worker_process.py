@@ -82,7 +82,12 @@ class WorkerProcess:
         return 0 if pid is None else _resident_bytes(pid)
 
     def prepare(self, pipelines: Sequence[str]) -> None:
-        """Start the process if there is none and have it load pipelines; does not wait for it."""
+        """Start the process if there is none and have it load pipelines; does not wait for it.
+
+        Where none is wanted there is no process before the first order: images are only received.
+        """
+        if not pipelines:
+            return
         process = self._ensure_running()
         if fresh := [name for name in pipelines if name not in self._prepared]:
             self._prepared.update(fresh)

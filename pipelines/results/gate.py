@@ -24,7 +24,6 @@ from radnode.pipelines.results import (
     gate_not_processed,
     gate_ohif,
     gate_parametric_map,
-    gate_pdf,
     gate_presentation_state,
     gate_report,
     gate_rtstruct,
@@ -46,6 +45,13 @@ if TYPE_CHECKING:
 
 Fault = tuple[str, str]
 
+
+def _pdf_faults(results: Sequence[Dataset], writing: Writing) -> Iterator[Fault]:
+    from radnode.pipelines.results import gate_pdf
+
+    return gate_pdf.faults(results, writing)
+
+
 # Result form -> what is demanded of its objects besides what is demanded of all.
 CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
     "LABELMAP": gate_segmentation.faults,
@@ -58,7 +64,7 @@ CHECKS: dict[str, Callable[[Sequence[Dataset], Writing], Iterator[Fault]]] = {
     "TID1500": gate_report.faults,
     "COMPREHENSIVE": gate_report.faults,
     "KEY-OBJECTS": gate_key_objects.faults,
-    "PDF": gate_pdf.faults,
+    "PDF": _pdf_faults,
     "IMAGES": gate_derived_images.faults,
     "NOT-PROCESSED": gate_not_processed.faults,
     "MAMMOGRAPHY-CAD": gate_cad.mammography,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -96,11 +96,11 @@ def _lines(
     key: tuple[str, int | None],
     masks: Sequence[tuple[tuple[int, int, int], NDArray[np.bool_]]],
 ) -> Iterator[Fault]:
-    picture = _picture(result)
+    picture = _numbered(_picture(result))
     colours = {colour for colour, _ in masks} | {MARK}
-    lined = np.zeros(picture.shape[:2], dtype=np.bool_)
+    lined = np.zeros(picture.shape, dtype=np.bool_)
     for colour in colours:
-        lined |= (picture == np.array(colour, dtype=np.uint8)).all(axis=-1)
+        lined |= picture == _number(colour)
     for colour, mask in masks:
         spacing = findings.grid.spacing_mm[1:] if findings.volume is not None else \
             findings.projection(*key).spacing_mm or (1.0, 1.0)
@@ -109,7 +109,7 @@ def _lines(
         beside = ndimage.maximum_filter(lined, size=reach)
         rows, columns = np.nonzero(_border(mask))
         share = beside[((rows + 0.5) * down).astype(int), ((columns + 0.5) * across).astype(int)].mean()
-        own_rows, own_columns = np.nonzero((picture == np.array(colour, dtype=np.uint8)).all(axis=-1))
+        own_rows, own_columns = np.nonzero(picture == _number(colour))
         inside = own_rows < round(mask.shape[0] * down)
         edges = ndimage.maximum_filter(mask, size=5) & ~ndimage.minimum_filter(mask, size=5, mode="constant")
         at = edges[_index(own_rows[inside] / down, mask.shape[0]), _index(own_columns[inside] / across, mask.shape[1])]
@@ -135,6 +135,17 @@ def _tint(result: Dataset, findings: Findings, shown: Map) -> Iterator[Fault]:
 def _picture(result: Dataset) -> NDArray[np.uint8]:
     pixels = np.frombuffer(result.PixelData, dtype=np.uint8)[: int(result.Rows) * int(result.Columns) * 3]
     return pixels.reshape(int(result.Rows), int(result.Columns), 3)
+
+
+def _numbered(picture: NDArray[np.uint8]) -> NDArray[np.integer[Any]]:
+    """Each pixel's colour as one number: to compare three is dear."""
+    red, green, blue = (picture[..., channel].astype(np.int32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def _number(colour: tuple[int, int, int]) -> int:
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue
 
 
 def _index(places: NDArray[np.float64], limit: int) -> NDArray[np.int64]:

@@ -15,7 +15,6 @@ from radnode.pipelines.results import (
     not_processed,
     ohif_report,
     parametric_map,
-    pdf_report,
     presentation_state,
     rtstruct,
     secondary_capture,
@@ -32,6 +31,14 @@ if TYPE_CHECKING:
     from radnode.pipelines.results.identity import Provenance
     from radnode.pipelines.results.normalise import SourceHeader
 
+
+
+def _write_pdf(writing: Writing) -> Sequence[Dataset]:
+    from radnode.pipelines.results import pdf_report
+
+    return pdf_report.write(writing)
+
+
 # Result form -> its writer. A writer answers with no object when these findings have nothing to show in its form.
 WRITERS: dict[str, Callable[[Writing], Sequence[Dataset]]] = {
     "LABELMAP": segmentation.write_label_map,
@@ -44,7 +51,7 @@ WRITERS: dict[str, Callable[[Writing], Sequence[Dataset]]] = {
     "TID1500": measurement_report.write,
     "COMPREHENSIVE": measurement_report.write_comprehensive,
     "KEY-OBJECTS": key_objects.write,
-    "PDF": pdf_report.write,
+    "PDF": _write_pdf,
     "IMAGES": derived_images.write,
     "NOT-PROCESSED": not_processed.write,
     "MAMMOGRAPHY-CAD": mammography_cad.write,

@@ -247,7 +247,7 @@ def test_processes_that_take_each_other_for_dead_end_each_job_once(databases: Da
 @pytest.mark.slow
 def test_K10_a_process_that_computes_and_is_frozen_past_its_time_is_dead_not_asleep(tmp_path: Path) -> None:
     worker = WorkerProcess(device="cpu", memory_limit_bytes=8_000_000_000, time_limit_s=1)
-    worker.prepare([])
+    worker.prepare(["ct-lung"])
     process = worker._process
     assert process is not None
     process.send_signal(signal.SIGSTOP)

@@ -57,6 +57,14 @@ def test_a_warm_worker_serves_one_order_after_the_other(
     assert _pid(one) == pid
 
 
+def test_where_no_pipeline_is_wanted_the_first_order_starts_the_process(worker: Workers, order: WorkOrder) -> None:
+    one = worker()
+    one.prepare([])
+    assert one.pid is None
+    assert one.execute(order, lambda _stage: None).state is RunState.FINDINGS
+    assert one.pid is not None
+
+
 @pytest.mark.catalogue("X8")
 def test_a_worker_over_its_time_is_ended_and_replaced(worker: Workers, order: WorkOrder) -> None:
     hasty = worker(seconds=0.01)

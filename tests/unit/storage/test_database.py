@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select, text
 from support.rows import NOW, receive, reception
 
+from radnode.storage import schema
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable, SchemaTooNew
 from radnode.storage.tables import Base, InstanceRow, StudyRow
@@ -28,6 +31,14 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(empty_url: str) -> N
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
     database.close()
+
+
+def test_each_revision_is_the_number_its_file_begins_with_and_the_newest_is_the_last() -> None:
+    config = Config()
+    config.set_main_option("script_location", "radnode:storage/migrations")
+    script = ScriptDirectory.from_config(config)
+    assert [each.revision for each in reversed(list(script.walk_revisions()))] == schema.known()
+    assert script.get_current_head() == schema.known()[-1]
 
 
 def test_upgrading_again_changes_nothing(database: Database) -> None:

@@ -12,7 +12,7 @@ from support.databases import a_node_of_the_first_version, needed_values
 from support.next_version import ADDS, INDEXES, TAKES_AWAY, revisions, write_migrations
 from support.rows import receive, reception
 
-from radnode.storage import migrating
+from radnode.storage import migrating, schema
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable, SchemaTooNew
 from radnode.storage.tables import InstanceRow
@@ -145,6 +145,7 @@ def _with_newer_migrations(folder: Path, monkeypatch: pytest.MonkeyPatch, *migra
         return config
 
     monkeypatch.setattr(migrating, "_alembic", theirs)
+    monkeypatch.setattr(schema, "FOLDERS", (*schema.FOLDERS[:1], folder))
 
 
 def _to(database: Database, revision: str, *, down: bool = False) -> None:
