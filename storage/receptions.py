@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -66,6 +66,8 @@ class _Held(NamedTuple):
     digest: str
     state: str
     reason: str
+    series_instance_uid: str
+    study_instance_uid: str
 
 
 @dataclass(slots=True)
@@ -92,8 +94,10 @@ _INSERT_REMOVAL = insert(cast("Table", RemovalRow.__table__))
 _FIND_KNOWN = (
     select(
         _INSTANCES.c.sop_instance_uid, _INSTANCES.c.id, _INSTANCES.c.series_id, _INSTANCES.c.digest, _INSTANCES.c.state,
-        _INSTANCES.c.reason,
+        _INSTANCES.c.reason, _SERIES.c.series_instance_uid, _STUDIES.c.study_instance_uid,
     )
+    .join(_SERIES, _SERIES.c.id == _INSTANCES.c.series_id)
+    .join(_STUDIES, _STUDIES.c.id == _SERIES.c.study_id)
     .where(_INSTANCES.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
     .order_by(_INSTANCES.c.id)
 )
@@ -118,11 +122,6 @@ _FETCHED = (
     .limit(1)
 )
 _MARK_STUDY = update(_STUDIES).where(_STUDIES.c.id == bindparam("study_id")).values(conflict=bindparam("why"))
-_GROW = (
-    update(_SERIES)
-    .where(_SERIES.c.id == bindparam("series_id"))
-    .values(received=_SERIES.c.received + bindparam("fresh"))
-)
 _OPEN_AGAIN = (
     update(_SERIES)
     .where(_SERIES.c.id == bindparam("series_id"))
@@ -139,7 +138,8 @@ def _upserts(dialect_insert: Any) -> tuple[Any, Any]:
         ).returning(_STUDIES.c.id, _STUDIES.c.patient_id),
         series.on_conflict_do_update(
             index_elements=["study_id", "series_instance_uid"],
-            set_={"last_received_at": series.excluded.last_received_at},
+            set_={"last_received_at": series.excluded.last_received_at,
+                  "received": _SERIES.c.received + series.excluded.received},
         ).returning(_SERIES.c.id, _SERIES.c.state),
     )
 
@@ -153,16 +153,16 @@ def record(connection: Connection, receptions: Sequence[Reception]) -> list[Reco
     Upserting a series row locks it, so that two receivers, or a receiver and the closing of the series, take turns.
     """
     _lock_uids(connection, receptions)
-    studies = _upsert_studies(connection, receptions)
-    series = _upsert_series(connection, receptions, studies)
     known = _known(connection, receptions)
+    studies = _upsert_studies(connection, receptions)
+    series = _upsert_series(connection, receptions, studies, _fresh(receptions, known))
     answers = []
     for reception in receptions:
         study_id, patient_id = studies[reception.study_instance_uid]
         owner = series[study_id, reception.series_instance_uid]
         answers.append(_record_one(connection, reception, owner, known[reception.sop_instance_uid], patient_id))
     for each in series.values():
-        _grow(connection, each)
+        _open_again(connection, each)
     return answers
 
 
@@ -193,7 +193,8 @@ def _record_one(
         _journal(connection, instance_id, InstanceState.CONFLICT, reason, reception.received_at)
     if reason == _TWO_PATIENTS:
         connection.execute(_MARK_STUDY, {"study_id": series.study_id, "why": reason})
-    known.append(_Held(instance_id, series.series_id, reception.digest, InstanceState.RECEIVED, reason))
+    known.append(_Held(instance_id, series.series_id, reception.digest, InstanceState.RECEIVED, reason,
+                       reception.series_instance_uid, reception.study_instance_uid))
     series.fresh += 1
     series.last_at = reception.received_at
     return Recorded(instance_id=instance_id, series_id=series.series_id, conflict=bool(reason))
@@ -277,7 +278,8 @@ def _upsert_studies(connection: Connection, receptions: Sequence[Reception]) -> 
 
 
 def _upsert_series(
-    connection: Connection, receptions: Sequence[Reception], studies: dict[str, tuple[int, str]]
+    connection: Connection, receptions: Sequence[Reception], studies: dict[str, tuple[int, str]],
+    fresh: Counter[tuple[str, str]],
 ) -> dict[tuple[int, str], _Series]:
     _, upsert = _UPSERTS[connection.dialect.name]
     wanted = {(studies[each.study_instance_uid][0], each.series_instance_uid): each for each in reversed(receptions)}
@@ -291,7 +293,7 @@ def _upsert_series(
                 "source": reception.source,
                 "state": "OPEN",
                 "revision": 1,
-                "received": 0,
+                "received": fresh[reception.study_instance_uid, uid],
                 "reason": "",
                 "grounds": [],
                 "first_received_at": reception.received_at,
@@ -312,12 +314,18 @@ def _known(connection: Connection, receptions: Sequence[Reception]) -> dict[str,
     return known
 
 
-def _grow(connection: Connection, series: _Series) -> None:
-    """Count the new instances; open a decided series again."""
-    if not series.fresh and not series.found_again:
-        return
-    connection.execute(_GROW, {"series_id": series.series_id, "fresh": series.fresh})
-    if series.state == "OPEN":
+def _fresh(receptions: Sequence[Reception], known: dict[str, list[_Held]]) -> Counter[tuple[str, str]]:
+    """By Study and Series Instance UID, how many instances are new. Nobody else can add one: the UIDs are locked."""
+    seen = {(held.study_instance_uid, held.series_instance_uid, uid, held.digest)
+            for uid, several in known.items() for held in several}
+    new = {(each.study_instance_uid, each.series_instance_uid, each.sop_instance_uid, each.digest)
+           for each in receptions} - seen
+    return Counter((study, series) for study, series, _, _ in new)
+
+
+def _open_again(connection: Connection, series: _Series) -> None:
+    """What was decided on fewer instances is to be decided anew."""
+    if series.state == "OPEN" or not (series.fresh or series.found_again):
         return
     connection.execute(_OPEN_AGAIN, {"series_id": series.series_id})
     connection.execute(

@@ -31,8 +31,8 @@ def test_an_image_asks_the_tables_at_most_twelve_times_its_share_of_reading_head
     assert len(sent) <= OF_AN_IMAGE * SLICES, sent
 
 
-def test_an_image_that_comes_alone_into_a_series_that_is_known_asks_about_as_often(database: Database) -> None:
-    """Nothing is shared then; on PostgreSQL one of them is the lock on its UID."""
+def test_an_image_that_comes_alone_into_a_series_that_is_known_asks_no_oftener(database: Database) -> None:
+    """Nothing is shared then."""
     seen = 0
 
     def see() -> None:
@@ -43,7 +43,7 @@ def test_an_image_that_comes_alone_into_a_series_that_is_known_asks_about_as_oft
     database.on_statement(see)
     with counted(database) as sent:
         _come(database, 2)
-    assert len(sent) <= OF_AN_IMAGE + (database.engine.name == "postgresql"), sent
+    assert len(sent) <= OF_AN_IMAGE, sent
     assert seen == len(sent), "as /metrics counts them"
 
 
