@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -65,23 +66,30 @@ def test_results_over_a_real_series_are_accepted_voxel_for_voxel(
         assert np.array_equal(np.unique(index, axis=0), np.argwhere(segment.mask))
 
 
+@pytest.fixture(scope="module")
+def head(real_data: Callable[[str], Path]) -> samples.Sample:
+    """Findings of all kinds over a real head."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        headers = sorted(
+            (pydicom.dcmread(path, stop_before_pixels=True) for path in real_data("mr-brain").glob("*.dcm")),
+            key=_along_the_normal,
+        )
+        findings = everything(samples.volume_of(headers))
+        # The boxes of the samples are called left and right without a look at the images.
+        findings = replace(findings, segments=tuple(replace(each, laterality=None) for each in findings.segments))
+        return samples.sample(headers, findings)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("form", sorted(set(WRITERS) - NOT_OVER_A_HEAD))
 def test_a_form_over_a_real_oblique_series_is_accepted_by_all_who_know_it(
-    form: str, real_data: Callable[[str], Path], tmp_path: Path
+    form: str, head: samples.Sample, tmp_path: Path
 ) -> None:
-    headers = sorted(
-        (pydicom.dcmread(path, stop_before_pixels=True) for path in real_data("mr-brain").glob("*.dcm")),
-        key=_along_the_normal,
-    )
-    findings = everything(samples.volume_of(headers))
-    # The boxes of the samples are called left and right without a look at the images.
-    findings = replace(findings, segments=tuple(replace(each, laterality=None) for each in findings.segments))
-    sample = samples.sample(headers, findings)
     names = names_of(form)
-    provenance = replace(sample.provenance, order=replace(sample.provenance.order, forms=names))
-    files = write_files(sample, form, provenance, tmp_path)
-    check(files, sample.findings, sample.source, provenance)
+    provenance = replace(head.provenance, order=replace(head.provenance.order, forms=names))
+    files = write_files(head, form, provenance, tmp_path)
+    check(files, head.findings, head.source, provenance)
     assert files[names[-1]]
     for path in files[names[-1]][:2]:
         for validator, judge in validators.applicable(path, form).items():
