@@ -78,8 +78,10 @@ def test_everybody_sees_his_own_sessions_and_ends_the_others(
     hospital: Hospital, browser: Browser, language: str
 ) -> None:
     say = partial(pages.said, language, "administration")
-    elsewhere, third = (pages.logged_in(browser, hospital.node, role="radiologist") for _ in range(2))
-    context = pages.logged_in(browser, hospital.node, role="radiologist", language=language, dark=language == "zh")
+    elsewhere, third = (pages.logged_in(browser, hospital.node, role="radiologist", alone=True)
+                        for _ in range(2))
+    context = pages.logged_in(
+        browser, hospital.node, role="radiologist", language=language, dark=language == "zh", alone=True)
     page = pages.opened(context, "/administration")
     assert page.url.endswith("/administration/me")
     pages.assert_well(page)
@@ -99,7 +101,7 @@ def test_everybody_sees_his_own_sessions_and_ends_the_others(
 @pages.both
 def test_a_password_is_changed_by_who_knows_the_old_one(hospital: Hospital, browser: Browser, language: str) -> None:
     say = partial(pages.said, language, "administration")
-    context = pages.logged_in(browser, hospital.node, role="auditor", language=language)
+    context = pages.logged_in(browser, hospital.node, role="auditor", language=language, alone=True)
     page = pages.opened(context, "/administration/me")
     for old, new, answer in (
         ("something else", "a much longer sentence", "the present password is another one"),
@@ -122,7 +124,7 @@ def test_a_password_is_changed_by_who_knows_the_old_one(hospital: Hospital, brow
 def test_an_auditor_filters_the_trail_pages_through_it_and_takes_it_away_as_a_file(
     hospital: Hospital, browser: Browser
 ) -> None:
-    context = pages.logged_in(browser, hospital.node, role="auditor", language="zh")
+    context = pages.logged_in(browser, hospital.node, role="auditor", language="zh", alone=True)
     page = pages.opened(context, "/administration/audit")
     pages.assert_well(page)
     pages.picture(page, "audit-zh")

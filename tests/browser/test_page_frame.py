@@ -44,7 +44,7 @@ def test_who_logs_out_comes_in_no_more_without_the_login(
     hospital: Hospital, browser: Browser, language: str
 ) -> None:
     say = partial(pages.said, language, "frame")
-    context = pages.logged_in(browser, hospital.node, role="auditor", language=language)
+    context = pages.logged_in(browser, hospital.node, role="auditor", language=language, alone=True)
     page = pages.opened(context, "/")
     page.get_by_role("button", name=say("Log out")).click()
     page.wait_for_url("**/logout")

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,6 +36,8 @@ RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
 GIVEN: set[tuple[str, str, str]] = set()
 """Language, method and path of every action that a test has given in a browser."""
+_SESSIONS: dict[tuple[str, str], list[Any]] = {}
+"""The cookies of who is logged in, by node and role."""
 both = pytest.mark.parametrize("language", ["en", "zh"])
 """Each action is given in both."""
 
@@ -59,10 +61,40 @@ def browser() -> Iterator[Browser]:
 
 
 def logged_in(
-    running: Browser, node: NodeProcess, role: str = "admin", language: str = "en", dark: bool = False
+    running: Browser, node: NodeProcess, role: str = "admin", language: str = "en", dark: bool = False,
+    *, alone: bool = False,
 ) -> BrowserContext:
-    """A browser of its own for one person, after the login form; `context.new_page().goto("/...")`."""
+    """A browser of its own for one person; `context.new_page().goto("/...")`.
+
+    The first of a role at a node comes in by the login form, and the others share its session while it lasts, but
+    for who is to have one alone.
+    """
     name = f"{role}-in-tests"
+    context = running.new_context(
+        base_url=f"http://127.0.0.1:{node.http_port}", locale=LOCALES[language],
+        color_scheme="dark" if dark else "light", viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin",
+    )
+    written_down(context, language)
+    kept = _SESSIONS.get((node.database_url, role), [])
+    if kept and not alone:
+        context.add_cookies(kept)
+        if context.request.get("/api/me").ok:
+            return context
+        context.clear_cookies()
+    _have_account(node, name, role)
+    page = context.new_page()
+    page.goto("/login")
+    page.fill("#name", name)
+    page.fill("#password", PASSWORD)
+    page.click("button")
+    page.wait_for_url("**/")
+    page.close()
+    if not alone:
+        _SESSIONS[node.database_url, role] = context.cookies()
+    return context
+
+
+def _have_account(node: NodeProcess, name: str, role: str) -> None:
     database = Database(node.database_url)
     try:
         with database.begin() as session:
@@ -73,19 +105,6 @@ def logged_in(
                 accounts.set_password(session, made.account_id, passwords.hashed(PASSWORD))
     finally:
         database.close()
-    context = running.new_context(
-        base_url=f"http://127.0.0.1:{node.http_port}", locale=LOCALES[language],
-        color_scheme="dark" if dark else "light", viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin",
-    )
-    written_down(context, language)
-    page = context.new_page()
-    page.goto("/login")
-    page.fill("#name", name)
-    page.fill("#password", PASSWORD)
-    page.click("button")
-    page.wait_for_url("**/")
-    page.close()
-    return context
 
 
 def written_down(context: BrowserContext, language: str) -> BrowserContext:
