@@ -95,6 +95,7 @@ bench: setup
 	$(BIN)/python tests/bench/ledger_balance.py
 	$(BIN)/python tests/bench/answers.py
 	$(BIN)/python tests/bench/restart.py
+	$(BIN)/python tests/bench/ray_overhead.py
 	$(BIN)/python tests/bench/qido.py
 	$(BIN)/python tests/bench/wado.py
 	$(BIN)/python tests/bench/replay.py

@@ -98,6 +98,8 @@ class RayExecutor:
         """Run the order on an actor. Raises WorkerLost, WorkerGone."""
         run, answers = next(self._numbers), queue.SimpleQueue[dict[str, Any]]()
         with self._lock:
+            if not self._there:
+                raise WorkerGone("the connection to Ray ended")  # after the slot was prepared: nobody hears the order
             self._running[run], self._run_of_slot[slot] = answers, run
             self._say({"run": run, "kind": self._kinds[slot], "order": asdict(order)})
         deadline = time.monotonic() + self._workers[slot].time_limit_s + REPORTS_WITHIN_S

@@ -138,3 +138,34 @@ def test_a_job_that_loses_its_actor_and_then_its_node_is_answered_once(
             hold.unlink()
             job = site.assert_answered_once(series)
             assert (job.crashes, job.attempts, job.token) == (0, 3, 3)
+
+
+def test_a_head_that_dies_under_a_job_and_comes_back_costs_only_time(tmp_path: Path, pacs: StandInPacs) -> None:
+    """The node goes on receiving, says what is missing, and goes on by itself when the head is back."""
+    hold = tmp_path / "hold"
+    hold.touch()
+    with Head(obedience(tmp_path), cpus=1) as head:
+        settings = {"ray": {"address": head.address}, "workers": [{"memory_limit": "1 GB"}]}
+        site = Site(tmp_path, pacs, settings, **head.shown)
+
+        def missing() -> bool:
+            """As whoever asks about the node's health is told."""
+            health = site.node.get("/health")
+            assert health["healthy"], "it receives"
+            return "ray" in {alarm["name"] for alarm in health["alarms"]}
+
+        with site.node:
+            series = site.arrives("bereft")
+            eventually(lambda: "boxes" in str(site.node.status()["running"]), within=300, why=site.node.log)
+            head.kill()
+            lost = site.must_job(series, "WAITING")
+            assert (lost.crashes, lost.attempts) == (0, 1)
+            later = site.arrives("meanwhile")
+            eventually(missing, within=120, why=site.node.log)
+            assert site.must_job(later, "WAITING").attempts == 0, "nothing is leased without a worker"
+            hold.unlink()
+            head.start()
+            eventually(lambda: not missing(), within=180, why=site.node.log)
+            job = site.assert_answered_once(series)
+            assert (job.crashes, job.attempts, job.token) == (0, 2, 2)
+            assert site.assert_answered_once(later).attempts == 1

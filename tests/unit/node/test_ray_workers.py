@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.orders import order_over
+from support.rows import NOW
 
 import radnode
+from radnode.config.settings import RayCluster, Worker
+from radnode.node.alarms import Alarms
+from radnode.node.execution.base import WorkerGone
+from radnode.node.execution.ray import RayExecutor
 from radnode.node.execution.ray_actor import unfit
 from radnode.node.starting import IDENTITY
 
@@ -44,3 +50,13 @@ def test_what_a_worker_said_of_itself_is_told_rather_than_the_advice_of_ray() ->
     said = "The actor died because of an error\n  File \"ray_actor.py\"\nRuntimeError: gpu-2 does not see it"
     assert driver._first_line(RuntimeError(said)) == "gpu-2 does not see it"
     assert driver._first_line(RuntimeError("The actor died.\nadvice")) == "The actor died."
+
+
+def test_an_order_that_meets_a_connection_that_has_just_ended_is_given_back_at_once(tmp_path: Path) -> None:
+    """And not when its time is over: the process that was to hear it is gone, the next one does not know of it."""
+    executor = RayExecutor(
+        [Worker(device="cpu", memory_limit=10**9, time_limit_s=1)], RayCluster(address="127.0.0.1:1"), models=tmp_path,
+        data=tmp_path, identity="this node", alarms=Alarms(lambda: NOW),
+    )  # fmt: skip
+    with pytest.raises(WorkerGone, match="connection to Ray ended"):
+        executor.execute(0, order_over([], tmp_path / "out"), lambda _stage: None, lambda: None)
