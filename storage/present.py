@@ -1,56 +1,25 @@
-"""What happens now, as the tables say it: arrivals, the queue, what runs, what waits to be sent. Reads only.
+"""What happens now, as the tables say it: the queue, what runs, what waits to be sent. Reads only.
 
 Every question is answered by an index; nothing counts what has ended.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import case, func, select
 
 from radnode.storage import priors
 from radnode.storage.jobs import JobState
-from radnode.storage.listing_tables import ListedStudyRow
 from radnode.storage.outbox import DeliveryState
-from radnode.storage.tables import DeliveryRow, JobRow, SeriesRow, StudyRoutingRow, StudyRow
+from radnode.storage.tables import DeliveryRow, JobRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from sqlalchemy.orm import Session
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
-    """Whom a study is of, and what it is called; for who may know. Empty texts: not known."""
-
-    patient_id: str
-    name: str
-    accession_number: str
-    description: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyNow:
-    """A study and what its series and jobs are at. images: as received until now. jobs: states without superseded ones.
-
-    undecided: a pipeline that reads several series still waits for the study to be whole.
-    """
-
-    study_id: int
-    patient: Patient
-    conflict: bool
-    undecided: bool
-    modalities: tuple[str, ...]
-    sources: tuple[str, ...]
-    images: int
-    last_received_at: datetime
-    series: tuple[str, ...]
-    jobs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,42 +55,6 @@ class Outgoing:
     waiting: int = 0
     oldest: datetime | None = None
     dead: int = 0
-
-
-def newest_studies(session: Session, limit: int) -> list[StudyNow]:
-    """The studies of which an image came last, newest first."""
-    studies = session.scalars(
-        select(StudyRow).order_by(StudyRow.last_received_at.desc(), StudyRow.id.desc()).limit(limit)
-    ).all()
-    ids = [row.id for row in studies]
-    series: dict[int, list[SeriesRow]] = defaultdict(list)
-    for row in session.scalars(select(SeriesRow).where(SeriesRow.study_id.in_(ids)).order_by(SeriesRow.id)):
-        series[row.study_id].append(row)
-    jobs: dict[int, list[str]] = defaultdict(list)
-    for study_id, state in session.execute(
-        select(JobRow.study_id, JobRow.state).where(JobRow.study_id.in_(ids), JobRow.state != JobState.SUPERSEDED)
-    ):
-        jobs[study_id].append(state)
-    undecided = set(session.scalars(
-        select(StudyRoutingRow.study_id).where(StudyRoutingRow.study_id.in_(ids), StudyRoutingRow.pending.is_(True))
-    ))
-    listed: dict[int, dict[str, Any]] = dict(session.execute(
-        select(ListedStudyRow.study_id, ListedStudyRow.attributes).where(ListedStudyRow.study_id.in_(ids))
-    ).all())
-    return [
-        StudyNow(
-            study_id=study.id, conflict=bool(study.conflict), undecided=study.id in undecided,
-            patient=Patient(
-                patient_id=study.patient_id, name=_name(listed.get(study.id)), description=study.description or "",
-                accession_number=study.accession_number or "",
-            ),
-            modalities=tuple(sorted({each.modality for each in series[study.id] if each.modality})),
-            sources=tuple(sorted({each.source for each in series[study.id]})),
-            images=sum(each.received for each in series[study.id]), last_received_at=study.last_received_at,
-            series=tuple(each.state for each in series[study.id]), jobs=tuple(jobs[study.id]),
-        )
-        for study in studies
-    ]
 
 
 def waiting_jobs(session: Session, now: datetime) -> list[Waiting]:
@@ -165,9 +98,3 @@ def outgoing(session: Session) -> Mapping[str, Outgoing]:
         destination: Outgoing(waiting=int(waiting), oldest=oldest, dead=int(dead))
         for destination, waiting, oldest, dead in rows
     }
-
-
-def _name(attributes: Mapping[str, Any] | None) -> str:
-    """The first component group of Patient's Name (PS3.5 6.2.1), family name first."""
-    name = str((attributes or {}).get("PatientName") or "").partition("=")[0]
-    return ", ".join(part for part in (each.strip() for each in name.split("^")[:2]) if part)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from radnode.node.overview import judging, machine
+from radnode.node.studies import searching
 from radnode.storage import ledger, present, symptoms
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from radnode.node.delivery.outages import Outage
     from radnode.node.execution.base import WorkerNow
     from radnode.node.overview.history import History
+    from radnode.node.studies.searching import Listed
     from radnode.storage.database import Database
     from radnode.storage.files import FileStore
     from radnode.storage.ledger import Balance
@@ -50,7 +52,7 @@ class Overview:
 
     at: datetime
     alarms: Sequence[Mapping[str, Any]]
-    studies: Sequence[tuple[present.StudyNow, judging.StudyState]]
+    studies: Sequence[Listed]
     queue: Sequence[present.Waiting]
     slots: Sequence[Slot]
     gpus: machine.Gpus
@@ -90,14 +92,14 @@ class Gathering:
         receiving += list(configuration.messaging.destinations)
         alarms = sorted(self._answers.alarms(), key=lambda alarm: WORST_FIRST.index(alarm["severity"]))
         with self._database.read() as session:
-            studies = present.newest_studies(session, STUDIES)
+            studies = searching.newest(session, STUDIES)
             queue = present.waiting_jobs(session, now)
             running = present.running_jobs(session)
             outgoing = present.outgoing(session)
             last = symptoms.heard(session, names)
         ledger_at, balance = self._seldom("ledger", 0.0, self._balance)
         return Overview(
-            at=now, alarms=alarms, studies=[(study, judging.study_state(study)) for study in studies], queue=queue,
+            at=now, alarms=alarms, studies=studies, queue=queue,
             slots=self._slots({job.job_id: job for job in running}),
             gpus=self._seldom("gpus", GPUS_S, self._gpus),
             destinations=judging.destinations(receiving, self._outages(), outgoing, alarms),

@@ -8,18 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from radnode.node.alarming.kinds import kind_of
-from radnode.storage.catalog import SeriesState
-from radnode.storage.jobs import JobState
 from radnode.storage.present import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from radnode.node.delivery.outages import Outage
-    from radnode.storage.present import StudyNow
 
-StudyState = Literal["arriving", "conflict", "held", "failed", "running", "waiting", "deciding", "refused", "done",
-                     "not routed"]
 Light = Literal["green", "amber", "red"]
 Why = Literal["away", "given up", "alarm"]
 
@@ -60,24 +55,6 @@ class SourceNow:
     light: Light
     reasons: tuple[Reason, ...]
     last: datetime | None
-
-
-def study_state(study: StudyNow) -> StudyState:
-    """What somebody asks first of a study: of all that is true of it the one that wants looking at."""
-    jobs = set(study.jobs)
-    so: Mapping[StudyState, bool] = {
-        "conflict": study.conflict or SeriesState.CONFLICT in study.series,
-        "arriving": SeriesState.OPEN in study.series,
-        "held": SeriesState.HELD in study.series,
-        "failed": JobState.FAILED in jobs,
-        "running": JobState.RUNNING in jobs,
-        "waiting": JobState.WAITING in jobs,
-        "deciding": study.undecided,
-        "refused": JobState.NOT_PROCESSED in jobs,
-        "done": bool(jobs),
-        "not routed": True,
-    }
-    return next(state for state, is_so in so.items() if is_so)
 
 
 def destinations(

@@ -15,6 +15,7 @@ from radnode.node.overview.gathering import Gathering, Overview
 from radnode.node.overview.history import LONGEST_DAYS, History
 from radnode.node.overview.hub import NEWS_WITHIN_S, Failed, Hub
 from radnode.node.pages.frame import Area, Frame
+from radnode.node.pages.studies.sentences import LABELS, STAGES, tone_of
 from radnode.node.pages.words import N_, language_of
 from radnode.node.web.access import Identity, Permission, needs
 from radnode.node.web.identities import EVENTS
@@ -33,22 +34,9 @@ ASK_AGAIN_S = 30.0
 RETRY_MS = 3000
 Days = Annotated[int, Query(ge=1, le=LONGEST_DAYS)]
 
-STUDY_STATES = {
-    "arriving": (N_("arriving"), "busy"), "conflict": (N_("contradicts itself"), "bad"),
-    "held": (N_("held: images are missing"), "warning"), "failed": (N_("failed"), "bad"),
-    "running": (N_("is read"), "busy"), "waiting": (N_("waits for a worker"), "idle"),
-    "deciding": (N_("waits until it is whole"), "idle"), "refused": (N_("not processed"), "warning"),
-    "done": (N_("read"), "good"), "not routed": (N_("no route"), "idle"),
-}
 LIGHTS = {"green": (N_("well"), "good"), "amber": (N_("look at it"), "warning"), "red": (N_("trouble"), "bad")}
 SEVERITIES = {"critical": (N_("critical"), "bad"), "error": (N_("error"), "bad"), "warning": (N_("warning"), "warning")}
 PRIORITIES = {0: N_("urgent"), 10: N_("routine"), 20: N_("low")}
-STAGES = {
-    "load": N_("loading the model"), "select": N_("choosing series"), "decode": N_("decoding images"),
-    "priors": N_("reading earlier studies"), "infer": N_("computing"), "write": N_("writing results"),
-    "gate": N_("checking results"), "refuse": N_("writing why not"), "take over": N_("taking the job"),
-    "keep": N_("keeping findings"), "recall": N_("reading kept findings"),
-}
 LEDGER_STATES = {
     "RECEIVED": N_("received"), "IN_JOB": N_("in a job"), "PROCESSED": N_("processed"),
     "NOT_PROCESSED": N_("not processed"), "FAILED": N_("failed"), "NOT_ROUTED": N_("no route"),
@@ -56,7 +44,7 @@ LEDGER_STATES = {
     "QUARANTINED": N_("quarantined"), "EXPIRED": N_("deleted after its time"),
 }
 WORDS: Mapping[str, Any] = {
-    "study_states": STUDY_STATES, "lights": LIGHTS, "severities": SEVERITIES, "priorities": PRIORITIES,
+    "study_states": LABELS, "tone_of": tone_of, "lights": LIGHTS, "severities": SEVERITIES, "priorities": PRIORITIES,
     "stages": STAGES, "ledger_states": LEDGER_STATES,
 }
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from radnode.node.studies.states import StudyState, state_of
 from radnode.storage import study_search
 from radnode.storage.study_facts import StudyFacts, facts
+from radnode.storage.study_search import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.orm import Session
 
-    from radnode.storage.study_search import Key, Wanted
+    from radnode.storage.study_search import Key
 
 PAGE = 50
 MOST_LOOKED_AT = 400
@@ -41,6 +42,11 @@ class Page:
     exhausted: bool = False
 
 
+def newest(session: Session, number: int) -> list[Listed]:
+    """The studies of which an image came last, the newest first."""
+    return [listed for _, listed in _listed(session, Wanted(), None, number)]
+
+
 def search(session: Session, wanted: Wanted, after: Key | None = None) -> Page:
     """The next page."""
     found: list[Listed] = []
@@ -60,11 +66,14 @@ def search(session: Session, wanted: Wanted, after: Key | None = None) -> Page:
 def _candidates(session: Session, wanted: Wanted, after: Key | None) -> Iterator[tuple[Key, Listed]]:
     at_once = PAGE + 1
     while True:
-        keys = study_search.newest(session, wanted, after=after, limit=at_once)
-        known = facts(session, [key.study_id for key in keys])
-        for key in keys:
-            study = known[key.study_id]
-            yield key, Listed(study=study, state=state_of(study))
-        if len(keys) < at_once:
+        some = _listed(session, wanted, after, at_once)
+        yield from some
+        if len(some) < at_once:
             return
-        after, at_once = keys[-1], AT_ONCE
+        after, at_once = some[-1][0], AT_ONCE
+
+
+def _listed(session: Session, wanted: Wanted, after: Key | None, most: int) -> list[tuple[Key, Listed]]:
+    keys = study_search.newest(session, wanted, after=after, limit=most)
+    known = facts(session, [key.study_id for key in keys])
+    return [(key, Listed(study=known[key.study_id], state=state_of(known[key.study_id]))) for key in keys]

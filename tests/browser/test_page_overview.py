@@ -41,8 +41,8 @@ def narrowed(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("language", "dark", "words"), [
-    ("en", False, ("Phantom, Chest", "30", "read", "balances", "No GPU")),
-    ("zh", True, ("Phantom, Chest", "30", "已分析", "平衡", "无 GPU")),
+    ("en", False, ("Phantom Chest", "30", "delivered", "balances", "No GPU")),
+    ("zh", True, ("Phantom Chest", "30", "已送达", "平衡", "无 GPU")),
 ])
 def test_the_overview_shows_what_the_node_has_done(
     hospital: Hospital, browser: Browser, language: str, dark: bool, words: tuple[str, ...]

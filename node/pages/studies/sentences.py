@@ -49,6 +49,13 @@ LABELS: Mapping[StudyState, str] = {
     StudyState.OWN: N_("own results"),
     StudyState.NO_ROUTE: N_("no route matched"),
 }
+STAGES: Mapping[str, str] = {
+    "load": N_("loading the model"), "select": N_("choosing series"), "decode": N_("decoding images"),
+    "priors": N_("reading earlier studies"), "infer": N_("computing"), "write": N_("writing results"),
+    "gate": N_("checking results"), "refuse": N_("writing why not"), "take over": N_("taking the job"),
+    "keep": N_("keeping findings"), "recall": N_("reading kept findings"),
+}
+"""What a worker does with a job."""
 _BAD = {StudyState.FAILED, StudyState.UNDELIVERED, StudyState.CONFLICT}
 _WARNING = {StudyState.INCOMPLETE, StudyState.ON_HOLD, StudyState.NOT_PROCESSED}
 _BUSY = {StudyState.RUNNING, StudyState.WAITING, StudyState.SENDING, StudyState.ARRIVING}

@@ -11,8 +11,7 @@ from fastapi.responses import FileResponse
 from pydicom.uid import UID
 
 from radnode.node.execution.orders import RESULTS
-from radnode.node.pages.overview import STAGES
-from radnode.node.pages.studies.sentences import LABELS, tone_of, why
+from radnode.node.pages.studies.sentences import LABELS, STAGES, tone_of, why
 from radnode.node.pages.words import N_
 from radnode.node.studies.picture import LANES, WIDTH, draw, spans_of
 from radnode.node.studies.states import state_of

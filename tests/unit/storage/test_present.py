@@ -13,18 +13,6 @@ if TYPE_CHECKING:
     from radnode.storage.database import Database
 
 
-def test_the_newest_studies_come_first_with_what_their_series_and_jobs_are_at(database: Database) -> None:
-    job_over(database, 1, 2)
-    receive(database, reception(3, series=2, study=2, at=NOW + MINUTE))
-    with database.read() as session:
-        newer, older = present.newest_studies(session, 5)
-        assert [each.study_id for each in present.newest_studies(session, 1)] == [newer.study_id]
-    assert (newer.images, newer.series, newer.jobs, newer.last_received_at) == (1, ("OPEN",), (), NOW + MINUTE)
-    assert (older.images, older.series, older.jobs, older.sources) == (2, ("CLOSED",), ("WAITING",), ("PACS",))
-    assert older.patient.patient_id == "P1"
-    assert older.patient.name == "", "no header was read"
-
-
 def test_the_queue_says_by_priority_how_many_wait_since_when_and_how_many_are_late(database: Database) -> None:
     job_over(database, 1, key="a", priority=0, within=MINUTE)
     receive(database, reception(2, series=2, study=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,13 +10,9 @@ from support.rows import NOW
 
 from radnode.node.delivery.outages import Outage
 from radnode.node.overview import judging
-from radnode.storage.present import Outgoing, Patient, StudyNow
+from radnode.storage.present import Outgoing
 
 GB = 10**9
-STUDY = StudyNow(
-    study_id=1, patient=Patient(patient_id="P1", name="", accession_number="", description=""), conflict=False,
-    undecided=False, modalities=("CT",), sources=("CT1",), images=30, last_received_at=NOW, series=("CLOSED",), jobs=(),
-)
 AWAY = Outage(destination="PACS", since=NOW, failures=4, reason="refused", next_attempt_at=NOW + timedelta(minutes=1))
 
 
@@ -26,21 +21,6 @@ def alarm(kind: str, subject: str, severity: str = "error") -> dict[str, Any]:
     name = f"{kind}:{subject}"
     return {"name": name, "kind": kind, "subject": subject, "severity": severity, "text": f"{kind} is wrong",
             "since": NOW.isoformat()}
-
-
-@pytest.mark.parametrize(("series", "jobs", "more", "state"), [
-    (("OPEN",), (), {}, "arriving"), (("CLOSED", "OPEN"), ("PRODUCED",), {}, "arriving"),
-    (("HELD", "CLOSED"), ("PRODUCED",), {}, "held"), (("CONFLICT", "OPEN"), (), {}, "conflict"),
-    (("CLOSED",), (), {"conflict": True}, "conflict"), (("CLOSED",), ("FAILED", "RUNNING"), {}, "failed"),
-    (("CLOSED",), ("RUNNING", "PRODUCED"), {}, "running"), (("CLOSED",), ("WAITING",), {}, "waiting"),
-    (("CLOSED",), ("PRODUCED",), {"undecided": True}, "deciding"),
-    (("CLOSED",), ("NOT_PROCESSED", "PRODUCED"), {}, "refused"), (("CLOSED",), ("PRODUCED",), {}, "done"),
-    (("CLOSED",), (), {}, "not routed"),
-])
-def test_a_study_shows_of_all_that_is_true_of_it_what_wants_looking_at(
-    series: tuple[str, ...], jobs: tuple[str, ...], more: dict[str, Any], state: str
-) -> None:
-    assert judging.study_state(replace(STUDY, series=series, jobs=jobs, **more)) == state
 
 
 def test_a_destination_without_trouble_is_green_also_while_results_are_on_their_way() -> None:
