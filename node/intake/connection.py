@@ -149,15 +149,15 @@ class Connection:
         self._shut(socket.SHUT_RDWR)
 
     def close(self, last_word: bytes = b"") -> None:
-        """Send `last_word`, give the peer a moment to read it, close. A close with unread data would destroy
-        it.
+        """Send `last_word` and leave it to the peer to close (Sta13 of PS3.8 9.2.3), for a moment. One that finds the
+        connection closed along with our word may take it for lost; and a close with unread data would destroy it.
         """
         if last_word:
             deadline = time.monotonic() + self.deadlines.linger
             with contextlib.suppress(OSError):
                 self._socket.settimeout(self.deadlines.linger)
                 self._socket.sendall(last_word)
-            self.linger(deadline)
+            self._drop_until(deadline)
         self._socket.close()
 
     def linger(self, deadline: float) -> None:
@@ -167,6 +167,10 @@ class Connection:
                 self._socket.settimeout(max(0.01, deadline - time.monotonic()))
                 self._socket.unwrap()
         self._shut(socket.SHUT_WR)
+        self._drop_until(deadline)
+
+    def _drop_until(self, deadline: float) -> None:
+        """Read what the peer still sends and forget it, until it closes."""
         with contextlib.suppress(OSError):
             while (left := deadline - time.monotonic()) > 0:
                 self._socket.settimeout(left)

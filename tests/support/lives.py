@@ -40,7 +40,7 @@ class LoadedNode(MortalNode):
         if self._loaded is None:
             self._loaded = subprocess.Popen(
                 [*self.program, "--lives"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self.environment},
             )  # fmt: skip
         self._program = _Life(self._loaded, ["serve", "--config", str(self.config)], self.folder / "node.log")
 
