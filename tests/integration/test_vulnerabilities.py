@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -53,8 +54,9 @@ def osv() -> Iterator[str]:
 def audit(folder: Path, service: str, *decisions: dict[str, Any]) -> tuple[int, list[str]]:
     path = folder / "decisions.yaml"
     path.write_text(yaml.safe_dump({"decisions": list(decisions)}))
+    elsewhere = {**os.environ, "RADNODE_TEST_RESULTS": str(folder)}  # what a stand-in says is no figure
     done = subprocess.run([sys.executable, SCRIPT, "--service", service, "--decisions", path], text=True,
-                          capture_output=True, check=False)
+                          capture_output=True, check=False, env=elsewhere)
     return done.returncode, (done.stdout or done.stderr).splitlines()
 
 
