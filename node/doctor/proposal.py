@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,8 @@ def findings(peer: Peer, own_ae_title: str, seen: Seen) -> list[Finding]:
     said = checks_peers.destination(peer.name, own_ae_title, greeting)
     if seen.greeting.failure:
         return said
-    others = [form for form, taken in seen.greeting.forms.items() if taken and form not in configured]
-    said.append(good("other result forms", f"it would also accept {', '.join(others) or 'none'}"))
+    others = ", ".join(form for form, taken in seen.greeting.forms.items() if taken and form not in configured)
+    said.append(good("other result forms", f"it would also accept {others or 'none'}"))
     said.append(good("implementation", f"{seen.implementation or 'it does not say'}, PDUs of "
                      f"{f'{seen.largest_pdu} bytes' if seen.largest_pdu else 'any length'}"))
     said.append(_service("storage commitment", "commitment", peer.commitment, answers=seen.commits))
@@ -86,7 +87,7 @@ def of_web(peer: Peer, failure: str) -> Proposal | None:
 
 def _yaml(value: object) -> str:
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return json.dumps(value)
     return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
@@ -94,9 +95,10 @@ def _besides(names: Sequence[str], chosen: str) -> tuple[str, ...]:
     return tuple(name for name in names if name != chosen)
 
 
-def _service(what: str, key: str, configured: bool, *, answers: bool) -> Finding:
+def _service(question: str, key: str, configured: bool, *, answers: bool) -> Finding:
     if configured and not answers:
-        return warning(what, f"not offered, and `{key}: true` is written",
+        return warning(question, f"not offered, and `{key}: true` is written",
                        f"allow it there, or write `{key}: false`")
-    unused = "" if configured or not answers else f"; `{key}` is false"
-    return good(what, f"{'offered' if answers else 'not offered'}{unused}")
+    if not answers:
+        return good(question, "not offered")
+    return good(question, "offered" if configured else f"offered; `{key}` is false")

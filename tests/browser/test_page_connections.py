@@ -110,7 +110,9 @@ def test_a_destination_is_tried_from_its_page_and_a_profile_proposed(
     page = pages.opened(context, "/connections/peer/PACS")
     page.locator("#probe form button").first.click()
     page.get_by_role("heading", name=say("Proposal")).wait_for()
-    assert say("answers C-ECHO and knows RADNODE") in page.locator("#probe").inner_text()
+    said = page.locator("#probe").inner_text()
+    assert say("answers C-ECHO and knows RADNODE") in said
+    assert {"en": "it accepts every form that is configured", "zh": "它接受所配置的全部结果形式"}[language] in said
     assert "answers_find: true" in page.locator("#probe pre").inner_text()
     pages.assert_well(page)
     pages.picture(page, f"connection-tried-{language}")

@@ -297,7 +297,7 @@ ELSEWHERE = (
     # said to a person at the command line
     "node/cli", "node/answers.py", "node/demo/", "node/simulating/", "node/rehearsal.py", "node/reindexing.py",
     "node/sending.py", "node/service.py", "node/web/composing.py", "node/backing_up/restoring.py",
-    "node/doctor/proposal.py", "pipelines/benching.py", "pipelines/evaluation/",
+    "pipelines/benching.py", "pipelines/evaluation/",
     "pipelines/inspection.py", "pipelines/models/fetching.py", "pipelines/models/store.py", "storage/rebuilding.py",
     # said to a peer, to a program that asks over HTTP, or in the log
     "node/audit/", "node/commitment_sets.py", "node/dicomweb/", "node/dicomweb_out/accept.py",
