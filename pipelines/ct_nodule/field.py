@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from radnode.pipelines.ct_nodule.grids import Grid, around, sampled
+from radnode.pipelines.ct_nodule.grids import Grid, around, sampled, within
 from radnode.pipelines.geometry import to_patient
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def _field(
     closed = _closed(lung)
     grid = around(low, high, SPACING_MM)
     inside = sampled(closed.astype(np.float32), coarse.affine, grid, device) >= 0.5
+    inside &= within(mask.shape, volume.affine, grid)  # a lung that the images cut goes on beyond them
     values = sampled(hu, volume.affine, grid, device)
     aerated = values[::2, ::2, ::2][inside[::2, ::2, ::2]]
     aerated = aerated[aerated < _AIRLESS_HU]

@@ -56,6 +56,17 @@ def around(low_lps: NDArray[np.float64], high_lps: NDArray[np.float64], mm: floa
     return Grid(origin_lps=(x, y, z), mm=mm, shape=(int(size[0]), int(size[1]), int(size[2])))
 
 
+def within(shape: tuple[int, ...], affine: Affine, grid: Grid) -> NDArray[np.bool_]:
+    """Which places of a grid lie in a voxel of another, (slices, rows, columns) with that affine."""
+    to_index = np.linalg.inv(affine) @ grid.affine
+    up, back, left = np.ogrid[tuple(slice(size) for size in grid.shape)]
+    lie = np.ones(grid.shape, np.bool_)
+    for row, size in zip(to_index[:3], shape, strict=True):
+        place = row[0] * up + row[1] * back + row[2] * left + row[3]
+        lie &= (place > -0.5) & (place < size - 0.5)
+    return lie
+
+
 def sampled(values: NDArray[np.float32], affine: Affine, grid: Grid, device: str = "cpu") -> NDArray[np.float32]:
     """Values, given on an index grid with that affine, on another grid: linearly, at borders the nearest.
 

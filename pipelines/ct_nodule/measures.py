@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from radnode.pipelines.ct_nodule.grids import Grid, around, sampled
+from radnode.pipelines.ct_nodule.grids import Grid, around, sampled, within
 from radnode.pipelines.ct_nodule.outline import outlined
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def measured(volume: Volume, field: Field, mark: Mark, device: str) -> Nodule | 
     grid = around(center - reach, center + reach, 0.5 if radius < 5 else 0.8)
     hu = sampled(volume.voxels, volume.affine, grid, device)
     inside = sampled(field.inside.astype(np.float32), field.grid.affine, grid, device) >= 0.5
+    inside &= within(volume.voxels.shape, volume.affine, grid)
     middle = grid.index(center[np.newaxis])[0]
     whole = outlined(hu, inside, middle, radius, grid.mm)
     if whole is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from radnode.pipelines.ct_nodule.field import Field
 from radnode.pipelines.ct_nodule.grids import around, sampled
 from radnode.pipelines.ct_nodule.marks import Mark, marked
 from radnode.pipelines.ct_nodule.measures import Kind, Nodule, measured, on_images
-from radnode.pipelines.geometry import SourceFrame, Volume, to_patient
+from radnode.pipelines.geometry import SourceFrame, Volume, to_index, to_patient
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,3 +124,14 @@ def test_the_baseline_marks_a_ball_and_is_surer_of_it_than_of_a_vessel(diameter:
     assert np.linalg.norm(np.array(found.center_lps) - CENTER) < 1.5
     alone = marked(field(cube((0.1, 0.1, 0.1), value=LUNG, vessel=diameter)), "cpu")
     assert all(each.certainty < found.certainty for each in alone)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["straight", "turned"])
+def test_a_nodule_that_the_images_cut_ends_where_they_end(turned: bool) -> None:
+    whole = cube((14.0, 14.0, 14.0), turned=turned)
+    seen = whole.voxels.shape[0] // 2 + 3
+    cut = replace(whole, voxels=whole.voxels[:seen], valid=whole.valid[:seen], frames=whole.frames[:seen])
+    nodule = measure(cut, 14.0, field(whole))
+    index = to_index(cut.affine, nodule.grid.points(np.argwhere(nodule.mask).astype(np.float64)))
+    assert index[:, 0].max() < seen - 0.5
+    assert index[:, 0].max() > seen - 1.5
