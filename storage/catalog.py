@@ -104,6 +104,7 @@ def store_headers(session: Session, headers: Sequence[tuple[int, dict[str, Any]]
     if not headers:
         return
     attributes = dict(headers)
+    images = listing.received(session, attributes)
     statement = insert_for(session, HeaderRow)
     session.execute(
         statement.on_conflict_do_update(
@@ -112,7 +113,6 @@ def store_headers(session: Session, headers: Sequence[tuple[int, dict[str, Any]]
         [{"instance_id": number, "attributes": said} for number, said in attributes.items()],
     )
     session.execute(update(InstanceRow).where(InstanceRow.id.in_(attributes)).values(indexed=True))
-    images = listing.received(session, attributes)
     first = {image.series.id: image for image in reversed(images)}
     for image in first.values():
         _describe(image.series, image.study, attributes[image.instance_id])

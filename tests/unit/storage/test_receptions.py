@@ -6,7 +6,7 @@ from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text, update
 from support.rows import (
     MINUTE,
     NOW,
@@ -19,6 +19,7 @@ from support.rows import (
     refuse,
     states,
 )
+from support.waiting import eventually
 
 from radnode.storage import catalog, ledger
 from radnode.storage.ledger import InstanceState
@@ -200,3 +201,31 @@ def test_a_resend_of_what_expired_stays_expired(database: Database) -> None:
     (again,) = receive(database, replace(reception(), association="a2"))
     assert again.duplicate
     assert states(database) == {"EXPIRED": 1}
+
+
+def test_headers_are_stored_beside_a_reception_of_the_same_study_without_either_waiting_for_the_other(
+    database: Database,
+) -> None:
+    """Whoever has the study goes on to its series; whoever wants it has nothing yet that the first one wants."""
+    if database.engine.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    (recorded,) = receive(database, reception(1))
+
+    def store() -> None:
+        with database.begin() as session:
+            catalog.store_headers(session, [(recorded.instance_id, {"Modality": "CT", "AccessionNumber": "A1"})])
+
+    def somebody_waits() -> bool:
+        with database.read() as session:
+            return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as session:
+            session.execute(update(StudyRow).values(last_received_at=NOW + MINUTE))
+            stored = pool.submit(store)
+            eventually(somebody_waits, within=30)
+            session.execute(update(SeriesRow).values(received=SeriesRow.received + 1))
+        stored.result(30)
+    with database.read() as session:
+        assert session.scalar(select(SeriesRow.modality)) == "CT"
+        assert session.scalar(select(StudyRow.accession_number)) == "A1"
