@@ -27,7 +27,8 @@ def test_all_tests_of_a_module_run_in_one_process_and_modules_in_several(tmp_pat
         (tmp_path / f"test_{name}.py").write_text(MODULE)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "support.scheduling", "-n", "2", "-c", os.devnull, tmp_path],
-        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(TESTS), "PYTEST_ADDOPTS": ""},
+        capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTEST_ADDOPTS": ""},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     seen = [path.read_text().split() for path in tmp_path.glob("*.seen")]
