@@ -96,7 +96,7 @@ class Database:
 
     def is_usable(self) -> bool:
         """Whether this version can work on the tables as they are. Raises :class:`DatabaseUnavailable`."""
-        return self.schema() in ("current", "expanded")
+        return self.schema() in schema.USABLE
 
     def is_sound(self) -> bool:
         """Whether every page of an SQLite file can be read; PostgreSQL looks after its own. Raises as `schema`."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Schema = Literal["none", "older", "current", "expanded", "newer"]
 """The tables as this version sees them. expanded: a newer version added to them, and this one can work on them."""
 
+USABLE: tuple[Schema, ...] = ("current", "expanded")
+"""On which this version can work."""
+
 FOLDERS = (Path(__file__).with_name("migrations") / "versions",)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Text, and_, cast, exists, or_, select, union
@@ -42,8 +42,8 @@ _BETWEEN_NAMES = re.compile(r"[\s,^=*]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is searched for; empty is everything. Texts may have `*` and `?`; of a name any part will do. A whole
-    `patient_id` stands for those as well that were merged into it.
+    """What is searched for; empty is everything. Texts may have `*` and `?`; of a name any part will do. former_ids:
+    Patient IDs that were merged into `patient_id` (:func:`with_former_ids`), and are searched for as well.
 
     uid: of a study, a series or an instance, received or made here. since, until: when its last image came. route: that
     ordered a job of it. state: a key of :data:`STATES`, or empty.
@@ -59,6 +59,7 @@ class Wanted:
     source: str = ""
     route: str = ""
     state: str = ""
+    former_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,12 @@ def newest(session: Session, wanted: Wanted, *, after: Key | None, limit: int) -
     return [Key(at, study_id) for at, study_id in rows]
 
 
-def former_ids(session: Session, wanted: Wanted) -> list[str]:
-    """Further Patient IDs that are searched for, because they were merged into the one that is; none for a pattern."""
+def with_former_ids(session: Session, wanted: Wanted) -> Wanted:
+    """The same with what was merged into its Patient ID; a pattern stands for no one patient."""
     asked = wanted.patient_id
-    return [] if not asked or _is_pattern(asked) else merges.merged_into(session, asked)
+    if not asked or _is_pattern(asked):
+        return wanted
+    return replace(wanted, former_ids=tuple(merges.merged_into(session, asked)))
 
 
 def row_of(session: Session, study_instance_uid: str) -> int | None:
@@ -166,8 +169,7 @@ def _conditions(session: Session, wanted: Wanted) -> list[ColumnElement[bool]]:
     """What of it is asked, as conditions on a study."""
     asked: tuple[tuple[object, Callable[[], ColumnElement[bool]]], ...] = (
         (wanted.accession_number, lambda: _text(StudyRow.accession_number, wanted.accession_number)),
-        (wanted.patient_id, lambda: or_(_text(StudyRow.patient_id, wanted.patient_id),
-                                        StudyRow.patient_id.in_(former_ids(session, wanted)))),
+        (wanted.patient_id, lambda: _of_patient(wanted)),
         (wanted.patient_name, lambda: StudyRow.id.in_(select(ListedStudyRow.study_id).where(
             _named(ListedStudyRow.patient_name, wanted.patient_name)))),
         (wanted.uid, lambda: StudyRow.id.in_(_with_uid(session, wanted.uid))),
@@ -186,6 +188,12 @@ def _conditions(session: Session, wanted: Wanted) -> list[ColumnElement[bool]]:
 
 def _has_series(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(SeriesRow.study_id == StudyRow.id, condition)
+
+
+def _of_patient(wanted: Wanted) -> ColumnElement[bool]:
+    if wanted.former_ids:
+        return StudyRow.patient_id.in_((wanted.patient_id, *wanted.former_ids))
+    return _text(StudyRow.patient_id, wanted.patient_id)
 
 
 def _text(column: InstrumentedAttribute[Any], value: str) -> ColumnElement[bool]:

@@ -26,6 +26,7 @@ from radnode.storage import ledger, outbox, rebuilding, reconciling
 from radnode.storage.acknowledgements import Acknowledgements
 from radnode.storage.database import Database
 from radnode.storage.errors import DatabaseUnavailable
+from radnode.storage.schema import USABLE
 from radnode.storage.tables import JobRow
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _in_database(database: Database, settings: Settings, hidden: str) -> Iterato
     yield good("database", f"{hidden} answers")
     yield checks_machine.clock("the database", (theirs - min(max(theirs, before), after)).total_seconds())
     yield checks_records.schema(found)
-    if found not in ("current", "expanded"):
+    if found not in USABLE:
         yield unchecked("ledger, files, deliveries", "this version does not know these tables yet")
         return
     last = Acknowledgements(settings.data, flush=lambda _: None).last()

@@ -48,7 +48,7 @@ def put_plain(name: str | None, section: Mapping[str, Any]) -> Callable[[dict[st
         if name is None:
             routes.append(section)
         else:
-            routes[_place(routes, name)] = section
+            routes[place_of(routes, name)] = section
         return {**document, "routes": routes}
 
     return edit
@@ -67,10 +67,11 @@ def switch(name: str, key: str, value: bool, usual: bool) -> Callable[[Commented
 
 def _found(document: CommentedMap, name: str) -> tuple[CommentedSeq, int]:
     routes = document.get("routes") or CommentedSeq()
-    return routes, _place(routes, name)
+    return routes, place_of(routes, name)
 
 
-def _place(routes: Sequence[Any], name: str) -> int:
+def place_of(routes: Sequence[Any], name: str) -> int:
+    """Where the route of this name stands, counted from 0. Raises :class:`NoSuchRoute`."""
     for place, each in enumerate(routes):
         if isinstance(each, dict) and str(each.get("name", "")).strip() == name:
             return place

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 
 from radnode.config.document import read_document
 from radnode.config.editing import edited
-from radnode.node.drafting.edits import NoSuchRoute
+from radnode.node.drafting.edits import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def moved(text: str, name: str, to: int) -> str:
     """The text with this route at that place, counted from 0. Raises :class:`NoSuchRoute`, NotReadable."""
     document, _ = read_document(text)
-    place = _place(document, name)
+    place = place_of(document.get("routes") or [], name)
     order = list(range(len(document["routes"])))
     order.insert(max(0, min(to, len(order) - 1)), order.pop(place))
     return _reordered(text, order)
@@ -29,15 +29,8 @@ def moved(text: str, name: str, to: int) -> str:
 def deleted(text: str, name: str) -> str:
     """The text without this route. Raises :class:`NoSuchRoute`, NotReadable."""
     document, _ = read_document(text)
-    place = _place(document, name)
+    place = place_of(document.get("routes") or [], name)
     return _reordered(text, [each for each in range(len(document["routes"])) if each != place])
-
-
-def _place(document: dict[str, Any], name: str) -> int:
-    for place, each in enumerate(document.get("routes") or []):
-        if isinstance(each, dict) and str(each.get("name", "")).strip() == name:
-            return place
-    raise NoSuchRoute(name)
 
 
 def _reordered(text: str, order: Sequence[int]) -> str:

@@ -33,10 +33,12 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """studies: at most PAGE. after: where the next page begins, None where nothing is left. exhausted: the page is not
-    full because enough was looked at for one answer, so that more may be behind `after`.
+    """wanted: what was searched for, with the Patient IDs that were merged into that one. studies: at most PAGE. after:
+    where the next page begins, None where nothing is left. exhausted: the page is not full because enough was looked at
+    for one answer, so that more may be behind `after`.
     """
 
+    wanted: Wanted
     studies: tuple[Listed, ...]
     after: Key | None = None
     exhausted: bool = False
@@ -49,18 +51,19 @@ def newest(session: Session, number: int) -> list[Listed]:
 
 def search(session: Session, wanted: Wanted, after: Key | None = None) -> Page:
     """The next page."""
+    wanted = study_search.with_former_ids(session, wanted)
     found: list[Listed] = []
     looked_at = 0
     last = after
     for key, each in _candidates(session, wanted, after):
         if len(found) == PAGE:
-            return Page(studies=tuple(found), after=last)
+            return Page(wanted=wanted, studies=tuple(found), after=last)
         if looked_at == MOST_LOOKED_AT:
-            return Page(studies=tuple(found), after=last, exhausted=True)
+            return Page(wanted=wanted, studies=tuple(found), after=last, exhausted=True)
         looked_at, last = looked_at + 1, key
         if not wanted.state or each.state == wanted.state:
             found.append(each)
-    return Page(studies=tuple(found))
+    return Page(wanted=wanted, studies=tuple(found))
 
 
 def _candidates(session: Session, wanted: Wanted, after: Key | None) -> Iterator[tuple[Key, Listed]]:

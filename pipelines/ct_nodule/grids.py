@@ -59,10 +59,10 @@ def around(low_lps: NDArray[np.float64], high_lps: NDArray[np.float64], mm: floa
 def within(shape: tuple[int, ...], affine: Affine, grid: Grid) -> NDArray[np.bool_]:
     """Which places of a grid lie in a voxel of another, (slices, rows, columns) with that affine."""
     to_index = np.linalg.inv(affine) @ grid.affine
-    up, back, left = np.ogrid[tuple(slice(size) for size in grid.shape)]
+    axes = np.ogrid[tuple(slice(size) for size in grid.shape)]
     lie = np.ones(grid.shape, np.bool_)
     for row, size in zip(to_index[:3], shape, strict=True):
-        place = row[0] * up + row[1] * back + row[2] * left + row[3]
+        place = row[3] + sum(weight * axis for weight, axis in zip(row, axes, strict=False) if weight)
         lie &= (place > -0.5) & (place < size - 0.5)
     return lie
 

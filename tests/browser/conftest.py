@@ -30,14 +30,6 @@ class Hospital:
     study_instance_uid: str
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """They share a node, so they share a worker."""
-    for item in items:
-        if item.path.parent.name == "browser" and "test_page" in item.path.name:
-            item.add_marker(pytest.mark.xdist_group("pages"))
-
-
 @pytest.fixture(scope="session")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     """Shared: a test that changes its configuration or states starts a node of its own."""

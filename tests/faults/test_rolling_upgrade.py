@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 from support import next_version
-from support.databases import PostgresDatabases
 from support.flood import Flood
 from support.mortal import kept_in, send
-from support.postgres import Cluster
 from support.receivers import SLICES, Site
 from support.waiting import eventually
 
@@ -19,31 +17,14 @@ from radnode.node.claim import LEASE_TIME
 from radnode.storage.tables import InstanceRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from support.node import NodeProcess
-    from support.pacs import StandInPacs
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 BEFORE, MOST = 50, 100_000
 """Images that are acknowledged before something is done to the other receiver, and altogether while it is done."""
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    """A PostgreSQL database, there for longer than the receivers."""
-    with Cluster() as cluster, PostgresDatabases(cluster).empty() as made:
-        yield made
-
-
-@pytest.fixture
-def site(url: str, tmp_path: Path, pacs: StandInPacs, start_node: Callable[..., NodeProcess]) -> Iterator[Site]:
-    """No receiver yet."""
-    made = Site(tmp_path, url, pacs, start_node)
-    yield made
-    made.database.close()
 
 
 def test_a_rolling_upgrade_and_back_turns_nobody_away_and_loses_nothing(site: Site, tmp_path: Path) -> None:

@@ -7,14 +7,11 @@ from __future__ import annotations
 import os
 import random
 import threading
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from support.databases import PostgresDatabases
 from support.flood import Flood
 from support.mortal import kept_in, send
-from support.postgres import Cluster
 from support.receivers import SLICES, Site
 from support.waiting import eventually
 
@@ -22,31 +19,9 @@ from radnode.node.claim import LEASE_TIME
 from radnode.storage.receiver_tables import CarryingRow
 from radnode.storage.tables import InstanceRow, JobRow
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from support.node import NodeProcess
-    from support.pacs import StandInPacs
-
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 DEATHS = int(os.environ.get("RADNODE_TEST_DEATHS_OF_RECEIVERS", "4"))
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    """A PostgreSQL database, there for longer than the receivers."""
-    with Cluster() as cluster, PostgresDatabases(cluster).empty() as made:
-        yield made
-
-
-@pytest.fixture
-def site(url: str, tmp_path: Path, pacs: StandInPacs, start_node: Callable[..., NodeProcess]) -> Iterator[Site]:
-    """No receiver yet."""
-    made = Site(tmp_path, url, pacs, start_node)
-    yield made
-    made.database.close()
 
 
 def test_a_series_that_comes_over_two_receivers_is_closed_once_and_answered_once(site: Site) -> None:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import update
-from support.databases import PostgresDatabases
 from support.node import RADNODE, NodeProcess, archive
-from support.postgres import Cluster
 from support.processes import Program
 from support.waiting import eventually
 
@@ -25,13 +23,6 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 REFUSED = 2
 """Exit status of a start that was refused with its reason; a node that ends for another reason is started again."""
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    """A PostgreSQL database for several nodes."""
-    with Cluster() as cluster, PostgresDatabases(cluster).empty() as made:
-        yield made
 
 
 @contextlib.contextmanager

@@ -37,10 +37,9 @@ def router(parts: Parts, frame: Frame) -> APIRouter:
     def found(request: Request, template: str, wanted: Wanted, after: Key | None, **more: Any) -> Response:
         with parts.database.read() as session:
             page = search(session, wanted, after)
-            former = study_search.former_ids(session, wanted)
             more = more and {**more, "choices": _choices(parts, study_search.known(session))}
-        return frame.page(request, template, page=page, wanted=wanted, former=former, labels=LABELS, tone_of=tone_of,
-                          why=why, cursor=_written(page.after) if page.after else "", **more)
+        return frame.page(request, template, page=page, wanted=wanted, labels=LABELS, tone_of=tone_of, why=why,
+                          cursor=_written(page.after) if page.after else "", **more)
 
     @pages.get("", dependencies=[needs(Permission.STUDIES)])
     def newest(request: Request, state: str = "", source: str = "", modality: str = "", route: str = "") -> Response:
@@ -65,7 +64,7 @@ def _wanted(asked: Mapping[str, str]) -> Wanted:
     """The form as it comes. zone: where who asks reads his clock, an IANA name. What is no date, no state or too long
     asks for nothing of its kind.
     """
-    texts = {name: asked.get(name, "").strip()[:LONGEST] for name in TEXTS}
+    texts: dict[str, Any] = {name: asked.get(name, "").strip()[:LONGEST] for name in TEXTS}
     state, zone = asked.get("state", ""), asked.get("zone", "")
     return Wanted(
         **texts, state=state if state in STATES else "", since=_midnight(asked.get("since", ""), zone, days=0),
