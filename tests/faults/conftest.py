@@ -1,10 +1,15 @@
-"""Several nodes or receivers on one PostgreSQL."""
+"""What several tests here stand on.
+
+With RADNODE_TEST_CLUSTER set, a node of any of them is a cluster (support.ground), but where a test is marked `alone`,
+which says why.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from support import ground
 from support.databases import PostgresDatabases
 from support.postgres import Cluster
 from support.receivers import Site
@@ -15,6 +20,28 @@ if TYPE_CHECKING:
 
     from support.node import NodeProcess
     from support.pacs import StandInPacs
+
+
+@pytest.fixture(scope="session")
+def _databases() -> Iterator[PostgresDatabases | None]:
+    if not ground.ASKED:
+        yield None
+        return
+    with Cluster() as cluster:
+        yield PostgresDatabases(cluster)
+
+
+@pytest.fixture(autouse=True)
+def _on_what_is_asked_for(
+    request: pytest.FixtureRequest, _databases: PostgresDatabases | None, _no_process_left_behind: None
+) -> Iterator[None]:
+    if _databases is None:
+        yield
+        return
+    if alone := request.node.get_closest_marker("alone"):
+        pytest.skip(f"not on a cluster: {alone.args[0]}")
+    with ground.on_cluster(_databases):
+        yield
 
 
 @pytest.fixture

@@ -132,6 +132,7 @@ def test_K16_a_migration_that_is_cut_leaves_the_schema_and_the_rows_as_they_were
         assert _results(database) == [(1, "SEG")]
 
 
+@pytest.mark.alone("several receivers may work on one folder and one database")
 def test_K17_a_second_node_on_the_folder_or_the_database_does_not_start(
     receiving: MortalNode, tmp_path: Path
 ) -> None:
@@ -166,6 +167,7 @@ opened.backup(sqlite3.connect(sys.argv[1] + ".copy"), pages=5, progress=progress
 """
 
 
+@pytest.mark.alone("about the file of SQLite")
 def test_K20_a_checkpoint_a_vacuum_or_a_back_up_that_is_cut_leaves_a_database_that_opens(
     receiving: MortalNode,
 ) -> None:

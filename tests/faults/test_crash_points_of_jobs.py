@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pydicom
 import pytest
@@ -21,7 +21,7 @@ from radnode.storage import jobs
 from radnode.storage.tables import EventRow, JobInputRow, ResultObjectRow, SeriesRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from support.chest import Series
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.slow
 def new_site(tmp_path: Path, pacs: StandInPacs) -> Iterator[Callable[..., Site]]:
     sites: list[Site] = []
 
-    def make(**environment: str) -> Site:
-        sites.append(Site(tmp_path, pacs, **environment))
+    def make(settings: Mapping[str, Any] | None = None, **environment: str) -> Site:
+        sites.append(Site(tmp_path, pacs, settings, **environment))
         sites[-1].node.start()
         return sites[-1]
 
@@ -109,7 +109,8 @@ def test_K11_K12_K13_a_result_that_is_made_or_sent_again_is_the_same_object(site
     _assert_sent_again(site, series)
 
 
-def test_K9_K10_a_worker_that_dies_or_comes_back_late_changes_nothing(site: Site) -> None:
+def test_K9_K10_a_worker_that_dies_or_comes_back_late_changes_nothing(new_site: Callable[..., Site]) -> None:
+    site = new_site({"workers": [{"memory_limit": "2 GB"}]})
     hold = site.folder / "hold"
     hold.touch()
     series = site.arrives("K9")

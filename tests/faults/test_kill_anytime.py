@@ -151,14 +151,19 @@ class Kills:
         """The jobs in work."""
         return {job["job"] for job in self.node.jobs() if job["state"] == "RUNNING"}
 
+    def _waiting(self) -> bool:
+        """Whether a job is still to run, or none has come yet."""
+        jobs = self.node.jobs()
+        return not jobs or any(job["state"] == "WAITING" for job in jobs)
+
     def spares_a_job(self) -> bool:
         """Whether a kill now would meet a job for the second time."""
         return bool(self.running() & self._jobs_hit)
 
-    def in_a_fresh_job(self, within: float) -> bool:
-        """One kill up to a second into a job that was not hit before, or at its end; False if none runs in time."""
+    def in_a_fresh_job(self) -> bool:
+        """One kill up to a second into a job that was not hit before, or at its end; False if none comes to run."""
         with suppress(AssertionError):
-            eventually(lambda: self.running() - self._jobs_hit, within=within, every=0.05)
+            eventually(lambda: self.running() - self._jobs_hit or not self._waiting(), within=30, every=0.05)
         if self.random.random() < 1 / 2:
             time.sleep(self.random.uniform(0, 1))
             fresh = self.running() - self._jobs_hit
@@ -260,7 +265,7 @@ def _kill_while_jobs_run_and_results_are_sent(kills: Kills, pacs: StandInPacs) -
         return kills.random.choice([Silence(0.3), Cut(), Cut(keep=True), None])
 
     while kills.number.total() < KILLS and not _all_is_sent(kills.node):
-        if not kills.in_a_fresh_job(within=2 * QUIET_TIME_S if not kills.number["job"] else 2):
+        if not kills.in_a_fresh_job():
             arrived.clear()
             pacs.plan = plan
             met = arrived.wait(15)

@@ -167,6 +167,7 @@ def test_X5_a_volume_that_was_read_only_takes_nothing_until_it_passes_its_test(t
     on_small_disk(disk, 8 * MIB, break_it)
 
 
+@pytest.mark.alone("about the file of SQLite")
 def test_X6_a_locked_database_is_waited_for_and_then_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +184,7 @@ def test_X6_a_locked_database_is_waited_for_and_then_refused(
         assert not receiver.outcomes[0].duplicate, "the refused one left no row"
 
 
+@pytest.mark.alone("about the file of SQLite")
 def test_X6_a_full_database_is_never_success_without_a_row(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
 

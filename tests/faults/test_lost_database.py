@@ -53,6 +53,7 @@ def _delivered(pacs: StandInPacs, attempts: int) -> bool:
 
 
 @pytest.mark.catalogue("K19", "U10")
+@pytest.mark.alone("about the file of SQLite")
 def test_a_lost_or_older_or_damaged_database_is_rebuilt_and_results_keep_their_uids_and_bytes(
     start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_lost_or_older_or_damaged_database_is_rebuilt_and_results_keep_their_u
     assert node.ledger()["acknowledged"] == 2 * SLICES
 
 
+@pytest.mark.alone("about the file of SQLite")
 def test_reindex_reports_what_is_missing_and_what_is_no_image_and_adopts_what_is_in_no_record(
     start_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def beginning(folder: Path, **settings: str) -> Iterator[Program]:
         program.stop()
 
 
+@pytest.mark.alone("several receivers may work on one database")
 def test_K17_of_two_nodes_on_one_database_one_works(
     url: str, start_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ FUNCTIONS = (
     "alembic.ddl.impl:DefaultImpl._exec",
     "radnode.node.closing:SeriesCloser._act",
     "radnode.node.execution.local:LocalExecutor.execute",
+    "radnode.node.execution.ray:RayExecutor.execute",
     "radnode.node.intake.committer:Committer.commit",
     "radnode.node.intake.spooling:Spooled.write",
     "radnode.node.service:Node._pulse_workers",

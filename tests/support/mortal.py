@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pydicom
 from sqlalchemy import func, select
@@ -28,23 +28,31 @@ if TYPE_CHECKING:
 ASSOCIATE_AC = 2  # PS3.8 9.3.3
 RELEASE_RQ = b"\5\0\0\0\0\4\0\0\0\0"  # PS3.8 9.3.6
 TESTS = Path(__file__).resolve().parent.parent
+RUNNER = "radnode.pipelines.runner"
+ON_CLUSTER = {"node.execution.local:LocalExecutor.execute": "node.execution.ray:RayExecutor.execute"}
+"""Places that are elsewhere when jobs run on Ray."""
 
 
 class MortalNode(NodeProcess):
-    """`arm` names the place of its death (support.crash_points), `dies` waits for it."""
+    """`arm` names the place of its death (support.crash_points), `dies` waits for it.
+
+    On a cluster that is the death of whichever receiver comes to the place.
+    """
 
     def __init__(self, folder: Path, *, environment: Mapping[str, str] | None = None, **options: Any) -> None:
         self._orders = folder / "crash"
         paths = [str(TESTS), *filter(None, [(environment or {}).get("PYTHONPATH")])]
         super().__init__(
             folder,
-            environment={**(environment or {}), ORDERS: str(self._orders), "PYTHONPATH": ":".join(paths)},
+            environment={ORDERS: str(self._orders), **(environment or {}), "PYTHONPATH": ":".join(paths)},
             **options,
         )
         self.program = (sys.executable, "-m", "support.crash_points")
 
     def arm(self, when: str, function: str, number: int = 1) -> None:
         """Die before a function, after it, or after it has `returned` something; at the `number`-th time from now."""
+        if self.standing.machines:
+            function = ON_CLUSTER.get(function, function)
         place = f"radnode.{function}" if f"radnode.{function}" in FUNCTIONS else function
         assert place in FUNCTIONS, place
         fresh = self._orders.with_suffix(".new")
@@ -57,22 +65,26 @@ class MortalNode(NodeProcess):
 
     def died(self, within: float) -> bool:
         """Whether it died at the place in time; else it is not to die any more."""
-        program = self._program
-        assert program is not None
         with suppress(AssertionError):
-            eventually(lambda: program.ended is not None, within=within, every=0.01)
-        if program.ended is None:
+            eventually(self._ended, within=within, every=0.01)
+        ended = self._ended()
+        if not ended:
             self._orders.unlink(missing_ok=True)
             return False
-        assert program.ended == -signal.SIGKILL, f"it ended with {program.ended}\n{self.log()}"
+        (dead,) = ended
+        assert dead._program is not None
+        assert dead._program.ended == -signal.SIGKILL, f"it ended with {dead._program.ended}\n{self.log()}"
         assert not self._orders.exists(), "something else killed it"
-        self.kill()
+        dead._end()
         return True
+
+    def _ended(self) -> list[Self]:
+        return [each for each in self._all if each._program is not None and each._program.ended is not None]
 
     @contextmanager
     def database(self) -> Iterator[Database]:
         """Its tables, whether it lives or not."""
-        opened = Database(f"sqlite:///{self.data / 'radnode.db'}")
+        opened = Database(self.database_url)
         try:
             yield opened
         finally:
@@ -80,7 +92,7 @@ class MortalNode(NodeProcess):
 
     def spooled(self) -> list[Path]:
         """What lies half received."""
-        return list((self.data / "spool").iterdir())
+        return [path for path in (self.data / "spool").rglob("*") if path.is_file()]
 
     def count(self, *what: Any) -> int:
         """How many rows of a table, with conditions."""
@@ -102,16 +114,19 @@ class MortalNode(NodeProcess):
             assert body_of(content) == sent[uid]
         assert balance.holds, balance
         assert balance.acknowledged == len(sent)
-        assert (differences.missing, differences.unlisted) == ((), ())
+        assert differences.missing == ()
+        # Beside another receiver the name that a death left without a row stays, for whoever sends those bytes again.
+        assert len(differences.unlisted) <= (self.second is not None)
         assert self.spooled() == []
-
 
     def workers(self) -> list[int]:
         """Process ids of what runs its jobs."""
+        if self.standing.machines:
+            return [pid for each in self.standing.machines for pid in each.processes(RUNNER)]
         found = []
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
-                if entry.name.isdigit() and b"radnode.pipelines.runner" in (entry / "cmdline").read_bytes():
+                if entry.name.isdigit() and RUNNER.encode() in (entry / "cmdline").read_bytes():
                     parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                     found += [int(entry.name)] * (parent == self.pid)
         return found

@@ -12,20 +12,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from ruamel.yaml import YAML
 
 from radnode.node.security import roster
 from radnode.storage.database import Database
-from support import canaries
+from support import canaries, ground
 from support.network import free_port
 from support.processes import Program, alive
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from support.ground import Standing
 
 RADNODE = Path(sys.executable).with_name("radnode")
 
@@ -82,7 +84,10 @@ class MachineToken(httpx.Auth):
 
 
 class NodeProcess:
-    """A node with its folder, ports and configuration file; it may be killed and started again."""
+    """A node with its folder, ports and configuration file; it may be killed and started again.
+
+    On a cluster it is two receivers (:mod:`support.ground`): what is sent goes to the first, whoever leads is asked.
+    """
 
     def __init__(
         self,
@@ -94,6 +99,7 @@ class NodeProcess:
         environment: Mapping[str, str] | None = None,
         port: int | None = None,
         more: Mapping[str, Any] | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self.folder = folder
         self.ae_title = "RADNODE"
@@ -101,13 +107,19 @@ class NodeProcess:
         self.http_port = free_port()
         self.config = folder / "radnode.yaml"
         self.data = folder / "data"
-        self.environment = {"TCP_NODELAY": "1", "PYTHONFAULTHANDLER": "1", **(environment or {})}
+        self.standing = standing or ground.under(self.data, settings or {}, environment or {}, routes)
+        self.environment = {
+            "TCP_NODELAY": "1", "PYTHONFAULTHANDLER": "1", **(environment or {}), **self.standing.environment,
+        }  # fmt: skip
         self.program: Sequence[str | Path] = (RADNODE,)
         self._program: Program | None = None
         self._client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.http_port}", timeout=10, trust_env=False, auth=MachineToken(self.token)
         )
         folder.mkdir(parents=True, exist_ok=True)
+        self.second: Self | None = None
+        if self.standing.second is not None:
+            self.second = type(self)(folder / "second", standing=self.standing.second)
         self.configure(peers=peers, routes=routes, settings=settings, more=more)
 
     def __enter__(self) -> NodeProcess:
@@ -120,6 +132,8 @@ class NodeProcess:
         finally:
             self.stop()
             self._client.close()
+            if self.second is not None:
+                self.second.__exit__()
         named = canaries.named_in(said + (self.folder / "node.log").read_text(errors="replace"))
         assert not named, f"the log or the metrics name a patient: {named}"
 
@@ -141,6 +155,7 @@ class NodeProcess:
             "disk_reserve": "10 MB",
             **QUICK,
             **(settings or {}),
+            **self.standing.settings,
         }
         self._database_url = str(node.get("database_url") or f"sqlite:///{node['data']}/radnode.db")
         text = StringIO()
@@ -154,6 +169,8 @@ class NodeProcess:
         yaml.default_flow_style = False
         yaml.dump(json.loads(json.dumps(document)), text)
         self.write_config(text.getvalue())
+        if self.second is not None:
+            self.second.configure(peers=peers, routes=routes, settings=settings, more=more)
 
     def write_config(self, text: str) -> None:
         """Replace the file in one step: a reload never sees half of it."""
@@ -162,9 +179,15 @@ class NodeProcess:
         fresh.replace(self.config)
 
     def start(self, within: float = 120) -> None:
-        """Start, or start again on the same data; returns when it is healthy."""
-        self.launch()
-        eventually(self._healthy, within=within, every=0.05, why=lambda: f"the node is healthy\n{self.log()}")
+        """Start, or start again on the same data, what is not running; returns when it is healthy."""
+        for each in self._all:
+            if each._program is None:
+                each.launch()
+                eventually(each._healthy, within=within, every=0.05, why=lambda: f"the node is healthy\n{self.log()}")
+
+    @property
+    def _all(self) -> list[Self]:
+        return [self] if self.second is None else [self, self.second]
 
     def launch(self) -> None:
         """Begin to start, and do not wait: for a node that will not come up."""
@@ -174,6 +197,8 @@ class NodeProcess:
 
     def stop(self) -> None:
         """SIGTERM; AssertionError when the node does not end by itself within a minute."""
+        if self.second is not None:
+            self.second.stop()
         if self._program is None:
             return
         program, self._program = self._program, None
@@ -201,8 +226,13 @@ class NodeProcess:
     def kill(self) -> None:
         """SIGKILL to the node alone, as the kernel would: its workers must notice by themselves."""
         assert self._program is not None
-        self._program.kill()
-        self._program = None
+        for each in self._all:
+            each._end()
+
+    def _end(self) -> None:
+        if self._program is not None:
+            self._program.kill()
+            self._program = None
 
     def pause(self) -> None:
         """SIGSTOP: the node is frozen, its connections stay open."""
@@ -227,11 +257,14 @@ class NodeProcess:
 
     def log(self, lines: int = 60) -> str:
         """The last lines of what it printed, over all its lives."""
-        return "\n".join((self.folder / "node.log").read_text(errors="replace").splitlines()[-lines:])
+        said = (self.folder / "node.log").read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(said if self.second is None else [*said, "the second:", self.second.log(lines)])
 
     def get(self, path: str) -> Any:
         """HTTP GET, decoded JSON."""
         response = self._client.get(path)
+        if response.status_code == 503 and self.second is not None:
+            response = self.second._client.get(path)
         assert response.status_code == 200, f"{path}: {response.status_code} {response.text[:500]}"
         return response.json()
 

@@ -30,6 +30,7 @@ from radnode.storage.files import FileStore
 from radnode.storage.outbox import DeliveryState
 from radnode.storage.results import NewResultObject
 from radnode.storage.tables import DeliveryRow
+from support import ground
 from support.rows import NOW, close_all, insert_job, must_lease, new_job, receive, reception
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Outbound:
     def __init__(self, folder: Path, *peers: Destination) -> None:
         self.clock = VirtualClock()
         self.started = self.clock.time
-        self.database = Database(f"sqlite:///{folder / 'radnode.db'}")
+        self.database = Database(ground.database_url(folder))
         self.database.upgrade()
         self.store = FileStore(folder / "data", reserve_bytes=1)
         self.store.self_test()

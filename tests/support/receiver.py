@@ -29,6 +29,7 @@ from radnode.node.observability import Metrics
 from radnode.storage.database import Database
 from radnode.storage.files import FileStore
 from radnode.storage.receptions import record as record_in
+from support import ground
 
 if TYPE_CHECKING:
     import ssl
@@ -79,7 +80,7 @@ class Receiver:
         self.associations = Associations(on_change=self._changed)
         self.metrics = Metrics()
         self._record = record or self._in_database
-        self._database = Database(f"sqlite:///{folder / 'radnode.db'}")
+        self._database = Database(ground.database_url(folder))
         self.storage = Storage(
             store=self.store, record=self._recording, associations=self.associations,
             largest_object=options.pop("largest_object", 64 * 1024 * 1024), now=lambda: datetime.now(UTC),
