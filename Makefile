@@ -8,9 +8,9 @@ TEST_WORKERS ?= 2
 
 # Figures that docs/reliability.md is made from; git keeps them, so that the counts of long runs add up over machines.
 MEASURED := docs/measured
-goals faults fuzz api-fuzz bench soak audit: export RADNODE_TEST_RESULTS ?= $(MEASURED)
+goals faults faults-cluster fuzz api-fuzz bench soak audit: export RADNODE_TEST_RESULTS ?= $(MEASURED)
 
-.PHONY: help setup demo page example test lint conformance catalogue goals reliability bench soak faults fuzz api-fuzz audit lock sbom docs peers clean
+.PHONY: help setup demo page example test lint conformance catalogue goals reliability bench soak faults faults-cluster fuzz api-fuzz audit lock sbom docs peers clean
 
 help:
 	@echo 'make setup   install radnode and its tools in .venv'
@@ -20,6 +20,7 @@ help:
 	@echo 'make lint    style, types and import contracts'
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
 	@echo 'make faults  the long runs of kills, histories, zombies, send faults; hours, or as RADNODE_TEST_* say'
+	@echo 'make faults-cluster  the same tests on two receivers, PostgreSQL and Ray; half an hour, or as RADNODE_TEST_* say'
 	@echo 'make fuzz    each fuzzer for RADNODE_FUZZ_SECONDS (1800); what it learns stays in .fuzz/'
 	@echo 'make api-fuzz  RADNODE_API_CALLS (10000) random calls of the HTTP interface as each role'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
@@ -61,6 +62,9 @@ faults: export RADNODE_TEST_SEND_FAULTS ?= 500
 faults: setup
 	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-1000} RADNODE_TEST_HISTORIES=$${RADNODE_TEST_HISTORIES:-20000} \
 	RADNODE_TEST_ZOMBIES=$${RADNODE_TEST_ZOMBIES:-1000} $(BIN)/python -m pytest tests/faults
+
+faults-cluster: setup
+	RADNODE_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/faults
 
 fuzz: setup
 	$(BIN)/python tests/fuzz/run.py --seconds $${RADNODE_FUZZ_SECONDS:-1800} --workers $$(nproc) --corpus .fuzz/corpus --findings .fuzz/findings

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support import ground
+from support import figures, ground
 from support.databases import PostgresDatabases
 from support.postgres import Cluster
 from support.receivers import Site
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
     from support.node import NodeProcess
     from support.pacs import StandInPacs
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How the suite went on a cluster; of a run of all of it."""
+    if ground.ASKED and not terminalreporter.config.option.keyword:
+        number = {how: len(terminalreporter.stats.get(how, ())) for how in ("passed", "failed", "error", "skipped")}
+        figures.write_down("faults", **number)
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,21 @@ GOALS = (
                        f"{f['since']}",
         reached=lambda f: f["lost"] == 0 and f["acknowledged"] >= 50_000 and sum(f["kills"].values()) >= 1000,
     ),
+    Goal(
+        number=1, what="SIGKILL to receivers, workers, machines and head of a cluster: acknowledged images lost",
+        figures="kills-cluster", goal="0; each series answered once",
+        command=f"RADNODE_TEST_KILLS=63 {FAULTS}test_kill_cluster.py",
+        said=lambda f: f"{f['lost']} of {f['acknowledged']:,} in {sum(f['kills'].values()):,} kills, {f['in_jobs']} of "
+                       f"them while jobs ran, {f['series']} series with one SEG and one SR each",
+        reached=lambda f: f["lost"] == 0 and sum(f["kills"].values()) >= 63,
+    ),
+    Goal(
+        number=1, what="The fault suite on a cluster: two receivers, PostgreSQL, a Ray head with three machines",
+        figures="faults-on-cluster", goal="all pass", command="make faults-cluster",
+        said=lambda f: f"{f['passed']} of {f['passed'] + f['failed'] + f['error']} tests passed; {f['skipped']} are "
+                       "about one machine or have a cluster of their own",
+        reached=lambda f: f["passed"] >= 60 and not f["failed"] and not f["error"],
+    ),
     _tests(2, "ledger", "The ledger balances at every instant while images arrive, and after a crash at every point",
            "difference 0", 20),
     Goal(

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from support.chest import Series
     from support.pacs import StandInPacs
 
-pytestmark = [pytest.mark.peer, pytest.mark.slow]
+pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.alone("several receivers as it is")]
 
 KILLS = int(os.environ.get("RADNODE_TEST_KILLS", "5"))
 MACHINES = 3

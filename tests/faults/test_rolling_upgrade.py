@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from support.node import NodeProcess
 
-pytestmark = [pytest.mark.peer, pytest.mark.slow]
+pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.alone("several receivers as it is")]
 
 BEFORE, MOST = 50, 100_000
 """Images that are acknowledged before something is done to the other receiver, and altogether while it is done."""

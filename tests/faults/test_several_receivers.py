@@ -19,7 +19,7 @@ from radnode.node.claim import LEASE_TIME
 from radnode.storage.receiver_tables import CarryingRow
 from radnode.storage.tables import InstanceRow, JobRow
 
-pytestmark = [pytest.mark.peer, pytest.mark.slow]
+pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.alone("several receivers as it is")]
 
 DEATHS = int(os.environ.get("RADNODE_TEST_DEATHS_OF_RECEIVERS", "4"))
 
