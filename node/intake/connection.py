@@ -47,12 +47,14 @@ class Deadlines:
 
     request: from the connection to its first byte, a health check's usual life (the ARTIM timer of PS3.8
     9.1.5), and for a whole handshake of TLS. pdu: for one PDU from its first to its last byte; 128 KiB in 10 s is a
-    line of 100 kbit/s. linger: to read our last word and close.
+    line of 100 kbit/s. linger: to read our last word and close. drain: to end by itself what it does when the node
+    stops, if it is not silent.
     """
 
     request: float = 10.0
     pdu: float = 10.0
     linger: float = 2.0
+    drain: float = 15.0
 
 
 class Connection:
@@ -71,6 +73,7 @@ class Connection:
         self.deadlines = deadlines
         self.stopping = False
         self.established = False
+        self.heard_at = time.monotonic()
         self.certificate: Certificate | None = None
         self._socket = peer_socket
         self._is_plain = not isinstance(peer_socket, ssl.SSLSocket)
@@ -127,6 +130,7 @@ class Connection:
             raise ConnectionLost(str(error)) from error
         if not received:
             raise ConnectionLost(STOPPING if self.stopping else "closed by the peer")
+        self.heard_at = time.monotonic()
         return received
 
     def send(self, content: bytes) -> None:

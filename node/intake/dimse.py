@@ -90,9 +90,11 @@ class DicomReceiver:
             listener.start()
 
     def stop(self) -> None:
-        """Accept no more; what is being stored is still stored and answered, then every association is
-        aborted.
+        """Accept no more; peers that send may go on for a while (:class:`Deadlines`), and what is being stored is
+        still stored and answered, then every association is aborted.
         """
+        for listener in self.listeners.values():
+            listener.shut()
         for listener in self.listeners.values():
             listener.stop()
 

@@ -23,7 +23,7 @@ from radnode.node.intake.connection import Connection, ConnectionLost, Deadlines
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from radnode.node.intake.tally import RefusalTally
 
@@ -35,6 +35,7 @@ ROOM_PER_HOST = 32
 _JOIN_S = 20.0
 _AGAIN_AFTER_S = 0.2
 _LEAVE_S = 0.5
+_LOOK_EVERY_S = 0.05
 
 
 class Seats:
@@ -121,23 +122,40 @@ class Listener:
         self.port = self._socket.getsockname()[1]
         self._thread.start()
 
-    def stop(self) -> None:
-        """Accept no more, let every connection finish its answer, close all; harmless when repeated."""
+    def shut(self) -> None:
+        """Accept no more; harmless when repeated."""
         if self._socket is None or self._stopping.is_set():
             return
         self._stopping.set()
         self._socket.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self._thread.join(_JOIN_S)
         self._socket.close()
+
+    def stop(self) -> None:
+        """Accept no more, let peers end what they do in the time that they have, and every other connection finish its
+        answer; close all.
+        """
+        self.shut()
         with self._lock:
             left = dict(self._connections)
-        for connection in left:
-            connection.stop()
+        self._drain(left)
         deadline = time.monotonic() + _JOIN_S
         for connection, thread in left.items():
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 connection.cut()
+
+    def _drain(self, left: Mapping[Connection, threading.Thread]) -> None:
+        """Stop each as soon as it has nothing to say."""
+        deadline = time.monotonic() + self._deadlines.drain
+        busy = list(left)
+        while busy:
+            now = time.monotonic()
+            silent = [each for each in busy if now >= each.heard_at + self._deadlines.linger]
+            for each in busy if now >= deadline else silent:
+                each.stop()
+            busy = [each for each in busy if not each.stopping and left[each].is_alive()]
+            time.sleep(_LOOK_EVERY_S if busy else 0)
 
     def _accept_all(self) -> None:
         while not self._stopping.is_set():

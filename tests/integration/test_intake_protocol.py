@@ -6,7 +6,7 @@ import hashlib
 import socket
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -456,6 +456,41 @@ def test_stopping_answers_what_is_being_stored_and_aborts(tmp_path: Path) -> Non
         peer.socket.close()
         stopping.join(10)
         assert len(receiver.recorded) == 1
+
+
+def test_who_sends_while_the_node_stops_sends_on_and_nobody_else_comes_in(tmp_path: Path) -> None:
+    with Receiver(tmp_path) as receiver, Peer(receiver.port) as peer:
+        peer.associate()
+        assert peer.store(data_set()) == 0x0000
+        stopping = threading.Thread(target=receiver.stop)
+        stopping.start()
+        eventually(lambda: _is_refused(receiver.port))
+        for number in range(10):
+            assert peer.store(data_set(instance=b"1.2.%d" % (100 + number)), f"1.2.{100 + number}") == 0x0000
+        peer.send(struct.pack(">BxLL", 5, 4, 0))
+        assert peer.read()[0] == 6
+        stopping.join(10)
+        assert len(receiver.recorded) == 11
+
+
+def test_a_stop_waits_for_nobody_longer_than_he_has(tmp_path: Path) -> None:
+    with Receiver(tmp_path, deadlines=Deadlines(drain=0.5)) as receiver, Peer(receiver.port) as peer:
+        peer.associate()
+        stopping = threading.Thread(target=receiver.stop)
+        stopping.start()
+        with suppress(ConnectionError):
+            while peer.store(data_set()) == 0x0000:
+                pass
+        stopping.join(10)
+        assert not stopping.is_alive()
+
+
+def _is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_completion_sees_which_series_an_open_association_carries(receiver: Receiver, peer: Peer) -> None:
