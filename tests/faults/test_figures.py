@@ -14,12 +14,16 @@ from support.sources import REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEPT = {path.stem: path for path in sorted((REPOSITORY / "docs" / "measured").glob("*"))}
+MEASURED = REPOSITORY / "docs" / "measured"
+KEPT = {
+    str(path.relative_to(MEASURED).with_suffix("")): path for path in sorted(MEASURED.rglob("*")) if path.is_file()
+}
+pytestmark = pytest.mark.alone("about figures")
+
 LARGEST = 10_000
 """Bytes: figures, not what they were taken from."""
 
 
-@pytest.mark.alone("about figures")
 def test_the_counts_of_a_run_are_added_to_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RADNODE_TEST_RESULTS", str(tmp_path))
     before = {"measured_on": "2026-01-01", "code": "0123456789", "since": "2026-01-01", "runs": 2, "lost": 0,

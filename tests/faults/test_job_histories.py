@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from radnode.storage.jobs import LeasedJob
     from radnode.storage.outbox import Delivery
 
+pytestmark = pytest.mark.alone("has a database of its own")
+
 HISTORIES = int(os.environ.get("RADNODE_TEST_HISTORIES", "40"))
 STEPS = 50
 

@@ -41,6 +41,8 @@ from radnode.storage.receptions import Reception, Recorded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+pytestmark = pytest.mark.alone("a model, with databases of its own")
+
 HISTORIES = int(os.environ.get("RADNODE_TEST_HISTORIES", "100"))
 STATES = 8
 """Legal states looked at after each power cut."""

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     from support.databases import Databases
 
+pytestmark = pytest.mark.alone("has databases of its own, PostgreSQL among them")
+
 TRIALS = int(os.environ.get("RADNODE_TEST_ZOMBIES", "8"))
 PROCESSES = 2
 JOBS = 30

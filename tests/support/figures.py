@@ -14,8 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from support import ground
-
 
 def write_down(name: str, **figures: object) -> None:
     """Into `name`.json, with the day and the code that was measured."""
@@ -66,4 +64,4 @@ def _code() -> str:
 
 def _path(name: str) -> Path | None:
     folder = os.environ.get("RADNODE_TEST_RESULTS")
-    return Path(folder) / f"{name}{'-on-cluster' * ground.ASKED}.json" if folder else None
+    return Path(folder) / f"{name}.json" if folder else None
