@@ -20,7 +20,7 @@ help:
 	@echo 'make lint    style, types and import contracts'
 	@echo 'make test    everything CI runs (deploy/peers/install.sh gets the real peers)'
 	@echo 'make faults  the long runs of kills, histories, zombies, send faults; hours, or as RADNODE_TEST_* say'
-	@echo 'make faults-cluster  the same tests on two receivers, PostgreSQL and Ray; half an hour, or as RADNODE_TEST_* say'
+	@echo 'make faults-cluster  the same tests on two receivers, PostgreSQL and Ray; a quarter of an hour, or as RADNODE_TEST_* say'
 	@echo 'make fuzz    each fuzzer for RADNODE_FUZZ_SECONDS (1800); what it learns stays in .fuzz/'
 	@echo 'make api-fuzz  RADNODE_API_CALLS (10000) random calls of the HTTP interface as each role'
 	@echo 'make conformance  every result form over every source and validator; docs/conformance.md'
