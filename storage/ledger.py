@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import func, insert, select, update
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Select
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
 Value = TypeVar("Value")
 
@@ -105,23 +106,25 @@ def move(
     return moved
 
 
-_BY_STATE = select(InstanceRow.state, func.count()).group_by(InstanceRow.state).order_by(InstanceRow.state)
-_ARRIVALS = (
-    select(LedgerEvent.kind, func.count())
-    .where(LedgerEvent.kind.in_(("acknowledged", "received again")))
-    .group_by(LedgerEvent.kind)
-)
+def _counts(column: InstrumentedAttribute[str], values: Iterable[str]) -> Select[Any]:
+    """How many rows have each value: by one search of the index each; SQLite groups at half the speed."""
+    return select(*(select(func.count()).where(column == each).scalar_subquery() for each in values))
+
+
+_STATES = tuple(InstanceState)
+_BY_STATE = _counts(InstanceRow.state, _STATES)
+_ARRIVALS = _counts(LedgerEvent.kind, ("acknowledged", "received again"))
 
 
 def balance(session: Session) -> Balance:
     """The proof, at this instant."""
-    states = dict(session.execute(_BY_STATE).all())
-    kinds = dict(session.execute(_ARRIVALS).all())
-    acknowledged = kinds.get("acknowledged", 0)
+    numbers = zip(_STATES, session.execute(_BY_STATE).one(), strict=True)
+    states = {str(state): number for state, number in sorted(numbers) if number}
+    acknowledged, again = session.execute(_ARRIVALS).one()
     return Balance(
         acknowledged=acknowledged,
         states=states,
-        receptions=acknowledged + kinds.get("received again", 0),
+        receptions=acknowledged + again,
         difference=acknowledged - sum(states.values()),
     )
 
