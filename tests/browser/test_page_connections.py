@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import Route
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from ruamel.yaml import YAML
@@ -129,12 +130,9 @@ def test_what_was_given_up_is_sent_again_and_what_is_held_back_only_by_itself(
         page.get_by_text(say(reason, num=1)).wait_for()
     pages.assert_well(page)
     pages.picture(page, f"connection-failed-{language}")
-    page.get_by_role("button", name=say("Offer them again")).click()
-    offered = say("%(number)s result forms are offered again.", number=1)
-    page.locator("#said").get_by_text(offered).wait_for()
-    page.locator("#refused").wait_for(state="detached")
     page.get_by_role("button", name=say("Send all again")).click()
     page.locator("#said").get_by_text(say("%(number)s results wait to be sent again.", number=1)).wait_for()
+    page.get_by_role("button", name=say("Send all again")).wait_for(state="detached")
     asked = []
     page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
     row = page.get_by_role("row").filter(has_text=say(outbox.OTHER_PATIENT))
@@ -147,6 +145,27 @@ def test_what_was_given_up_is_sent_again_and_what_is_held_back_only_by_itself(
         return [each["kind"] for each in own.timeline("1.2.5.1")["events"]].count("result sent again by hand")
 
     eventually(lambda: told() == 2, within=30)
+    context.close()
+
+
+def test_what_a_button_did_is_said_although_another_was_drawn_in_its_place_before_the_answer_came(
+    own: NodeProcess, browser: Browser, language: str, say: Callable[..., str]
+) -> None:
+    context = pages.logged_in(browser, own, language=language)
+    page = pages.opened(context, "/connections/peer/PACS")
+    said, held = page.locator("#said"), []
+    for answer, told in ((Route.abort, said.get_attribute("data-ended")),
+                         (lambda route: route.fulfill(status=409, json={"detail": "on its way"}), "on its way"),
+                         (Route.continue_, say("%(number)s result forms are offered again.", number=1))):
+        page.route("**/connections/forms/*", lambda route: held.append(route), times=1)
+        button = page.get_by_role("button", name=say("Offer them again"))
+        pressed = button.element_handle()
+        button.click()
+        page.evaluate("document.body.dispatchEvent(new Event('connection-changed'))")
+        page.wait_for_function("pressed => !pressed.isConnected", arg=pressed)
+        answer(held.pop())
+        said.get_by_text(told).wait_for()
+    page.locator("#refused").wait_for(state="detached")
     context.close()
 
 

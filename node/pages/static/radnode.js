@@ -34,13 +34,25 @@
     clearTimeout(clearing);
     clearing = setTimeout(() => { said.textContent = ""; said.className = ""; }, 8000);
   };
-  document.addEventListener("htmx:responseError", (event) => {
-    const answer = event.detail.xhr;
+  const refuse = (answer) => {
     let text = answer.statusText || String(answer.status);
     try { text = JSON.parse(answer.responseText).detail || text; } catch { /* not JSON: the status says it */ }
     say(text, true);
-  });
+  };
+  document.addEventListener("htmx:responseError", (event) => refuse(event.detail.xhr));
   document.addEventListener("htmx:sendError", () => say(said.dataset.ended, true));
   // An answer may say what was done: HX-Trigger: {"said": "..."}
   document.addEventListener("said", (event) => say(event.detail.value, false));
+  // What was pressed may be drawn anew before its answer comes. htmx gives the answer to the element that asked, and
+  // from there nobody hears it: it is told to the page instead.
+  document.addEventListener("htmx:beforeRequest", ({ detail: { elt, xhr } }) => {
+    xhr.addEventListener("readystatechange", () => {
+      if (xhr.readyState !== XMLHttpRequest.DONE || elt.isConnected) return;
+      if (xhr.status === 0) say(said.dataset.ended, true);
+      else if (xhr.status >= 400) refuse(xhr);
+      else for (const [name, value] of Object.entries(JSON.parse(xhr.getResponseHeader("HX-Trigger") || "{}"))) {
+        document.body.dispatchEvent(new CustomEvent(name, { bubbles: true, detail: { value } }));
+      }
+    });
+  });
 })();
