@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PAUSE_AFTER_ERROR_S = 1.0
+GOLDEN_RATIO = (1 + 5**0.5) / 2
 
 
 class Activity:
@@ -92,15 +94,28 @@ def stop_all(activities: Collection[Activity], within_s: float = 10.0) -> None:
         activity.stop(max(0.0, deadline - time.monotonic()))
 
 
+def moment(number: int) -> float:
+    """Where in an interval the activity of this number has its moment, in [0, 1): no two of them are close together,
+    however many there are (multiples of the golden ratio; Knuth, The Art of Computer Programming, volume 3, 6.4).
+    """
+    return number * GOLDEN_RATIO % 1
+
+
 class Clock:
-    """Pulses activities at fixed intervals, and at a given time when asked."""
+    """Pulses activities at fixed intervals, each at a moment of its own.
+
+    Pulsed together, they would all want the interpreter and the database at once, and an image that is being received
+    would wait for every one of them.
+    """
 
     def __init__(self) -> None:
         self._scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+        self._began = datetime.now(UTC)
 
     def every(self, seconds: float, activity: Activity) -> None:
         """Pulse `activity` at least this often."""
-        self._scheduler.add_job(activity.pulse, "interval", seconds=seconds, id=activity.name)
+        first = self._began + timedelta(seconds=seconds) * moment(len(self._scheduler.get_jobs()))
+        self._scheduler.add_job(activity.pulse, "interval", seconds=seconds, start_date=first, id=activity.name)
 
     def start(self) -> None:
         """Begin to tick."""

@@ -3,9 +3,10 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from radnode.node.alarms import Alarms
-from radnode.node.scheduler import Activity, stop_all
+from radnode.node.scheduler import Activity, moment, stop_all
 
 LONG_S = 30
 
@@ -83,3 +84,10 @@ def test_many_activities_that_wait_for_a_silent_peer_are_stopped_in_one_common_t
     stop_all(activities, within_s=1)
     assert time.monotonic() - began < number / 2, "not a time for each"
     answered.set()
+
+
+def test_activities_of_one_interval_are_pulsed_apart_from_each_other_however_many_there_are() -> None:
+    for number in range(2, 200):
+        moments = sorted(moment(each) for each in range(number))
+        apart = [after - before for before, after in pairwise([*moments, moments[0] + 1])]
+        assert min(apart) > 0.38 / number
