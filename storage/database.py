@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from radnode.storage import schema
-from radnode.storage.errors import DatabaseUnavailable
+from radnode.storage.errors import DatabaseUnavailable, TransactionEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SQLITE_WAIT_MS = 30_000
 _NOT_OUR_MISTAKE = ("OperationalError", "InterfaceError", "InternalError", "DatabaseError")
 """Kinds of PEP 249 that speak of the server, the disk or the file; the others are mistakes in a statement or value."""
+_ENDED_FOR_ANOTHER = ("40001", "40P01")
+"""serialization_failure and deadlock_detected (PostgreSQL, Appendix A)."""
 
 
 class Database:
@@ -171,6 +173,8 @@ def _translated() -> Iterator[None]:
             raise DatabaseUnavailable(
                 "there is no database, or this account may not open it; the first start of the node makes it"
             ) from error
+        if getattr(error.orig, "sqlstate", None) in _ENDED_FOR_ANOTHER:
+            raise TransactionEnded(f"the database ended this so that another could go on: {error.orig}") from error
         if error.connection_invalidated or type(error).__name__ in _NOT_OUR_MISTAKE:
             raise DatabaseUnavailable(f"the database does not answer: {error.orig}") from error
         raise

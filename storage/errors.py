@@ -5,6 +5,7 @@
     ├── StorageBroken        the disk failed a write, flush or rename: look at the volume
     ├── StorageInUse         another process works on this data folder: stop it first
     ├── DatabaseUnavailable  the database did not answer or is full: it is tried again
+    │   └── TransactionEnded     it ended one transaction so that another could go on: the same again succeeds
     └── SchemaTooNew         a newer radnode changed the tables too much: run that version
 """
 
@@ -47,6 +48,10 @@ class StorageInUse(StorageError):
 
 class DatabaseUnavailable(StorageError):
     """Tried again by whoever asked; see the cause for what the database said."""
+
+
+class TransactionEnded(DatabaseUnavailable):
+    """PostgreSQL ended one of two transactions that waited for each other; nothing of it is kept."""
 
 
 class SchemaTooNew(StorageError):

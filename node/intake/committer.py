@@ -10,16 +10,22 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from radnode.storage.errors import StorageError
+import structlog
+
+from radnode.storage.errors import StorageError, TransactionEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from radnode.storage.receptions import Reception, Recorded
 
+log = structlog.get_logger(__name__)
+
 LARGEST_BATCH = 256
 LONGEST_WAIT_S = 0.003
 """For those who flush their file: about as long as a transaction takes, which they will then share."""
+ATTEMPTS = 3
+"""At a transaction that the database ends so that another can go on."""
 
 
 class _Waiting:
@@ -89,9 +95,17 @@ class Committer:
         if following is not None:
             following.woken.set()
 
+    def _recorded(self, receptions: Sequence[Reception]) -> Sequence[Recorded]:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return self._record(receptions)
+            except TransactionEnded as error:
+                log.warning("reception.recorded_again", receptions=len(receptions), reason=str(error))
+        return self._record(receptions)
+
     def _settle(self, batch: list[_Waiting]) -> None:
         try:
-            outcomes = self._record([each.reception for each in batch])
+            outcomes = self._recorded([each.reception for each in batch])
             for each, outcome in zip(batch, outcomes, strict=True):
                 each.outcome = outcome
         except StorageError as error:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from support.node import NodeProcess
     from support.orthanc import Orthanc
-    from support.pacs import StandInPacs
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -34,20 +33,7 @@ def chest(folder: Path) -> list[Path]:
     return write_series(phantom.chest, folder)
 
 
-def test_a_nodule_comes_back_as_segmentation_measurements_and_chest_cad_report(
-    start_node: Callable[..., NodeProcess], pacs: StandInPacs, tmp_path: Path
-) -> None:
-    node = start_node(peers=[archive(pacs.port, result_forms=FORMS), modality()], routes=[ROUTE])
-    dcmtk.dcmsend(node.port, chest(tmp_path / "ct"), called=node.ae_title)
-    eventually(lambda: len(pacs.stored()) == len(EXPECTED), within=300, why=lambda: f"results\n{node.log()}")
-    assert sorted(str(each.Modality) for each in pacs.stored()) == EXPECTED
-    for number, result in enumerate(pacs.stored()):
-        path = tmp_path / f"result-{number}.dcm"
-        result.save_as(path, enforce_file_format=True)
-        validators.dciodvfy(path)
-
-
-def test_orthanc_keeps_the_results_of_a_chest_with_a_nodule(
+def test_orthanc_keeps_segmentation_measurements_and_chest_cad_report_of_a_nodule_as_the_standard_has_them(
     start_node: Callable[..., NodeProcess], start_orthanc: Callable[..., Orthanc], tmp_path: Path
 ) -> None:
     orthanc = start_orthanc()
@@ -58,4 +44,9 @@ def test_orthanc_keeps_the_results_of_a_chest_with_a_nodule(
     study = str(pydicom.dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
     dcmtk.dcmsend(node.port, files, called=node.ae_title)
     eventually(lambda: len(orthanc.instances(study)) == len(EXPECTED), within=300, why=lambda: f"kept\n{node.log()}")
-    assert sorted(str(each.Modality) for each in orthanc.datasets(study)) == EXPECTED
+    results = orthanc.datasets(study)
+    assert sorted(str(each.Modality) for each in results) == EXPECTED
+    for number, result in enumerate(results):
+        path = tmp_path / f"result-{number}.dcm"
+        result.save_as(path, enforce_file_format=True)
+        validators.dciodvfy(path)

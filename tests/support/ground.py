@@ -67,7 +67,7 @@ class Cluster:
         first, second = ({**shown, "RADNODE_RECEIVER": name} for name in NAMES)
         return Standing(
             settings=shared, environment=first, machines=machines,
-            second=Standing(settings={**shared, **own}, environment={**environment, **second}, machines=machines),
+            second=Standing(settings={**shared, **own}, environment={**environment, **second}),
         )
 
 

@@ -22,6 +22,7 @@ from support.rows import (
 from support.waiting import eventually
 
 from radnode.storage import catalog, ledger
+from radnode.storage.errors import TransactionEnded
 from radnode.storage.ledger import InstanceState
 from radnode.storage.tables import InstanceRow, LedgerEvent, SeriesRow, StudyRow
 
@@ -38,6 +39,12 @@ def _series(database: Database) -> tuple[str, int, int]:
 def _journal(database: Database) -> list[str]:
     with database.read() as session:
         return list(session.scalars(select(LedgerEvent.kind).order_by(LedgerEvent.id)))
+
+
+def somebody_waits(database: Database) -> bool:
+    """For a lock that another transaction of PostgreSQL has."""
+    with database.read() as session:
+        return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 def test_a_batch_is_answered_in_its_order(database: Database) -> None:
@@ -203,6 +210,24 @@ def test_a_resend_of_what_expired_stays_expired(database: Database) -> None:
     assert states(database) == {"EXPIRED": 1}
 
 
+def test_a_reception_that_waits_for_what_waits_for_it_is_ended_and_recorded_when_it_comes_again(
+    database: Database,
+) -> None:
+    if database.engine.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    receive(database, reception(1))
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as session:
+            session.execute(update(SeriesRow).values(queried_count=7))
+            second = pool.submit(receive, database, reception(2))
+            eventually(lambda: somebody_waits(database), within=30)
+            session.execute(update(StudyRow).values(last_received_at=NOW + MINUTE))
+        with pytest.raises(TransactionEnded, match="deadlock"):
+            second.result(30)
+    receive(database, reception(2))
+    assert states(database) == {"RECEIVED": 2}
+
+
 def test_headers_are_stored_beside_a_reception_of_the_same_study_without_either_waiting_for_the_other(
     database: Database,
 ) -> None:
@@ -215,15 +240,11 @@ def test_headers_are_stored_beside_a_reception_of_the_same_study_without_either_
         with database.begin() as session:
             catalog.store_headers(session, [(recorded.instance_id, {"Modality": "CT", "AccessionNumber": "A1"})])
 
-    def somebody_waits() -> bool:
-        with database.read() as session:
-            return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
-
     with ThreadPoolExecutor(1) as pool:
         with database.begin() as session:
             session.execute(update(StudyRow).values(last_received_at=NOW + MINUTE))
             stored = pool.submit(store)
-            eventually(somebody_waits, within=30)
+            eventually(lambda: somebody_waits(database), within=30)
             session.execute(update(SeriesRow).values(received=SeriesRow.received + 1))
         stored.result(30)
     with database.read() as session:

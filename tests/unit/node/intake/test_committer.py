@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from radnode.node.intake.committer import Committer
-from radnode.storage.errors import DatabaseUnavailable
+from radnode.storage.errors import DatabaseUnavailable, TransactionEnded
 from radnode.storage.receptions import Reception, Recorded
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class _Database:
         self.go_on = threading.Event()
         self.poison: str | None = None
         self.down = False
+        self.ended = 0
 
     def __call__(self, receptions: Sequence[Reception]) -> list[Recorded]:
         self.batches.append([each.sop_instance_uid for each in receptions])
@@ -61,6 +62,9 @@ class _Database:
         assert self.go_on.wait(10)
         if self.down:
             raise DatabaseUnavailable("locked")
+        if self.ended:
+            self.ended -= 1
+            raise TransactionEnded("deadlock detected")
         if any(each.sop_instance_uid == self.poison for each in receptions):
             raise ValueError(self.poison)
         return [_recorded(each) for each in receptions]
@@ -117,6 +121,21 @@ def test_an_unavailable_database_is_asked_once_for_all() -> None:
     outcomes = _commit_all(database, ["1", "2", "3"])
     assert all(isinstance(each, DatabaseUnavailable) for each in outcomes.values())
     assert len(database.batches) == 2
+
+
+def test_a_transaction_that_the_database_ends_for_another_is_repeated_with_all_that_share_it() -> None:
+    database = _Database()
+    database.ended = 2
+    assert _commit_all(database, ["1", "2", "3"]) == {"1": 1, "2": 2, "3": 3}
+    assert database.batches == [["1"], ["1"], ["1"], ["2", "3"]]
+
+
+def test_what_the_database_ends_again_and_again_fails() -> None:
+    database = _Database()
+    database.go_on.set()
+    database.ended = 3
+    with pytest.raises(TransactionEnded):
+        Committer(database).commit(_reception("1"), _flushed)
 
 
 def test_after_a_failure_the_next_reception_is_recorded() -> None:
