@@ -47,7 +47,7 @@ class Steady:
         if peer is not None:
             with suppress(OSError):
                 peer.send(RELEASE_RQ)
-                peer.closed()
+                peer.read()  # its answer: whoever asked ends the connection (PS3.8 9.2.3)
         closed(peer)
 
     def _wait(self) -> None:
