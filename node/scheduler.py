@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from radnode.storage.errors import TransactionEnded
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
@@ -76,6 +78,9 @@ class Activity:
     def _attempt(self) -> bool:
         try:
             again = self._step()
+        except TransactionEnded as error:
+            log.warning("activity.ended_for_another", activity=self.name, reason=str(error))
+            return True
         except Exception as error:
             log.exception("activity.failed", activity=self.name)
             self._alarms.set(f"activity:{self.name}", f"{self.name} fails and is retried: {error}")

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from radnode.node.alarms import Alarms
 from radnode.node.scheduler import Activity, moment, stop_all
+from radnode.storage.errors import TransactionEnded
 
 LONG_S = 30
 
@@ -63,6 +64,23 @@ def test_an_activity_whose_step_names_no_time_waits_for_a_pulse() -> None:
     threading.Event().wait(0.2)
     assert len(runs) == 1
     activity.stop()
+
+
+def test_a_step_that_the_database_ends_for_another_runs_again_without_an_alarm() -> None:
+    shown, runs, twice = alarms(), [], threading.Event()
+
+    def step() -> bool:
+        runs.append(shown.raised())
+        if len(runs) == 1:
+            raise TransactionEnded("deadlock detected")
+        twice.set()
+        return False
+
+    activity = Activity("closing", step, shown)
+    activity.start()
+    assert twice.wait(LONG_S)
+    activity.stop()
+    assert runs == [[], []]
 
 
 def test_many_activities_that_wait_for_a_silent_peer_are_stopped_in_one_common_time() -> None:
