@@ -73,7 +73,8 @@ def _phantom(slices: int, size: int, seed: int) -> Phantom:
 
 
 def _uid(*parts: str) -> str:
-    return generate_uid(prefix="2.25.", entropy_srcs=list(parts))
+    # Joined by what is in none of them: "1" and "10" are other parts than "11" and "0".
+    return generate_uid(prefix="2.25.", entropy_srcs=["/".join(parts)])
 
 
 def _slice(phantom: Phantom, index: int) -> Dataset:
