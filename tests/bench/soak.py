@@ -23,7 +23,7 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
@@ -42,6 +42,9 @@ from support.waiting import eventually  # noqa: E402
 
 from radnode.storage.tables import DeliveryRow  # noqa: E402
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 IMAGES_PER_SECOND = 20
 SLICES = 100
 SAMPLE_EVERY_S = 5
@@ -49,6 +52,8 @@ IN_TIME_S = 300
 ARCHIVED = 10_000
 """Instances that the PACS can be asked about: of more than the last five minutes."""
 REST_S = 20
+PARTS = 24
+"""Of a run, of which the figures say how memory, descriptors and threads went."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +157,9 @@ def soak(folder: Path, minutes: float, kill_every: float) -> dict[str, Any]:
             "descriptors_grown": after.descriptors - before.descriptors,
             "threads_grown": after.threads - before.threads,
             **_drift(run.steady.answers),
-            "samples": [[each.life, round(each.at_s - began), round(each.memory_mib, 1), each.descriptors, each.threads]
-                        for each in run.samples],
+            "memory_mib_course": course([each.memory_mib for each in run.samples]),
+            "descriptors_course": course([each.descriptors for each in run.samples]),
+            "threads_course": course([each.threads for each in run.samples]),
         }  # fmt: skip
 
 
@@ -180,6 +186,11 @@ def _deliveries(node: MortalNode) -> dict[str, Any]:
         "slowest_confirmation_s": round(max(took, default=0), 1),
         "unconfirmed": sum(state not in ("CONFIRMED", "DEAD") for state, *_ in rows),
     }  # fmt: skip
+
+
+def course(values: Sequence[float]) -> list[float]:
+    """The median of each of PARTS equal parts of the run, in their order: as long after eight hours as after one."""
+    return [round(float(np.median(part)), 1) for part in np.array_split(np.array(values), PARTS) if part.size]
 
 
 def slope(samples: list[Sample]) -> float:
@@ -215,7 +226,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="radnode-soak-", dir="/var/tmp") as folder:
         figures = soak(Path(folder), float(os.environ.get("RADNODE_TEST_SOAK_MINUTES", "2")), kill_every)
     write_down("soak-kills" if kill_every else "soak", **figures)
-    print(json.dumps({name: each for name, each in figures.items() if name != "samples"}, indent=1))
+    print(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":
