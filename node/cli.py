@@ -32,6 +32,7 @@ from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
 from radnode.node.cli_simulate import simulate
 from radnode.node.cli_studies import study_app
+from radnode.node.memory import hold_together
 from radnode.pipelines.importing import uncollected
 
 
@@ -89,6 +90,7 @@ def serve(
     )] = "",
 ) -> None:
     """Run the node until it is told to stop (SIGTERM, Ctrl-C)."""
+    hold_together()
     with uncollected():
         from radnode.node.observability import configure_logging
         from radnode.node.service import Node
