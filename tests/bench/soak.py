@@ -52,6 +52,8 @@ IN_TIME_S = 300
 ARCHIVED = 10_000
 """Instances that the PACS can be asked about: of more than the last five minutes."""
 REST_S = 20
+DRAINED_S = 3600
+"""At most, until what is still waiting at the end has been read: a run of hours must not be lost to a busy machine."""
 PARTS = 24
 """Of a run, of which the figures say how memory, descriptors and threads went."""
 
@@ -165,7 +167,7 @@ def soak(folder: Path, minutes: float, kill_every: float) -> dict[str, Any]:
 
 def _drained(node: MortalNode, run: Soak) -> None:
     """Everything sent is processed, every delivery has come to its end, and nothing moves any more."""
-    node.wait_for_states(PROCESSED=run.studies * SLICES, within=IN_TIME_S + 60)
+    node.wait_for_states(PROCESSED=run.studies * SLICES, within=DRAINED_S)
     eventually(lambda: not {"WAITING", "SENDING", "SENT"} & set(_states(node)), within=IN_TIME_S + 60, every=1,
                why=lambda: f"{_states(node)}\n{node.log()}")  # fmt: skip
     time.sleep(REST_S)
