@@ -32,8 +32,8 @@ from radnode.node.cli_pulls import fetch, pulls
 from radnode.node.cli_results import result_app
 from radnode.node.cli_simulate import simulate
 from radnode.node.cli_studies import study_app
-from radnode.node.memory import hold_together
 from radnode.pipelines.importing import uncollected
+from radnode.pipelines.memory import hold_together
 
 
 class _Explaining(TyperGroup):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the h
 
 PROGRAM = """
 import ctypes, json, re, sys, tempfile, threading
-from radnode.node.memory import hold_together
+from radnode.pipelines.memory import hold_together
 
 if sys.argv[1] == "held":
     hold_together()
